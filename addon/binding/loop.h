@@ -1,0 +1,78 @@
+// Runs an engine inside a libuv loop with one of the wait strategies, and calls JavaScript once a batch.
+#pragma once
+
+#include <node_api.h>
+#include <uv.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "../engine/engine.h"
+
+namespace zerio {
+
+enum class WaitStrategy : uint32_t { Blocking = 0, Spin = 1, Hybrid = 2, Manual = 3 };
+
+class Loop {
+ public:
+  // `dispatch` consumes the engine's events, `flush` hands JavaScript's dirty list to the engine; both are JavaScript functions.
+  // Returns nullptr with a libuv error when the loop takes no handle of ours.
+  static Loop* create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns, napi_value dispatch,
+                      napi_value flush, int& error);
+
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  [[nodiscard]] Engine& engine() { return *engine_; }
+
+  // Whether servers or clients live: then the loop serves them and stays alive for them.
+  void set_active(bool active);
+  // With Manual: whether a start or a stop is under way, during which the loop works as with Blocking.
+  void set_driven(bool driven);
+
+ private:
+  Loop(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns)
+      : env_(env), engine_(std::move(engine)), strategy_(strategy), spin_ns_(spin_ns) {}
+  ~Loop() = default;
+
+  static Loop& of(const void* handle) { return *static_cast<Loop*>(static_cast<const uv_handle_t*>(handle)->data); }
+
+  void apply();
+  bool turn(bool spinning);
+  void dispatch();
+  void run_ticks_and_microtasks();
+  bool call(napi_ref function);
+  void on_idle();
+  void before_block();
+  void flush_if_dirty();
+  void keep_timer();
+  void start_idle();
+  void stop_idle();
+  [[nodiscard]] bool serving() const { return active_ && (strategy_ != WaitStrategy::Manual || driven_); }
+  void tear_down();
+
+  napi_env env_;
+  std::unique_ptr<Engine> engine_;
+  WaitStrategy strategy_;
+  uint64_t spin_ns_;
+  uint64_t last_event_ns_ = 0;
+  bool active_ = false;
+  bool driven_ = false;
+  bool idle_running_ = false;
+  bool timer_running_ = false;
+  bool torn_down_ = false;
+  bool in_turn_ = false;
+  uint32_t open_handles_ = 0;
+  napi_ref dispatch_ = nullptr;
+  napi_ref flush_ = nullptr;
+  napi_ref resource_ = nullptr;
+  napi_async_context context_ = nullptr;
+  napi_async_cleanup_hook_handle cleanup_ = nullptr;
+  uv_poll_t poll_ = {};
+  uv_idle_t idle_ = {};
+  uv_prepare_t prepare_ = {};
+  uv_check_t check_ = {};
+  uv_timer_t timer_ = {};
+};
+
+}  // namespace zerio

@@ -1,0 +1,39 @@
+// The reasons for which a connection ends: those that travel in CLOSE and REJECT frames, and those that only this side knows.
+// docs/protocol.md is the normative list; src/reason.ts gives each code its name and sentence.
+#pragma once
+
+#include <cstdint>
+
+namespace zerio {
+
+enum class Code : uint16_t {
+  None = 0,
+  Normal = 1000,
+  GoingAway = 1001,
+  ProtocolError = 1002,
+  MessageTooLong = 1003,
+  HandshakeTimeout = 1010,
+  MalformedHello = 1011,
+  UnsupportedVersion = 1012,
+  InvalidPeerId = 1013,
+  DuplicatePeerId = 1014,
+  Replaced = 1015,
+  ServerFull = 1016,
+  TooManyHandshakes = 1017,
+  Unauthorized = 1018,
+  HeartbeatTimeout = 1019,
+  // Never on the wire.
+  PeerLeft = 2000,
+  ConnectionFailed = 2001,
+  ConnectFailed = 2002,
+  ConnectTimeout = 2003,
+  MalformedWelcome = 2004,
+  MemoryCorrupted = 2005,
+  Aborted = 2006,
+};
+
+// The codes from which a program may choose its own.
+inline constexpr uint16_t kApplicationCodeMin = 4000;
+inline constexpr uint16_t kApplicationCodeMax = 4999;
+
+}  // namespace zerio

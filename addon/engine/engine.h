@@ -1,0 +1,196 @@
+// The engine: peers, their state machine, handshakes, timers and counters, on top of one Io and free of Node.
+//
+// Everything happens inside poll(), called by the loop or by the program; the other calls only change words and lists. One poll
+// is one batch: the events it produces, and the memory they point to, stay valid until JavaScript has consumed them all.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "../io/io.h"
+#include "assembly_pool.h"
+#include "events.h"
+#include "peer.h"
+
+namespace zerio {
+
+struct EngineOptions {
+  uint32_t message_length_max = 0;
+  uint32_t send_ring_bytes = 0;
+  uint32_t assembly_bytes = 0;
+  uint32_t arena_bytes = 0;
+  uint32_t arena_offset = 0;
+  uint32_t events_capacity = 0;
+};
+
+// Where a slab's parts begin, in bytes from the slab's start.
+struct SlabParts {
+  uint32_t slots_offset = 0;
+  uint32_t rings_offset = 0;
+  uint32_t assemblies_offset = 0;
+  uint32_t count = 0;
+};
+
+struct ServerOptions {
+  std::string id;
+  ListenOptions listen;
+  uint32_t peers_max = 0;
+  uint32_t handshakes_max = 0;
+  uint32_t handshake_timeout_ms = 0;
+  uint32_t linger_ms = 0;
+  uint32_t heartbeat_ms = 0;
+  bool replace_duplicates = false;
+  bool asks_for_verdict = false;
+};
+
+struct ClientOptions {
+  std::string id;
+  std::string credential;
+  SocketOptions socket;
+  bool classic = false;
+  uint32_t connect_timeout_ms = 0;
+  uint32_t linger_ms = 0;
+  uint32_t heartbeat_ms = 0;
+};
+
+class Engine final : private IoSink {
+ public:
+  Engine(std::unique_ptr<Io> io, const EngineOptions& options) : io_(std::move(io)), options_(options) {}
+
+  // The first slab holds the core memory (layout.h) in front of its slots. False when the parts do not fit into `bytes`.
+  [[nodiscard]] bool add_slab(uint8_t* base, size_t bytes, const SlabParts& parts);
+  // JavaScript could not add the slab that SlotsLow asked for.
+  void slab_refused();
+  [[nodiscard]] uint32_t slots_free() const { return static_cast<uint32_t>(free_.size()); }
+
+  // Each returns 0 or an errno value.
+  int listen(const ServerOptions& options, const Address& address, uint32_t& server, Address& bound);
+  int connect(const ClientOptions& options, const Address& address, uint32_t& slot);
+
+  void unlisten(uint32_t server);
+  // Connections of this server that are not released yet, those in their handshake included.
+  [[nodiscard]] uint32_t server_slots(uint32_t server) const { return server < servers_.size() ? servers_[server].slots : 0; }
+  // No peer of this server is left: its number may be used again.
+  void forget_server(uint32_t server);
+
+  // The program's answer for a peer whose server asks for a verdict.
+  void admit(uint32_t slot, bool admitted);
+  // Sends what was accepted, says why, and ends the connection: from the next poll on.
+  void close(uint32_t slot, uint16_t code, std::string_view reason);
+  // Ends the connection at once and discards what was not sent.
+  void abort(uint32_t slot);
+
+  // Hands the rings in the dirty list to the system.
+  void flush();
+  void flush_slot(uint32_t slot);
+
+  // Does I/O and returns how many events wait for JavaScript. Starts a new batch only when all events are consumed.
+  uint32_t poll(bool spinning);
+
+  // Whether poll() has something to do although the wait handle is quiet.
+  [[nodiscard]] bool wants_poll() const { return !deferred_.empty() || events_.unconsumed() > 0; }
+  [[nodiscard]] bool has_timers() const { return timed_first_ != kNone || heartbeats_ > 0 || accept_retries_ > 0; }
+  [[nodiscard]] uint32_t dirty_count() const;
+  [[nodiscard]] Io& io() { return *io_; }
+  void addresses(uint32_t slot, Address& local, Address& remote) const;
+  // Address of [offset, offset + bytes) in a slab, or nullptr when it does not lie inside.
+  [[nodiscard]] uint8_t* slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) const;
+
+ private:
+  struct Slab {
+    uint8_t* base;
+    size_t bytes;
+    uint32_t first;
+    uint32_t count;
+  };
+  struct Server {
+    bool used = false;
+    bool listening = false;
+    ServerOptions options;
+    uint32_t handshakes = 0;  // accepted and not released, without those that became peers
+    uint32_t peers = 0;
+    uint32_t slots = 0;
+    uint64_t accept_retry_ns = 0;
+    bool accept_paused = false;
+    std::unordered_map<std::string, uint32_t> ids;
+  };
+  struct Location {
+    uint32_t slab;
+    uint32_t offset;
+  };
+  class Reading;
+
+  // IoSink
+  void on_accepted(uint32_t server, AcceptedSocket socket) override;
+  void on_accept_error(uint32_t server, int error) override;
+  void on_connected(uint32_t slot, int error) override;
+  IoSpace receive_space() override;
+  void on_received(uint32_t slot, uint8_t* data, size_t size, int error) override;
+  void on_sent(uint32_t slot, size_t size, int error) override;
+  bool has_room() const override;
+  bool can_accept(uint32_t server) override;
+
+  // Frames
+  bool on_first_frame(Peer& peer, uint32_t header, const uint8_t* payload);
+  bool on_control(Peer& peer, uint32_t header, const uint8_t* payload);
+  bool greet_server(Peer& peer, Protocol protocol, const Greeting& greeting);
+  bool greet_client(Peer& peer, Protocol protocol, const Greeting& greeting);
+
+  // Endings
+  void fail(Peer& peer, Code code, int error, std::string_view text, bool tell);
+  void end_of_stream(Peer& peer);
+  void say_farewell(Peer& peer, uint16_t code, std::string_view reason);
+  void drain(Peer& peer);
+  void report_end(Peer& peer, uint16_t code, int error, std::string_view text);
+  void release(Peer& peer);
+
+  // Sending
+  bool queue_control(Peer& peer, const uint8_t* frame, uint32_t bytes);
+  void pump(Peer& peer);
+  void after_pump(Peer& peer);
+  void send_lost(Peer& peer);
+
+  // Time
+  void set_deadline(Peer& peer, uint32_t timeout_ms);
+  void clear_deadline(Peer& peer);
+  void tick();
+  void heartbeat(Peer& peer, uint64_t now_ns);
+  void expire(Peer& peer);
+
+  void carry_out_deferred();
+  void defer(Peer& peer);
+  Peer* take_slot();
+  void resume_accepts();
+  [[nodiscard]] Location locate(const void* at) const;
+  [[nodiscard]] Peer* peer_at(uint32_t slot) { return slot < peers_.size() ? peers_[slot] : nullptr; }
+  [[nodiscard]] double* server_counters(uint32_t server) const;
+  void count_server(const Peer& peer, uint32_t counter, double amount);
+
+  std::unique_ptr<Io> io_;
+  EngineOptions options_;
+  uint8_t* core_ = nullptr;
+  int32_t* words_ = nullptr;
+  double* counters_ = nullptr;
+  EventRing events_;
+  AssemblyPool assemblies_;
+  uint8_t* arena_ = nullptr;
+  uint32_t arena_used_ = 0;
+  std::vector<Slab> slabs_;
+  std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
+  std::vector<Peer*> peers_;
+  std::vector<uint32_t> free_;
+  std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
+  std::vector<uint32_t> deferred_;
+  std::vector<Server> servers_;
+  uint32_t timed_first_ = kNone;
+  uint32_t heartbeats_ = 0;      // peers that have one
+  uint32_t accept_retries_ = 0;  // servers that wait to accept again
+  uint64_t next_tick_ns_ = 0;
+  bool slots_low_reported_ = false;
+};
+
+}  // namespace zerio

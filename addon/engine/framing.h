@@ -1,0 +1,129 @@
+// Cuts a byte stream into frames: whole frames are reported where they lie, only frames that straddle a receive are copied.
+// The header layout is that of docs/protocol.md, section "Frame".
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "bytes.h"
+
+namespace zerio {
+
+inline constexpr size_t kHeaderBytes = 4;
+inline constexpr uint32_t kLengthMask = 0x00ffffff;
+inline constexpr uint32_t kLengthMax = kLengthMask;
+inline constexpr uint32_t kControlBit = 0x80000000;
+inline constexpr uint32_t kChannelShift = 24;
+inline constexpr uint32_t kChannelMask = 0x7f;
+// The longest control payload: a HELLO with the longest id and the longest credential.
+inline constexpr uint32_t kControlLengthMax = 1024;
+
+[[nodiscard]] inline uint32_t frame_length(uint32_t header) { return header & kLengthMask; }
+[[nodiscard]] inline uint32_t frame_channel(uint32_t header) { return (header >> kChannelShift) & kChannelMask; }
+[[nodiscard]] inline bool frame_is_control(uint32_t header) { return (header & kControlBit) != 0; }
+
+enum class ReadResult {
+  Ok,       // every byte was used or kept
+  Stopped,  // the sink asked to stop; the rest of the bytes is of no use any more
+  TooLong,  // a header announces more than the limit
+};
+
+// A sink receives what the reader finds, in stream order. A function that returns false stops the reading.
+//   bool runs()                                              whether data frames may be reported as runs
+//   bool on_run(const uint8_t* first, size_t bytes, uint32_t count)  consecutive data frames, headers included
+//   bool on_frame(uint32_t header, uint8_t* payload, bool assembled)  one frame, data or control
+//   uint8_t* assembly()                                      a buffer of at least length_max and kControlLengthMax bytes
+class FrameReader {
+ public:
+  explicit FrameReader(uint32_t length_max) : length_max_(length_max) {}
+
+  // The longest data payload accepted from now on.
+  void set_length_max(uint32_t length_max) { length_max_ = length_max; }
+
+  // The buffer in use for a straddling frame, to be given back when the connection ends; nullptr when there is none.
+  [[nodiscard]] uint8_t* assembly() const { return assembly_; }
+
+  // The header that made read() return TooLong.
+  [[nodiscard]] uint32_t refused_header() const { return header_; }
+
+  [[nodiscard]] bool mid_frame() const { return assembly_ != nullptr || header_have_ != 0; }
+
+  template <class Sink>
+  ReadResult read(uint8_t* data, size_t size, Sink& sink) {
+    while (size > 0) {
+      if (assembly_ != nullptr) {
+        const size_t take = std::min<size_t>(size, frame_length(header_) - have_);
+        std::memcpy(assembly_ + have_, data, take);
+        have_ += static_cast<uint32_t>(take);
+        data += take;
+        size -= take;
+        if (have_ < frame_length(header_)) return ReadResult::Ok;
+        uint8_t* payload = assembly_;
+        assembly_ = nullptr;
+        if (!sink.on_frame(header_, payload, true)) return ReadResult::Stopped;
+        continue;
+      }
+
+      uint32_t header = 0;
+      if (header_have_ > 0 || size < kHeaderBytes) {
+        const size_t take = std::min(kHeaderBytes - header_have_, size);
+        std::memcpy(header_bytes_ + header_have_, data, take);
+        header_have_ += static_cast<uint32_t>(take);
+        data += take;
+        size -= take;
+        if (header_have_ < kHeaderBytes) return ReadResult::Ok;
+        header_have_ = 0;
+        header = load<uint32_t>(header_bytes_);
+      } else {
+        if (sink.runs()) {
+          const uint8_t* const first = data;
+          uint32_t count = 0;
+          while (size >= kHeaderBytes) {
+            const auto next = load<uint32_t>(data);
+            const size_t bytes = kHeaderBytes + frame_length(next);
+            if (frame_is_control(next) || frame_length(next) > length_max_ || bytes > size) break;
+            data += bytes;
+            size -= bytes;
+            ++count;
+          }
+          if (count > 0 && !sink.on_run(first, static_cast<size_t>(data - first), count)) return ReadResult::Stopped;
+          if (size < kHeaderBytes) continue;
+        }
+        header = load<uint32_t>(data);
+        data += kHeaderBytes;
+        size -= kHeaderBytes;
+      }
+
+      const uint32_t length = frame_length(header);
+      if (length > (frame_is_control(header) ? kControlLengthMax : length_max_)) {
+        header_ = header;
+        return ReadResult::TooLong;
+      }
+      if (length <= size) {
+        uint8_t* payload = data;
+        data += length;
+        size -= length;
+        if (!sink.on_frame(header, payload, false)) return ReadResult::Stopped;
+      } else {
+        header_ = header;
+        assembly_ = sink.assembly();
+        std::memcpy(assembly_, data, size);
+        have_ = static_cast<uint32_t>(size);
+        return ReadResult::Ok;
+      }
+    }
+    return ReadResult::Ok;
+  }
+
+ private:
+  uint32_t length_max_;
+  uint32_t header_ = 0;           // of the frame in assembly, or the one that was refused
+  uint32_t have_ = 0;             // payload bytes in assembly
+  uint32_t header_have_ = 0;      // bytes of a header that is itself split
+  uint8_t header_bytes_[kHeaderBytes] = {};
+  uint8_t* assembly_ = nullptr;
+};
+
+}  // namespace zerio

@@ -1,0 +1,126 @@
+// Writers and strict readers of control frames.
+#include "handshake.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "bytes.h"
+#include "framing.h"
+
+namespace zerio {
+namespace {
+
+uint32_t finish(uint8_t* out, Opcode opcode, uint32_t length) {
+  store<uint32_t>(out, kControlBit | (static_cast<uint32_t>(opcode) << kChannelShift) | length);
+  return static_cast<uint32_t>(kHeaderBytes) + length;
+}
+
+void copy(uint8_t* out, std::string_view text) {
+  if (!text.empty()) std::memcpy(out, text.data(), text.size());
+}
+
+std::string_view view(const uint8_t* at, size_t size) { return {reinterpret_cast<const char*>(at), size}; }
+
+bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
+
+// The length of the well-formed sequence at `at` (Unicode 15, table 3-7), or 0.
+size_t sequence_size(const uint8_t* at, size_t left) {
+  const uint8_t first = at[0];
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return left >= 2 && is_continuation(at[1]) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    if (left < 3 || !is_continuation(at[1]) || !is_continuation(at[2])) return 0;
+    const bool overlong = first == 0xe0 && at[1] < 0xa0;
+    const bool surrogate = first == 0xed && at[1] > 0x9f;
+    return overlong || surrogate ? 0 : 3;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    if (left < 4 || !is_continuation(at[1]) || !is_continuation(at[2]) || !is_continuation(at[3])) return 0;
+    const bool overlong = first == 0xf0 && at[1] < 0x90;
+    const bool beyond = first == 0xf4 && at[1] > 0x8f;
+    return overlong || beyond ? 0 : 4;
+  }
+  return 0;
+}
+
+}  // namespace
+
+uint32_t write_greeting(uint8_t* out, Opcode opcode, const Greeting& greeting) {
+  uint8_t* at = out + kHeaderBytes;
+  const auto id_bytes = static_cast<uint16_t>(std::min<size_t>(greeting.id.size(), kPeerIdBytesMax));
+  const auto credential_bytes = static_cast<uint16_t>(std::min<size_t>(greeting.credential.size(), kCredentialBytesMax));
+  store<uint32_t>(at, kMagic);
+  store<uint8_t>(at + 4, kVersion);
+  store<uint8_t>(at + 5, 0);
+  store<uint16_t>(at + 6, id_bytes);
+  store<uint32_t>(at + 8, greeting.length_max);
+  store<uint16_t>(at + 12, credential_bytes);
+  store<uint16_t>(at + 14, 0);
+  copy(at + kGreetingBytes, greeting.id.substr(0, id_bytes));
+  copy(at + kGreetingBytes + id_bytes, greeting.credential.substr(0, credential_bytes));
+  return finish(out, opcode, kGreetingBytes + id_bytes + credential_bytes);
+}
+
+uint32_t write_farewell(uint8_t* out, Opcode opcode, const Farewell& farewell) {
+  const auto bytes = static_cast<uint32_t>(std::min<size_t>(farewell.reason.size(), kReasonBytesMax));
+  store<uint16_t>(out + kHeaderBytes, farewell.code);
+  copy(out + kHeaderBytes + kFarewellBytes, farewell.reason.substr(0, bytes));
+  return finish(out, opcode, kFarewellBytes + bytes);
+}
+
+uint32_t write_echo(uint8_t* out, Opcode opcode, const uint8_t* payload) {
+  std::memcpy(out + kHeaderBytes, payload, kPingBytes);
+  return finish(out, opcode, kPingBytes);
+}
+
+uint32_t write_classic_id(uint8_t* out, std::string_view id) {
+  const auto bytes = static_cast<uint32_t>(std::min<size_t>(id.size(), kPeerIdBytesMax));
+  store<uint32_t>(out, bytes);
+  copy(out + kHeaderBytes, id.substr(0, bytes));
+  return static_cast<uint32_t>(kHeaderBytes) + bytes;
+}
+
+Code read_greeting(const uint8_t* payload, uint32_t length, Greeting& out) {
+  if (length < 5 || load<uint32_t>(payload) != kMagic) return Code::MalformedHello;
+  if (payload[4] != kVersion) return Code::UnsupportedVersion;
+  if (length < kGreetingBytes) return Code::MalformedHello;
+  const uint32_t id_bytes = load<uint16_t>(payload + 6);
+  const uint32_t credential_bytes = load<uint16_t>(payload + 12);
+  out.length_max = load<uint32_t>(payload + 8);
+  const bool reserved_zero = payload[5] == 0 && load<uint16_t>(payload + 14) == 0;
+  if (!reserved_zero || length != kGreetingBytes + id_bytes + credential_bytes || credential_bytes > kCredentialBytesMax ||
+      out.length_max > kLengthMax) {
+    return Code::MalformedHello;
+  }
+  out.id = view(payload + kGreetingBytes, id_bytes);
+  out.credential = view(payload + kGreetingBytes + id_bytes, credential_bytes);
+  return is_native_id(out.id) ? Code::None : Code::InvalidPeerId;
+}
+
+Code read_farewell(const uint8_t* payload, uint32_t length, Farewell& out) {
+  if (length < kFarewellBytes || length > kFarewellBytes + kReasonBytesMax) return Code::ProtocolError;
+  out.code = load<uint16_t>(payload);
+  out.reason = view(payload + kFarewellBytes, length - kFarewellBytes);
+  return is_utf8(out.reason) ? Code::None : Code::ProtocolError;
+}
+
+bool is_utf8(std::string_view text) {
+  const auto* at = reinterpret_cast<const uint8_t*>(text.data());
+  for (size_t i = 0; i < text.size();) {
+    const size_t size = sequence_size(at + i, text.size() - i);
+    if (size == 0) return false;
+    i += size;
+  }
+  return true;
+}
+
+bool is_native_id(std::string_view id) {
+  return !id.empty() && id.size() <= kPeerIdBytesMax && is_utf8(id) &&
+         std::none_of(id.begin(), id.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
+}
+
+bool is_classic_id(std::string_view id) {
+  return !id.empty() && id.size() <= kPeerIdBytesMax && std::all_of(id.begin(), id.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
+}
+
+}  // namespace zerio

@@ -1,0 +1,73 @@
+// Where things lie in the memory that JavaScript and the engine share.
+// src/layout.ts mirrors these numbers; the addon exports them and JavaScript asserts at load that both agree.
+#pragma once
+
+#include <cstdint>
+
+namespace zerio::layout {
+
+// Engine words (int32), at the start of the core memory. The comment names the only writer.
+inline constexpr uint32_t kWordDirtyCount = 0;      // JavaScript: how many slots in the dirty list have unsent bytes
+inline constexpr uint32_t kWordEventsProduced = 1;  // engine: events in the event ring
+inline constexpr uint32_t kWordEventsConsumed = 2;  // JavaScript: events already dispatched
+inline constexpr uint32_t kEngineWordsBytes = 256;
+
+// Engine counters (float64), written by the engine only.
+inline constexpr uint32_t kEngineCountersOffset = 512;
+inline constexpr uint32_t kEngineCounterPolls = 0;
+inline constexpr uint32_t kEngineCounterEvents = 1;
+inline constexpr uint32_t kEngineCounterReceives = 2;
+inline constexpr uint32_t kEngineCounterSends = 3;
+inline constexpr uint32_t kEngineCounterSendsBlocked = 4;
+inline constexpr uint32_t kEngineCounterBytesReceived = 5;
+inline constexpr uint32_t kEngineCounterBytesSent = 6;
+inline constexpr uint32_t kEngineCounterMessagesReceived = 7;
+inline constexpr uint32_t kEngineCounterMessagesAssembled = 8;
+inline constexpr uint32_t kEngineCounterCorruptions = 9;
+
+// Counters of one server (float64), written by the engine only.
+inline constexpr uint32_t kServersMax = 64;
+inline constexpr uint32_t kServerCountersOffset = 1024;
+inline constexpr uint32_t kServerCountersBytes = 256;
+inline constexpr uint32_t kServerCounterAccepted = 0;
+inline constexpr uint32_t kServerCounterAcceptErrors = 1;
+inline constexpr uint32_t kServerCounterHandshakes = 2;  // gauge
+inline constexpr uint32_t kServerCounterPeers = 3;       // gauge
+inline constexpr uint32_t kServerCounterConnected = 4;
+inline constexpr uint32_t kServerCounterDisconnected = 5;
+inline constexpr uint32_t kServerCounterRefused = 6;
+inline constexpr uint32_t kServerCounterProtocolErrors = 7;
+inline constexpr uint32_t kServerCounterDuplicateIds = 8;
+inline constexpr uint32_t kServerCounterHandshakeTimeouts = 9;
+inline constexpr uint32_t kServerCounterTooManyHandshakes = 10;
+inline constexpr uint32_t kServerCounterServerFull = 11;
+inline constexpr uint32_t kServerCounterMessagesReceived = 12;
+inline constexpr uint32_t kServerCounterBytesReceived = 13;
+inline constexpr uint32_t kServerCounterBytesSent = 14;
+inline constexpr uint32_t kServerCounterHeartbeatTimeouts = 15;
+
+// The dirty list (int32 slots), written by JavaScript, read by flush.
+inline constexpr uint32_t kSlotsMax = 65536;
+inline constexpr uint32_t kDirtyOffset = kServerCountersOffset + kServersMax * kServerCountersBytes;
+inline constexpr uint32_t kEventsOffset = kDirtyOffset + kSlotsMax * 4;
+
+// One event: eight int32 words, the kind first.
+inline constexpr uint32_t kEventWords = 8;
+inline constexpr uint32_t kEventBytes = kEventWords * 4;
+
+// One slot: words (int32), then counters (float64).
+inline constexpr uint32_t kSlotBytes = 128;
+inline constexpr uint32_t kSlotTail = 0;       // JavaScript: where the next frame goes
+inline constexpr uint32_t kSlotWrapEnd = 1;    // JavaScript: where the frames before the last wrap end
+inline constexpr uint32_t kSlotDrainNeed = 2;  // JavaScript: bytes that did not fit; 0 when nobody waits
+inline constexpr uint32_t kSlotHead = 3;       // engine: first byte that the socket has not taken
+inline constexpr uint32_t kSlotCountersOffset = 64;
+inline constexpr uint32_t kSlotCounterMessagesSent = 0;      // JavaScript
+inline constexpr uint32_t kSlotCounterBackPressured = 1;     // JavaScript
+inline constexpr uint32_t kSlotCounterMessagesReceived = 2;  // engine
+inline constexpr uint32_t kSlotCounterBytesReceived = 3;     // engine
+inline constexpr uint32_t kSlotCounterBytesSent = 4;         // engine
+inline constexpr uint32_t kSlotCounterReceives = 5;          // engine
+inline constexpr uint32_t kSlotCounterSends = 6;             // engine
+
+}  // namespace zerio::layout

@@ -1,0 +1,101 @@
+// What the engine knows of one connection. Peers live as long as their slab and are reused, life after life.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "codes.h"
+#include "framing.h"
+#include "handshake.h"
+#include "send_ring.h"
+
+namespace zerio {
+
+inline constexpr uint32_t kNone = 0xffffffff;
+
+enum class State : uint8_t {
+  Free,
+  Connecting,  // client: the system is connecting
+  Greeting,    // server: waiting for HELLO or a classic id; client: waiting for the answer
+  Open,        // messages flow
+  Draining,    // what was accepted is being sent; received bytes are ignored
+  Lingering,   // everything is sent, and so is the end of stream; waiting for the other side's
+};
+
+enum class Protocol : uint8_t { Unknown, Native, Classic };
+
+// Control frames on their way out. They enter the stream between two data frames: at `barrier`, a position in the send ring.
+struct ControlOut {
+  static constexpr uint32_t kCapacity = kControlFrameBytesMax + 64;
+
+  uint8_t bytes[kCapacity];
+  uint16_t size;
+  uint16_t sent;
+  uint32_t barrier;
+
+  [[nodiscard]] bool empty() const { return sent == size; }
+  [[nodiscard]] bool fits(uint32_t frame_bytes) const { return size + frame_bytes <= kCapacity; }
+  void clear() { size = sent = 0; }
+};
+
+struct Peer {
+  // Set with the slab, for good.
+  uint32_t slot = kNone;
+  uint32_t slab = 0;
+  double* counters = nullptr;
+  SendRing ring;
+
+  // Set anew in each life.
+  State state = State::Free;
+  Protocol protocol = Protocol::Unknown;
+  bool of_server = false;
+  bool connected = false;        // `Connected` was reported and `Disconnected` was not
+  bool awaits_verdict = false;   // the program has not said yet whether it takes this peer
+  bool refused = false;          // a server's connection that never became a peer
+  bool end_received = false;     // the other side sends nothing any more
+  bool send_failed = false;      // nothing can be sent any more; what the system received is still read
+  bool close_requested = false;  // by the program, to be carried out in the next poll
+  bool drain_due = false;        // `Drain` is to be reported in the next poll
+  bool deferred = false;         // is in the engine's list for the next poll
+  bool reset_on_close = false;
+  bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
+  Opcode farewell = Opcode::Close;
+  bool heard = false;            // something came since the last heartbeat
+  uint8_t silent_heartbeats = 0;
+  uint16_t close_code = 0;
+  uint32_t server = kNone;
+  uint32_t linger_ms = 0;
+  uint32_t heartbeat_ms = 0;
+  uint64_t heartbeat_due_ns = 0;
+  uint64_t deadline_ns = 0;      // of Connecting, Greeting, Draining and Lingering
+  uint32_t timed_previous = kNone;
+  uint32_t timed_next = kNone;
+  bool timed = false;
+  uint32_t high_water = 0;       // the furthest ring position in this life: what was touched
+  FrameReader reader{0};
+  ControlOut control;
+  std::string id;          // the peer's on a server's side, our own on a client's
+  std::string credential;  // client: kept until HELLO is written
+  std::string reason;      // for the CLOSE frame
+
+  void begin_life() {
+    state = State::Free;
+    protocol = Protocol::Unknown;
+    of_server = connected = awaits_verdict = refused = end_received = send_failed = close_requested = drain_due = deferred =
+        reset_on_close = farewell_due = heard = timed = false;
+    silent_heartbeats = 0;
+    close_code = 0;
+    server = kNone;
+    linger_ms = heartbeat_ms = high_water = 0;
+    deadline_ns = heartbeat_due_ns = 0;
+    timed_previous = timed_next = kNone;
+    control.clear();
+    id.clear();
+    credential.clear();
+    reason.clear();
+    ring.reset();
+    for (uint32_t i = 0; i < (layout::kSlotBytes - layout::kSlotCountersOffset) / sizeof(double); ++i) counters[i] = 0;
+  }
+};
+
+}  // namespace zerio

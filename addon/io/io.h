@@ -1,0 +1,111 @@
+// The one interface between the engine and an operating system: accept, connect, receive, send, close, wait.
+//
+// It is completion-shaped, as io_uring and Windows Registered I/O are. A readiness backend imitates completion by doing the
+// system call itself: receives when poll() finds a socket readable, sends at once when send() is called.
+// Connections are named by the engine's slot numbers, so that a backend needs no tables of its own but plain arrays.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "address.h"
+
+namespace zerio {
+
+struct IoSlice {
+  const uint8_t* data;
+  size_t size;
+};
+
+struct IoSpace {
+  uint8_t* data;
+  size_t size;
+};
+
+struct SocketOptions {
+  bool no_delay = true;
+  uint32_t send_buffer_bytes = 0;     // 0: what the system thinks best
+  uint32_t receive_buffer_bytes = 0;  // likewise
+};
+
+struct ListenOptions {
+  uint32_t backlog = 1024;
+  bool ipv6_only = false;
+  bool reuse_port = false;
+  SocketOptions socket;
+};
+
+// A connection that the system accepted and that has no slot yet.
+using AcceptedSocket = intptr_t;
+
+// What the engine is told, always from inside Io::poll(). Errors are positive errno values, 0 is success.
+class IoSink {
+ public:
+  // The sink either gives the socket to Io::attach() or to Io::discard().
+  virtual void on_accepted(uint32_t server, AcceptedSocket socket) = 0;
+  virtual void on_accept_error(uint32_t server, int error) = 0;
+  virtual void on_connected(uint32_t slot, int error) = 0;
+  // Memory for one receive; size 0 when the batch is full and the backend must leave the rest for the next poll().
+  virtual IoSpace receive_space() = 0;
+  // `size` 0 with error 0 is the other side's end of stream.
+  virtual void on_received(uint32_t slot, uint8_t* data, size_t size, int error) = 0;
+  // After a send() that took less than all: how much more was taken since (0 from a readiness backend: try again).
+  virtual void on_sent(uint32_t slot, size_t size, int error) = 0;
+  // Whether one more event of a connection can be reported; when not, the backend leaves it for the next poll().
+  [[nodiscard]] virtual bool has_room() const = 0;
+  // Whether one more connection can be taken now; when not, the backend leaves it in the listen queue.
+  [[nodiscard]] virtual bool can_accept(uint32_t server) = 0;
+
+ protected:
+  ~IoSink() = default;
+};
+
+class Io {
+ public:
+  virtual ~Io() = default;
+
+  [[nodiscard]] virtual const char* name() const = 0;
+
+  // Makes room for slots 0 to count - 1. The only call, with listen(), that may allocate.
+  virtual void reserve(uint32_t count) = 0;
+
+  // Each returns 0 or an errno value.
+  virtual int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) = 0;
+  virtual int connect(uint32_t slot, const Address& address, const SocketOptions& options) = 0;
+
+  virtual void accept_pause(uint32_t server, bool paused) = 0;
+  virtual void unlisten(uint32_t server) = 0;
+
+  // Gives an accepted socket its slot and starts to receive. 0 or an errno value; on error the socket is closed.
+  virtual int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) = 0;
+  // Tells why, with as much of `farewell` as the system takes at once, and closes.
+  virtual void discard(AcceptedSocket socket, IoSlice farewell) = 0;
+
+  // Stops receiving for good: nothing more is read from this connection.
+  virtual void receive_stop(uint32_t slot) = 0;
+
+  // Returns how many bytes were taken now, or a negative errno value. When fewer than all, on_sent() follows.
+  [[nodiscard]] virtual int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) = 0;
+
+  // Tells the other side that nothing follows.
+  virtual void shutdown(uint32_t slot) = 0;
+  // Closes; `reset` discards what the system has not sent yet. Nothing is reported for this slot afterwards.
+  virtual void close(uint32_t slot, bool reset) = 0;
+
+  // The addresses of a connection; empty ones when the system has forgotten them.
+  virtual void addresses(uint32_t slot, Address& local, Address& remote) const = 0;
+
+  // Reports what is complete. Never blocks. `spinning` says that the caller comes back at once.
+  virtual void poll(IoSink& sink, bool spinning) = 0;
+  // A descriptor that is readable when poll() has something to report.
+  [[nodiscard]] virtual int wait_handle() const = 0;
+
+  // Monotonic nanoseconds.
+  [[nodiscard]] virtual uint64_t now_ns() const = 0;
+};
+
+// The backend of this system, or nullptr with the errno value that forbids it.
+std::unique_ptr<Io> make_epoll(int& error);
+
+}  // namespace zerio

@@ -1,0 +1,32 @@
+{
+  "targets": [
+    {
+      "target_name": "zerio",
+      "sources": [
+        "addon/binding/addon.cc",
+        "addon/binding/loop.cc",
+        "addon/engine/engine.cc",
+        "addon/engine/handshake.cc"
+      ],
+      "include_dirs": ["."],
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "conditions": [
+        ["OS=='linux'", {
+          "sources": [
+            "addon/io/address_posix.cc",
+            "addon/io/clock_posix.cc",
+            "addon/io/epoll.cc",
+            "addon/io/memory_posix.cc"
+          ],
+          "cflags!": ["-O3", "-fno-omit-frame-pointer"],
+          "cflags": [
+            "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
+            "-fvisibility=hidden", "-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"
+          ],
+          "cflags_cc!": ["-std=gnu++17", "-std=gnu++14", "-std=gnu++20"],
+          "cflags_cc": ["-std=c++20", "-Wno-missing-field-initializers"]
+        }]
+      ]
+    }
+  ]
+}

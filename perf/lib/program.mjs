@@ -1,0 +1,39 @@
+// What every measured program needs: its flags, the line that reports a result, and an end when nobody waits for it.
+import { writeSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+
+const DEADLINE_MS = 600_000
+
+// A program whose runner was killed must not spin for ever. The timer keeps nothing alive by itself.
+setTimeout(() => fail('nobody ended this program in time'), DEADLINE_MS).unref()
+
+/**
+ * Reads `--name value` flags. The defaults give the names and the types (number, string or boolean).
+ * @template {Record<string, number | string | boolean>} T
+ * @param {T} defaults
+ * @returns {T}
+ */
+export function readFlags(defaults) {
+  const options = {}
+  for (const [name, value] of Object.entries(defaults)) {
+    options[name] = { type: typeof value === 'boolean' ? 'boolean' : 'string' }
+  }
+  const { values } = parseArgs({ options })
+  const flags = { ...defaults }
+  for (const [name, text] of Object.entries(values)) {
+    flags[name] = typeof defaults[name] === 'number' ? Number(text) : text
+    if (Number.isNaN(flags[name])) throw new Error(`--${name} needs a number, not ${text}`)
+  }
+  return flags
+}
+
+/** Prints one line of JSON on stdout for the program that started this one. */
+export function report(result) {
+  writeSync(1, `${JSON.stringify(result)}\n`)
+}
+
+/** Ends the program with a sentence on stderr. */
+export function fail(sentence) {
+  writeSync(2, `${sentence}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,30 @@
+// The sending side of zerio's one-way throughput with claim() and commit(): fields are written in place.
+import { ZerioClient } from 'zerio'
+import { nextSequence, PAYLOAD_BYTES, writeFields } from '../lib/message.mjs'
+import { readFlags, report } from '../lib/program.mjs'
+import { MESSAGES_PER_TURN, sendUntilClosed } from '../lib/sender.mjs'
+
+const { port, strategy } = readFlags({ port: 0, strategy: 'blocking' })
+const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy })
+let sequence = 0
+
+function sendSome() {
+  const view = client.view
+  let next = sequence
+  let status = 0
+  for (let i = 0; i < MESSAGES_PER_TURN; i++) {
+    status = client.claim(PAYLOAD_BYTES)
+    if (status < 0) break
+    writeFields(view, status, next)
+    status = client.commit()
+    if (status !== 0) break
+    next = nextSequence(next)
+  }
+  sequence = next
+  return status
+}
+
+await client.start('sender')
+await sendUntilClosed(client, strategy, sendSome)
+await client.stop()
+report({ backPressured: client.counters.backPressured })

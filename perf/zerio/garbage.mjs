@@ -1,0 +1,51 @@
+// Counts what a long ping-pong allocates on both sides after its warm-up: garbage collections (lines of V8's
+// --trace-gc), bytes of garbage and mallocs per message. Run by itself, it does so for every wait strategy.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { compileNativePrograms, nativePrograms } from '../lib/native_programs.mjs'
+import { runPair } from '../lib/processes.mjs'
+
+const here = (script) => join(import.meta.dirname, script)
+// Node's sources call both kinds of collection of the young generation a scavenge or a mark-sweep.
+const COLLECTION = /\bms: (Scavenge|Minor|Mark-)/
+
+/**
+ * @param {string} strategy
+ * @param {number} warmup round trips before counting starts
+ * @param {number} count round trips that count
+ */
+export async function measureGarbage(strategy, warmup, count) {
+  const folder = mkdtempSync(join(tmpdir(), 'zerio-perf-'))
+  const side = (script) => {
+    const file = join(folder, script)
+    writeFileSync(file, '')
+    return {
+      script: here(script),
+      flags: ['--strategy', strategy, '--warmup', warmup, '--count', count, '--meter'],
+      environment: { LD_PRELOAD: nativePrograms.mallocCount, MALLOC_COUNT_FILE: file }
+    }
+  }
+  try {
+    const pair = await runPair(side('echo_server.mjs'), side('ping_pong_client.mjs'), ['--expose-gc'])
+    const collections = (lines) => lines.filter((line) => COLLECTION.test(line)).length
+    return {
+      collections: collections(pair.serverLines) + collections(pair.clientLines),
+      // Each side receives and sends every message of its connection once per round trip.
+      mallocsPerMessage: (pair.server.mallocs + pair.client.mallocs) / (2 * count),
+      garbageBytesPerMessage: (pair.server.heapBytes + pair.client.heapBytes) / (2 * count),
+      serverMallocs: pair.server.mallocs,
+      clientMallocs: pair.client.mallocs,
+      roundTrips: count
+    }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+if (import.meta.filename === process.argv[1]) {
+  compileNativePrograms()
+  for (const strategy of ['manual', 'spin', 'hybrid', 'blocking']) {
+    console.log(JSON.stringify({ strategy, ...(await measureGarbage(strategy, 100_000, 1_000_000)) }))
+  }
+}

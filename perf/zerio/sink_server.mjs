@@ -1,0 +1,38 @@
+// The receiving side of zerio's one-way throughput: reads a field of every message and counts them.
+import { ZerioServer } from 'zerio'
+import { QUANTITY_AT, sequenceOf } from '../lib/message.mjs'
+import { fail, readFlags, report } from '../lib/program.mjs'
+import { Rate } from '../lib/rate.mjs'
+import { runUntil, Signal } from '../lib/signal.mjs'
+
+const flags = readFlags({ strategy: 'blocking', warmupMs: 500, durationMs: 1000 })
+const CHECK_MASK = 4095
+const rate = new Rate(flags.warmupMs, flags.durationMs)
+const finished = new Signal()
+let messagesPerSecond = 0
+let count = 0
+let quantities = 0
+
+const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { waitStrategy: flags.strategy })
+server.onMessage = (_peer, buffer, offset) => {
+  quantities = (quantities + buffer.readInt32LE(offset + QUANTITY_AT)) | 0
+  count++
+  if ((count & CHECK_MASK) === 0) check(buffer.readInt32LE(offset))
+}
+server.on('clientDisconnected', () => {
+  if (!finished.isSet) fail(`sink: the sender left after ${count} messages`)
+})
+server.on('error', (error) => fail(`sink: ${error.message}`))
+
+function check(sequence) {
+  if (sequence !== sequenceOf(count)) fail(`sink: message ${count} carries sequence ${sequence}`)
+  if (finished.isSet) return
+  messagesPerSecond = rate.update(count)
+  if (messagesPerSecond > 0) finished.set()
+}
+
+await server.start('sink')
+report({ port: server.listeningPort })
+await runUntil(server, flags.strategy, finished)
+await server.stop()
+report({ messagesPerSecond, quantities })

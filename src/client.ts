@@ -1,0 +1,392 @@
+// ZerioClient: one connection to a server.
+import { EventEmitter } from 'node:events'
+import { ConnectionCounters } from './counters.js'
+import { type Connection, Engine, type EngineInfo, type Hello } from './engine.js'
+import { misuse, systemError, ZerioError } from './errors.js'
+import { SLOT_COUNTERS } from './layout.js'
+import {
+  type Address,
+  type ClientOptions,
+  checkPeerId,
+  isNumericHost,
+  type ResolvedClientOptions,
+  resolveAddress,
+  resolveClientOptions
+} from './options.js'
+import { CloseCode, ConnectFailure, DisconnectReason } from './reason.js'
+import { lookupAll } from './resolve.js'
+import type { SendRing } from './send_ring.js'
+import { SendStatus } from './status.js'
+
+/**
+ * The path without garbage: called once for each message, on the stack of the engine. The message is
+ * `buffer[offset … offset + length - 1]` and is valid, and yours to read, until the handler returns.
+ */
+export type ClientMessageHandler = (buffer: Buffer, offset: number, length: number, channel: number) => void
+
+/** Events of {@link ZerioClient} and their arguments. */
+export interface ClientEventMap {
+  /** The server has taken this client. Before the first message, and before `start` resolves. */
+  connected: []
+  /** The connection is gone. Exactly once for each `connected`, strictly after the last message. */
+  disconnected: [reason: DisconnectReason]
+  /** A message, copied into a Buffer of its own: comfortable, and garbage. */
+  message: [message: Buffer, channel: number]
+  /** A message that was refused with `BackPressured` has room now. */
+  drain: []
+}
+
+type State = 'idle' | 'starting' | 'connected' | 'stopping'
+
+/** How an attempt to connect ends. */
+interface Attempt {
+  succeeded(): void
+  failed(error: ZerioError): void
+  refused(reason: DisconnectReason): void
+}
+
+const noMemory = Buffer.alloc(0)
+const noView = new DataView(new ArrayBuffer(0))
+
+/** One attempt to connect and, when it succeeds, the connection until its slot is released. */
+class ClientConnection implements Connection {
+  receiving = true
+  onReleased: (() => void) | undefined
+
+  constructor(
+    readonly client: ZerioClient,
+    readonly engine: Engine,
+    readonly ring: SendRing,
+    readonly attempt: Attempt
+  ) {}
+
+  deliver(buffer: Buffer, offset: number, length: number, channel: number): void {
+    this.client._deliver(this, buffer, offset, length, channel)
+  }
+  connected(hello: Hello): void {
+    this.ring.open(hello.classic, hello.lengthMax)
+    this.attempt.succeeded()
+    this.client._connected(this, hello)
+  }
+  connectFailed(reason: DisconnectReason): void {
+    this.attempt.refused(reason)
+  }
+  disconnected(closeCode: number, text: string, errno: number): void {
+    const local = !this.receiving
+    this.receiving = false
+    this.ring.close()
+    this.client._disconnected(this, new DisconnectReason(closeCode, text, errno, local))
+  }
+  drained(): void {
+    this.client.emit('drain')
+  }
+  released(): void {
+    this.attempt.failed(new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.'))
+    this.engine.release()
+    this.onReleased?.()
+  }
+}
+
+/**
+ * A client of a {@link ZerioServer}, or with `protocol: 'classic'` of a C# Zerio server.
+ *
+ * ```js
+ * const client = new ZerioClient({ host: 'localhost', port: 48654 })
+ * client.onMessage = (buffer, offset, length) => console.log(buffer.toString('utf8', offset, offset + length))
+ * await client.start('client-1')
+ * client.send(Buffer.from('oui'))
+ * ```
+ */
+export class ZerioClient extends EventEmitter<ClientEventMap> {
+  /** Called for each message; see {@link ClientMessageHandler}. Without it and without a `message` listener messages are dropped. */
+  onMessage: ClientMessageHandler | null = null
+
+  readonly #options: ResolvedClientOptions
+  readonly #host: string
+  readonly #port: number
+  #state: State = 'idle'
+  #engine: Engine | undefined
+  #connection: ClientConnection | undefined
+  #ring: SendRing | undefined
+  #counters = new ConnectionCounters(new Float64Array(SLOT_COUNTERS))
+  #serverId = ''
+  #stopped: Promise<void> | undefined
+
+  /**
+   * Checks its arguments and allocates nothing yet. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
+   *
+   * @param address a port on this machine, or host and port.
+   */
+  constructor(address: number | Address, options?: ClientOptions) {
+    super()
+    const { host, port } = resolveAddress(address, 'A client')
+    this.#host = host ?? 'localhost'
+    this.#port = port
+    this.#options = resolveClientOptions(options)
+  }
+
+  /**
+   * Connects: tries all addresses of the host in turn and introduces itself. Can be called again after `stop` and after
+   * `disconnected`.
+   *
+   * Rejects with the system's code (`ECONNREFUSED`, `ENOTFOUND`, …), the server's refusal (`ZERIO_DUPLICATE_PEER_ID`,
+   * `ZERIO_SERVER_FULL`, `ZERIO_UNAUTHORIZED`, …), `ZERIO_CONNECT_TIMEOUT`, `ZERIO_HANDSHAKE_FAILED`, `ZERIO_BAD_PEER_ID`,
+   * `ZERIO_ALREADY_STARTED`, `ZERIO_STOPPING`, `ZERIO_OUT_OF_MEMORY`, or `ZERIO_STOPPED` when `stop` is called meanwhile.
+   *
+   * @param peerId under which the server knows this client; 1 to 255 bytes of UTF-8, or of printable ASCII for classic.
+   */
+  async start(peerId: string): Promise<void> {
+    checkPeerId(peerId, this.#options.protocol === 'classic')
+    if (this.#state === 'stopping')
+      throw misuse('ZERIO_STOPPING', 'The client is stopping; await stop() before start().')
+    if (this.#state !== 'idle')
+      throw misuse('ZERIO_ALREADY_STARTED', 'The client is started already; call stop() first.')
+    this.#state = 'starting'
+    let engine: Engine | undefined
+    try {
+      const hosts = isNumericHost(this.#host) ? [this.#host] : await lookupAll(this.#host)
+      this.#checkStarting()
+      engine = Engine.for(this.#options)
+      this.#engine = engine
+      engine.drive(1)
+      await this.#connectToAny(engine, peerId, hosts)
+    } catch (error) {
+      if ((this.#state as State) === 'starting') this.#state = 'idle'
+      throw error
+    } finally {
+      engine?.drive(-1)
+    }
+  }
+
+  /** Whether messages can be sent. */
+  get isConnected(): boolean {
+    return this.#state === 'connected'
+  }
+
+  /** The id of the server; empty before the first connection, and with classic. */
+  get serverId(): string {
+    return this.#serverId
+  }
+
+  /** The memory in which `claim` returns an offset; empty before the first connection. Shared with others: write only what you claimed. */
+  get buffer(): Buffer {
+    return this.#ring === undefined ? noMemory : this.#ring.buffer
+  }
+
+  /** The same memory as a DataView. */
+  get view(): DataView {
+    return this.#ring === undefined ? noView : this.#ring.view
+  }
+
+  /** Counters of the present or last connection, without garbage. */
+  get counters(): ConnectionCounters {
+    return this.#counters
+  }
+
+  /** The engine behind this client: which backend, why, and its counters. Undefined before the first start. */
+  get engine(): EngineInfo | undefined {
+    return this.#engine
+  }
+
+  /**
+   * Sends one message: all of `bytes`, or `length` of them from `offset`. The bytes are copied before it returns. Allocates
+   * nothing. Returns a {@link SendStatus}; throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` inside a claim.
+   */
+  send(bytes: Uint8Array, channel?: number): SendStatus
+  send(bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
+  send(bytes: Uint8Array, offset = 0, length?: number, channel = 0): SendStatus {
+    const ring = this.#ring
+    if (ring === undefined) return this.#notConnected(bytes)
+    return length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
+  }
+
+  /**
+   * Reserves `length` bytes (0 to `maxMessageLength`) of a message to be written in place. Returns their offset in
+   * {@link buffer} and {@link view}, or a negative {@link SendStatus}. The bytes are yours until `commit` or `abort`, which
+   * must follow in the same turn. Allocates nothing. Throws `ZERIO_CLAIM_OPEN` when a claim is open already.
+   */
+  claim(length: number, channel = 0): number {
+    const ring = this.#ring
+    return ring === undefined ? SendStatus.NotConnected : ring.claim(length, channel)
+  }
+
+  /** Sends what was claimed. `Closed` when the connection ended since; throws `ZERIO_NO_CLAIM` without a claim. */
+  commit(): SendStatus {
+    if (this.#ring === undefined)
+      throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
+    return this.#ring.commit()
+  }
+
+  /** Gives the claim back, unsent. Throws `ZERIO_NO_CLAIM` without one. */
+  abort(): void {
+    if (this.#ring === undefined)
+      throw misuse('ZERIO_NO_CLAIM', 'There is no claim to abort; call claim first.')
+    this.#ring.abort()
+  }
+
+  /** Hands everything accepted so far to the system now, instead of at the end of the turn. Allocates nothing. */
+  flush(): void {
+    this.#engine?.flush()
+  }
+
+  /**
+   * Does I/O and runs handlers of all servers and clients that share this engine, on the caller's stack. Returns how many
+   * messages were dispatched; 0 when not started. Made for `waitStrategy: 'manual'`, allowed with all. An exception of a handler
+   * passes through; the next call goes on with the next message. Throws `ZERIO_POLL_IN_HANDLER` inside a handler. Allocates nothing.
+   */
+  poll(): number {
+    return this.#engine === undefined ? 0 : this.#engine.poll()
+  }
+
+  /**
+   * Sends what was accepted within `lingerMs`, and closes. Resolves when all is closed; never rejects. A `start` under way
+   * rejects with `ZERIO_STOPPED`. Does nothing when not started.
+   */
+  stop(): Promise<void> {
+    if (this.#state === 'stopping') return this.#stopped as Promise<void>
+    const connection = this.#connection
+    if (connection === undefined) {
+      // Resolving a host name, or idle.
+      this.#state = 'idle'
+      return Promise.resolve()
+    }
+    this.#state = 'stopping'
+    this.#stopped = this.#stop(connection)
+    return this.#stopped
+  }
+
+  /** `stop()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #stop(connection: ClientConnection): Promise<void> {
+    const { engine } = connection
+    engine.drive(1)
+    connection.receiving = false
+    connection.ring.close()
+    engine.native.close(connection.ring.slot, CloseCode.Normal, '')
+    await new Promise<void>((resolve) => {
+      connection.onReleased = resolve
+    })
+    this.#connection = undefined
+    engine.drive(-1)
+    this.#state = 'idle'
+  }
+
+  #checkStarting(): void {
+    if (this.#state !== 'starting')
+      throw new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.')
+  }
+
+  async #connectToAny(engine: Engine, peerId: string, hosts: string[]): Promise<void> {
+    let failure: unknown
+    for (const host of hosts) {
+      this.#checkStarting()
+      try {
+        await this.#connectTo(engine, peerId, host)
+        return
+      } catch (error) {
+        failure = error
+        // A server that answered is the right one, whatever it answered.
+        if ((error as ZerioError).syscall !== 'connect') break
+      }
+    }
+    throw failure
+  }
+
+  #connectTo(engine: Engine, peerId: string, host: string): Promise<void> {
+    engine.reserveSlot()
+    const { protocol, ...options } = this.#options
+    const slot = engine.native.connect({
+      ...options,
+      classic: protocol === 'classic',
+      id: peerId,
+      host,
+      port: this.#port
+    })
+    if (slot < 0) throw this.#connectError(-slot, host)
+    const ring = engine.takeSlot(slot)
+    return new Promise<void>((resolve, reject) => {
+      const refused = (reason: DisconnectReason): void => {
+        this.#connection = undefined
+        reject(this.#refusal(reason, host))
+      }
+      const connection = new ClientConnection(this, engine, ring, {
+        succeeded: resolve,
+        failed: reject,
+        refused
+      })
+      this.#connection = connection
+      engine.setConnection(slot, connection)
+      engine.retain()
+    })
+  }
+
+  #refusal(reason: DisconnectReason, host: string): ZerioError {
+    if (reason.closeCode === ConnectFailure.System) return this.#connectError(reason.errno, host)
+    const details = { address: host, port: this.#port }
+    if (reason.closeCode === ConnectFailure.Timeout) {
+      const text = `Cannot connect to ${host} port ${this.#port}: ${reason.message}; check that a zerio server is there.`
+      return new ZerioError(reason.code, text, { ...details, syscall: 'connect' })
+    }
+    if (reason.closeCode === ConnectFailure.PeerLeft || reason.closeCode === ConnectFailure.Lost) {
+      const text = `${host} port ${this.#port} closed the connection during the handshake; check the protocol option and the server's limits.`
+      return new ZerioError('ZERIO_HANDSHAKE_FAILED', text, details)
+    }
+    return new ZerioError(
+      reason.code,
+      `${host} port ${this.#port} refused the connection: ${reason.message}.`,
+      details
+    )
+  }
+
+  #connectError(errno: number, host: string): ZerioError {
+    return systemError(errno, `Cannot connect to ${host} port ${this.#port}`, {
+      syscall: 'connect',
+      address: host,
+      port: this.#port
+    })
+  }
+
+  /** @internal */
+  _connected(connection: ClientConnection, hello: Hello): void {
+    this.#ring = connection.ring
+    this.#counters = connection.ring.counters
+    this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
+    this.#state = 'connected'
+    this.emit('connected')
+  }
+
+  /** @internal */
+  _deliver(
+    connection: ClientConnection,
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    channel: number
+  ): void {
+    if (this.onMessage !== null) {
+      this.onMessage(buffer, offset, length, channel)
+      if (!connection.receiving) return
+    }
+    if (this.listenerCount('message') > 0) {
+      this.emit('message', Buffer.from(buffer.subarray(offset, offset + length)), channel)
+    }
+  }
+
+  /** @internal */
+  _disconnected(connection: ClientConnection, reason: DisconnectReason): void {
+    if (this.#state === 'connected') {
+      this.#state = 'idle'
+      if (this.#connection === connection) this.#connection = undefined
+    }
+    this.emit('disconnected', reason)
+  }
+
+  #notConnected(bytes: unknown): SendStatus {
+    if (!(bytes instanceof Uint8Array))
+      throw misuse('ZERIO_BAD_ARGUMENT', `A message must be a Uint8Array, not ${typeof bytes}.`)
+    return SendStatus.NotConnected
+  }
+}

@@ -1,0 +1,15 @@
+// A monotonic clock that makes no garbage.
+import { allocatePool, native } from './native.js'
+
+const words = new Float64Array(allocatePool(8), 0, 1)
+const stamp = native.makeClock(words)
+
+/**
+ * Writes the monotonic time in nanoseconds to `target[index]` (default 0). Allocates nothing, where `performance.now()` and
+ * `process.hrtime.bigint()` make a heap object for each call. All processes of a machine share the clock (Linux:
+ * `CLOCK_MONOTONIC`), so that differences between two processes make sense. Exact to 1 ns until 2^53 ns, 104 days after boot.
+ */
+export function readClock(target: Float64Array, index = 0): void {
+  stamp()
+  target[index] = words[0]
+}

@@ -1,0 +1,199 @@
+// Counters: read in place from the memory that the engine writes, without garbage.
+
+/** Any set of counters. Values are cumulative float64 numbers, exact up to 2^53. */
+export abstract class Counters<Name extends string> {
+  /** The names, in the order in which {@link copyTo} writes the values. */
+  abstract readonly names: readonly Name[]
+  /** @internal */
+  _words: Float64Array
+
+  /** @internal */
+  constructor(words: Float64Array) {
+    this._words = words
+  }
+
+  /** Writes all values to `target`, which needs room for `names.length` of them. Allocates nothing. Returns `target`. */
+  copyTo(target: Float64Array): Float64Array {
+    const count = this.names.length
+    for (let i = 0; i < count; i++) target[i] = this._words[i]
+    return target
+  }
+
+  /** A plain object with all values, for logging. Allocates. */
+  toJSON(): Record<Name, number> {
+    const result = {} as Record<Name, number>
+    this.names.forEach((name, index) => {
+      result[name] = this._words[index]
+    })
+    return result
+  }
+}
+
+const connectionNames = [
+  'messagesSent',
+  'backPressured',
+  'messagesReceived',
+  'bytesReceived',
+  'bytesSent',
+  'receives',
+  'sends'
+] as const
+
+/** Of one connection. They stay readable, and still, after its end. */
+export class ConnectionCounters extends Counters<(typeof connectionNames)[number]> {
+  readonly names = connectionNames
+  /** Messages taken by `send` and `commit`. */
+  get messagesSent(): number {
+    return this._words[0]
+  }
+  /** Calls of `send` and `claim` refused with `BackPressured`. */
+  get backPressured(): number {
+    return this._words[1]
+  }
+  get messagesReceived(): number {
+    return this._words[2]
+  }
+  /** Bytes from the socket, headers and control frames included. */
+  get bytesReceived(): number {
+    return this._words[3]
+  }
+  /** Bytes that the socket took, headers and control frames included. */
+  get bytesSent(): number {
+    return this._words[4]
+  }
+  /** System calls (or completions) that received something. */
+  get receives(): number {
+    return this._words[5]
+  }
+  /** System calls (or submissions) that sent. */
+  get sends(): number {
+    return this._words[6]
+  }
+}
+
+const serverNames = [
+  'accepted',
+  'acceptErrors',
+  'handshakes',
+  'peers',
+  'connected',
+  'disconnected',
+  'refused',
+  'protocolErrors',
+  'duplicateIds',
+  'handshakeTimeouts',
+  'tooManyHandshakes',
+  'serverFull',
+  'messagesReceived',
+  'bytesReceived',
+  'bytesSent',
+  'heartbeatTimeouts'
+] as const
+
+/** Of one server, since its last `start`. */
+export class ServerCounters extends Counters<(typeof serverNames)[number]> {
+  readonly names = serverNames
+  /** Connections accepted from the system. */
+  get accepted(): number {
+    return this._words[0]
+  }
+  get acceptErrors(): number {
+    return this._words[1]
+  }
+  /** Gauge: connections that have not said who they are. */
+  get handshakes(): number {
+    return this._words[2]
+  }
+  /** Gauge: connected peers. */
+  get peers(): number {
+    return this._words[3]
+  }
+  get connected(): number {
+    return this._words[4]
+  }
+  get disconnected(): number {
+    return this._words[5]
+  }
+  /** Connections that never became peers, for whatever reason. */
+  get refused(): number {
+    return this._words[6]
+  }
+  get protocolErrors(): number {
+    return this._words[7]
+  }
+  get duplicateIds(): number {
+    return this._words[8]
+  }
+  get handshakeTimeouts(): number {
+    return this._words[9]
+  }
+  get tooManyHandshakes(): number {
+    return this._words[10]
+  }
+  get serverFull(): number {
+    return this._words[11]
+  }
+  get messagesReceived(): number {
+    return this._words[12]
+  }
+  get bytesReceived(): number {
+    return this._words[13]
+  }
+  get bytesSent(): number {
+    return this._words[14]
+  }
+  get heartbeatTimeouts(): number {
+    return this._words[15]
+  }
+}
+
+const engineNames = [
+  'polls',
+  'events',
+  'receives',
+  'sends',
+  'sendsBlocked',
+  'bytesReceived',
+  'bytesSent',
+  'messagesReceived',
+  'messagesAssembled',
+  'corruptions'
+] as const
+
+/** Of one engine, over all its servers and clients. */
+export class EngineCounters extends Counters<(typeof engineNames)[number]> {
+  readonly names = engineNames
+  get polls(): number {
+    return this._words[0]
+  }
+  get events(): number {
+    return this._words[1]
+  }
+  get receives(): number {
+    return this._words[2]
+  }
+  get sends(): number {
+    return this._words[3]
+  }
+  /** Sends that the system did not take whole: its buffer was full. */
+  get sendsBlocked(): number {
+    return this._words[4]
+  }
+  get bytesReceived(): number {
+    return this._words[5]
+  }
+  get bytesSent(): number {
+    return this._words[6]
+  }
+  get messagesReceived(): number {
+    return this._words[7]
+  }
+  /** Messages that were split over receives and had to be copied together. */
+  get messagesAssembled(): number {
+    return this._words[8]
+  }
+  /** Connections ended because the program had overwritten their control words. */
+  get corruptions(): number {
+    return this._words[9]
+  }
+}

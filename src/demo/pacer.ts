@@ -1,0 +1,70 @@
+// Turns time into work: how many messages are due at a given rate, and who calls whom to find out.
+
+import { readClock } from '../index.js'
+import type { WaitStrategy } from './flags.js'
+
+/** Counts messages against a clock in nanoseconds that the caller keeps up to date. */
+export class Pacer {
+  /** Typed arrays, because a field or a variable that holds a changing double makes garbage. */
+  readonly nowNs = new Float64Array(1)
+  private readonly startNs = new Float64Array(1)
+  private taken = 0
+  private running = false
+
+  constructor(private readonly perSecond: number) {}
+
+  readClock(): void {
+    readClock(this.nowNs, 0)
+  }
+
+  /** How many messages are due. The first call starts the count. */
+  due(): number {
+    if (!this.running) {
+      this.running = true
+      this.startNs[0] = this.nowNs[0]
+    }
+    return (((this.nowNs[0] - this.startNs[0]) * this.perSecond) / 1e9 - this.taken) | 0
+  }
+
+  take(count: number): void {
+    this.taken = (this.taken + count) | 0
+  }
+}
+
+/**
+ * A turn of Node's timers or immediates makes about 300 bytes of garbage, more than anything else in this
+ * program, so there are few of them: most turns come with a message.
+ */
+const turnMs = 4
+const yieldNs = 10e6
+
+/** Calls `turn` again and again; where the strategy is manual, it polls as well. Returns how to stop it. */
+export function drive(wait: WaitStrategy, endpoint: Pollable, turn: () => void): () => void {
+  if (wait === 'manual') return pollAndTurn(endpoint, turn)
+  const timer = setInterval(turn, turnMs)
+  return () => clearInterval(timer)
+}
+
+interface Pollable {
+  poll(): number
+}
+
+/** Polls without a pause, but lets Node's own timers and messages in between from time to time. */
+export function pollAndTurn(endpoint: Pollable, turn: () => void): () => void {
+  const clock = new Float64Array(2)
+  let running = true
+  const pollForAWhile = () => {
+    if (running) setImmediate(pollForAWhile)
+    readClock(clock, 1)
+    do {
+      if (!running) return
+      endpoint.poll()
+      turn()
+      readClock(clock, 0)
+    } while (clock[0] - clock[1] < yieldNs)
+  }
+  setImmediate(pollForAWhile)
+  return () => {
+    running = false
+  }
+}

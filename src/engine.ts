@@ -1,0 +1,446 @@
+// The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
+import { EngineCounters } from './counters.js'
+import { misuse, systemError, ZerioError } from './errors.js'
+import {
+  CHANNEL_SHIFT,
+  DIRTY_OFFSET,
+  ENGINE_COUNTERS_OFFSET,
+  ENGINE_WORD_DIRTY_COUNT,
+  ENGINE_WORD_EVENTS_CONSUMED,
+  ENGINE_WORD_EVENTS_PRODUCED,
+  EVENT_WORDS,
+  EVENTS_OFFSET,
+  EventKind,
+  HEADER_BYTES,
+  LENGTH_MASK,
+  SERVER_COUNTERS_BYTES,
+  SERVER_COUNTERS_OFFSET,
+  SLOT_BYTES,
+  SLOTS_MAX,
+  SPARE_PER_SLAB
+} from './layout.js'
+import { allocatePool, type NativeEngine, native } from './native.js'
+import type { ResolvedEngineOptions, WaitStrategy } from './options.js'
+import { DisconnectReason } from './reason.js'
+import { SendRing } from './send_ring.js'
+
+/** One pool: a WebAssembly memory with the control words, send rings and assembly buffers of some slots. */
+export interface Slab {
+  readonly index: number
+  readonly first: number
+  readonly count: number
+  readonly buffer: Buffer
+  readonly view: DataView
+  readonly words: Int32Array
+  readonly slotsOffset: number
+  readonly ringsOffset: number
+}
+
+/** What the other side said in its handshake: an id, and a credential right behind it. */
+export interface Hello {
+  readonly buffer: Buffer
+  readonly offset: number
+  readonly idLength: number
+  readonly credentialLength: number
+  readonly classic: boolean
+  /** The longest message that the other side accepts. */
+  readonly lengthMax: number
+}
+
+/** What a slot belongs to: a server's peer, or a client. */
+export interface Connection {
+  deliver(buffer: Buffer, offset: number, length: number, channel: number): void
+  readonly receiving: boolean
+  connected(hello: Hello): void
+  connectFailed(reason: DisconnectReason): void
+  disconnected(closeCode: number, text: string, errno: number): void
+  drained(): void
+  released(): void
+}
+
+/** What a listening server hears. */
+export interface ServerEvents {
+  /** A connection has said who it is; `hello` is valid until this returns. */
+  greeted(ring: SendRing, hello: Hello): void
+  refused(reason: DisconnectReason): void
+  acceptFailed(errno: number): void
+  slotReleased(slotsLeft: number): void
+  poolRefused(error: ZerioError): void
+}
+
+/** What a program may see of the engine behind a server or client. */
+export interface EngineInfo {
+  /** `'epoll'`, … */
+  readonly backend: string
+  /** Why it was chosen. */
+  readonly backendReason: string
+  readonly waitStrategy: WaitStrategy
+  readonly counters: EngineCounters
+}
+
+const waitStrategies: Readonly<Record<WaitStrategy, number>> = { blocking: 0, spin: 1, hybrid: 2, manual: 3 }
+const PROTOCOL_CLASSIC = 2
+const PAGE_BYTES = 4096
+const FIRST_SLAB_SLOTS = 16
+/** Offsets above 2^30 would not be small integers everywhere, and V8 would box them. */
+const SLAB_BYTES_MAX = 2 ** 30 - PAGE_BYTES
+/** Every control frame fits into an assembly buffer, however short the messages. */
+const ASSEMBLY_BYTES_MIN = 1024
+
+function pages(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES
+}
+
+const engines = new Map<string, Engine>()
+
+export class Engine implements EngineInfo {
+  readonly native: NativeEngine
+  readonly backend: string
+  readonly backendReason: string
+  readonly waitStrategy: WaitStrategy
+  readonly counters: EngineCounters
+  readonly #words: Int32Array
+  readonly #dirtyWords: Int32Array
+  readonly #eventWords: Int32Array
+  readonly #coreView: DataView
+  readonly #coreBuffer: Buffer
+  readonly #coreBytes: number
+  readonly #assemblyBytes: number
+  readonly #slabs: Slab[] = []
+  readonly #rings: (SendRing | undefined)[] = []
+  readonly #connections: (Connection | undefined)[] = []
+  readonly #servers: (ServerEvents | undefined)[] = []
+  readonly #dirty: (SendRing | undefined)[] = []
+  #dirtyCount = 0
+  #slotCount = 0
+  #users = 0
+  #driven = 0
+  #dispatching = false
+  #batchOpen = false
+  #runAt = 0
+  #runEnd = 0
+  #dispatched = 0
+
+  /** The engine of this thread for these options; made when there is none. */
+  static for(options: ResolvedEngineOptions): Engine {
+    if (options.backend !== 'auto' && options.backend !== 'epoll') {
+      throw new ZerioError(
+        'ZERIO_BACKEND_UNAVAILABLE',
+        `The backend '${options.backend}' is not available in this build on ${process.platform}; use 'auto' or 'epoll'.`
+      )
+    }
+    const key = [
+      options.waitStrategy,
+      options.waitStrategy === 'hybrid' ? options.spinUs : 0,
+      options.maxMessageLength,
+      options.sendRingBytes,
+      options.receiveArenaBytes
+    ].join()
+    let engine = engines.get(key)
+    if (engine === undefined) {
+      engine = new Engine(options)
+      engines.set(key, engine)
+    }
+    return engine
+  }
+
+  private constructor(readonly options: ResolvedEngineOptions) {
+    this.#assemblyBytes = pages(Math.max(options.maxMessageLength, ASSEMBLY_BYTES_MIN))
+    // One event for each 8 received bytes at most, and as many again as a page of other events.
+    const eventsCapacity = options.receiveArenaBytes / 8 + PAGE_BYTES
+    const arenaOffset = pages(EVENTS_OFFSET + eventsCapacity * EVENT_WORDS * 4)
+    this.#coreBytes = arenaOffset + pages(options.receiveArenaBytes)
+    this.native = native.createEngine(
+      {
+        waitStrategy: waitStrategies[options.waitStrategy],
+        spinUs: options.spinUs,
+        maxMessageLength: options.maxMessageLength,
+        sendRingBytes: options.sendRingBytes,
+        assemblyBytes: this.#assemblyBytes,
+        receiveArenaBytes: options.receiveArenaBytes,
+        arenaOffset,
+        eventsCapacity
+      },
+      () => this.#dispatch(),
+      () => this.flush()
+    )
+    if (this.native.errno !== 0) throw systemError(this.native.errno, 'Cannot make an engine', {})
+    this.backend = this.native.backend
+    this.backendReason =
+      options.backend === 'auto' ? 'the only backend of this build on this system' : 'asked for by name'
+    this.waitStrategy = options.waitStrategy
+    const core = this.#addSlab()
+    const memory = core.view.buffer
+    this.#coreView = core.view
+    this.#coreBuffer = core.buffer
+    this.#words = core.words
+    this.#dirtyWords = new Int32Array(memory, DIRTY_OFFSET, SLOTS_MAX)
+    this.#eventWords = new Int32Array(memory, EVENTS_OFFSET, eventsCapacity * EVENT_WORDS)
+    this.counters = new EngineCounters(new Float64Array(memory, ENGINE_COUNTERS_OFFSET, 16))
+  }
+
+  // ---- Who uses the engine
+
+  /** One more server or connection lives. The first one wakes the engine and keeps the process alive. */
+  retain(): void {
+    if (this.#users++ === 0) this.native.setActive(true)
+  }
+
+  release(): void {
+    if (--this.#users === 0) this.native.setActive(false)
+  }
+
+  /** A start or a stop is under way: the loop works for it even with `manual`. */
+  drive(delta: 1 | -1): void {
+    this.#driven += delta
+    if (this.waitStrategy === 'manual') this.native.setDriven(this.#driven > 0)
+  }
+
+  listenerCounters(server: number): Float64Array {
+    return new Float64Array(
+      this.#coreView.buffer,
+      SERVER_COUNTERS_OFFSET + server * SERVER_COUNTERS_BYTES,
+      16
+    )
+  }
+
+  setServer(server: number, events: ServerEvents | undefined): void {
+    this.#servers[server] = events
+  }
+
+  /** Makes sure that a client finds a slot. Throws `ZERIO_OUT_OF_MEMORY`. */
+  reserveSlot(): void {
+    if (this.native.slotsFree() === 0) this.#addSlab()
+  }
+
+  /** The ring of a slot that begins a life; it ends with `released`. */
+  takeSlot(slot: number): SendRing {
+    const slab = this.#slabs.find((one) => slot < one.first + one.count) as Slab
+    const ring = new SendRing(this, slot, slab)
+    this.#rings[slot] = ring
+    return ring
+  }
+
+  setConnection(slot: number, connection: Connection): void {
+    this.#connections[slot] = connection
+  }
+
+  // ---- Sending
+
+  markDirty(ring: SendRing): void {
+    this.#dirty[this.#dirtyCount] = ring
+    this.#dirtyWords[this.#dirtyCount] = ring.slot
+    this.#words[ENGINE_WORD_DIRTY_COUNT] = ++this.#dirtyCount
+  }
+
+  /** Hands all rings with unsent bytes to the system. */
+  flush(): void {
+    const count = this.#dirtyCount
+    if (count === 0) return
+    this.native.flush()
+    for (let i = 0; i < count; i++) this.#dirty[i]?.flushed()
+    this.#dirtyCount = 0
+    this.#words[ENGINE_WORD_DIRTY_COUNT] = 0
+  }
+
+  flushOne(ring: SendRing): void {
+    this.native.flushSlot(ring.slot)
+  }
+
+  // ---- Receiving
+
+  /** Does I/O and runs handlers on the caller's stack. Returns how many messages were dispatched. */
+  poll(): number {
+    if (this.#dispatching) {
+      throw misuse(
+        'ZERIO_POLL_IN_HANDLER',
+        'poll cannot be called from a handler of the same engine; return from the handler first.'
+      )
+    }
+    if (this.#dirtyCount > 0) this.flush()
+    if (!this.#batchOpen && this.native.poll() === 0) return 0
+    this.#dispatched = 0
+    this.#dispatch()
+    return this.#dispatched
+  }
+
+  /** Consumes the batch. When a handler throws, the next call goes on with the message behind the one that was thrown for. */
+  #dispatch(): void {
+    this.#dispatching = true
+    this.#batchOpen = true
+    try {
+      const words = this.#words
+      const events = this.#eventWords
+      let next = words[ENGINE_WORD_EVENTS_CONSUMED]
+      while (next < words[ENGINE_WORD_EVENTS_PRODUCED]) {
+        const at = next * EVENT_WORDS
+        const slot = events[at + 1]
+        if (events[at] === EventKind.Run) {
+          if (this.#runAt === this.#runEnd) {
+            this.#runAt = events[at + 3]
+            this.#runEnd = events[at + 3] + events[at + 4]
+          }
+          this.#dispatchRun(slot)
+          words[ENGINE_WORD_EVENTS_CONSUMED] = ++next
+        } else {
+          words[ENGINE_WORD_EVENTS_CONSUMED] = ++next
+          this.#dispatchEvent(at, slot)
+        }
+      }
+      this.#batchOpen = false
+    } finally {
+      this.#dispatching = false
+      this.flush()
+    }
+  }
+
+  #dispatchRun(slot: number): void {
+    const connection = this.#connections[slot]
+    const view = this.#coreView
+    const buffer = this.#coreBuffer
+    const end = this.#runEnd
+    let at = this.#runAt
+    // The engine has checked these headers, but the program can have overwritten them since.
+    while (at <= end - HEADER_BYTES && connection?.receiving) {
+      const header = view.getInt32(at, true)
+      const start = at + HEADER_BYTES
+      const length = header & LENGTH_MASK
+      at = start + length
+      if (at > end) break
+      this.#runAt = at
+      this.#dispatched++
+      connection.deliver(buffer, start, length, header >>> CHANNEL_SHIFT)
+    }
+    this.#runAt = end
+  }
+
+  #dispatchEvent(at: number, slot: number): void {
+    const events = this.#eventWords
+    switch (events[at]) {
+      case EventKind.Message: {
+        const connection = this.#connections[slot]
+        if (!connection?.receiving) return
+        this.#dispatched++
+        connection.deliver(this.#slabs[events[at + 2]].buffer, events[at + 3], events[at + 4], events[at + 5])
+        return
+      }
+      case EventKind.Connected: {
+        const hello = {
+          buffer: this.#slabs[events[at + 2]].buffer,
+          offset: events[at + 3],
+          idLength: events[at + 4],
+          credentialLength: events[at + 5],
+          classic: (events[at + 6] & 0xff) === PROTOCOL_CLASSIC,
+          lengthMax: events[at + 7]
+        }
+        const server = (events[at + 6] >> 8) - 1
+        if (server >= 0) this.#servers[server]?.greeted(this.takeSlot(slot), hello)
+        else this.#connections[slot]?.connected(hello)
+        return
+      }
+      case EventKind.Disconnected:
+        this.#connections[slot]?.disconnected(events[at + 5], this.#text(at), events[at + 6])
+        return
+      case EventKind.Drain: {
+        this.#rings[slot]?.drained()
+        this.#connections[slot]?.drained()
+        return
+      }
+      case EventKind.ConnectFailed:
+        this.#connections[slot]?.connectFailed(
+          new DisconnectReason(events[at + 5], this.#text(at), events[at + 6], false)
+        )
+        return
+      case EventKind.Released: {
+        const connection = this.#connections[slot]
+        this.#connections[slot] = undefined
+        this.#rings[slot]?.detach()
+        this.#rings[slot] = undefined
+        try {
+          connection?.released()
+        } finally {
+          if (events[at + 2] >= 0) this.#servers[events[at + 2]]?.slotReleased(events[at + 3])
+        }
+        return
+      }
+      case EventKind.Refused:
+        this.#servers[slot]?.refused(new DisconnectReason(events[at + 5], '', events[at + 6], false))
+        return
+      case EventKind.AcceptError:
+        this.#servers[slot]?.acceptFailed(events[at + 6])
+        return
+      case EventKind.SlotsLow:
+        this.#growFor(slot)
+        return
+    }
+  }
+
+  /** The words that came with an ending. */
+  #text(at: number): string {
+    const words = this.#eventWords
+    const length = words[at + 4]
+    return length === 0
+      ? ''
+      : this.#slabs[words[at + 2]].buffer.toString('utf8', words[at + 3], words[at + 3] + length)
+  }
+
+  #growFor(server: number): void {
+    try {
+      this.#addSlab()
+    } catch (error) {
+      this.native.slabRefused()
+      this.#servers[server]?.poolRefused(error as ZerioError)
+    }
+  }
+
+  #addSlab(): Slab {
+    const { sendRingBytes } = this.options
+    const first = this.#slotCount
+    const coreBytes = this.#slabs.length === 0 ? this.#coreBytes : 0
+    const spareBytes = SPARE_PER_SLAB * this.#assemblyBytes + 2 * PAGE_BYTES
+    const room = Math.floor(
+      (SLAB_BYTES_MAX - coreBytes - spareBytes) / (SLOT_BYTES + sendRingBytes + this.#assemblyBytes)
+    )
+    const count = Math.max(1, Math.min(room, Math.max(FIRST_SLAB_SLOTS, first), SLOTS_MAX - first))
+    const slotsOffset = coreBytes
+    const ringsOffset = pages(slotsOffset + count * SLOT_BYTES)
+    const assembliesOffset = pages(ringsOffset + count * sendRingBytes)
+    const bytes = assembliesOffset + (count + SPARE_PER_SLAB) * this.#assemblyBytes
+    let memory: ArrayBuffer
+    try {
+      memory = allocatePool(bytes)
+    } catch (cause) {
+      throw new ZerioError(
+        'ZERIO_OUT_OF_MEMORY',
+        `No address space for a pool of ${bytes} bytes; lower sendRingBytes, maxMessageLength or the number of peers.`,
+        { cause }
+      )
+    }
+    const buffer = Buffer.from(memory)
+    if (!this.native.addSlab(buffer, slotsOffset, ringsOffset, assembliesOffset, count)) {
+      throw new ZerioError(
+        'ZERIO_OUT_OF_MEMORY',
+        `An engine has at most ${SLOTS_MAX} connections; use more threads.`
+      )
+    }
+    const slab: Slab = {
+      index: this.#slabs.length,
+      first,
+      count,
+      buffer,
+      view: new DataView(memory),
+      words: new Int32Array(memory),
+      slotsOffset,
+      ringsOffset
+    }
+    this.#slabs.push(slab)
+    this.#slotCount += count
+    // Filled now, so that the lists need not grow while messages flow.
+    for (let slot = first; slot < first + count; slot++) {
+      this.#connections.push(undefined)
+      this.#rings.push(undefined)
+      this.#dirty.push(undefined)
+    }
+    return slab
+  }
+}

@@ -1,0 +1,19 @@
+// The public names of the package.
+export { type ClientEventMap, type ClientMessageHandler, ZerioClient } from './client.js'
+export { readClock } from './clock.js'
+export { ConnectionCounters, type Counters, EngineCounters, ServerCounters } from './counters.js'
+export type { EngineInfo } from './engine.js'
+export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
+export type {
+  Address,
+  Backend,
+  ClientOptions,
+  EngineOptions,
+  ServerOptions,
+  SocketOptions,
+  WaitStrategy
+} from './options.js'
+export type { Peer } from './peer.js'
+export { CloseCode, DisconnectReason } from './reason.js'
+export { type ServerEventMap, type ServerMessageHandler, ZerioServer } from './server.js'
+export { SendStatus } from './status.js'

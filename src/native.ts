@@ -1,0 +1,113 @@
+// Loads the addon and types what it exports (addon/binding/addon.cc).
+import { join } from 'node:path'
+
+export interface ListenRequest {
+  id: string
+  host: string
+  port: number
+  backlog: number
+  ipv6Only: boolean
+  reusePort: boolean
+  noDelay: boolean
+  socketSendBytes: number
+  socketReceiveBytes: number
+  maxPeers: number
+  maxHandshakes: number
+  handshakeTimeoutMs: number
+  lingerMs: number
+  heartbeatMs: number
+  replaceDuplicates: boolean
+  asksForVerdict: boolean
+}
+
+export interface ConnectRequest {
+  id: string
+  host: string
+  port: number
+  credential: Uint8Array
+  classic: boolean
+  connectTimeoutMs: number
+  lingerMs: number
+  heartbeatMs: number
+  noDelay: boolean
+  socketSendBytes: number
+  socketReceiveBytes: number
+}
+
+export interface NativeEngine {
+  /** Positive when the engine could not be made; then nothing else is there. */
+  readonly errno: number
+  readonly backend: string
+  addSlab(
+    memory: Uint8Array,
+    slotsOffset: number,
+    ringsOffset: number,
+    assembliesOffset: number,
+    count: number
+  ): boolean
+  slabRefused(): void
+  slotsFree(): number
+  listen(request: ListenRequest): { errno: number; server: number; host: string; port: number }
+  /** The slot, or a negative errno value. */
+  connect(request: ConnectRequest): number
+  unlisten(server: number): void
+  serverSlots(server: number): number
+  forgetServer(server: number): void
+  admit(slot: number, admitted: boolean): void
+  close(slot: number, code: number, reason: string): void
+  abort(slot: number): void
+  addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
+  setActive(active: boolean): void
+  setDriven(driven: boolean): void
+  poll(): number
+  flush(): void
+  flushSlot(slot: number): void
+  copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
+}
+
+export interface NativeEngineOptions {
+  waitStrategy: number
+  spinUs: number
+  maxMessageLength: number
+  sendRingBytes: number
+  assemblyBytes: number
+  receiveArenaBytes: number
+  arenaOffset: number
+  eventsCapacity: number
+}
+
+interface Native {
+  createEngine(options: NativeEngineOptions, dispatch: () => void, flush: () => void): NativeEngine
+  makeClock(words: Float64Array): () => void
+  readonly layout: Readonly<Record<string, number>>
+}
+
+function load(): Native {
+  const path = join(__dirname, '..', 'build', 'Release', 'zerio.node')
+  try {
+    return require(path) as Native
+  } catch (cause) {
+    throw new Error(
+      `zerio: the native engine cannot be loaded on ${process.platform}-${process.arch}; in a checkout, run "npm run build" first.`,
+      { cause }
+    )
+  }
+}
+
+export const native: Native = load()
+
+/** The part of the WebAssembly namespace that zerio uses; Node's types leave it out. */
+declare const WebAssembly: {
+  Memory: new (descriptor: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer }
+}
+
+const WASM_PAGE_BYTES = 65536
+
+/**
+ * Memory that is committed page by page as it is touched and that nobody can detach, so that native code may keep its address.
+ * Throws a RangeError when the system has no address space left.
+ */
+export function allocatePool(bytes: number): ArrayBuffer {
+  const pages = Math.ceil(bytes / WASM_PAGE_BYTES)
+  return new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer
+}

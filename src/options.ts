@@ -1,0 +1,297 @@
+// Options: their defaults, units and ranges, and the check of what the program passes.
+import { isIP } from 'node:net'
+import { misuse, type ZerioError } from './errors.js'
+import { CHANNEL_MAX, HEADER_BYTES, LENGTH_MASK } from './layout.js'
+
+/** How a thread waits for the network. See docs/tuning.md. */
+export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'
+/** Which system interface does the I/O. */
+export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio'
+
+/** Options that choose the engine: servers and clients of a thread with equal ones share one engine and its memory. */
+export interface EngineOptions {
+  /** Default `'auto'`: the best one that this system has. */
+  backend?: Backend
+  /** Default `'blocking'`. With `'manual'` nothing runs unless the program calls `poll()`, but for `start` and `stop`. */
+  waitStrategy?: WaitStrategy
+  /** For `'hybrid'`: how long to spin after the last event before sleeping, in microseconds; 1 to 1,000,000, default 50. */
+  spinUs?: number
+  /** Longest message accepted and sent, in bytes; 1 to 16,777,215, default 65,536. */
+  maxMessageLength?: number
+  /**
+   * Send ring of each connection, in bytes; at least twice `maxMessageLength + 4`, at most 512 MiB, default 262,144 or what
+   * `maxMessageLength` demands. It is committed page by page as it is used.
+   */
+  sendRingBytes?: number
+  /** Memory that one batch of receives may fill, in bytes; 16,384 to 64 MiB, default 262,144. */
+  receiveArenaBytes?: number
+}
+
+/** Options of the sockets. */
+export interface SocketOptions {
+  /** Send small messages at once (`TCP_NODELAY`); default true. */
+  noDelay?: boolean
+  /** The system's send buffer (`SO_SNDBUF`), in bytes; default 0: the system decides. */
+  socketSendBytes?: number
+  /** The system's receive buffer (`SO_RCVBUF`), in bytes; default 0: the system decides. */
+  socketReceiveBytes?: number
+  /** How long a closing connection may take to send what was accepted, in milliseconds; 0 to 600,000, default 1,000. */
+  lingerMs?: number
+  /**
+   * Ask a silent peer for a sign of life after this time, and give it up after four times of it, in milliseconds; 0 (never)
+   * or 10 to 3,600,000, default 0. Works with native peers only.
+   */
+  heartbeatMs?: number
+}
+
+export interface ServerOptions extends EngineOptions, SocketOptions {
+  /** Connected peers at the same time; 1 to 60,000, default 10,000. */
+  maxPeers?: number
+  /** Connections at the same time that have not said who they are; 1 to 60,000, default 1,024. */
+  maxHandshakes?: number
+  /** How long a connection may take to say who it is, in milliseconds; 1 to 600,000, default 5,000. */
+  handshakeTimeoutMs?: number
+  /** A second connection with the same peer id is refused (default), or takes the place of the first. */
+  duplicateIds?: 'refuse' | 'replace'
+  /**
+   * Decides whether a peer may connect. Called once for each handshake, before `clientConnected`; a falsy result or an exception
+   * refuses the peer. `credential` is a copy of the client's, empty for classic peers. Default: everyone may.
+   */
+  authenticate?: (peerId: string, credential: Buffer) => boolean
+  /** Length of the listen queue; 1 to 65,535, default 1,024 (the system may allow less). */
+  backlog?: number
+  /** Do not accept IPv4 on an IPv6 address; default false. */
+  ipv6Only?: boolean
+  /** Let several servers, of worker threads for instance, share one port (`SO_REUSEPORT`); default false. */
+  reusePort?: boolean
+}
+
+export interface ClientOptions extends EngineOptions, SocketOptions {
+  /** `'native'` (default), or `'classic'` for servers that speak the protocol of the C# Zerio. */
+  protocol?: 'native' | 'classic'
+  /** Sent to the server's `authenticate`; at most 512 bytes. A string is sent as UTF-8. */
+  credential?: Uint8Array | string
+  /** How long connecting to one address may take, handshake included, in milliseconds; 1 to 600,000, default 5,000. */
+  connectTimeoutMs?: number
+}
+
+/** Where to listen or to connect: a port, or host and port. */
+export interface Address {
+  /** Host name or numeric address. A server's default is all addresses, IPv6 and IPv4; a client's is `'localhost'`. */
+  host?: string
+  /** 0 to 65,535. A server's 0 means any free port. */
+  port: number
+}
+
+export const PEER_ID_BYTES_MAX = 255
+export const CREDENTIAL_BYTES_MAX = 512
+export const REASON_BYTES_MAX = 256
+
+const RING_BYTES_DEFAULT = 262144
+const RING_BYTES_MAX = 512 * 1024 * 1024
+
+export type ResolvedEngineOptions = Required<EngineOptions>
+export type ResolvedServerOptions = Required<Omit<ServerOptions, 'authenticate'>> &
+  Pick<ServerOptions, 'authenticate'>
+export type ResolvedClientOptions = Required<Omit<ClientOptions, 'credential'>> & { credential: Uint8Array }
+
+const engineDefaults: ResolvedEngineOptions = {
+  backend: 'auto',
+  waitStrategy: 'blocking',
+  spinUs: 50,
+  maxMessageLength: 65536,
+  sendRingBytes: 0,
+  receiveArenaBytes: 262144
+}
+const socketDefaults: Required<SocketOptions> = {
+  noDelay: true,
+  socketSendBytes: 0,
+  socketReceiveBytes: 0,
+  lingerMs: 1000,
+  heartbeatMs: 0
+}
+const serverDefaults: ResolvedServerOptions = {
+  ...engineDefaults,
+  ...socketDefaults,
+  maxPeers: 10000,
+  maxHandshakes: 1024,
+  handshakeTimeoutMs: 5000,
+  duplicateIds: 'refuse',
+  authenticate: undefined,
+  backlog: 1024,
+  ipv6Only: false,
+  reusePort: false
+}
+const clientDefaults: Required<ClientOptions> = {
+  ...engineDefaults,
+  ...socketDefaults,
+  protocol: 'native',
+  credential: '',
+  connectTimeoutMs: 5000
+}
+
+const choices: Readonly<Record<string, readonly string[]>> = {
+  backend: ['auto', 'epoll', 'io_uring', 'rio'],
+  waitStrategy: ['blocking', 'spin', 'hybrid', 'manual'],
+  duplicateIds: ['refuse', 'replace'],
+  protocol: ['native', 'classic']
+}
+const ranges: Readonly<Record<string, readonly [number, number]>> = {
+  spinUs: [1, 1_000_000],
+  maxMessageLength: [1, LENGTH_MASK],
+  sendRingBytes: [0, RING_BYTES_MAX],
+  receiveArenaBytes: [16384, 64 * 1024 * 1024],
+  socketSendBytes: [0, 0x3fffffff],
+  socketReceiveBytes: [0, 0x3fffffff],
+  lingerMs: [0, 600_000],
+  heartbeatMs: [0, 3_600_000],
+  maxPeers: [1, 60_000],
+  maxHandshakes: [1, 60_000],
+  handshakeTimeoutMs: [1, 600_000],
+  backlog: [1, 65_535],
+  connectTimeoutMs: [1, 600_000]
+}
+
+function checkOption(name: string, value: unknown, fallback: unknown): void {
+  const bad = (expected: string): ZerioError =>
+    misuse('ZERIO_BAD_OPTION', `Option "${name}" must be ${expected}, not ${describe(value)}.`)
+  const choice = choices[name]
+  if (choice !== undefined) {
+    if (!choice.includes(value as string)) throw bad(`one of ${choice.map((one) => `'${one}'`).join(', ')}`)
+    return
+  }
+  const range = ranges[name]
+  if (range !== undefined) {
+    if (!Number.isInteger(value) || (value as number) < range[0] || (value as number) > range[1]) {
+      throw bad(`an integer from ${range[0]} to ${range[1]}`)
+    }
+    return
+  }
+  if (name === 'authenticate') {
+    if (typeof value !== 'function') throw bad('a function')
+  } else if (name === 'credential') {
+    if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw bad('a string or a Uint8Array')
+  } else if (typeof value !== typeof fallback) {
+    throw bad(`a ${typeof fallback}`)
+  }
+}
+
+function resolve<T extends object>(given: unknown, defaults: T): T {
+  if (given === undefined) return { ...defaults }
+  if (typeof given !== 'object' || given === null) {
+    throw misuse('ZERIO_BAD_OPTION', `Options must be an object, not ${describe(given)}.`)
+  }
+  const result = { ...defaults } as Record<string, unknown>
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue
+    if (!Object.hasOwn(defaults, name)) {
+      throw misuse(
+        'ZERIO_BAD_OPTION',
+        `There is no option "${name}"; there are ${Object.keys(defaults).join(', ')}.`
+      )
+    }
+    checkOption(name, value, (defaults as Record<string, unknown>)[name])
+    result[name] = value
+  }
+  return result as T
+}
+
+function finishEngineOptions(options: ResolvedEngineOptions & Required<SocketOptions>): void {
+  const least = 2 * (options.maxMessageLength + HEADER_BYTES)
+  if (options.sendRingBytes === 0) {
+    // Whole pages, so that no two rings share one.
+    options.sendRingBytes = Math.max(RING_BYTES_DEFAULT, Math.ceil(least / 4096) * 4096)
+  } else if (options.sendRingBytes < least || options.sendRingBytes % 8 !== 0) {
+    throw misuse(
+      'ZERIO_BAD_OPTION',
+      `Option "sendRingBytes" must be a multiple of 8 and hold two of the longest messages: at least ${Math.ceil(least / 8) * 8} bytes, not ${options.sendRingBytes}.`
+    )
+  }
+  if (options.receiveArenaBytes % 4096 !== 0) {
+    throw misuse(
+      'ZERIO_BAD_OPTION',
+      `Option "receiveArenaBytes" must be a multiple of 4096, not ${options.receiveArenaBytes}.`
+    )
+  }
+  if (options.heartbeatMs > 0 && options.heartbeatMs < 10) {
+    throw misuse(
+      'ZERIO_BAD_OPTION',
+      `Option "heartbeatMs" must be 0 or an integer from 10 to 3600000, not ${options.heartbeatMs}.`
+    )
+  }
+}
+
+export function resolveServerOptions(given: unknown): ResolvedServerOptions {
+  const options = resolve(given, serverDefaults)
+  finishEngineOptions(options)
+  return options
+}
+
+export function resolveClientOptions(given: unknown): ResolvedClientOptions {
+  const options = resolve(given, clientDefaults)
+  finishEngineOptions(options)
+  const credential =
+    typeof options.credential === 'string'
+      ? Buffer.from(options.credential)
+      : Uint8Array.from(options.credential)
+  if (credential.length > CREDENTIAL_BYTES_MAX) {
+    throw misuse(
+      'ZERIO_BAD_OPTION',
+      `Option "credential" must have at most ${CREDENTIAL_BYTES_MAX} bytes, not ${credential.length}.`
+    )
+  }
+  return { ...options, credential }
+}
+
+export function resolveAddress(given: unknown, who: string): { host: string | undefined; port: number } {
+  const address: Record<string, unknown> =
+    typeof given === 'number'
+      ? { port: given }
+      : typeof given === 'object' && given !== null
+        ? { ...given }
+        : { port: given }
+  for (const name of Object.keys(address)) {
+    if (name !== 'host' && name !== 'port')
+      throw misuse('ZERIO_BAD_ARGUMENT', `${who} takes host and port, and no "${name}".`)
+  }
+  const { host, port } = address
+  if (!Number.isInteger(port) || (port as number) < 0 || (port as number) > 65535) {
+    throw misuse('ZERIO_BAD_ARGUMENT', `${who} needs a port from 0 to 65535, not ${describe(port)}.`)
+  }
+  if (host !== undefined && (typeof host !== 'string' || host.length === 0 || host.length > 253)) {
+    throw misuse('ZERIO_BAD_ARGUMENT', `${who} needs a host name or address, not ${describe(host)}.`)
+  }
+  return { host: host as string | undefined, port: port as number }
+}
+
+/** Throws unless `id` can travel: 1 to 255 bytes of UTF-8 without control characters; for classic, printable ASCII. */
+export function checkPeerId(id: unknown, classic: boolean): asserts id is string {
+  const allowed = classic ? /^[\x20-\x7e]+$/ : /^[^\p{Cc}\p{Cs}]+$/u
+  if (typeof id !== 'string' || !allowed.test(id) || Buffer.byteLength(id) > PEER_ID_BYTES_MAX) {
+    throw misuse(
+      'ZERIO_BAD_PEER_ID',
+      `A peer id must be a string of 1 to ${PEER_ID_BYTES_MAX} bytes of ${classic ? 'printable ASCII' : 'UTF-8 without control characters'}, not ${describe(id)}.`
+    )
+  }
+}
+
+export function checkChannel(channel: unknown): void {
+  if (!Number.isInteger(channel) || (channel as number) < 0 || (channel as number) > CHANNEL_MAX) {
+    throw misuse(
+      'ZERIO_BAD_ARGUMENT',
+      `A channel must be an integer from 0 to ${CHANNEL_MAX}, not ${describe(channel)}.`
+    )
+  }
+}
+
+export function isNumericHost(host: string): boolean {
+  return isIP(host.split('%', 1)[0]) !== 0
+}
+
+export function describe(value: unknown): string {
+  if (typeof value === 'string')
+    return value.length > 40 ? `a string of ${value.length} characters` : `'${value}'`
+  if (typeof value === 'object' && value !== null)
+    return `an object of type ${value.constructor?.name ?? 'null'}`
+  return typeof value === 'function' ? 'a function' : String(value)
+}

@@ -1,0 +1,104 @@
+// Why a connection ended: the close codes of docs/protocol.md with their names and sentences.
+import { systemErrorName } from './errors.js'
+
+interface Meaning {
+  readonly code: string
+  readonly message: string
+}
+
+const meanings: Readonly<Record<number, Meaning>> = {
+  1000: { code: 'ZERIO_NORMAL', message: 'the connection was closed' },
+  1001: { code: 'ZERIO_GOING_AWAY', message: 'the server is stopping' },
+  1002: { code: 'ZERIO_PROTOCOL_ERROR', message: 'a frame broke the protocol' },
+  1003: {
+    code: 'ZERIO_MESSAGE_TOO_LONG',
+    message: 'a frame announced more bytes than maxMessageLength allows'
+  },
+  1010: { code: 'ZERIO_HANDSHAKE_TIMEOUT', message: 'the handshake was not completed in time' },
+  1011: { code: 'ZERIO_MALFORMED_HELLO', message: 'the first frame was no valid handshake' },
+  1012: { code: 'ZERIO_UNSUPPORTED_VERSION', message: 'the protocol version is not supported' },
+  1013: { code: 'ZERIO_INVALID_PEER_ID', message: 'the peer id is empty, too long or not valid text' },
+  1014: { code: 'ZERIO_DUPLICATE_PEER_ID', message: 'another connected peer has this id' },
+  1015: { code: 'ZERIO_REPLACED', message: 'a newer connection with the same id took its place' },
+  1016: { code: 'ZERIO_SERVER_FULL', message: 'the server has maxPeers peers' },
+  1017: {
+    code: 'ZERIO_TOO_MANY_HANDSHAKES',
+    message: 'the server has maxHandshakes connections that did not say who they are'
+  },
+  1018: { code: 'ZERIO_UNAUTHORIZED', message: 'the server did not accept the credential' },
+  1019: { code: 'ZERIO_HEARTBEAT_TIMEOUT', message: 'the other side was silent for too long' },
+  2000: { code: 'ZERIO_PEER_LEFT', message: 'the other side ended the connection without giving a reason' },
+  2001: { code: 'ZERIO_CONNECTION_LOST', message: 'the connection broke' },
+  2002: { code: 'ZERIO_CONNECT_FAILED', message: 'no connection could be made' },
+  2003: {
+    code: 'ZERIO_CONNECT_TIMEOUT',
+    message: 'the server did not complete the handshake within connectTimeoutMs'
+  },
+  2004: {
+    code: 'ZERIO_HANDSHAKE_FAILED',
+    message: 'the answer to the handshake was not that of a zerio server'
+  },
+  2005: {
+    code: 'ZERIO_MEMORY_CORRUPTED',
+    message: 'the program overwrote the send ring of this connection outside of a claim'
+  },
+  2006: { code: 'ZERIO_ABORTED', message: 'the connection was aborted' }
+}
+
+/** The close codes that travel in CLOSE and REJECT frames and mean something to zerio. A program chooses its own from 4000 to 4999. */
+export const CloseCode = Object.freeze({
+  Normal: 1000,
+  GoingAway: 1001,
+  ProtocolError: 1002,
+  MessageTooLong: 1003,
+  HandshakeTimeout: 1010,
+  MalformedHello: 1011,
+  UnsupportedVersion: 1012,
+  InvalidPeerId: 1013,
+  DuplicatePeerId: 1014,
+  Replaced: 1015,
+  ServerFull: 1016,
+  TooManyHandshakes: 1017,
+  Unauthorized: 1018,
+  HeartbeatTimeout: 1019,
+  ApplicationMin: 4000,
+  ApplicationMax: 4999
+})
+
+/** The local codes with which an attempt to connect can end. */
+export const ConnectFailure = Object.freeze({ PeerLeft: 2000, Lost: 2001, System: 2002, Timeout: 2003 })
+
+/** Why a connection ended, or was refused. `String(reason)` is its message. */
+export class DisconnectReason {
+  /** Stable name: a `ZERIO_…` code; for a broken connection the system's, such as `ECONNRESET`; `ZERIO_APPLICATION` for 4000 to 4999. */
+  readonly code: string
+  /** The number in the CLOSE or REJECT frame (docs/protocol.md); from 2000 to 2999 what only this side knows. */
+  readonly closeCode: number
+  /** The system's error number, 0 when it is not the system that ended the connection. */
+  readonly errno: number
+  /** One sentence; the other side's own words where it sent some. */
+  readonly message: string
+  /** Whether this side ended the connection on the program's wish. */
+  readonly local: boolean
+
+  constructor(closeCode: number, text: string, errno: number, local: boolean) {
+    const meaning = meanings[closeCode]
+    const application = closeCode >= CloseCode.ApplicationMin && closeCode <= CloseCode.ApplicationMax
+    this.closeCode = closeCode
+    this.errno = errno
+    this.local = local
+    this.code =
+      errno > 0
+        ? systemErrorName(errno)
+        : (meaning?.code ?? (application ? 'ZERIO_APPLICATION' : 'ZERIO_UNKNOWN_CODE'))
+    this.message =
+      text ||
+      (errno > 0
+        ? `${meaning?.message ?? 'the connection broke'} (${this.code})`
+        : (meaning?.message ?? `close code ${closeCode}`))
+  }
+
+  toString(): string {
+    return this.message
+  }
+}

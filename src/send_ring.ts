@@ -1,0 +1,278 @@
+// JavaScript's half of a send ring: writes frames into the memory that the engine (addon/engine/send_ring.h) sends from.
+//
+// The straight path is one comparison: `end > limit`. The limit is the smallest of all reasons to look closer: the end of the
+// free space, the next automatic flush, not being in the dirty list, an open claim, not being connected.
+
+import { ConnectionCounters } from './counters.js'
+import type { Engine, Slab } from './engine.js'
+import { misuse } from './errors.js'
+import {
+  CHANNEL_SHIFT,
+  HEADER_BYTES,
+  LENGTH_MASK,
+  SLOT_BYTES,
+  SLOT_COUNTER_BACK_PRESSURED,
+  SLOT_COUNTER_MESSAGES_SENT,
+  SLOT_COUNTERS,
+  SLOT_COUNTERS_OFFSET,
+  SLOT_WORD_DRAIN_NEED,
+  SLOT_WORD_HEAD,
+  SLOT_WORD_TAIL,
+  SLOT_WORD_WRAP_END
+} from './layout.js'
+import { checkChannel, describe } from './options.js'
+import { SendStatus } from './status.js'
+
+/** Unsent bytes at which a ring is handed to the system without waiting for the end of the turn. */
+const FLUSH_BYTES = 65536
+/** Up to here a loop of byte stores beats a call of `TypedArray.set` (perf/README.md). */
+const LOOP_COPY_BYTES_MAX = 32
+const NO_LIMIT_LEFT = -1
+const NO_CLAIM = -1
+const LOST_CLAIM = -2
+
+export class SendRing {
+  /** The memory that holds this connection's send ring; `claim` returns an offset in it. */
+  readonly buffer: Buffer
+  /** The same memory as a DataView, for fields of all widths. */
+  readonly view: DataView
+  readonly counters: ConnectionCounters
+
+  readonly #engine: Engine
+  readonly #slab: number
+  readonly #base: number
+  readonly #capacity: number
+  readonly #words: Int32Array
+  readonly #tailWord: number
+  readonly #counterWords: Float64Array
+  #lengthMax: number
+  #classic = false
+  #tail = 0
+  #limit = NO_LIMIT_LEFT
+  #claimed = NO_CLAIM
+  #dirty = false
+  #status: SendStatus = SendStatus.NotConnected
+
+  constructor(
+    engine: Engine,
+    readonly slot: number,
+    slab: Slab
+  ) {
+    const index = slot - slab.first
+    const shared = slab.slotsOffset + index * SLOT_BYTES
+    this.buffer = slab.buffer
+    this.view = slab.view
+    this.#engine = engine
+    this.#slab = slab.index
+    this.#capacity = engine.options.sendRingBytes
+    this.#base = slab.ringsOffset + index * this.#capacity
+    this.#words = slab.words
+    this.#tailWord = shared / 4 + SLOT_WORD_TAIL
+    this.#counterWords = new Float64Array(slab.view.buffer, shared + SLOT_COUNTERS_OFFSET, SLOT_COUNTERS)
+    this.counters = new ConnectionCounters(this.#counterWords)
+    this.#lengthMax = engine.options.maxMessageLength
+  }
+
+  get status(): SendStatus {
+    return this.#status
+  }
+
+  open(classic: boolean, remoteLengthMax: number): void {
+    this.#classic = classic
+    this.#lengthMax = Math.min(this.#lengthMax, remoteLengthMax)
+    this.#status = SendStatus.Sent
+  }
+
+  /** From now on everything is refused with `Closed`. */
+  close(): void {
+    this.#status = SendStatus.Closed
+    this.#limit = NO_LIMIT_LEFT
+    if (this.#claimed >= 0) this.#claimed = LOST_CLAIM
+  }
+
+  /** The slot gets its next life: nothing of it may be touched any more, so the counters move out. */
+  detach(): void {
+    this.close()
+    this.counters._words = Float64Array.from(this.#counterWords)
+  }
+
+  /** The engine has taken what was in the ring, or as much as the system took. */
+  flushed(): void {
+    this.#dirty = false
+    this.#limit = NO_LIMIT_LEFT
+  }
+
+  drained(): void {
+    this.#words[this.#tailWord + SLOT_WORD_DRAIN_NEED] = 0
+  }
+
+  sendAll(bytes: Uint8Array, channel: number): SendStatus {
+    if (!(bytes instanceof Uint8Array)) throw badMessage(bytes)
+    const length = bytes.length
+    if (
+      length > this.#lengthMax ||
+      this.#tail + length > this.#limit ||
+      channel !== 0 ||
+      this.#claimed !== NO_CLAIM
+    ) {
+      const status = this.#reserve(length, channel)
+      if (status !== SendStatus.Sent) return status
+    }
+    const at = this.#base + this.#tail + HEADER_BYTES
+    if (length <= LOOP_COPY_BYTES_MAX) {
+      const buffer = this.buffer
+      for (let i = 0; i < length; i++) buffer[at + i] = bytes[i]
+    } else {
+      this.buffer.set(bytes, at)
+    }
+    this.#publish(length | (channel << CHANNEL_SHIFT), length)
+    return SendStatus.Sent
+  }
+
+  sendPart(bytes: Uint8Array, offset: number, length: number, channel: number): SendStatus {
+    if (!(bytes instanceof Uint8Array)) throw badMessage(bytes)
+    if (offset >>> 0 !== offset || length >>> 0 !== length || offset + length > bytes.length) {
+      throw misuse(
+        'ZERIO_BAD_ARGUMENT',
+        `Offset and length must be integers inside the ${bytes.length} bytes given, not ${describe(offset)} and ${describe(length)}.`
+      )
+    }
+    if (
+      length > this.#lengthMax ||
+      this.#tail + length > this.#limit ||
+      channel !== 0 ||
+      this.#claimed !== NO_CLAIM
+    ) {
+      const status = this.#reserve(length, channel)
+      if (status !== SendStatus.Sent) return status
+    }
+    const at = this.#base + this.#tail + HEADER_BYTES
+    if (length <= LOOP_COPY_BYTES_MAX) {
+      const buffer = this.buffer
+      for (let i = 0; i < length; i++) buffer[at + i] = bytes[offset + i]
+    } else if (bytes === this.buffer) {
+      // Forwarding what was just received, the usual case: no view, no crossing.
+      this.buffer.copyWithin(at, offset, offset + length)
+    } else {
+      this.#engine.native.copy(this.#slab, at, bytes, offset, length)
+    }
+    this.#publish(length | (channel << CHANNEL_SHIFT), length)
+    return SendStatus.Sent
+  }
+
+  claim(length: number, channel: number): number {
+    if (
+      length >>> 0 !== length ||
+      length > this.#lengthMax ||
+      this.#tail + length > this.#limit ||
+      channel !== 0 ||
+      this.#claimed !== NO_CLAIM
+    ) {
+      const status = this.#reserve(length, channel)
+      if (status !== SendStatus.Sent) return status
+    }
+    this.#claimed = length | (channel << CHANNEL_SHIFT)
+    return this.#base + this.#tail + HEADER_BYTES
+  }
+
+  commit(): SendStatus {
+    const header = this.#claimed
+    if (header < 0) return this.#commitWithoutClaim()
+    this.#claimed = NO_CLAIM
+    if (!this.#dirty) this.#markDirty()
+    this.#publish(header, header & LENGTH_MASK)
+    return SendStatus.Sent
+  }
+
+  abort(): void {
+    if (this.#claimed === NO_CLAIM)
+      throw misuse('ZERIO_NO_CLAIM', 'There is no claim to abort; call claim first.')
+    this.#claimed = NO_CLAIM
+  }
+
+  #publish(header: number, length: number): void {
+    const at = this.#tail
+    this.view.setInt32(this.#base + at, header, true)
+    const tail = at + HEADER_BYTES + length
+    this.#tail = tail
+    this.#words[this.#tailWord] = tail
+    this.#counterWords[SLOT_COUNTER_MESSAGES_SENT]++
+  }
+
+  #commitWithoutClaim(): SendStatus {
+    if (this.#claimed === NO_CLAIM)
+      throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
+    this.#claimed = NO_CLAIM
+    return this.#status
+  }
+
+  #markDirty(): void {
+    this.#dirty = true
+    this.#engine.markDirty(this)
+  }
+
+  /** Finds room for a frame, or says why there is none. */
+  #reserve(length: number, channel: number): SendStatus {
+    if (channel !== 0) checkChannel(channel)
+    if (length >>> 0 !== length) {
+      throw misuse('ZERIO_BAD_ARGUMENT', `A length must be a non-negative integer, not ${describe(length)}.`)
+    }
+    if (this.#claimed >= 0) {
+      throw misuse(
+        'ZERIO_CLAIM_OPEN',
+        'A claim is open on this connection; commit or abort it before the next claim or send.'
+      )
+    }
+    this.#claimed = NO_CLAIM
+    if (this.#status !== SendStatus.Sent) return this.#status
+    if (length > this.#lengthMax) return SendStatus.TooLarge
+    if (channel !== 0 && this.#classic) return SendStatus.ChannelUnsupported
+    const need = HEADER_BYTES + length
+    if (this.#unsent() >= FLUSH_BYTES || !this.#place(need)) {
+      this.#engine.flushOne(this)
+      if (!this.#place(need)) {
+        this.#limit = NO_LIMIT_LEFT
+        this.#counterWords[SLOT_COUNTER_BACK_PRESSURED]++
+        this.#words[this.#tailWord + SLOT_WORD_DRAIN_NEED] = need
+        return SendStatus.BackPressured
+      }
+    }
+    if (!this.#dirty) this.#markDirty()
+    return SendStatus.Sent
+  }
+
+  #unsent(): number {
+    const tail = this.#words[this.#tailWord]
+    const head = this.#words[this.#tailWord + SLOT_WORD_HEAD]
+    return tail >= head ? tail - head : this.#capacity - head + tail
+  }
+
+  /** Sets the tail and the limit to a contiguous free part of at least `need` bytes. A ring that is empty always has one. */
+  #place(need: number): boolean {
+    const words = this.#words
+    const tail = words[this.#tailWord]
+    const head = words[this.#tailWord + SLOT_WORD_HEAD]
+    let at = tail
+    let end = this.#capacity
+    if (tail < head) {
+      // Tail and head must not meet, because that means empty.
+      end = head - 1
+    } else if (need < head && (tail === head || end - tail < need)) {
+      // An empty ring starts again at 0, so that a quiet peer touches one page. A full end is left unused, so that no frame wraps.
+      words[this.#tailWord + SLOT_WORD_WRAP_END] = tail
+      at = 0
+      end = head - 1
+    }
+    if (end - at < need) return false
+    this.#tail = at
+    this.#limit = Math.min(end, at + Math.max(need, FLUSH_BYTES - this.#unsent())) - HEADER_BYTES
+    return true
+  }
+}
+
+function badMessage(bytes: unknown): Error {
+  return misuse(
+    'ZERIO_BAD_ARGUMENT',
+    `A message must be a Uint8Array (a Buffer is one), not ${describe(bytes)}.`
+  )
+}

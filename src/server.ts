@@ -1,0 +1,414 @@
+// ZerioServer: listens, greets peers, and hands their messages to the program.
+import { EventEmitter } from 'node:events'
+import { ServerCounters } from './counters.js'
+import { type Connection, Engine, type EngineInfo, type Hello, type ServerEvents } from './engine.js'
+import { misuse, systemError, ZerioError } from './errors.js'
+import { SERVER_COUNTERS_BYTES } from './layout.js'
+import {
+  type Address,
+  checkPeerId,
+  isNumericHost,
+  type ResolvedServerOptions,
+  resolveAddress,
+  resolveServerOptions,
+  type ServerOptions
+} from './options.js'
+import { Peer } from './peer.js'
+import { CloseCode, DisconnectReason } from './reason.js'
+import { lookupAll } from './resolve.js'
+import type { SendRing } from './send_ring.js'
+import { SendStatus } from './status.js'
+
+/**
+ * The path without garbage: called once for each message, on the stack of the engine. The message is
+ * `buffer[offset … offset + length - 1]` and is valid, and yours to read, until the handler returns.
+ */
+export type ServerMessageHandler = (
+  peer: Peer,
+  buffer: Buffer,
+  offset: number,
+  length: number,
+  channel: number
+) => void
+
+/** Events of {@link ZerioServer} and their arguments. */
+export interface ServerEventMap {
+  /** A peer is connected. Strictly before its first message. */
+  clientConnected: [peerId: string, peer: Peer]
+  /** A peer is gone. Exactly once for each `clientConnected`, strictly after its last message. */
+  clientDisconnected: [peerId: string, reason: DisconnectReason, peer: Peer]
+  /** A message, copied into a Buffer of its own: comfortable, and garbage. */
+  message: [peerId: string, message: Buffer, channel: number, peer: Peer]
+  /** A peer that refused a message with `BackPressured` has room for it now. */
+  drain: [peer: Peer]
+  /** A connection was closed before it became a peer. */
+  refused: [reason: DisconnectReason]
+  /** The machine refuses something (`EMFILE` at accept, no memory for pools); the server goes on. Without a listener: a process warning. */
+  error: [error: ZerioError]
+}
+
+type State = 'idle' | 'starting' | 'listening' | 'stopping'
+
+/** One peer's events, on their way to the server's. */
+class PeerConnection implements Connection {
+  constructor(
+    readonly server: ZerioServer,
+    readonly peer: Peer
+  ) {}
+  get receiving(): boolean {
+    return this.peer._receiving
+  }
+  deliver(buffer: Buffer, offset: number, length: number, channel: number): void {
+    this.server._deliver(this.peer, buffer, offset, length, channel)
+  }
+  connected(): void {}
+  connectFailed(): void {}
+  disconnected(closeCode: number, text: string, errno: number): void {
+    this.server._disconnected(this.peer, closeCode, text, errno)
+  }
+  drained(): void {
+    this.server.emit('drain', this.peer)
+  }
+  released(): void {}
+}
+
+/**
+ * A server of messages.
+ *
+ * ```js
+ * const server = new ZerioServer(48654)
+ * server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
+ * await server.start('server')
+ * ```
+ */
+export class ZerioServer extends EventEmitter<ServerEventMap> {
+  /** Called for each message; see {@link ServerMessageHandler}. Without it and without a `message` listener messages are dropped. */
+  onMessage: ServerMessageHandler | null = null
+
+  readonly #options: ResolvedServerOptions
+  readonly #host: string | undefined
+  readonly #port: number
+  readonly #peersById = new Map<string, Peer>()
+  readonly #peers: Peer[] = []
+  #state: State = 'idle'
+  #engine: Engine | undefined
+  #server = -1
+  #listeningHost = ''
+  #listeningPort = 0
+  #counters = new ServerCounters(new Float64Array(SERVER_COUNTERS_BYTES / 8))
+  #stopped: Promise<void> | undefined
+  #allReleased: (() => void) | undefined
+
+  /**
+   * Checks its arguments and allocates nothing yet. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
+   *
+   * @param address a port, or host and port.
+   */
+  constructor(address: number | Address, options?: ServerOptions) {
+    super()
+    const { host, port } = resolveAddress(address, 'A server')
+    this.#host = host
+    this.#port = port
+    this.#options = resolveServerOptions(options)
+  }
+
+  /**
+   * Listens. Afterwards {@link listeningPort} is known. Can be called again after `stop`.
+   *
+   * Rejects with the system's code (`EADDRINUSE`, `EACCES`, `ENOTFOUND`, …), `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`,
+   * `ZERIO_STOPPING`, `ZERIO_BACKEND_UNAVAILABLE`, `ZERIO_OUT_OF_MEMORY`, `ZERIO_TOO_MANY_SERVERS`, or `ZERIO_STOPPED` when
+   * `stop` is called meanwhile.
+   *
+   * @param serverId told to native clients; 1 to 255 bytes of UTF-8.
+   */
+  async start(serverId: string): Promise<void> {
+    checkPeerId(serverId, false)
+    if (this.#state === 'stopping')
+      throw misuse('ZERIO_STOPPING', 'The server is stopping; await stop() before start().')
+    if (this.#state !== 'idle')
+      throw misuse('ZERIO_ALREADY_STARTED', 'The server is started already; call stop() first.')
+    this.#state = 'starting'
+    try {
+      const hosts = await this.#hosts()
+      if (this.#state !== 'starting')
+        throw new ZerioError('ZERIO_STOPPED', 'The server was stopped while it started.')
+      this.#listen(serverId, hosts)
+      this.#state = 'listening'
+    } catch (error) {
+      this.#state = 'idle'
+      throw error
+    }
+  }
+
+  /** The port on which the server listens; 0 when it does not. */
+  get listeningPort(): number {
+    return this.#listeningPort
+  }
+
+  /** The numeric address on which the server listens; empty when it does not. */
+  get listeningHost(): string {
+    return this.#listeningHost
+  }
+
+  /** How many peers are connected. */
+  get peerCount(): number {
+    return this.#peers.length
+  }
+
+  /** The connected peers, in no particular order. Allocates an array. */
+  get peers(): Peer[] {
+    return this.#peers.slice()
+  }
+
+  /** Counters of this server since its last start, without garbage. */
+  get counters(): ServerCounters {
+    return this.#counters
+  }
+
+  /** The engine behind this server: which backend, why, and its counters. Undefined before the first start. */
+  get engine(): EngineInfo | undefined {
+    return this.#engine
+  }
+
+  /** The connected peer with this id. Allocates nothing. */
+  peer(peerId: string): Peer | undefined {
+    return this.#peersById.get(peerId)
+  }
+
+  /**
+   * Sends one message to one peer: all of `bytes`, or `length` of them from `offset`. Allocates nothing. Returns a
+   * {@link SendStatus}, `NotConnected` for an unknown id; throws `ZERIO_BAD_ARGUMENT` for wrong types.
+   */
+  send(peerId: string, bytes: Uint8Array, channel?: number): SendStatus
+  send(peerId: string, bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
+  send(peerId: string, bytes: Uint8Array, offset = 0, length?: number, channel = 0): SendStatus {
+    const peer = this.#peersById.get(peerId)
+    if (peer === undefined) return this.#unknownPeer(peerId, bytes)
+    return length === undefined
+      ? peer._ring.sendAll(bytes, offset)
+      : peer._ring.sendPart(bytes, offset, length, channel)
+  }
+
+  /**
+   * Sends one message to all connected peers. Returns how many took it: peers whose ring is full, who do not accept the length
+   * or who have no channels are left out. Allocates nothing.
+   */
+  broadcast(bytes: Uint8Array, channel?: number): number
+  broadcast(bytes: Uint8Array, offset: number, length: number, channel?: number): number
+  broadcast(bytes: Uint8Array, offset = 0, length?: number, channel = 0): number {
+    const peers = this.#peers
+    let taken = 0
+    if (peers.length === 0) this.#unknownPeer('', bytes)
+    for (let i = 0; i < peers.length; i++) {
+      const ring = peers[i]._ring
+      const status =
+        length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
+      if (status === SendStatus.Sent) taken++
+    }
+    return taken
+  }
+
+  /** Hands everything accepted so far to the system now, instead of at the end of the turn. Allocates nothing. */
+  flush(): void {
+    this.#engine?.flush()
+  }
+
+  /**
+   * Does I/O and runs handlers of all servers and clients that share this engine, on the caller's stack. Returns how many
+   * messages were dispatched; 0 when not started. Made for `waitStrategy: 'manual'`, allowed with all. An exception of a handler
+   * passes through; the next call goes on with the next message. Throws `ZERIO_POLL_IN_HANDLER` inside a handler. Allocates nothing.
+   */
+  poll(): number {
+    return this.#engine === undefined ? 0 : this.#engine.poll()
+  }
+
+  /**
+   * Stops listening, sends what was accepted to each peer within `lingerMs`, and closes. Resolves when all is closed; never
+   * rejects. Handlers of `clientDisconnected` run meanwhile. Does nothing when not started.
+   */
+  stop(): Promise<void> {
+    if (this.#state === 'stopping') return this.#stopped as Promise<void>
+    if (this.#state === 'starting') this.#state = 'idle'
+    if (this.#state === 'idle') return Promise.resolve()
+    this.#state = 'stopping'
+    this.#stopped = this.#stop(this.#engine as Engine)
+    return this.#stopped
+  }
+
+  /** `stop()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #hosts(): Promise<string[]> {
+    if (this.#host === undefined) return ['::', '0.0.0.0']
+    return isNumericHost(this.#host) ? [this.#host] : (await lookupAll(this.#host)).slice(0, 1)
+  }
+
+  #listen(serverId: string, hosts: string[]): void {
+    const options = this.#options
+    const engine = Engine.for(options)
+    for (const host of hosts) {
+      const result = engine.native.listen({
+        ...options,
+        id: serverId,
+        host,
+        port: this.#port,
+        replaceDuplicates: options.duplicateIds === 'replace',
+        asksForVerdict: options.authenticate !== undefined
+      })
+      if (result.errno === 0) {
+        this.#engine = engine
+        this.#server = result.server
+        this.#listeningHost = result.host
+        this.#listeningPort = result.port
+        this.#counters = new ServerCounters(engine.listenerCounters(result.server))
+        engine.setServer(result.server, this.#events())
+        engine.retain()
+        return
+      }
+      const error = systemError(result.errno, `Cannot listen on ${host} port ${this.#port}`, {
+        syscall: 'listen',
+        address: host,
+        port: this.#port
+      })
+      // Without IPv6 a server without a host listens on IPv4 alone.
+      const next =
+        host === '::' && hosts.length > 1 && (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL')
+      if (error.code === 'ENOBUFS') {
+        throw new ZerioError(
+          'ZERIO_TOO_MANY_SERVERS',
+          'An engine has at most 64 servers; stop some, or use more threads.'
+        )
+      }
+      if (!next) throw error
+    }
+  }
+
+  async #stop(engine: Engine): Promise<void> {
+    const server = this.#server
+    engine.drive(1)
+    engine.native.unlisten(server)
+    this.#listeningPort = 0
+    this.#listeningHost = ''
+    for (const peer of this.#peers) this._close(peer, CloseCode.GoingAway, '')
+    if (engine.native.serverSlots(server) > 0) {
+      await new Promise<void>((resolve) => {
+        this.#allReleased = resolve
+      })
+    }
+    this.#allReleased = undefined
+    engine.setServer(server, undefined)
+    this.#counters._words = Float64Array.from(this.#counters._words)
+    engine.native.forgetServer(server)
+    engine.drive(-1)
+    engine.release()
+    this.#state = 'idle'
+  }
+
+  #events(): ServerEvents {
+    return {
+      greeted: (ring, hello) => this.#greeted(ring, hello),
+      refused: (reason) => {
+        this.emit('refused', reason)
+      },
+      acceptFailed: (errno) =>
+        this.#report(systemError(errno, 'Cannot accept a connection', { syscall: 'accept' })),
+      slotReleased: (slotsLeft) => {
+        if (slotsLeft === 0) this.#allReleased?.()
+      },
+      poolRefused: (error) => this.#report(error)
+    }
+  }
+
+  #greeted(ring: SendRing, hello: Hello): void {
+    const engine = this.#engine as Engine
+    const idEnd = hello.offset + hello.idLength
+    const id = hello.buffer.toString('utf8', hello.offset, idEnd)
+    const authenticate = this.#options.authenticate
+    if (authenticate !== undefined) {
+      let admitted = false
+      try {
+        admitted =
+          this.#state === 'listening' &&
+          !!authenticate(id, Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength)))
+      } finally {
+        engine.native.admit(ring.slot, admitted)
+      }
+      if (!admitted) {
+        this.emit('refused', new DisconnectReason(CloseCode.Unauthorized, '', 0, true))
+        return
+      }
+    }
+    const peer = new Peer(
+      {
+        closePeer: (one, code, reason) => this._close(one, code, reason),
+        peerAddress: (one) => this.#address(one)
+      },
+      ring,
+      id,
+      hello.classic
+    )
+    ring.open(hello.classic, hello.lengthMax)
+    peer._index = this.#peers.push(peer) - 1
+    this.#peersById.set(id, peer)
+    engine.setConnection(ring.slot, new PeerConnection(this, peer))
+    // Greeted in the same batch in which the program called stop.
+    if (this.#state !== 'listening') this._close(peer, CloseCode.GoingAway, '')
+    this.emit('clientConnected', id, peer)
+  }
+
+  /** @internal */
+  _deliver(peer: Peer, buffer: Buffer, offset: number, length: number, channel: number): void {
+    if (this.onMessage !== null) {
+      this.onMessage(peer, buffer, offset, length, channel)
+      if (this.listenerCount('message') === 0 || !peer._receiving) return
+    }
+    if (this.listenerCount('message') > 0) {
+      this.emit('message', peer.id, Buffer.from(buffer.subarray(offset, offset + length)), channel, peer)
+    }
+  }
+
+  /** @internal */
+  _disconnected(peer: Peer, closeCode: number, text: string, errno: number): void {
+    const local = !peer._receiving
+    peer._receiving = false
+    peer._ring.close()
+    const last = this.#peers.pop() as Peer
+    if (last !== peer) {
+      this.#peers[peer._index] = last
+      last._index = peer._index
+    }
+    peer._index = -1
+    if (this.#peersById.get(peer.id) === peer) this.#peersById.delete(peer.id)
+    this.emit('clientDisconnected', peer.id, new DisconnectReason(closeCode, text, errno, local), peer)
+  }
+
+  /** @internal */
+  _close(peer: Peer, code: number, reason: string): void {
+    if (!peer._receiving) return
+    peer._receiving = false
+    peer._ring.close()
+    this.#engine?.native.close(peer._ring.slot, code, reason)
+  }
+
+  #address(peer: Peer): string {
+    if (peer._index < 0) return ''
+    const { remoteHost, remotePort } = (this.#engine as Engine).native.addresses(peer._ring.slot)
+    if (remoteHost === '') return ''
+    return remoteHost.includes(':') ? `[${remoteHost}]:${remotePort}` : `${remoteHost}:${remotePort}`
+  }
+
+  #unknownPeer(peerId: unknown, bytes: unknown): SendStatus {
+    if (typeof peerId !== 'string')
+      throw misuse('ZERIO_BAD_ARGUMENT', `A peer id is a string, not ${typeof peerId}.`)
+    if (!(bytes instanceof Uint8Array))
+      throw misuse('ZERIO_BAD_ARGUMENT', `A message must be a Uint8Array, not ${typeof bytes}.`)
+    return SendStatus.NotConnected
+  }
+
+  #report(error: ZerioError): void {
+    if (this.listenerCount('error') > 0) this.emit('error', error)
+    else process.emitWarning(error)
+  }
+}

@@ -1,0 +1,23 @@
+// What send, claim and commit return.
+
+/**
+ * The outcome of `send`, `claim` and `commit`. A number, because an object would be garbage: `0` means taken, and every
+ * refusal is negative. The state of the network is reported this way and never thrown.
+ */
+export const SendStatus = Object.freeze({
+  /** The message is in the send ring. It is delivered unless the connection breaks. */
+  Sent: 0,
+  /** The peer's send ring is full. Nothing was taken; `drain` says when to go on. */
+  BackPressured: -1,
+  /** There is no such peer, or the client is not connected (yet, or any more). */
+  NotConnected: -2,
+  /** The message is longer than this side's `maxMessageLength` or than the other side accepts. */
+  TooLarge: -3,
+  /** The connection is closing or closed. */
+  Closed: -4,
+  /** The peer speaks the classic protocol, which has no channels: only channel 0 reaches it. */
+  ChannelUnsupported: -5
+})
+
+/** One of the numbers in {@link SendStatus}. */
+export type SendStatus = (typeof SendStatus)[keyof typeof SendStatus]
