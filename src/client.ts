@@ -60,6 +60,9 @@ class ClientConnection implements Connection {
     readonly attempt: Attempt
   ) {}
 
+  beginRun(): void {
+    this.client._beginRun()
+  }
   deliver(buffer: Buffer, offset: number, length: number, channel: number): void {
     this.client._deliver(this, buffer, offset, length, channel)
   }
@@ -105,6 +108,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   readonly #host: string
   readonly #port: number
   #state: State = 'idle'
+  #copies = false
   #engine: Engine | undefined
   #connection: ClientConnection | undefined
   #ring: SendRing | undefined
@@ -358,6 +362,11 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     this.emit('connected')
   }
 
+  /** @internal Counting listeners for each message would cost more than all the rest of its way. */
+  _beginRun(): void {
+    this.#copies = this.listenerCount('message') > 0
+  }
+
   /** @internal */
   _deliver(
     connection: ClientConnection,
@@ -366,11 +375,8 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     length: number,
     channel: number
   ): void {
-    if (this.onMessage !== null) {
-      this.onMessage(buffer, offset, length, channel)
-      if (!connection.receiving) return
-    }
-    if (this.listenerCount('message') > 0) {
+    if (this.onMessage !== null) this.onMessage(buffer, offset, length, channel)
+    if (this.#copies && connection.receiving) {
       this.emit('message', Buffer.from(buffer.subarray(offset, offset + length)), channel)
     }
   }

@@ -49,6 +49,8 @@ export interface Hello {
 
 /** What a slot belongs to: a server's peer, or a client. */
 export interface Connection {
+  /** Some messages of this connection follow. */
+  beginRun(): void
   deliver(buffer: Buffer, offset: number, length: number, channel: number): void
   readonly receiving: boolean
   connected(hello: Hello): void
@@ -300,6 +302,7 @@ export class Engine implements EngineInfo {
     const buffer = this.#coreBuffer
     const end = this.#runEnd
     let at = this.#runAt
+    connection?.beginRun()
     // The engine has checked these headers, but the program can have overwritten them since.
     while (at <= end - HEADER_BYTES && connection?.receiving) {
       const header = view.getInt32(at, true)
@@ -321,6 +324,7 @@ export class Engine implements EngineInfo {
         const connection = this.#connections[slot]
         if (!connection?.receiving) return
         this.#dispatched++
+        connection.beginRun()
         connection.deliver(this.#slabs[events[at + 2]].buffer, events[at + 3], events[at + 4], events[at + 5])
         return
       }

@@ -58,6 +58,9 @@ class PeerConnection implements Connection {
   get receiving(): boolean {
     return this.peer._receiving
   }
+  beginRun(): void {
+    this.server._beginRun()
+  }
   deliver(buffer: Buffer, offset: number, length: number, channel: number): void {
     this.server._deliver(this.peer, buffer, offset, length, channel)
   }
@@ -91,6 +94,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   readonly #peersById = new Map<string, Peer>()
   readonly #peers: Peer[] = []
   #state: State = 'idle'
+  #copies = false
   #engine: Engine | undefined
   #server = -1
   #listeningHost = ''
@@ -358,13 +362,15 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.emit('clientConnected', id, peer)
   }
 
+  /** @internal Counting listeners for each message would cost more than all the rest of its way. */
+  _beginRun(): void {
+    this.#copies = this.listenerCount('message') > 0
+  }
+
   /** @internal */
   _deliver(peer: Peer, buffer: Buffer, offset: number, length: number, channel: number): void {
-    if (this.onMessage !== null) {
-      this.onMessage(peer, buffer, offset, length, channel)
-      if (this.listenerCount('message') === 0 || !peer._receiving) return
-    }
-    if (this.listenerCount('message') > 0) {
+    if (this.onMessage !== null) this.onMessage(peer, buffer, offset, length, channel)
+    if (this.#copies && peer._receiving) {
       this.emit('message', peer.id, Buffer.from(buffer.subarray(offset, offset + length)), channel, peer)
     }
   }

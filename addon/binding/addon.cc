@@ -225,8 +225,8 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
   std::unique_ptr<Io> io = make_epoll(error);
   if (io != nullptr) {
     loop = Loop::create(info.Env(), std::make_unique<Engine>(std::move(io), engine_options),
-                        static_cast<WaitStrategy>(number(options, "waitStrategy")), uint64_t{number(options, "spinUs")} * 1000, info[1],
-                        info[2], error);
+                        static_cast<WaitStrategy>(number(options, "waitStrategy")), uint64_t{number(options, "spinUs")} * 1000,
+                        info[1], info[2], error);
   }
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("errno", std::abs(error));

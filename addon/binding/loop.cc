@@ -153,7 +153,8 @@ void Loop::keep_timer() {
     uv_timer_stop(&timer_);
     return;
   }
-  uv_timer_start(&timer_, [](uv_timer_t* handle) { of(handle).turn(false); }, kTimerMs, kTimerMs);
+  uv_timer_start(
+      &timer_, [](uv_timer_t* handle) { of(handle).turn(false); }, kTimerMs, kTimerMs);
 }
 
 bool Loop::turn(bool spinning) {
@@ -173,7 +174,8 @@ void Loop::dispatch() {
     napi_value error = nullptr;
     bool pending = false;
     const bool thrown = napi_is_exception_pending(env_, &pending) == napi_ok && pending &&
-                        napi_get_and_clear_last_exception(env_, &error) == napi_ok && napi_fatal_exception(env_, error) == napi_ok;
+                        napi_get_and_clear_last_exception(env_, &error) == napi_ok &&
+                        napi_fatal_exception(env_, error) == napi_ok;
     // Otherwise JavaScript is being terminated.
     if (!thrown || torn_down_) break;
   }

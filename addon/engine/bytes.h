@@ -7,7 +7,8 @@
 
 namespace zerio {
 
-static_assert(std::endian::native == std::endian::little, "the wire is little-endian, and so are all hosts that Node.js runs on here");
+static_assert(std::endian::native == std::endian::little,
+              "the wire is little-endian, and so are all hosts that Node.js runs on here");
 
 template <class T>
 [[nodiscard]] inline T load(const uint8_t* at) {

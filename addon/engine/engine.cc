@@ -106,7 +106,7 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   const auto slab = static_cast<uint32_t>(slabs_.size());
   slabs_.push_back({base, bytes, first, parts.count});
   assemblies_.add(base + parts.assemblies_offset, options_.assembly_bytes, static_cast<uint32_t>(assemblies));
-  peer_chunks_.push_back(std::make_unique_for_overwrite<Peer[]>(parts.count));
+  peer_chunks_.push_back(std::make_unique<Peer[]>(parts.count));
   const uint32_t total = first + parts.count;
   peers_.reserve(total);
   free_.reserve(total);
@@ -297,16 +297,18 @@ void Engine::on_connected(uint32_t slot, int error) {
   peer.state = State::Greeting;
   uint8_t frame[kControlFrameBytesMax];
   const Greeting greeting = {options_.message_length_max, peer.id, peer.credential};
-  queue_control(peer, frame,
-                peer.protocol == Protocol::Classic ? write_classic_id(frame, peer.id)
-                                                   : write_greeting(frame, Opcode::Hello, greeting));
+  queue_control(
+      peer, frame,
+      peer.protocol == Protocol::Classic ? write_classic_id(frame, peer.id) : write_greeting(frame, Opcode::Hello, greeting));
   peer.credential.clear();
   pump(peer);
 }
 
 // ---- Receiving
 
-bool Engine::has_room() const { return events_.room() > (options_.arena_bytes - arena_used_) / kBytesPerEventMin + kEventsReserve; }
+bool Engine::has_room() const {
+  return events_.room() > (options_.arena_bytes - arena_used_) / kBytesPerEventMin + kEventsReserve;
+}
 
 IoSpace Engine::receive_space() {
   const uint32_t left = options_.arena_bytes - arena_used_;
@@ -392,7 +394,8 @@ bool Engine::on_control(Peer& peer, uint32_t header, const uint8_t* payload) {
   if (peer.state == State::Greeting) {
     Greeting greeting;
     Farewell farewell;
-    if (peer.protocol == Protocol::Native && opcode == Opcode::Welcome && read_greeting(payload, length, greeting) == Code::None) {
+    if (peer.protocol == Protocol::Native && opcode == Opcode::Welcome &&
+        read_greeting(payload, length, greeting) == Code::None) {
       return greet_client(peer, Protocol::Native, greeting);
     }
     if (peer.protocol == Protocol::Native && opcode == Opcode::Reject && read_farewell(payload, length, farewell) == Code::None) {
@@ -454,7 +457,8 @@ bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greetin
   peer.id = std::move(id);
   const Location at = locate(greeting.id.data());
   events_.push(EventKind::Connected, peer.slot, at.slab, at.offset, static_cast<uint32_t>(greeting.id.size()),
-               static_cast<uint32_t>(greeting.credential.size()), static_cast<uint32_t>(protocol) | (peer.server + 1) << 8, greeting.length_max);
+               static_cast<uint32_t>(greeting.credential.size()), static_cast<uint32_t>(protocol) | (peer.server + 1) << 8,
+               greeting.length_max);
   peer.state = State::Open;
   peer.connected = true;
   peer.reader.set_length_max(options_.message_length_max);
@@ -477,9 +481,9 @@ void Engine::admit(uint32_t slot, bool admitted) {
   const Server& server = servers_[peer->server];
   uint8_t frame[kControlFrameBytesMax];
   const Greeting greeting = {options_.message_length_max, server.options.id, {}};
-  queue_control(*peer, frame,
-                peer->protocol == Protocol::Classic ? write_classic_id(frame, peer->id)
-                                                    : write_greeting(frame, Opcode::Welcome, greeting));
+  queue_control(
+      *peer, frame,
+      peer->protocol == Protocol::Classic ? write_classic_id(frame, peer->id) : write_greeting(frame, Opcode::Welcome, greeting));
   pump(*peer);
 }
 

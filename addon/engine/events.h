@@ -9,16 +9,17 @@
 namespace zerio {
 
 enum class EventKind : int32_t {
-  Run = 1,           // slot, slab, offset, bytes, count: consecutive data frames, headers included
-  Message = 2,       // slot, slab, offset, length, channel: one payload
-  Connected = 3,     // slot, slab, offset of the id, its length, length of the credential behind it, protocol | (server + 1) << 8, the other side's limit
-  Disconnected = 4,  // slot, slab, offset of the reason, its length, code, errno
-  Drain = 5,         // slot
-  ConnectFailed = 6, // slot, slab, offset of the reason, its length, code, errno
-  Released = 7,      // slot, server, how many slots that server still has: the next life of the slot may begin
-  Refused = 8,       // server, 0, 0, 0, code, errno
-  AcceptError = 9,   // server, 0, 0, 0, 0, errno
-  SlotsLow = 10,     // JavaScript should add a slab
+  Run = 1,        // slot, slab, offset, bytes, count: consecutive data frames, headers included
+  Message = 2,    // slot, slab, offset, length, channel: one payload
+  Connected = 3,  // slot, slab, offset of the id, its length, length of the credential behind it, protocol | (server + 1) << 8,
+                  // the other side's limit
+  Disconnected = 4,   // slot, slab, offset of the reason, its length, code, errno
+  Drain = 5,          // slot
+  ConnectFailed = 6,  // slot, slab, offset of the reason, its length, code, errno
+  Released = 7,       // slot, server, how many slots that server still has: the next life of the slot may begin
+  Refused = 8,        // server, 0, 0, 0, code, errno
+  AcceptError = 9,    // server, 0, 0, 0, 0, errno
+  SlotsLow = 10,      // JavaScript should add a slab
 };
 
 class EventRing {
@@ -46,8 +47,8 @@ class EventRing {
 
   // How many of the batch JavaScript has not dispatched yet. The word is JavaScript's: any value is possible.
   [[nodiscard]] uint32_t unconsumed() const {
-    const auto consumed =
-        static_cast<uint32_t>(std::atomic_ref<int32_t>(engine_words_[layout::kWordEventsConsumed]).load(std::memory_order_acquire));
+    const auto consumed = static_cast<uint32_t>(
+        std::atomic_ref<int32_t>(engine_words_[layout::kWordEventsConsumed]).load(std::memory_order_acquire));
     return consumed < count_ ? count_ - consumed : 0;
   }
 
@@ -62,7 +63,8 @@ class EventRing {
  private:
   void publish(uint32_t count) {
     count_ = count;
-    std::atomic_ref<int32_t>(engine_words_[layout::kWordEventsProduced]).store(static_cast<int32_t>(count), std::memory_order_release);
+    std::atomic_ref<int32_t>(engine_words_[layout::kWordEventsProduced])
+        .store(static_cast<int32_t>(count), std::memory_order_release);
   }
 
   int32_t* words_ = nullptr;

@@ -119,9 +119,9 @@ class FrameReader {
 
  private:
   uint32_t length_max_;
-  uint32_t header_ = 0;           // of the frame in assembly, or the one that was refused
-  uint32_t have_ = 0;             // payload bytes in assembly
-  uint32_t header_have_ = 0;      // bytes of a header that is itself split
+  uint32_t header_ = 0;       // of the frame in assembly, or the one that was refused
+  uint32_t have_ = 0;         // payload bytes in assembly
+  uint32_t header_have_ = 0;  // bytes of a header that is itself split
   uint8_t header_bytes_[kHeaderBytes] = {};
   uint8_t* assembly_ = nullptr;
 };

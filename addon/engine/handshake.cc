@@ -120,7 +120,8 @@ bool is_native_id(std::string_view id) {
 }
 
 bool is_classic_id(std::string_view id) {
-  return !id.empty() && id.size() <= kPeerIdBytesMax && std::all_of(id.begin(), id.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
+  return !id.empty() && id.size() <= kPeerIdBytesMax &&
+         std::all_of(id.begin(), id.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
 }
 
 }  // namespace zerio

@@ -28,10 +28,10 @@ enum class Protocol : uint8_t { Unknown, Native, Classic };
 struct ControlOut {
   static constexpr uint32_t kCapacity = kControlFrameBytesMax + 64;
 
-  uint8_t bytes[kCapacity];
-  uint16_t size;
-  uint16_t sent;
-  uint32_t barrier;
+  uint8_t bytes[kCapacity] = {};
+  uint16_t size = 0;
+  uint16_t sent = 0;
+  uint32_t barrier = 0;
 
   [[nodiscard]] bool empty() const { return sent == size; }
   [[nodiscard]] bool fits(uint32_t frame_bytes) const { return size + frame_bytes <= kCapacity; }
@@ -58,20 +58,20 @@ struct Peer {
   bool drain_due = false;        // `Drain` is to be reported in the next poll
   bool deferred = false;         // is in the engine's list for the next poll
   bool reset_on_close = false;
-  bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
+  bool farewell_due = false;  // a CLOSE or REJECT frame follows the last data
   Opcode farewell = Opcode::Close;
-  bool heard = false;            // something came since the last heartbeat
+  bool heard = false;  // something came since the last heartbeat
   uint8_t silent_heartbeats = 0;
   uint16_t close_code = 0;
   uint32_t server = kNone;
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
   uint64_t heartbeat_due_ns = 0;
-  uint64_t deadline_ns = 0;      // of Connecting, Greeting, Draining and Lingering
+  uint64_t deadline_ns = 0;  // of Connecting, Greeting, Draining and Lingering
   uint32_t timed_previous = kNone;
   uint32_t timed_next = kNone;
   bool timed = false;
-  uint32_t high_water = 0;       // the furthest ring position in this life: what was touched
+  uint32_t high_water = 0;  // the furthest ring position in this life: what was touched
   FrameReader reader{0};
   ControlOut control;
   std::string id;          // the peer's on a server's side, our own on a client's

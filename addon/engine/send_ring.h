@@ -26,7 +26,7 @@ class SendRing {
   }
 
   struct Pending {
-    IoSlice slices[2];
+    IoSlice slices[2] = {};
     uint32_t count = 0;
     bool corrupt = false;  // JavaScript's words make no sense
   };
@@ -77,7 +77,8 @@ class SendRing {
     if (end == head_) return true;
     const bool wrapped = end < head_;
     const uint32_t used = wrapped ? capacity_ - head_ + end : end - head_;
-    const uint32_t contiguous = wrapped ? head_ - 1 - end : std::max(capacity_ - std::min(end, capacity_), head_ > 0 ? head_ - 1 : 0);
+    const uint32_t contiguous =
+        wrapped ? head_ - 1 - end : std::max(capacity_ - std::min(end, capacity_), head_ > 0 ? head_ - 1 : 0);
     return used <= capacity_ / 2 && contiguous >= need;
   }
 

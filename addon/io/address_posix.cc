@@ -38,7 +38,7 @@ std::string Address::host() const {
 }
 
 uint16_t Address::port() const {
-  sockaddr_storage storage;
+  sockaddr_storage storage = {};
   std::memcpy(&storage, bytes_, sizeof storage);
   if (storage.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
   if (storage.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);

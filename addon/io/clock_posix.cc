@@ -1,7 +1,7 @@
 // CLOCK_MONOTONIC, which Linux serves without a system call.
-#include "clock.h"
-
 #include <time.h>
+
+#include "clock.h"
 
 namespace zerio {
 

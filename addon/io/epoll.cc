@@ -20,9 +20,10 @@ namespace {
 constexpr int kReadyMax = 256;
 constexpr uint32_t kAcceptsPerPollMax = 64;
 // While the caller spins, the connections that were active last are asked directly, because a receive that finds nothing costs
-// about as much as epoll_wait and one that finds something saves it. Every kDirectPolls-th poll asks epoll for all the others.
+// about as much as epoll_wait and one that finds something saves it. All the others wait kDirectNs at most, so that a program
+// that polls now and then asks epoll every time.
 constexpr uint32_t kHotMax = 4;
-constexpr uint32_t kDirectPolls = 16;
+constexpr uint64_t kDirectNs = 5000;
 constexpr uint32_t kHotMissesMax = 20000;
 
 class Descriptor {
@@ -154,7 +155,7 @@ class Epoll final : public Io {
       do taken = ::send(connection.fd.get(), slices[0].data, total, MSG_NOSIGNAL);
       while (taken < 0 && errno == EINTR);
     } else {
-      std::array<iovec, 4> vectors;
+      std::array<iovec, 4> vectors = {};
       for (uint32_t i = 0; i < count; ++i) {
         vectors[i] = {const_cast<uint8_t*>(slices[i].data), slices[i].size};
         total += slices[i].size;
@@ -196,11 +197,14 @@ class Epoll final : public Io {
 
   void poll(IoSink& sink, bool spinning) override {
     if (ready_next_ == ready_count_) {
-      if (spinning && hot_count_ > 0 && ++direct_polls_ < kDirectPolls) {
-        poll_hot(sink);
-        return;
+      if (spinning && hot_count_ > 0) {
+        const uint64_t now = monotonic_ns();
+        if (now - waited_ns_ < kDirectNs) {
+          poll_hot(sink);
+          return;
+        }
+        waited_ns_ = now;
       }
-      direct_polls_ = 0;
       const int count = ::epoll_wait(epoll_.get(), ready_.data(), kReadyMax, 0);
       ready_next_ = 0;
       ready_count_ = count > 0 ? count : 0;
@@ -392,7 +396,7 @@ class Epoll final : public Io {
   int ready_next_ = 0;
   std::array<Hot, kHotMax> hot_ = {};
   uint32_t hot_count_ = 0;
-  uint32_t direct_polls_ = 0;
+  uint64_t waited_ns_ = 0;
 };
 
 }  // namespace

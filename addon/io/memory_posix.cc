@@ -1,17 +1,17 @@
 // Memory advice by madvise.
-#include "memory.h"
-
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "memory.h"
 
 namespace zerio {
 namespace {
 
 void advise(uint8_t* at, size_t bytes, int advice) {
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const uintptr_t first = (reinterpret_cast<uintptr_t>(at) + page - 1) / page * page;
-  const uintptr_t last = (reinterpret_cast<uintptr_t>(at) + bytes) / page * page;
-  if (first < last) (void)::madvise(reinterpret_cast<void*>(first), last - first, advice);
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t skipped = (page - reinterpret_cast<uintptr_t>(at) % page) % page;
+  if (bytes < skipped + page) return;
+  (void)::madvise(at + skipped, (bytes - skipped) / page * page, advice);
 }
 
 }  // namespace

@@ -13,33 +13,47 @@ const ROUNDS_PER_TURN = 64
  * @param {() => number} sendSome sends MESSAGES_PER_TURN messages or fewer, returns the last SendStatus
  */
 export function sendUntilClosed(client, strategy, sendSome) {
-  const closed = new Signal()
-  client.on('disconnected', () => closed.set())
+  const sender = new Sender(sendSome)
+  client.on('disconnected', () => sender.closed.set())
   if (strategy === 'manual') {
-    sendAndPoll(client, sendSome, closed)
+    client.on('drain', () => {
+      sender.isHeldBack = false
+    })
+    sendAndPoll(client, sender)
   } else {
-    const send = () => {
-      if (closed.isSet) return
-      const status = sendSome()
-      if (status === SendStatus.Sent) setImmediate(send)
-      else check(status, closed)
-    }
-    client.on('drain', send)
-    send()
+    client.on('drain', () => sendAndYield(sender))
+    sendAndYield(sender)
   }
-  return closed.wait()
+  return sender.closed.wait()
 }
 
-function sendAndPoll(client, sendSome, closed) {
-  for (let i = 0; i < ROUNDS_PER_TURN && !closed.isSet; i++) {
-    check(sendSome(), closed)
+class Sender {
+  closed = new Signal()
+  isHeldBack = false
+  #sendSome
+
+  constructor(sendSome) {
+    this.#sendSome = sendSome
+  }
+
+  send() {
+    const status = this.#sendSome()
+    this.isHeldBack = status === SendStatus.BackPressured
+    if (status === SendStatus.Closed || status === SendStatus.NotConnected) this.closed.set()
+    else if (status !== SendStatus.Sent && !this.isHeldBack) fail(`sender: the last SendStatus was ${status}`)
+  }
+}
+
+function sendAndYield(sender) {
+  if (sender.closed.isSet) return
+  sender.send()
+  if (!sender.isHeldBack) setImmediate(sendAndYield, sender)
+}
+
+function sendAndPoll(client, sender) {
+  for (let i = 0; i < ROUNDS_PER_TURN && !sender.closed.isSet; i++) {
+    if (!sender.isHeldBack) sender.send()
     client.poll()
   }
-  if (!closed.isSet) setImmediate(sendAndPoll, client, sendSome, closed)
-}
-
-function check(status, closed) {
-  if (status === SendStatus.Sent || status === SendStatus.BackPressured) return
-  if (status === SendStatus.Closed || status === SendStatus.NotConnected) closed.set()
-  else fail(`sender: the last SendStatus was ${status}`)
+  if (!sender.closed.isSet) setImmediate(sendAndPoll, client, sender)
 }
