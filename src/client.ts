@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import { ConnectionCounters } from './counters.js'
 import { type Connection, Engine, type EngineInfo, type Hello } from './engine.js'
 import { misuse, systemError, ZerioError } from './errors.js'
-import { SLOT_COUNTERS } from './layout.js'
+import { Layout } from './layout.js'
 import {
   type Address,
   type ClientOptions,
@@ -16,7 +16,7 @@ import {
 import { CloseCode, ConnectFailure, DisconnectReason } from './reason.js'
 import { lookupAll } from './resolve.js'
 import type { SendRing } from './send_ring.js'
-import { SendStatus } from './status.js'
+import { type SendStatus, Status } from './status.js'
 
 /**
  * The path without garbage: called once for each message, on the stack of the engine. The message is
@@ -60,9 +60,6 @@ class ClientConnection implements Connection {
     readonly attempt: Attempt
   ) {}
 
-  beginRun(): void {
-    this.client._beginRun()
-  }
   deliver(buffer: Buffer, offset: number, length: number, channel: number): void {
     this.client._deliver(this, buffer, offset, length, channel)
   }
@@ -108,11 +105,12 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   readonly #host: string
   readonly #port: number
   #state: State = 'idle'
+  /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
   #copies = false
   #engine: Engine | undefined
   #connection: ClientConnection | undefined
   #ring: SendRing | undefined
-  #counters = new ConnectionCounters(new Float64Array(SLOT_COUNTERS))
+  #counters = new ConnectionCounters(new Float64Array(Layout.SlotCounters))
   #serverId = ''
   #stopped: Promise<void> | undefined
 
@@ -123,6 +121,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
    */
   constructor(address: number | Address, options?: ClientOptions) {
     super()
+    this.#watchListeners()
     const { host, port } = resolveAddress(address, 'A client')
     this.#host = host ?? 'localhost'
     this.#port = port
@@ -211,7 +210,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
    */
   claim(length: number, channel = 0): number {
     const ring = this.#ring
-    return ring === undefined ? SendStatus.NotConnected : ring.claim(length, channel)
+    return ring === undefined ? Status.NotConnected : ring.claim(length, channel)
   }
 
   /** Sends what was claimed. `Closed` when the connection ended since; throws `ZERIO_NO_CLAIM` without a claim. */
@@ -257,6 +256,13 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     this.#state = 'stopping'
     this.#stopped = this.#stop(connection)
     return this.#stopped
+  }
+
+  /** As in every EventEmitter. */
+  override removeAllListeners(eventName?: string | symbol): this {
+    super.removeAllListeners(eventName as never)
+    if (eventName === undefined || eventName === 'newListener') this.#watchListeners()
+    return this
   }
 
   /** `stop()`, for `await using`. */
@@ -362,11 +368,6 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     this.emit('connected')
   }
 
-  /** @internal Counting listeners for each message would cost more than all the rest of its way. */
-  _beginRun(): void {
-    this.#copies = this.listenerCount('message') > 0
-  }
-
   /** @internal */
   _deliver(
     connection: ClientConnection,
@@ -376,9 +377,18 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     channel: number
   ): void {
     if (this.onMessage !== null) this.onMessage(buffer, offset, length, channel)
-    if (this.#copies && connection.receiving) {
-      this.emit('message', Buffer.from(buffer.subarray(offset, offset + length)), channel)
-    }
+    if (this.#copies && connection.receiving) this.#deliverCopy(buffer, offset, length, channel)
+  }
+
+  #deliverCopy(buffer: Buffer, offset: number, length: number, channel: number): void {
+    this.#copies = this.listenerCount('message') > 0
+    if (this.#copies) this.emit('message', Buffer.from(buffer.subarray(offset, offset + length)), channel)
+  }
+
+  #watchListeners(): void {
+    EventEmitter.prototype.on.call(this, 'newListener', (name: string | symbol) => {
+      if (name === 'message') this.#copies = true
+    })
   }
 
   /** @internal */
@@ -393,6 +403,6 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   #notConnected(bytes: unknown): SendStatus {
     if (!(bytes instanceof Uint8Array))
       throw misuse('ZERIO_BAD_ARGUMENT', `A message must be a Uint8Array, not ${typeof bytes}.`)
-    return SendStatus.NotConnected
+    return Status.NotConnected
   }
 }

@@ -1,24 +1,7 @@
 // The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
 import { EngineCounters } from './counters.js'
 import { misuse, systemError, ZerioError } from './errors.js'
-import {
-  CHANNEL_SHIFT,
-  DIRTY_OFFSET,
-  ENGINE_COUNTERS_OFFSET,
-  ENGINE_WORD_DIRTY_COUNT,
-  ENGINE_WORD_EVENTS_CONSUMED,
-  ENGINE_WORD_EVENTS_PRODUCED,
-  EVENT_WORDS,
-  EVENTS_OFFSET,
-  EventKind,
-  HEADER_BYTES,
-  LENGTH_MASK,
-  SERVER_COUNTERS_BYTES,
-  SERVER_COUNTERS_OFFSET,
-  SLOT_BYTES,
-  SLOTS_MAX,
-  SPARE_PER_SLAB
-} from './layout.js'
+import { EngineWord, EventKind, Header, Layout } from './layout.js'
 import { allocatePool, type NativeEngine, native } from './native.js'
 import type { ResolvedEngineOptions, WaitStrategy } from './options.js'
 import { DisconnectReason } from './reason.js'
@@ -49,8 +32,6 @@ export interface Hello {
 
 /** What a slot belongs to: a server's peer, or a client. */
 export interface Connection {
-  /** Some messages of this connection follow. */
-  beginRun(): void
   deliver(buffer: Buffer, offset: number, length: number, channel: number): void
   readonly receiving: boolean
   connected(hello: Hello): void
@@ -150,7 +131,7 @@ export class Engine implements EngineInfo {
     this.#assemblyBytes = pages(Math.max(options.maxMessageLength, ASSEMBLY_BYTES_MIN))
     // One event for each 8 received bytes at most, and as many again as a page of other events.
     const eventsCapacity = options.receiveArenaBytes / 8 + PAGE_BYTES
-    const arenaOffset = pages(EVENTS_OFFSET + eventsCapacity * EVENT_WORDS * 4)
+    const arenaOffset = pages(Layout.EventsOffset + eventsCapacity * Layout.EventWords * 4)
     this.#coreBytes = arenaOffset + pages(options.receiveArenaBytes)
     this.native = native.createEngine(
       {
@@ -176,9 +157,11 @@ export class Engine implements EngineInfo {
     this.#coreView = core.view
     this.#coreBuffer = core.buffer
     this.#words = core.words
-    this.#dirtyWords = new Int32Array(memory, DIRTY_OFFSET, SLOTS_MAX)
-    this.#eventWords = new Int32Array(memory, EVENTS_OFFSET, eventsCapacity * EVENT_WORDS)
-    this.counters = new EngineCounters(new Float64Array(memory, ENGINE_COUNTERS_OFFSET, 16))
+    this.#dirtyWords = new Int32Array(memory, Layout.DirtyOffset, Layout.SlotsMax)
+    this.#eventWords = new Int32Array(memory, Layout.EventsOffset, eventsCapacity * Layout.EventWords)
+    this.counters = new EngineCounters(
+      new Float64Array(memory, Layout.EngineCountersOffset, Layout.EngineCounters)
+    )
   }
 
   // ---- Who uses the engine
@@ -201,8 +184,8 @@ export class Engine implements EngineInfo {
   listenerCounters(server: number): Float64Array {
     return new Float64Array(
       this.#coreView.buffer,
-      SERVER_COUNTERS_OFFSET + server * SERVER_COUNTERS_BYTES,
-      16
+      Layout.ServerCountersOffset + server * Layout.ServerCountersBytes,
+      Layout.ServerCounters
     )
   }
 
@@ -232,7 +215,7 @@ export class Engine implements EngineInfo {
   markDirty(ring: SendRing): void {
     this.#dirty[this.#dirtyCount] = ring
     this.#dirtyWords[this.#dirtyCount] = ring.slot
-    this.#words[ENGINE_WORD_DIRTY_COUNT] = ++this.#dirtyCount
+    this.#words[EngineWord.DirtyCount] = ++this.#dirtyCount
   }
 
   /** Hands all rings with unsent bytes to the system. */
@@ -242,7 +225,7 @@ export class Engine implements EngineInfo {
     this.native.flush()
     for (let i = 0; i < count; i++) this.#dirty[i]?.flushed()
     this.#dirtyCount = 0
-    this.#words[ENGINE_WORD_DIRTY_COUNT] = 0
+    this.#words[EngineWord.DirtyCount] = 0
   }
 
   flushOne(ring: SendRing): void {
@@ -260,7 +243,10 @@ export class Engine implements EngineInfo {
       )
     }
     if (this.#dirtyCount > 0) this.flush()
-    if (!this.#batchOpen && this.native.poll() === 0) return 0
+    if (!this.#batchOpen) {
+      this.native.poll()
+      if (this.#words[EngineWord.EventsProduced] === 0) return 0
+    }
     this.#dispatched = 0
     this.#dispatch()
     return this.#dispatched
@@ -273,9 +259,9 @@ export class Engine implements EngineInfo {
     try {
       const words = this.#words
       const events = this.#eventWords
-      let next = words[ENGINE_WORD_EVENTS_CONSUMED]
-      while (next < words[ENGINE_WORD_EVENTS_PRODUCED]) {
-        const at = next * EVENT_WORDS
+      let next = words[EngineWord.EventsConsumed]
+      while (next < words[EngineWord.EventsProduced]) {
+        const at = next * Layout.EventWords
         const slot = events[at + 1]
         if (events[at] === EventKind.Run) {
           if (this.#runAt === this.#runEnd) {
@@ -283,9 +269,9 @@ export class Engine implements EngineInfo {
             this.#runEnd = events[at + 3] + events[at + 4]
           }
           this.#dispatchRun(slot)
-          words[ENGINE_WORD_EVENTS_CONSUMED] = ++next
+          words[EngineWord.EventsConsumed] = ++next
         } else {
-          words[ENGINE_WORD_EVENTS_CONSUMED] = ++next
+          words[EngineWord.EventsConsumed] = ++next
           this.#dispatchEvent(at, slot)
         }
       }
@@ -302,17 +288,16 @@ export class Engine implements EngineInfo {
     const buffer = this.#coreBuffer
     const end = this.#runEnd
     let at = this.#runAt
-    connection?.beginRun()
     // The engine has checked these headers, but the program can have overwritten them since.
-    while (at <= end - HEADER_BYTES && connection?.receiving) {
+    while (at <= end - Header.Bytes && connection?.receiving) {
       const header = view.getInt32(at, true)
-      const start = at + HEADER_BYTES
-      const length = header & LENGTH_MASK
+      const start = at + Header.Bytes
+      const length = header & Header.LengthMask
       at = start + length
       if (at > end) break
       this.#runAt = at
       this.#dispatched++
-      connection.deliver(buffer, start, length, header >>> CHANNEL_SHIFT)
+      connection.deliver(buffer, start, length, header >>> Header.ChannelShift)
     }
     this.#runAt = end
   }
@@ -324,7 +309,6 @@ export class Engine implements EngineInfo {
         const connection = this.#connections[slot]
         if (!connection?.receiving) return
         this.#dispatched++
-        connection.beginRun()
         connection.deliver(this.#slabs[events[at + 2]].buffer, events[at + 3], events[at + 4], events[at + 5])
         return
       }
@@ -401,15 +385,15 @@ export class Engine implements EngineInfo {
     const { sendRingBytes } = this.options
     const first = this.#slotCount
     const coreBytes = this.#slabs.length === 0 ? this.#coreBytes : 0
-    const spareBytes = SPARE_PER_SLAB * this.#assemblyBytes + 2 * PAGE_BYTES
+    const spareBytes = Layout.SparePerSlab * this.#assemblyBytes + 2 * PAGE_BYTES
     const room = Math.floor(
-      (SLAB_BYTES_MAX - coreBytes - spareBytes) / (SLOT_BYTES + sendRingBytes + this.#assemblyBytes)
+      (SLAB_BYTES_MAX - coreBytes - spareBytes) / (Layout.SlotBytes + sendRingBytes + this.#assemblyBytes)
     )
-    const count = Math.max(1, Math.min(room, Math.max(FIRST_SLAB_SLOTS, first), SLOTS_MAX - first))
+    const count = Math.max(1, Math.min(room, Math.max(FIRST_SLAB_SLOTS, first), Layout.SlotsMax - first))
     const slotsOffset = coreBytes
-    const ringsOffset = pages(slotsOffset + count * SLOT_BYTES)
+    const ringsOffset = pages(slotsOffset + count * Layout.SlotBytes)
     const assembliesOffset = pages(ringsOffset + count * sendRingBytes)
-    const bytes = assembliesOffset + (count + SPARE_PER_SLAB) * this.#assemblyBytes
+    const bytes = assembliesOffset + (count + Layout.SparePerSlab) * this.#assemblyBytes
     let memory: ArrayBuffer
     try {
       memory = allocatePool(bytes)
@@ -424,7 +408,7 @@ export class Engine implements EngineInfo {
     if (!this.native.addSlab(buffer, slotsOffset, ringsOffset, assembliesOffset, count)) {
       throw new ZerioError(
         'ZERIO_OUT_OF_MEMORY',
-        `An engine has at most ${SLOTS_MAX} connections; use more threads.`
+        `An engine has at most ${Layout.SlotsMax} connections; use more threads.`
       )
     }
     const slab: Slab = {

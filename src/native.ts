@@ -1,5 +1,6 @@
 // Loads the addon and types what it exports (addon/binding/addon.cc).
 import { join } from 'node:path'
+import { checkLayout } from './layout.js'
 
 export interface ListenRequest {
   id: string
@@ -59,7 +60,8 @@ export interface NativeEngine {
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
   setActive(active: boolean): void
   setDriven(driven: boolean): void
-  poll(): number
+  /** Begins a batch; how many events it has is in the word EventsProduced. */
+  poll(): void
   flush(): void
   flushSlot(slot: number): void
   copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
@@ -95,6 +97,7 @@ function load(): Native {
 }
 
 export const native: Native = load()
+checkLayout(native.layout)
 
 /** The part of the WebAssembly namespace that zerio uses; Node's types leave it out. */
 declare const WebAssembly: {

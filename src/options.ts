@@ -1,7 +1,7 @@
 // Options: their defaults, units and ranges, and the check of what the program passes.
 import { isIP } from 'node:net'
 import { misuse, type ZerioError } from './errors.js'
-import { CHANNEL_MAX, HEADER_BYTES, LENGTH_MASK } from './layout.js'
+import { Header } from './layout.js'
 
 /** How a thread waits for the network. See docs/tuning.md. */
 export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'
@@ -138,7 +138,7 @@ const choices: Readonly<Record<string, readonly string[]>> = {
 }
 const ranges: Readonly<Record<string, readonly [number, number]>> = {
   spinUs: [1, 1_000_000],
-  maxMessageLength: [1, LENGTH_MASK],
+  maxMessageLength: [1, Header.LengthMask],
   sendRingBytes: [0, RING_BYTES_MAX],
   receiveArenaBytes: [16384, 64 * 1024 * 1024],
   socketSendBytes: [0, 0x3fffffff],
@@ -197,7 +197,7 @@ function resolve<T extends object>(given: unknown, defaults: T): T {
 }
 
 function finishEngineOptions(options: ResolvedEngineOptions & Required<SocketOptions>): void {
-  const least = 2 * (options.maxMessageLength + HEADER_BYTES)
+  const least = 2 * (options.maxMessageLength + Header.Bytes)
   if (options.sendRingBytes === 0) {
     // Whole pages, so that no two rings share one.
     options.sendRingBytes = Math.max(RING_BYTES_DEFAULT, Math.ceil(least / 4096) * 4096)
@@ -276,10 +276,10 @@ export function checkPeerId(id: unknown, classic: boolean): asserts id is string
 }
 
 export function checkChannel(channel: unknown): void {
-  if (!Number.isInteger(channel) || (channel as number) < 0 || (channel as number) > CHANNEL_MAX) {
+  if (!Number.isInteger(channel) || (channel as number) < 0 || (channel as number) > Header.ChannelMax) {
     throw misuse(
       'ZERIO_BAD_ARGUMENT',
-      `A channel must be an integer from 0 to ${CHANNEL_MAX}, not ${describe(channel)}.`
+      `A channel must be an integer from 0 to ${Header.ChannelMax}, not ${describe(channel)}.`
     )
   }
 }

@@ -4,7 +4,7 @@ import { misuse } from './errors.js'
 import { describe, REASON_BYTES_MAX } from './options.js'
 import { CloseCode } from './reason.js'
 import type { SendRing } from './send_ring.js'
-import { SendStatus } from './status.js'
+import { type SendStatus, Status } from './status.js'
 
 /** What {@link Peer} needs of its server. */
 export interface PeerOwner {
@@ -52,7 +52,7 @@ export class Peer {
 
   /** Whether messages can be sent. */
   get isOpen(): boolean {
-    return this._ring.status === SendStatus.Sent
+    return this._ring.status === Status.Sent
   }
 
   /** Counters of this connection, without garbage. */

@@ -6,22 +6,9 @@
 import { ConnectionCounters } from './counters.js'
 import type { Engine, Slab } from './engine.js'
 import { misuse } from './errors.js'
-import {
-  CHANNEL_SHIFT,
-  HEADER_BYTES,
-  LENGTH_MASK,
-  SLOT_BYTES,
-  SLOT_COUNTER_BACK_PRESSURED,
-  SLOT_COUNTER_MESSAGES_SENT,
-  SLOT_COUNTERS,
-  SLOT_COUNTERS_OFFSET,
-  SLOT_WORD_DRAIN_NEED,
-  SLOT_WORD_HEAD,
-  SLOT_WORD_TAIL,
-  SLOT_WORD_WRAP_END
-} from './layout.js'
+import { Header, Layout, SlotCounter, SlotWord } from './layout.js'
 import { checkChannel, describe } from './options.js'
-import { SendStatus } from './status.js'
+import { type SendStatus, Status } from './status.js'
 
 /** Unsent bytes at which a ring is handed to the system without waiting for the end of the turn. */
 const FLUSH_BYTES = 65536
@@ -51,7 +38,7 @@ export class SendRing {
   #limit = NO_LIMIT_LEFT
   #claimed = NO_CLAIM
   #dirty = false
-  #status: SendStatus = SendStatus.NotConnected
+  #status: SendStatus = Status.NotConnected
 
   constructor(
     engine: Engine,
@@ -59,7 +46,7 @@ export class SendRing {
     slab: Slab
   ) {
     const index = slot - slab.first
-    const shared = slab.slotsOffset + index * SLOT_BYTES
+    const shared = slab.slotsOffset + index * Layout.SlotBytes
     this.buffer = slab.buffer
     this.view = slab.view
     this.#engine = engine
@@ -67,8 +54,12 @@ export class SendRing {
     this.#capacity = engine.options.sendRingBytes
     this.#base = slab.ringsOffset + index * this.#capacity
     this.#words = slab.words
-    this.#tailWord = shared / 4 + SLOT_WORD_TAIL
-    this.#counterWords = new Float64Array(slab.view.buffer, shared + SLOT_COUNTERS_OFFSET, SLOT_COUNTERS)
+    this.#tailWord = shared / 4 + SlotWord.Tail
+    this.#counterWords = new Float64Array(
+      slab.view.buffer,
+      shared + Layout.SlotCountersOffset,
+      Layout.SlotCounters
+    )
     this.counters = new ConnectionCounters(this.#counterWords)
     this.#lengthMax = engine.options.maxMessageLength
   }
@@ -80,12 +71,12 @@ export class SendRing {
   open(classic: boolean, remoteLengthMax: number): void {
     this.#classic = classic
     this.#lengthMax = Math.min(this.#lengthMax, remoteLengthMax)
-    this.#status = SendStatus.Sent
+    this.#status = Status.Sent
   }
 
   /** From now on everything is refused with `Closed`. */
   close(): void {
-    this.#status = SendStatus.Closed
+    this.#status = Status.Closed
     this.#limit = NO_LIMIT_LEFT
     if (this.#claimed >= 0) this.#claimed = LOST_CLAIM
   }
@@ -103,7 +94,7 @@ export class SendRing {
   }
 
   drained(): void {
-    this.#words[this.#tailWord + SLOT_WORD_DRAIN_NEED] = 0
+    this.#words[this.#tailWord + SlotWord.DrainNeed] = 0
   }
 
   sendAll(bytes: Uint8Array, channel: number): SendStatus {
@@ -116,17 +107,17 @@ export class SendRing {
       this.#claimed !== NO_CLAIM
     ) {
       const status = this.#reserve(length, channel)
-      if (status !== SendStatus.Sent) return status
+      if (status !== Status.Sent) return status
     }
-    const at = this.#base + this.#tail + HEADER_BYTES
+    const at = this.#base + this.#tail + Header.Bytes
     if (length <= LOOP_COPY_BYTES_MAX) {
       const buffer = this.buffer
       for (let i = 0; i < length; i++) buffer[at + i] = bytes[i]
     } else {
       this.buffer.set(bytes, at)
     }
-    this.#publish(length | (channel << CHANNEL_SHIFT), length)
-    return SendStatus.Sent
+    this.#publish(length | (channel << Header.ChannelShift), length)
+    return Status.Sent
   }
 
   sendPart(bytes: Uint8Array, offset: number, length: number, channel: number): SendStatus {
@@ -144,9 +135,9 @@ export class SendRing {
       this.#claimed !== NO_CLAIM
     ) {
       const status = this.#reserve(length, channel)
-      if (status !== SendStatus.Sent) return status
+      if (status !== Status.Sent) return status
     }
-    const at = this.#base + this.#tail + HEADER_BYTES
+    const at = this.#base + this.#tail + Header.Bytes
     if (length <= LOOP_COPY_BYTES_MAX) {
       const buffer = this.buffer
       for (let i = 0; i < length; i++) buffer[at + i] = bytes[offset + i]
@@ -156,8 +147,8 @@ export class SendRing {
     } else {
       this.#engine.native.copy(this.#slab, at, bytes, offset, length)
     }
-    this.#publish(length | (channel << CHANNEL_SHIFT), length)
-    return SendStatus.Sent
+    this.#publish(length | (channel << Header.ChannelShift), length)
+    return Status.Sent
   }
 
   claim(length: number, channel: number): number {
@@ -169,10 +160,10 @@ export class SendRing {
       this.#claimed !== NO_CLAIM
     ) {
       const status = this.#reserve(length, channel)
-      if (status !== SendStatus.Sent) return status
+      if (status !== Status.Sent) return status
     }
-    this.#claimed = length | (channel << CHANNEL_SHIFT)
-    return this.#base + this.#tail + HEADER_BYTES
+    this.#claimed = length | (channel << Header.ChannelShift)
+    return this.#base + this.#tail + Header.Bytes
   }
 
   commit(): SendStatus {
@@ -180,8 +171,8 @@ export class SendRing {
     if (header < 0) return this.#commitWithoutClaim()
     this.#claimed = NO_CLAIM
     if (!this.#dirty) this.#markDirty()
-    this.#publish(header, header & LENGTH_MASK)
-    return SendStatus.Sent
+    this.#publish(header, header & Header.LengthMask)
+    return Status.Sent
   }
 
   abort(): void {
@@ -193,10 +184,10 @@ export class SendRing {
   #publish(header: number, length: number): void {
     const at = this.#tail
     this.view.setInt32(this.#base + at, header, true)
-    const tail = at + HEADER_BYTES + length
+    const tail = at + Header.Bytes + length
     this.#tail = tail
     this.#words[this.#tailWord] = tail
-    this.#counterWords[SLOT_COUNTER_MESSAGES_SENT]++
+    this.#counterWords[SlotCounter.MessagesSent]++
   }
 
   #commitWithoutClaim(): SendStatus {
@@ -224,26 +215,26 @@ export class SendRing {
       )
     }
     this.#claimed = NO_CLAIM
-    if (this.#status !== SendStatus.Sent) return this.#status
-    if (length > this.#lengthMax) return SendStatus.TooLarge
-    if (channel !== 0 && this.#classic) return SendStatus.ChannelUnsupported
-    const need = HEADER_BYTES + length
+    if (this.#status !== Status.Sent) return this.#status
+    if (length > this.#lengthMax) return Status.TooLarge
+    if (channel !== 0 && this.#classic) return Status.ChannelUnsupported
+    const need = Header.Bytes + length
     if (this.#unsent() >= FLUSH_BYTES || !this.#place(need)) {
       this.#engine.flushOne(this)
       if (!this.#place(need)) {
         this.#limit = NO_LIMIT_LEFT
-        this.#counterWords[SLOT_COUNTER_BACK_PRESSURED]++
-        this.#words[this.#tailWord + SLOT_WORD_DRAIN_NEED] = need
-        return SendStatus.BackPressured
+        this.#counterWords[SlotCounter.BackPressured]++
+        this.#words[this.#tailWord + SlotWord.DrainNeed] = need
+        return Status.BackPressured
       }
     }
     if (!this.#dirty) this.#markDirty()
-    return SendStatus.Sent
+    return Status.Sent
   }
 
   #unsent(): number {
     const tail = this.#words[this.#tailWord]
-    const head = this.#words[this.#tailWord + SLOT_WORD_HEAD]
+    const head = this.#words[this.#tailWord + SlotWord.Head]
     return tail >= head ? tail - head : this.#capacity - head + tail
   }
 
@@ -251,7 +242,7 @@ export class SendRing {
   #place(need: number): boolean {
     const words = this.#words
     const tail = words[this.#tailWord]
-    const head = words[this.#tailWord + SLOT_WORD_HEAD]
+    const head = words[this.#tailWord + SlotWord.Head]
     let at = tail
     let end = this.#capacity
     if (tail < head) {
@@ -259,13 +250,13 @@ export class SendRing {
       end = head - 1
     } else if (need < head && (tail === head || end - tail < need)) {
       // An empty ring starts again at 0, so that a quiet peer touches one page. A full end is left unused, so that no frame wraps.
-      words[this.#tailWord + SLOT_WORD_WRAP_END] = tail
+      words[this.#tailWord + SlotWord.WrapEnd] = tail
       at = 0
       end = head - 1
     }
     if (end - at < need) return false
     this.#tail = at
-    this.#limit = Math.min(end, at + Math.max(need, FLUSH_BYTES - this.#unsent())) - HEADER_BYTES
+    this.#limit = Math.min(end, at + Math.max(need, FLUSH_BYTES - this.#unsent())) - Header.Bytes
     return true
   }
 }

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import { ServerCounters } from './counters.js'
 import { type Connection, Engine, type EngineInfo, type Hello, type ServerEvents } from './engine.js'
 import { misuse, systemError, ZerioError } from './errors.js'
-import { SERVER_COUNTERS_BYTES } from './layout.js'
+import { Layout } from './layout.js'
 import {
   type Address,
   checkPeerId,
@@ -17,7 +17,7 @@ import { Peer } from './peer.js'
 import { CloseCode, DisconnectReason } from './reason.js'
 import { lookupAll } from './resolve.js'
 import type { SendRing } from './send_ring.js'
-import { SendStatus } from './status.js'
+import { type SendStatus, Status } from './status.js'
 
 /**
  * The path without garbage: called once for each message, on the stack of the engine. The message is
@@ -58,9 +58,6 @@ class PeerConnection implements Connection {
   get receiving(): boolean {
     return this.peer._receiving
   }
-  beginRun(): void {
-    this.server._beginRun()
-  }
   deliver(buffer: Buffer, offset: number, length: number, channel: number): void {
     this.server._deliver(this.peer, buffer, offset, length, channel)
   }
@@ -94,12 +91,13 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   readonly #peersById = new Map<string, Peer>()
   readonly #peers: Peer[] = []
   #state: State = 'idle'
+  /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
   #copies = false
   #engine: Engine | undefined
   #server = -1
   #listeningHost = ''
   #listeningPort = 0
-  #counters = new ServerCounters(new Float64Array(SERVER_COUNTERS_BYTES / 8))
+  #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
   #stopped: Promise<void> | undefined
   #allReleased: (() => void) | undefined
 
@@ -110,6 +108,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
    */
   constructor(address: number | Address, options?: ServerOptions) {
     super()
+    this.#watchListeners()
     const { host, port } = resolveAddress(address, 'A server')
     this.#host = host
     this.#port = port
@@ -207,7 +206,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
       const ring = peers[i]._ring
       const status =
         length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
-      if (status === SendStatus.Sent) taken++
+      if (status === Status.Sent) taken++
     }
     return taken
   }
@@ -237,6 +236,13 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.#state = 'stopping'
     this.#stopped = this.#stop(this.#engine as Engine)
     return this.#stopped
+  }
+
+  /** As in every EventEmitter. */
+  override removeAllListeners(eventName?: string | symbol): this {
+    super.removeAllListeners(eventName as never)
+    if (eventName === undefined || eventName === 'newListener') this.#watchListeners()
+    return this
   }
 
   /** `stop()`, for `await using`. */
@@ -362,17 +368,22 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.emit('clientConnected', id, peer)
   }
 
-  /** @internal Counting listeners for each message would cost more than all the rest of its way. */
-  _beginRun(): void {
-    this.#copies = this.listenerCount('message') > 0
-  }
-
   /** @internal */
   _deliver(peer: Peer, buffer: Buffer, offset: number, length: number, channel: number): void {
     if (this.onMessage !== null) this.onMessage(peer, buffer, offset, length, channel)
-    if (this.#copies && peer._receiving) {
+    if (this.#copies && peer._receiving) this.#deliverCopy(peer, buffer, offset, length, channel)
+  }
+
+  #deliverCopy(peer: Peer, buffer: Buffer, offset: number, length: number, channel: number): void {
+    this.#copies = this.listenerCount('message') > 0
+    if (this.#copies)
       this.emit('message', peer.id, Buffer.from(buffer.subarray(offset, offset + length)), channel, peer)
-    }
+  }
+
+  #watchListeners(): void {
+    EventEmitter.prototype.on.call(this, 'newListener', (name: string | symbol) => {
+      if (name === 'message') this.#copies = true
+    })
   }
 
   /** @internal */
@@ -410,7 +421,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
       throw misuse('ZERIO_BAD_ARGUMENT', `A peer id is a string, not ${typeof peerId}.`)
     if (!(bytes instanceof Uint8Array))
       throw misuse('ZERIO_BAD_ARGUMENT', `A message must be a Uint8Array, not ${typeof bytes}.`)
-    return SendStatus.NotConnected
+    return Status.NotConnected
   }
 
   #report(error: ZerioError): void {

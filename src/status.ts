@@ -1,5 +1,15 @@
 // What send, claim and commit return.
 
+/** The values of {@link SendStatus} for our own code: written in place by the compiler, where a property would be loaded. */
+export enum Status {
+  Sent = 0,
+  BackPressured = -1,
+  NotConnected = -2,
+  TooLarge = -3,
+  Closed = -4,
+  ChannelUnsupported = -5
+}
+
 /**
  * The outcome of `send`, `claim` and `commit`. A number, because an object would be garbage: `0` means taken, and every
  * refusal is negative. The state of the network is reported this way and never thrown.
@@ -17,7 +27,7 @@ export const SendStatus = Object.freeze({
   Closed: -4,
   /** The peer speaks the classic protocol, which has no channels: only channel 0 reaches it. */
   ChannelUnsupported: -5
-})
+}) satisfies Readonly<Record<keyof typeof Status, Status>>
 
 /** One of the numbers in {@link SendStatus}. */
 export type SendStatus = (typeof SendStatus)[keyof typeof SendStatus]

@@ -152,9 +152,8 @@ Arguments arguments(napi_env env, napi_callback_info info, size_t count) {
 napi_value poll(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-  napi_value result = nullptr;
-  napi_create_uint32(env, static_cast<Loop*>(data)->engine().poll(true), &result);
-  return result;
+  static_cast<Loop*>(data)->engine().poll(true);
+  return nullptr;
 }
 
 napi_value flush(napi_env env, napi_callback_info info) {

@@ -3,6 +3,7 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -51,6 +52,13 @@ class Descriptor {
 };
 
 void set_flag(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
+
+// The C library's functions are cancellation points and pay two atomic operations for it in a process with threads, as Node's
+// always is. Nobody cancels threads here.
+ssize_t receive_bytes(int fd, uint8_t* data, size_t size) { return ::syscall(SYS_recvfrom, fd, data, size, 0, nullptr, nullptr); }
+ssize_t send_bytes(int fd, const uint8_t* data, size_t size) {
+  return ::syscall(SYS_sendto, fd, data, size, MSG_NOSIGNAL, nullptr, 0);
+}
 
 // These are wishes: a system that refuses one still gives a working connection.
 void apply(int fd, const SocketOptions& options) {
@@ -152,7 +160,7 @@ class Epoll final : public Io {
     ssize_t taken = 0;
     if (count == 1) {
       total = slices[0].size;
-      do taken = ::send(connection.fd.get(), slices[0].data, total, MSG_NOSIGNAL);
+      do taken = send_bytes(connection.fd.get(), slices[0].data, total);
       while (taken < 0 && errno == EINTR);
     } else {
       std::array<iovec, 4> vectors = {};
@@ -301,7 +309,7 @@ class Epoll final : public Io {
     const IoSpace space = sink.receive_space();
     if (space.size == 0) return Received::Full;
     ssize_t size = 0;
-    do size = ::recv(connections_[slot].fd.get(), space.data, space.size, 0);
+    do size = receive_bytes(connections_[slot].fd.get(), space.data, space.size);
     while (size < 0 && errno == EINTR);
     if (size < 0) {
       if (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS) return Received::Nothing;

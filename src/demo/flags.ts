@@ -25,7 +25,7 @@ interface NumberFlag {
 const numberFlags = {
   seconds: { default: 10, min: 1, max: 3600, help: 'how long to measure, after a warm-up of 2 seconds' },
   clients: { default: 2, min: 1, max: 64, help: 'client processes; each subscribes and sends orders' },
-  'ticks-per-second': { default: 20_000, min: 1, max: 500_000, help: 'prices sent to each client' },
+  'ticks-per-second': { default: 50_000, min: 1, max: 500_000, help: 'prices sent to each client' },
   'orders-per-second': {
     default: 2_000,
     min: 1,

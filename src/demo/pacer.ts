@@ -36,7 +36,7 @@ export class Pacer {
  * program, so there are few of them: most turns come with a message.
  */
 const turnMs = 4
-const yieldNs = 10e6
+const yieldNs = 20e6
 
 /** Calls `turn` again and again; where the strategy is manual, it polls as well. Returns how to stop it. */
 export function drive(wait: WaitStrategy, endpoint: Pollable, turn: () => void): () => void {

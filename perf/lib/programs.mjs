@@ -1,0 +1,135 @@
+// What can be measured: each program's name, how it is run once, and which of its numbers is compared.
+import { join } from 'node:path'
+import { measureGarbage } from '../zerio/garbage.mjs'
+import { measurePeerKb, measureServerMb } from '../zerio/memory.mjs'
+import { PAYLOAD_BYTES } from './message.mjs'
+import { nativePrograms } from './native_programs.mjs'
+import { runPair, runProgram } from './processes.mjs'
+
+export const STRATEGIES = ['manual', 'spin', 'hybrid', 'blocking']
+
+const FULL = {
+  spinning: { warmup: 20_000, count: 100_000 },
+  sleeping: { warmup: 5_000, count: 20_000 },
+  garbage: { warmup: 100_000, count: 1_000_000 },
+  warmupMs: 500,
+  durationMs: 1_500
+}
+
+const QUICK = {
+  spinning: { warmup: 20_000, count: 50_000 },
+  sleeping: { warmup: 5_000, count: 10_000 },
+  garbage: { warmup: 20_000, count: 100_000 },
+  warmupMs: 300,
+  durationMs: 500
+}
+
+const net = (script) => join(import.meta.dirname, '../net', script)
+const zerio = (script) => join(import.meta.dirname, '../zerio', script)
+
+/**
+ * @typedef {object} MeasuredProgram
+ * @property {string} group programs of one group run in turn, repetition by repetition
+ * @property {string} metric the number that is compared
+ * @property {string} unit
+ * @property {boolean} [isReference] a C program, whose spread says how noisy the machine is
+ * @property {boolean} [runsOnce] repeating it would show nothing new
+ * @property {() => Promise<Record<string, number>>} run
+ */
+
+/**
+ * @param {boolean} quick shorter runs
+ * @returns {Record<string, MeasuredProgram>}
+ */
+export function measuredPrograms(quick) {
+  const sizes = quick ? QUICK : FULL
+  const programs = {
+    'c spin': {
+      ...latency('spinning'),
+      isReference: true,
+      run: () => runNativePingPong('spin', sizes.spinning)
+    },
+    'c epoll': {
+      ...latency('sleeping'),
+      isReference: true,
+      run: () => runNativePingPong('epoll', sizes.sleeping)
+    },
+    'net ping-pong': {
+      ...latency('sleeping'),
+      run: () => runPingPong(net, [], sizes.sleeping)
+    },
+    'c framed': {
+      ...throughput(),
+      isReference: true,
+      run: () => runProgram(nativePrograms.oneWay, [PAYLOAD_BYTES, sizes.durationMs])
+    },
+    'net batched': { ...throughput(), run: () => runOneWay(net, 'batched_sender.mjs', [], sizes) },
+    'net in place': { ...throughput(), run: () => runOneWay(net, 'in_place_sender.mjs', [], sizes) },
+    'net single': { ...throughput(), run: () => runOneWay(net, 'single_sender.mjs', [], sizes) },
+    'zerio memory': {
+      group: 'memory',
+      metric: 'serverMb',
+      unit: 'MB',
+      run: async () => ({ serverMb: await measureServerMb() })
+    },
+    'zerio peer memory': {
+      group: 'memory',
+      metric: 'peerKb',
+      unit: 'KB',
+      run: async () => ({ peerKb: await measurePeerKb() })
+    }
+  }
+  for (const strategy of STRATEGIES) {
+    const flags = ['--strategy', strategy]
+    const group = strategy === 'blocking' ? 'sleeping' : 'spinning'
+    programs[`zerio ${strategy}`] = {
+      ...latency(group),
+      run: () => runPingPong(zerio, flags, sizes[group])
+    }
+    programs[`zerio ${strategy} garbage`] = {
+      group: 'garbage',
+      metric: 'collections',
+      unit: '',
+      runsOnce: true,
+      run: () => measureGarbage(strategy, sizes.garbage.warmup, sizes.garbage.count)
+    }
+  }
+  for (const strategy of ['manual', 'blocking']) {
+    const flags = ['--strategy', strategy]
+    for (const way of ['send', 'claim']) {
+      programs[`zerio ${strategy} ${way}`] = {
+        ...throughput(),
+        run: () => runOneWay(zerio, `${way}_client.mjs`, flags, sizes)
+      }
+    }
+  }
+  return programs
+}
+
+const latency = (group) => ({ group, metric: 'p50Us', unit: 'µs' })
+const throughput = () => ({ group: 'throughput', metric: 'messagesPerSecond', unit: 'msg/s' })
+
+function runNativePingPong(mode, { warmup, count }) {
+  return runProgram(nativePrograms.pingPong, [mode, PAYLOAD_BYTES, warmup, count])
+}
+
+async function runPingPong(folder, flags, { warmup, count }) {
+  const sizes = ['--warmup', warmup, '--count', count]
+  const echoFlags = folder === net ? flags : [...flags, ...sizes]
+  const pair = await runPair(
+    { script: folder('echo_server.mjs'), flags: echoFlags },
+    { script: folder('ping_pong_client.mjs'), flags: [...flags, ...sizes] }
+  )
+  return pair.client
+}
+
+async function runOneWay(folder, sender, flags, { warmupMs, durationMs }) {
+  const pair = await runPair(
+    {
+      script: folder('sink_server.mjs'),
+      flags: [...flags, '--warmupMs', warmupMs, '--durationMs', durationMs]
+    },
+    { script: folder(sender), flags }
+  )
+  return pair.server
+}

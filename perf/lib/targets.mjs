@@ -1,0 +1,56 @@
+// What zerio has to reach: each row compares a program with a reference, or holds one of its numbers against a limit.
+import { STRATEGIES } from './programs.mjs'
+
+// Counting is exact, but a Node process allocates a little by itself (its compiler, its timers).
+const NO_MALLOCS_MAX = 0.001
+
+/**
+ * @typedef {object} Target
+ * @property {string} name what --only knows it by; several targets may share one
+ * @property {string} program
+ * @property {string} [metric] if it is not the program's own
+ * @property {string} [unit] if it is not the program's own
+ * @property {string} [reference] the program whose number the program's is divided by
+ * @property {number} [atMost]
+ * @property {number} [atLeast] without either limit the row is there to be looked at
+ */
+
+/** @type {Target[]} */
+export const targets = [
+  { name: 'manual', program: 'zerio manual', reference: 'c spin', atMost: 1.15 },
+  { name: 'spin', program: 'zerio spin', reference: 'c spin', atMost: 1.3 },
+  { name: 'hybrid', program: 'zerio hybrid', reference: 'c spin', atMost: 1.3 },
+  { name: 'blocking', program: 'zerio blocking', reference: 'c epoll', atMost: 1.1 },
+  { name: 'blocking', program: 'zerio blocking', reference: 'net ping-pong' },
+  ...throughputTargets('send', 0.5),
+  ...throughputTargets('claim', 0.85),
+  ...STRATEGIES.map((strategy) => ({
+    name: 'collections',
+    program: `zerio ${strategy} garbage`,
+    metric: 'collections',
+    atMost: 0
+  })),
+  ...STRATEGIES.map((strategy) => ({
+    name: 'mallocs',
+    program: `zerio ${strategy} garbage`,
+    metric: 'mallocsPerMessage',
+    unit: 'per message',
+    atMost: NO_MALLOCS_MAX
+  })),
+  { name: 'memory', program: 'zerio memory', atMost: 30 },
+  { name: 'peer-memory', program: 'zerio peer memory', atMost: 8 }
+]
+
+function throughputTargets(name, ofC) {
+  return ['manual', 'blocking'].flatMap((strategy) => {
+    const program = `zerio ${strategy} ${name}`
+    return [
+      { name, program, reference: 'c framed', atLeast: ofC },
+      { name, program, reference: 'net batched', atLeast: 2.5 },
+      { name, program, reference: 'net in place' },
+      { name, program, reference: 'net single' }
+    ]
+  })
+}
+
+export const targetNames = [...new Set(targets.map((target) => target.name))]

@@ -1,0 +1,61 @@
+// Formats (--write) or checks the C++ files with clang-format, and lints them with clang-tidy where that is installed.
+// The compiler's own warnings are errors in every build (binding.gyp), so a machine without clang-tidy still has a linter.
+import { execFile, spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const require = createRequire(import.meta.url)
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const write = process.argv.includes('--write')
+const files = ['addon', join('test', 'native')]
+  .flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name))
+  )
+  .filter((name) => /\.(cc|h)$/.test(name))
+
+function run(command, args) {
+  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8' })
+  if (result.status === 0) return
+  process.stderr.write(`${result.stdout}${result.stderr}`)
+  process.exit(1)
+}
+
+run(process.execPath, [
+  require.resolve('clang-format/index.js'),
+  ...(write ? ['-i'] : ['--dry-run', '-Werror']),
+  ...files
+])
+
+if (!write) {
+  const nodeApi = dirname(require.resolve('node-addon-api/package.json'))
+  const headers = join(dirname(dirname(process.execPath)), 'include', 'node')
+  const flags = ['-std=c++20', '-DNAPI_VERSION=8', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS']
+  const sources = files.filter((name) => name.endsWith('.cc'))
+  const lint = (source) =>
+    new Promise((resolve, reject) => {
+      const args = ['--quiet', source, '--', ...flags, '-isystem', nodeApi, '-isystem', headers]
+      execFile('clang-tidy', args, { cwd: root }, (error, stdout) => {
+        if (error?.code === 'ENOENT') reject(error)
+        else resolve(error ? stdout : '')
+      })
+    })
+  try {
+    let complaints = ''
+    const worker = async () => {
+      for (let source = sources.pop(); source !== undefined; source = sources.pop())
+        complaints += await lint(source)
+    }
+    await Promise.all(Array.from({ length: availableParallelism() }, worker))
+    if (complaints !== '') {
+      process.stderr.write(complaints)
+      process.exit(1)
+    }
+  } catch {
+    console.log(
+      'clang-tidy is not installed: the C++ files were checked by the compiler and clang-format only.'
+    )
+  }
+}

@@ -1,0 +1,40 @@
+// Scripts in processes of their own, judged by exit code, signal and output.
+
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/**
+ * Starts an ES module from its source text; `import 'zerio'` works in it. `ended` resolves with
+ * `{ code, signal, stdout, stderr }`; a script that hangs is killed, which shows as its signal.
+ */
+export function startScript(source, { flags = [], args = [], ipc = false, timeoutMs = 40_000 } = {}) {
+  const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', source, '--', ...args], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe', ...(ipc ? ['ipc'] : [])],
+    env: { ...process.env, NODE_OPTIONS: '' }
+  })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text
+  })
+  const guard = setTimeout(() => child.kill('SIGKILL'), timeoutMs)
+  const ended = new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      clearTimeout(guard)
+      resolve({ code, signal, stdout, stderr })
+    })
+  })
+  return { child, ended, output: () => stdout }
+}
+
+/** Runs an ES module from its source text to its end. */
+export function runScript(source, options) {
+  return startScript(source, options).ended
+}
