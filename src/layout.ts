@@ -2,13 +2,13 @@
 //
 // These are const enums because the compiler writes their values into the code: a constant of another module would be a
 // property load on the message path.
-export enum EngineWord {
+export const enum EngineWord {
   DirtyCount = 0,
   EventsProduced = 1,
   EventsConsumed = 2
 }
 
-export enum SlotWord {
+export const enum SlotWord {
   Tail = 0,
   WrapEnd = 1,
   DrainNeed = 2,
@@ -16,12 +16,12 @@ export enum SlotWord {
 }
 
 /** The counters of a connection that JavaScript writes. */
-export enum SlotCounter {
+export const enum SlotCounter {
   MessagesSent = 0,
   BackPressured = 1
 }
 
-export enum EventKind {
+export const enum EventKind {
   Run = 1,
   Message = 2,
   Connected = 3,
@@ -34,7 +34,7 @@ export enum EventKind {
   SlotsLow = 10
 }
 
-export enum Layout {
+export const enum Layout {
   EngineCountersOffset = 512,
   EngineCounters = 16,
   ServersMax = 64,
@@ -53,7 +53,7 @@ export enum Layout {
 }
 
 /** The header of a frame (docs/protocol.md). */
-export enum Header {
+export const enum Header {
   Bytes = 4,
   LengthMask = 0x00ffffff,
   ChannelShift = 24,

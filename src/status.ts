@@ -1,7 +1,7 @@
 // What send, claim and commit return.
 
 /** The values of {@link SendStatus} for our own code: written in place by the compiler, where a property would be loaded. */
-export enum Status {
+export const enum Status {
   Sent = 0,
   BackPressured = -1,
   NotConnected = -2,

@@ -216,14 +216,7 @@ test('a claim that stays open over turns, with flushes between, is sent whole', 
     t.is(client.commit(), SendStatus.Sent)
     await until(() => got.at(-1)?.bytes.toString() === `claim ${text}`)
   }
-  assertTexts(t, got, [
-    'before one',
-    'claim one',
-    'before two',
-    'claim two',
-    'before three',
-    'claim three'
-  ])
+  assertTexts(t, got, ['before one', 'claim one', 'before two', 'claim two', 'before three', 'claim three'])
 })
 
 test('a claim made in a handler can be committed in a later turn', async (t) => {

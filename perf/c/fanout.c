@@ -20,7 +20,7 @@ static void allow_files(rlim_t count) {
 }
 
 // Reads until every socket has been closed by the sender.
-static void drain(const int *sockets, int open) {
+static void drain(const int* sockets, int open) {
   static char bytes[65536];
   const int epoll = epoll_create1(0);
   if (epoll < 0) die("epoll_create1");
@@ -43,7 +43,7 @@ static void drain(const int *sockets, int open) {
   }
 }
 
-static void send_to_all(const int *sockets, int count, const char *message, size_t size) {
+static void send_to_all(const int* sockets, int count, const char* message, size_t size) {
   for (int i = 0; i < count; i++) {
     for (size_t sent = 0; sent < size;) {
       const ssize_t written = send(sockets[i], message + sent, size - sent, MSG_NOSIGNAL);
@@ -53,7 +53,7 @@ static void send_to_all(const int *sockets, int count, const char *message, size
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 4) usage(USAGE);
   const size_t payload_bytes = (size_t)number_argument(argv[1], 0, PAYLOAD_BYTES_MAX, USAGE);
   const int count = (int)number_argument(argv[2], 1, SOCKETS_MAX, USAGE);

@@ -18,17 +18,17 @@
 enum { DEADLINE_S = 600 };
 
 // For system calls: says what errno means.
-static inline _Noreturn void die(const char *what) {
+static inline _Noreturn void die(const char* what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
   exit(1);
 }
 
-static inline _Noreturn void fail(const char *sentence) {
+static inline _Noreturn void fail(const char* sentence) {
   fprintf(stderr, "%s\n", sentence);
   exit(1);
 }
 
-static inline _Noreturn void usage(const char *text) {
+static inline _Noreturn void usage(const char* text) {
   fprintf(stderr, "usage: %s\n", text);
   exit(2);
 }
@@ -39,23 +39,23 @@ static inline uint64_t clock_ns(clockid_t clock) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static inline int listen_on_loopback(struct sockaddr_in *address) {
+static inline int listen_on_loopback(struct sockaddr_in* address) {
   socklen_t size = sizeof *address;
   *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   int listener = socket(AF_INET, SOCK_STREAM, 0);
   if (listener < 0) die("socket");
-  if (bind(listener, (struct sockaddr *)address, size) != 0) die("bind");
+  if (bind(listener, (struct sockaddr*)address, size) != 0) die("bind");
   if (listen(listener, 16) != 0) die("listen");
-  if (getsockname(listener, (struct sockaddr *)address, &size) != 0) die("getsockname");
+  if (getsockname(listener, (struct sockaddr*)address, &size) != 0) die("getsockname");
   return listener;
 }
 
 // Two connected sockets, both with TCP_NODELAY.
-static inline void connect_pair(int listener, const struct sockaddr_in *address, int pair[2]) {
+static inline void connect_pair(int listener, const struct sockaddr_in* address, int pair[2]) {
   const int on = 1;
   pair[0] = socket(AF_INET, SOCK_STREAM, 0);
   if (pair[0] < 0) die("socket");
-  if (connect(pair[0], (const struct sockaddr *)address, sizeof *address) != 0) die("connect");
+  if (connect(pair[0], (const struct sockaddr*)address, sizeof *address) != 0) die("connect");
   pair[1] = accept(listener, NULL, NULL);
   if (pair[1] < 0) die("accept");
   for (int i = 0; i < 2; i++) {
@@ -64,8 +64,8 @@ static inline void connect_pair(int listener, const struct sockaddr_in *address,
 }
 
 // A decimal argument from low to high; anything else ends the program with its usage.
-static inline long long number_argument(const char *text, long long low, long long high, const char *usage_text) {
-  char *end;
+static inline long long number_argument(const char* text, long long low, long long high, const char* usage_text) {
+  char* end;
   errno = 0;
   const long long value = strtoll(text, &end, 10);
   if (errno != 0 || end == text || *end != '\0' || value < low || value > high) usage(usage_text);

@@ -9,7 +9,7 @@ static const char USAGE[] = "oneway <payload bytes, 16 to 4096> <milliseconds>";
 enum { HEADER_BYTES = 4, PAYLOAD_BYTES_MIN = 16, PAYLOAD_BYTES_MAX = 4096, BATCH_BYTES = 65536, WARMUP_MS = 200 };
 
 // The fields every sender writes (see perf/lib/message.mjs): int32 sequence, int32 quantity, float64 price.
-static void write_fields(char *payload, uint32_t sequence) {
+static void write_fields(char* payload, uint32_t sequence) {
   const uint32_t quantity = sequence & 1023;
   const double price = 100 + (sequence & 7) * 0.25;
   memcpy(payload, &sequence, sizeof sequence);
@@ -46,7 +46,7 @@ typedef struct {
   uint32_t next_sequence;
 } Reader;
 
-static void receive_batch(Reader *reader, int socket) {
+static void receive_batch(Reader* reader, int socket) {
   const ssize_t count = recv(socket, reader->batch + reader->filled, sizeof reader->batch - reader->filled, 0);
   if (count < 0 && errno == EINTR) return;
   if (count < 0) die("recv");
@@ -70,7 +70,7 @@ static void receive_batch(Reader *reader, int socket) {
   memmove(reader->batch, reader->batch + at, reader->filled);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 3) usage(USAGE);
   const uint32_t payload_bytes = (uint32_t)number_argument(argv[1], PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX, USAGE);
   const uint64_t duration_ns = (uint64_t)number_argument(argv[2], 1, 60000, USAGE) * 1000000u;

@@ -30,7 +30,7 @@ static Side open_side(int socket, bool spins) {
 }
 
 // False when the other side has closed.
-static bool receive_message(const Side *side, char *message, size_t size) {
+static bool receive_message(const Side* side, char* message, size_t size) {
   size_t filled = 0;
   while (filled < size) {
     if (side->epoll >= 0) {
@@ -48,7 +48,7 @@ static bool receive_message(const Side *side, char *message, size_t size) {
   return true;
 }
 
-static void send_message(const Side *side, const char *message, size_t size) {
+static void send_message(const Side* side, const char* message, size_t size) {
   size_t sent = 0;
   while (sent < size) {
     const ssize_t count = send(side->socket, message + sent, size - sent, MSG_NOSIGNAL);
@@ -60,22 +60,22 @@ static void send_message(const Side *side, const char *message, size_t size) {
   }
 }
 
-static void echo(const Side *side, char *message, size_t size) {
+static void echo(const Side* side, char* message, size_t size) {
   while (receive_message(side, message, size)) send_message(side, message, size);
 }
 
-static int ascending(const void *left, const void *right) {
-  const uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+static int ascending(const void* left, const void* right) {
+  const uint64_t a = *(const uint64_t*)left, b = *(const uint64_t*)right;
   return (a > b) - (a < b);
 }
 
 // Nearest rank, `sorted_ns` ascending.
-static double percentile_us(const uint64_t *sorted_ns, size_t count, size_t per_thousand) {
+static double percentile_us(const uint64_t* sorted_ns, size_t count, size_t per_thousand) {
   const size_t rank = (count * per_thousand + 999) / 1000;
   return (double)sorted_ns[rank - 1] / 1000.0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 5) usage(USAGE);
   const bool spins = strcmp(argv[1], "spin") == 0;
   if (!spins && strcmp(argv[1], "epoll") != 0) usage(USAGE);
@@ -103,7 +103,7 @@ int main(int argc, char **argv) {
 
   const uint32_t header = (uint32_t)payload_bytes;
   memcpy(message, &header, sizeof header);
-  uint64_t *round_trips_ns = calloc(count, sizeof *round_trips_ns);
+  uint64_t* round_trips_ns = calloc(count, sizeof *round_trips_ns);
   if (round_trips_ns == NULL) die("calloc");
   // One clock reading per round trip: where one ends the next begins, as in the JavaScript programs.
   uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
@@ -118,8 +118,8 @@ int main(int argc, char **argv) {
   waitpid(child, NULL, 0);
 
   qsort(round_trips_ns, count, sizeof *round_trips_ns, ascending);
-  printf("{\"p50Us\":%.3f,\"p99Us\":%.3f,\"p999Us\":%.3f,\"maxUs\":%.3f}\n",
-         percentile_us(round_trips_ns, count, 500), percentile_us(round_trips_ns, count, 990),
-         percentile_us(round_trips_ns, count, 999), percentile_us(round_trips_ns, count, 1000));
+  printf("{\"p50Us\":%.3f,\"p99Us\":%.3f,\"p999Us\":%.3f,\"maxUs\":%.3f}\n", percentile_us(round_trips_ns, count, 500),
+         percentile_us(round_trips_ns, count, 990), percentile_us(round_trips_ns, count, 999),
+         percentile_us(round_trips_ns, count, 1000));
   return 0;
 }

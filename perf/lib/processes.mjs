@@ -101,9 +101,10 @@ export class Program {
       this.otherLines.push(line)
       return
     }
-    const result = JSON.parse(line)
-    if (this.#waiting === null) this.#results.push(result)
-    else this.#waiting.resolve(result)
+    const waiting = this.#waiting
+    this.#waiting = null
+    if (waiting === null) this.#results.push(JSON.parse(line))
+    else waiting.resolve(JSON.parse(line))
   }
 
   #end(failure, resolve, code) {

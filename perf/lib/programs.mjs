@@ -89,7 +89,7 @@ export function measuredPrograms(quick) {
     programs[`zerio ${strategy} garbage`] = {
       group: 'garbage',
       metric: 'collections',
-      unit: '',
+      unit: 'collections',
       runsOnce: true,
       run: () => measureGarbage(strategy, sizes.garbage.warmup, sizes.garbage.count)
     }

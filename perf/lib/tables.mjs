@@ -2,13 +2,16 @@
 import Table from 'cli-table3'
 
 const COUNT_FORMAT = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
-const QUIET = { style: { head: [], border: [] } }
+const QUIET = {
+  style: { head: [], border: [] },
+  chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' }
+}
 
 /** @param {import('./judge.mjs').Measurement[]} measurements */
 export function measurementTable(measurements) {
   const table = new Table({
     ...QUIET,
-    head: ['program', 'median', 'lowest', 'highest', 'spread', 'p99'],
+    head: ['program', 'median run', 'lowest', 'highest', 'spread', 'p99'],
     colAligns: ['left', 'right', 'right', 'right', 'right', 'right']
   })
   for (const { program, unit, median, values, spread, p99Us } of measurements) {

@@ -32,7 +32,7 @@ export class Pacer {
 }
 
 /**
- * A turn of Node's timers or immediates makes about 300 bytes of garbage, more than anything else in this
+ * A timer or an immediate of Node makes 300 to 400 bytes of garbage each time, more than anything else in this
  * program, so there are few of them: most turns come with a message.
  */
 const turnMs = 4

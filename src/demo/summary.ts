@@ -12,7 +12,7 @@ export function summary(rows: Row[], withTable: boolean): string {
     const withCollections = measured.map((line) => ({ ...line, collections: line.measured.collections }))
     if (withTable) lines.push(tableOf(withCollections), legend)
     else lines.push(...withCollections.map((line) => plainLine(line.name, line.measured, line.collections)))
-    lines.push("garbage is all V8 heap allocation but the reporting's; Node's timers are in it")
+    lines.push("garbage: all V8 heap allocation, Node's event loop too, but not the reporting")
   }
   const total = (field: keyof Integrity) => whole(totalOf(rows, field))
   lines.push(

@@ -4,6 +4,16 @@ import { once } from 'node:events'
 import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
 import { pollUntil, until } from './until.mjs'
 
+let engines = 0
+
+/**
+ * Engine options that no other test of this file has. Objects with equal options share an engine, and with `manual` somebody
+ * else's start or stop makes the loop dispatch for all of them.
+ */
+export function ownEngine(options) {
+  return { ...options, sendRingBytes: 262_144 + 4096 * ++engines }
+}
+
 /** A started server. `prepare(server)` attaches handlers before it starts. */
 export async function startServer(t, options, prepare) {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
