@@ -79,7 +79,8 @@ async function main() {
 
   console.log(measurementTable(measurements))
   console.log(verdictTable(verdicts))
-  for (const { program, spread } of measurements.filter(({ isNoisy }) => isNoisy)) {
+  for (const { program, spread, isNoisy } of measurements) {
+    if (!isNoisy || !programs[program].tellsNoise) continue
     console.log(`This machine is too noisy: ${program} varies by ${percent(spread)} between repetitions.`)
   }
   for (const [name, message] of failures) console.log(`${name} failed: ${message}`)

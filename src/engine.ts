@@ -100,6 +100,8 @@ export class Engine implements EngineInfo {
   #driven = 0
   #dispatching = false
   #batchOpen = false
+  /** Also after a handler has thrown, even for the last message of its run. */
+  #inRun = false
   #runAt = 0
   #runEnd = 0
   #dispatched = 0
@@ -264,11 +266,13 @@ export class Engine implements EngineInfo {
         const at = next * Layout.EventWords
         const slot = events[at + 1]
         if (events[at] === EventKind.Run) {
-          if (this.#runAt === this.#runEnd) {
+          if (!this.#inRun) {
+            this.#inRun = true
             this.#runAt = events[at + 3]
             this.#runEnd = events[at + 3] + events[at + 4]
           }
           this.#dispatchRun(slot)
+          this.#inRun = false
           words[EngineWord.EventsConsumed] = ++next
         } else {
           words[EngineWord.EventsConsumed] = ++next

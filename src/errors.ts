@@ -32,7 +32,7 @@ export interface ErrorDetails {
 /**
  * Every error that zerio throws, rejects with or emits.
  *
- * `code` is stable: a `ZERIO_…` code for what zerio itself finds (docs/errors.md lists them all), the system's own name
+ * `code` is stable: a `ZERIO_…` code for what zerio itself finds (docs/behaviour.md lists them all), the system's own name
  * (`EADDRINUSE`, `ECONNREFUSED`, `EMFILE`, `ENOTFOUND`, …) for what the machine reports, and the name of a close code for a
  * server's refusal (`ZERIO_DUPLICATE_PEER_ID`, …). The message says what to do.
  */

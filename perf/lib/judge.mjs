@@ -11,7 +11,7 @@ const NOISY_SPREAD = 0.3
  * @property {number[]} values of that number, one per repetition
  * @property {number} spread
  * @property {number} [p99Us] median
- * @property {boolean} isNoisy
+ * @property {boolean} isNoisy the repetitions differ too much
  */
 
 /**
@@ -20,7 +20,7 @@ const NOISY_SPREAD = 0.3
  * @param {Record<string, number>[]} results one per repetition, at least one
  * @returns {Measurement}
  */
-export function measurementOf(program, { metric, unit, isReference }, results) {
+export function measurementOf(program, { metric, unit }, results) {
   const values = results.map((result) => result[metric])
   const p99s = results.flatMap((result) => result.p99Us ?? [])
   return {
@@ -30,7 +30,7 @@ export function measurementOf(program, { metric, unit, isReference }, results) {
     values,
     spread: spread(values),
     p99Us: p99s.length === 0 ? undefined : median(p99s),
-    isNoisy: isReference === true && spread(values) > NOISY_SPREAD
+    isNoisy: spread(values) > NOISY_SPREAD
   }
 }
 
@@ -53,17 +53,18 @@ export function judge(target, programs, results) {
   const failed = [target.program, target.reference].find((name) => name !== undefined && !results.has(name))
   if (failed !== undefined) return { target, value: null, unit: '', passes: null, note: `${failed} failed` }
   const own = programs[target.program]
-  const metric = target.metric ?? own.metric
-  const number = median(results.get(target.program).map((result) => result[metric]))
   if (target.reference === undefined) {
-    const unit = target.unit ?? own.unit
-    return { target, value: number, unit, passes: reaches(target, number), note: '' }
+    const metric = target.metric ?? own.metric
+    const value = median(results.get(target.program).map((result) => result[metric]))
+    return { target, value, unit: target.unit ?? own.unit, passes: reaches(target, value), note: '' }
   }
-  const reference = programs[target.reference]
-  const measured = measurementOf(target.reference, reference, results.get(target.reference))
-  const ratio = number / measured.median
-  const note = measured.isNoisy ? `noisy: ${measured.program} varies by ${percent(measured.spread)}` : ''
-  return { target, value: ratio, unit: '×', passes: reaches(target, ratio), note }
+  const [subject, reference] = [target.program, target.reference].map((name) =>
+    measurementOf(name, programs[name], results.get(name))
+  )
+  const ratio = subject.median / reference.median
+  const noisy = [subject, reference].filter(({ isNoisy }) => isNoisy)
+  const note = noisy.map(({ program, spread }) => `${program} varies by ${percent(spread)}`).join(', ')
+  return { target, value: ratio, unit: '×', passes: reaches(target, ratio), note: note && `noisy: ${note}` }
 }
 
 function reaches({ atMost, atLeast }, value) {

@@ -32,7 +32,7 @@ const zerio = (script) => join(import.meta.dirname, '../zerio', script)
  * @property {string} group programs of one group run in turn, repetition by repetition
  * @property {string} metric the number that is compared
  * @property {string} unit
- * @property {boolean} [isReference] a C program, whose spread says how noisy the machine is
+ * @property {boolean} [tellsNoise] a C program: when its repetitions differ, it is the machine's doing
  * @property {boolean} [runsOnce] repeating it would show nothing new
  * @property {() => Promise<Record<string, number>>} run
  */
@@ -46,12 +46,12 @@ export function measuredPrograms(quick) {
   const programs = {
     'c spin': {
       ...latency('spinning'),
-      isReference: true,
+      tellsNoise: true,
       run: () => runNativePingPong('spin', sizes.spinning)
     },
     'c epoll': {
       ...latency('sleeping'),
-      isReference: true,
+      tellsNoise: true,
       run: () => runNativePingPong('epoll', sizes.sleeping)
     },
     'net ping-pong': {
@@ -60,7 +60,7 @@ export function measuredPrograms(quick) {
     },
     'c framed': {
       ...throughput(),
-      isReference: true,
+      tellsNoise: true,
       run: () => runProgram(nativePrograms.oneWay, [PAYLOAD_BYTES, sizes.durationMs])
     },
     'net batched': { ...throughput(), run: () => runOneWay(net, 'batched_sender.mjs', [], sizes) },

@@ -64,16 +64,15 @@ export class Subscriber {
     this.meter.counts[Sent] += 1
   }
 
-  /** Returns whether the subscriber has been told that no more ticks come. */
-  sendEnd(): boolean {
+  /** Says that no more ticks come. To be called until the subscriber leaves: there may be no room for it yet. */
+  sendEnd(): void {
     this.sendOwed()
-    if (this.endSent || this.owedCount > 0) return this.endSent
+    if (this.endSent || this.owedCount > 0) return
     const at = this.peer.claim(wire.EndBytes, wire.EndChannel)
-    if (at < 0) return false
+    if (at < 0) return
     this.peer.view.setInt32(at + wire.EndTickCount, this.tickCount, true)
     this.peer.commit()
     this.endSent = true
-    return true
   }
 
   /** An order must answer a tick that this subscriber was sent, at that tick's price. */

@@ -50,7 +50,7 @@ export class Trader {
   integrity(): Integrity {
     return {
       ticks: this.ticks,
-      ticksLost: this.hasEnded ? this.ticksExpected - this.ticks : 0,
+      ticksLost: this.ticksExpected - this.ticks,
       ticksOutOfOrder: this.ticksOutOfOrder,
       orders: this.orders,
       ordersUnacknowledged: this.ordersInFlight,
