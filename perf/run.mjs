@@ -112,7 +112,7 @@ async function runAll(programs, names) {
         } catch (error) {
           failures.set(name, error.message)
           results.delete(name)
-          progress(`${name} failed: ${error.message}`)
+          progress(`${name} failed, see below`)
         }
       }
     }

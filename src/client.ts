@@ -51,6 +51,7 @@ const noView = new DataView(new ArrayBuffer(0))
 /** One attempt to connect and, when it succeeds, the connection until its slot is released. */
 class ClientConnection implements Connection {
   receiving = true
+  established = false
   onReleased: (() => void) | undefined
 
   constructor(
@@ -64,6 +65,9 @@ class ClientConnection implements Connection {
     this.client._deliver(this, buffer, offset, length, channel)
   }
   connected(hello: Hello): void {
+    // Stopped in the same batch: `released` rejects the start.
+    if (!this.receiving) return
+    this.established = true
     this.ring.open(hello.classic, hello.lengthMax)
     this.attempt.succeeded()
     this.client._connected(this, hello)
@@ -75,6 +79,7 @@ class ClientConnection implements Connection {
     const local = !this.receiving
     this.receiving = false
     this.ring.close()
+    if (!this.established) return
     this.client._disconnected(this, new DisconnectReason(closeCode, text, errno, local))
   }
   drained(): void {
@@ -105,6 +110,8 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   readonly #host: string
   readonly #port: number
   #state: State = 'idle'
+  /** Tells a start from a later one: `stop` and `start` can follow while it waits. */
+  #attempt = 0
   /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
   #copies = false
   #engine: Engine | undefined
@@ -145,16 +152,17 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     if (this.#state !== 'idle')
       throw misuse('ZERIO_ALREADY_STARTED', 'The client is started already; call stop() first.')
     this.#state = 'starting'
+    const attempt = ++this.#attempt
     let engine: Engine | undefined
     try {
       const hosts = isNumericHost(this.#host) ? [this.#host] : await lookupAll(this.#host)
-      this.#checkStarting()
+      this.#checkStarting(attempt)
       engine = Engine.for(this.#options)
       this.#engine = engine
       engine.drive(1)
-      await this.#connectToAny(engine, peerId, hosts)
+      await this.#connectToAny(engine, attempt, peerId, hosts)
     } catch (error) {
-      if ((this.#state as State) === 'starting') this.#state = 'idle'
+      if (attempt === this.#attempt) this.#state = 'idle'
       throw error
     } finally {
       engine?.drive(-1)
@@ -247,6 +255,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
    */
   stop(): Promise<void> {
     if (this.#state === 'stopping') return this.#stopped as Promise<void>
+    this.#attempt++
     const connection = this.#connection
     if (connection === undefined) {
       // Resolving a host name, or idle.
@@ -284,15 +293,15 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     this.#state = 'idle'
   }
 
-  #checkStarting(): void {
-    if (this.#state !== 'starting')
+  #checkStarting(attempt: number): void {
+    if (attempt !== this.#attempt)
       throw new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.')
   }
 
-  async #connectToAny(engine: Engine, peerId: string, hosts: string[]): Promise<void> {
+  async #connectToAny(engine: Engine, attempt: number, peerId: string, hosts: string[]): Promise<void> {
     let failure: unknown
     for (const host of hosts) {
-      this.#checkStarting()
+      this.#checkStarting(attempt)
       try {
         await this.#connectTo(engine, peerId, host)
         return

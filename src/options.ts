@@ -290,7 +290,9 @@ export function isNumericHost(host: string): boolean {
 
 export function describe(value: unknown): string {
   if (typeof value === 'string')
-    return value.length > 40 ? `a string of ${value.length} characters` : `'${value}'`
+    return value.length > 40
+      ? `a string of ${value.length} characters`
+      : `'${JSON.stringify(value).slice(1, -1)}'`
   if (typeof value === 'object' && value !== null)
     return `an object of type ${value.constructor?.name ?? 'null'}`
   return typeof value === 'function' ? 'a function' : String(value)

@@ -91,6 +91,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   readonly #peersById = new Map<string, Peer>()
   readonly #peers: Peer[] = []
   #state: State = 'idle'
+  /** Tells a start from a later one: `stop` and `start` can follow while it waits. */
+  #attempt = 0
   /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
   #copies = false
   #engine: Engine | undefined
@@ -131,14 +133,15 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     if (this.#state !== 'idle')
       throw misuse('ZERIO_ALREADY_STARTED', 'The server is started already; call stop() first.')
     this.#state = 'starting'
+    const attempt = ++this.#attempt
     try {
       const hosts = await this.#hosts()
-      if (this.#state !== 'starting')
+      if (attempt !== this.#attempt)
         throw new ZerioError('ZERIO_STOPPED', 'The server was stopped while it started.')
       this.#listen(serverId, hosts)
       this.#state = 'listening'
     } catch (error) {
-      this.#state = 'idle'
+      if (attempt === this.#attempt) this.#state = 'idle'
       throw error
     }
   }
@@ -231,7 +234,10 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
    */
   stop(): Promise<void> {
     if (this.#state === 'stopping') return this.#stopped as Promise<void>
-    if (this.#state === 'starting') this.#state = 'idle'
+    if (this.#state === 'starting') {
+      this.#state = 'idle'
+      this.#attempt++
+    }
     if (this.#state === 'idle') return Promise.resolve()
     this.#state = 'stopping'
     this.#stopped = this.#stop(this.#engine as Engine)

@@ -38,7 +38,9 @@ export class Child {
     this.process = fork(join(__dirname, `${role}.js`), [JSON.stringify(task)], {
       // V8 would collect some 8 s after the start, garbage or not, to give memory back to an idle machine.
       execArgv: [...process.execArgv, '--no-memory-reducer'],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      // A process group of its own: the terminal sends Ctrl-C to the parent alone, which stops all in order.
+      detached: true
     })
     this.process.on('message', (message) => this.take(message as ChildMessage))
     // Messages may still be on their way after 'exit'; none are after 'disconnect'.

@@ -1,4 +1,4 @@
-// The command line: one table of flags from which parsing, limits, defaults and --help all follow.
+// The command line: what each flag means, its limits and its default.
 
 import { parseArgs } from 'node:util'
 
@@ -100,7 +100,8 @@ export function helpText(): string {
     line('', 'hybrid: spins for 50 us after the last message, then sleeps'),
     line('', 'manual: like spin, but the demo itself calls poll() in a loop'),
     line('--help', 'this text'),
-    '\nGarbage is every byte allocated on the V8 heap of a process, divided by the messages it sent and received.\n',
+    '\n',
+    'Garbage is every byte allocated on the V8 heap of a process, divided by the messages it sent and received.\n',
     "Node's own is in it: 56 bytes for each turn of the event loop in Node 20, some 300 for each timer that fires.\n",
     "The demo's reporting is measured and left out. Collections are those of the measured time; the processes run\n",
     'with --no-memory-reducer, or V8 would collect once 8 seconds after the start, garbage or not.\n\n',

@@ -58,10 +58,6 @@ export function leave(message: ChildMessage): void {
 
 export function onCommand(handle: (command: Command) => void): void {
   process.on('message', (command) => handle(command as Command))
-  // Without its parent nobody would ever stop this process.
-  process.on('disconnect', () => process.exit(1))
-  // Ctrl-C reaches every process of the terminal's group; only the parent decides what it means.
-  process.on('SIGINT', () => {})
 }
 
 /** Runs a child; what it throws goes to the parent, whose one line on stderr tells it to the user. */
@@ -73,5 +69,7 @@ export function runChild(main: () => Promise<void>): void {
     else exit()
   }
   process.on('uncaughtException', fail)
+  // Without its parent nobody would ever stop this process.
+  process.on('disconnect', () => process.exit(1))
   main().catch(fail)
 }

@@ -67,7 +67,7 @@ class Live implements Screen {
       }))
     )
     return [
-      `${clients} clients (${wait}); to each ${whole(ticksPerSecond)} ticks/s, from each ${whole(ordersPerSecond)} orders/s`,
+      `${clients} client${clients === 1 ? '' : 's'} (${wait}); to each ${whole(ticksPerSecond)} ticks/s, from each ${whole(ordersPerSecond)} orders/s`,
       `${progress(this.rows[0].window?.elapsedMs, seconds)}; Ctrl-C stops. The last second of each process:`,
       ...table.split('\n'),
       legend

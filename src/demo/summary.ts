@@ -8,7 +8,7 @@ export function summary(rows: Row[], withTable: boolean): string {
   const lines = ['Summary']
   if (measured.length < rows.length) lines.push('stopped before the measured window began')
   else {
-    lines[0] += ` of ${Math.round(measured[0].measured.elapsedMs / 1000)} s`
+    lines[0] += ` of ${(measured[0].measured.elapsedMs / 1000).toFixed(1)} s`
     const withCollections = measured.map((line) => ({ ...line, collections: line.measured.collections }))
     if (withTable) lines.push(tableOf(withCollections), legend)
     else lines.push(...withCollections.map((line) => plainLine(line.name, line.measured, line.collections)))
