@@ -1,4 +1,19 @@
 {
+  "target_defaults": {
+    "include_dirs": ["."],
+    "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+    "conditions": [
+      ["OS=='linux'", {
+        "cflags!": ["-O3", "-fno-omit-frame-pointer"],
+        "cflags": [
+          "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
+          "-fvisibility=hidden", "-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"
+        ],
+        "cflags_cc!": ["-std=gnu++17", "-std=gnu++14", "-std=gnu++20"],
+        "cflags_cc": ["-std=c++20", "-Wno-missing-field-initializers"]
+      }]
+    ]
+  },
   "targets": [
     {
       "target_name": "zerio",
@@ -8,25 +23,28 @@
         "addon/engine/engine.cc",
         "addon/engine/handshake.cc"
       ],
-      "include_dirs": ["."],
-      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
       "conditions": [
         ["OS=='linux'", {
           "sources": [
+            "addon/binding/loop_wait_linux.cc",
+            "addon/binding/loop_wait_linux.cc",
             "addon/io/address_posix.cc",
             "addon/io/clock_posix.cc",
             "addon/io/epoll.cc",
             "addon/io/memory_posix.cc"
-          ],
-          "cflags!": ["-O3", "-fno-omit-frame-pointer"],
-          "cflags": [
-            "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
-            "-fvisibility=hidden", "-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"
-          ],
-          "cflags_cc!": ["-std=gnu++17", "-std=gnu++14", "-std=gnu++20"],
-          "cflags_cc": ["-std=c++20", "-Wno-missing-field-initializers"]
+          ]
         }]
       ]
     }
+  ],
+  "conditions": [
+    ["OS=='linux' and '<!(node -p \"require('fs').existsSync('test/native')\")'=='true'", {
+      "targets": [
+        {
+          "target_name": "zerio_test",
+          "sources": ["test/native/zerio_test.cc", "addon/engine/handshake.cc"]
+        }
+      ]
+    }]
   ]
 }

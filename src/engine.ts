@@ -268,8 +268,7 @@ export class Engine implements EngineInfo {
         if (events[at] === EventKind.Run) {
           if (!this.#inRun) {
             this.#inRun = true
-            this.#runAt = events[at + 3]
-            this.#runEnd = events[at + 3] + events[at + 4]
+            this.#beginRun(events[at + 3], events[at + 4])
           }
           this.#dispatchRun(slot)
           this.#inRun = false
@@ -284,6 +283,13 @@ export class Engine implements EngineInfo {
       this.#dispatching = false
       this.flush()
     }
+  }
+
+  #beginRun(offset: number, bytes: number): void {
+    // The program can have overwritten the event.
+    const inside = offset >= 0 && bytes >= 0 && offset + bytes <= this.#coreBytes
+    this.#runAt = inside ? offset : 0
+    this.#runEnd = inside ? offset + bytes : 0
   }
 
   #dispatchRun(slot: number): void {

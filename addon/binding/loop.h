@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "../engine/engine.h"
+#include "loop_wait.h"
 
 namespace zerio {
 
@@ -38,16 +39,18 @@ class Loop {
   static Loop& of(const void* handle) { return *static_cast<Loop*>(static_cast<const uv_handle_t*>(handle)->data); }
 
   void apply();
+  void serve();
+  void serve_on(uint64_t until_ns);
   bool turn(bool spinning);
   void dispatch();
-  void run_ticks_and_microtasks();
   bool call(napi_ref function);
-  void on_idle();
   void before_block();
   void flush_if_dirty();
   void keep_timer();
   void start_idle();
   void stop_idle();
+  [[nodiscard]] bool others_wait();
+  [[nodiscard]] bool spins(uint64_t now_ns) const;
   [[nodiscard]] bool serving() const { return active_ && (strategy_ != WaitStrategy::Manual || driven_); }
   void tear_down();
 
@@ -56,6 +59,8 @@ class Loop {
   WaitStrategy strategy_;
   uint64_t spin_ns_;
   uint64_t last_event_ns_ = 0;
+  unsigned settled_handles_ = 0;
+  unsigned settled_requests_ = 0;
   bool active_ = false;
   bool driven_ = false;
   bool idle_running_ = false;
@@ -65,9 +70,12 @@ class Loop {
   uint32_t open_handles_ = 0;
   napi_ref dispatch_ = nullptr;
   napi_ref flush_ = nullptr;
+  napi_ref nothing_ = nullptr;
   napi_ref resource_ = nullptr;
   napi_async_context context_ = nullptr;
   napi_async_cleanup_hook_handle cleanup_ = nullptr;
+  std::unique_ptr<LoopWait> wait_;
+  uv_loop_t* uv_ = nullptr;
   uv_poll_t poll_ = {};
   uv_idle_t idle_ = {};
   uv_prepare_t prepare_ = {};

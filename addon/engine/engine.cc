@@ -284,6 +284,7 @@ int Engine::connect(const ClientOptions& options, const Address& address, uint32
   peer->linger_ms = options.linger_ms;
   peer->heartbeat_ms = options.heartbeat_ms;
   peer->reader = FrameReader(kPeerIdBytesMax);
+  if (options.classic) peer->reader.set_classic();
   set_deadline(*peer, options.connect_timeout_ms);
   return 0;
 }
@@ -462,6 +463,7 @@ bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greetin
   peer.state = State::Open;
   peer.connected = true;
   peer.reader.set_length_max(options_.message_length_max);
+  if (protocol == Protocol::Classic) peer.reader.set_classic();
   clear_deadline(peer);
   heartbeat(peer, 0);
   peer.awaits_verdict = server.options.asks_for_verdict;
@@ -740,7 +742,8 @@ void Engine::report_end(Peer& peer, uint16_t code, int error, std::string_view t
 void Engine::say_farewell(Peer& peer, uint16_t code, std::string_view reason) {
   if (peer.protocol != Protocol::Native) return;
   peer.farewell_due = true;
-  peer.farewell = peer.refused ? Opcode::Reject : Opcode::Close;
+  // Without a WELCOME there is nothing to close.
+  peer.farewell = peer.refused || peer.awaits_verdict ? Opcode::Reject : Opcode::Close;
   peer.close_code = code;
   if (reason.data() != peer.reason.data()) peer.reason = reason;
 }

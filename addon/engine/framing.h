@@ -42,6 +42,9 @@ class FrameReader {
   // The longest data payload accepted from now on.
   void set_length_max(uint32_t length_max) { length_max_ = length_max; }
 
+  // From now on data frames have no channel: in classic, bits 24 to 30 belong to the length.
+  void set_classic() { length_bits_ = ~kControlBit; }
+
   // The buffer in use for a straddling frame, to be given back when the connection ends; nullptr when there is none.
   [[nodiscard]] uint8_t* assembly() const { return assembly_; }
 
@@ -83,7 +86,7 @@ class FrameReader {
           while (size >= kHeaderBytes) {
             const auto next = load<uint32_t>(data);
             const size_t bytes = kHeaderBytes + frame_length(next);
-            if (frame_is_control(next) || frame_length(next) > length_max_ || bytes > size) break;
+            if (frame_is_control(next) || (next & length_bits_) > length_max_ || bytes > size) break;
             data += bytes;
             size -= bytes;
             ++count;
@@ -97,7 +100,7 @@ class FrameReader {
       }
 
       const uint32_t length = frame_length(header);
-      if (length > (frame_is_control(header) ? kControlLengthMax : length_max_)) {
+      if (frame_is_control(header) ? length > kControlLengthMax : (header & length_bits_) > length_max_) {
         header_ = header;
         return ReadResult::TooLong;
       }
@@ -119,9 +122,10 @@ class FrameReader {
 
  private:
   uint32_t length_max_;
-  uint32_t header_ = 0;       // of the frame in assembly, or the one that was refused
-  uint32_t have_ = 0;         // payload bytes in assembly
-  uint32_t header_have_ = 0;  // bytes of a header that is itself split
+  uint32_t length_bits_ = kLengthMask;  // of a data frame's header
+  uint32_t header_ = 0;                 // of the frame in assembly, or the one that was refused
+  uint32_t have_ = 0;                   // payload bytes in assembly
+  uint32_t header_have_ = 0;            // bytes of a header that is itself split
   uint8_t header_bytes_[kHeaderBytes] = {};
   uint8_t* assembly_ = nullptr;
 };

@@ -43,6 +43,16 @@ size_t sequence_size(const uint8_t* at, size_t left) {
   return 0;
 }
 
+// Unicode's category Cc in valid UTF-8: below U+0020, U+007F, and U+0080 to U+009F, which are 0xc2 and one more byte.
+bool has_control_character(std::string_view text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    if (byte < 0x20 || byte == 0x7f) return true;
+    if (byte == 0xc2 && i + 1 < text.size() && static_cast<uint8_t>(text[i + 1]) < 0xa0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 uint32_t write_greeting(uint8_t* out, Opcode opcode, const Greeting& greeting) {
@@ -101,7 +111,8 @@ Code read_farewell(const uint8_t* payload, uint32_t length, Farewell& out) {
   if (length < kFarewellBytes || length > kFarewellBytes + kReasonBytesMax) return Code::ProtocolError;
   out.code = load<uint16_t>(payload);
   out.reason = view(payload + kFarewellBytes, length - kFarewellBytes);
-  return is_utf8(out.reason) ? Code::None : Code::ProtocolError;
+  const bool local = out.code >= kLocalCodeMin && out.code <= kLocalCodeMax;
+  return !local && is_utf8(out.reason) ? Code::None : Code::ProtocolError;
 }
 
 bool is_utf8(std::string_view text) {
@@ -115,8 +126,7 @@ bool is_utf8(std::string_view text) {
 }
 
 bool is_native_id(std::string_view id) {
-  return !id.empty() && id.size() <= kPeerIdBytesMax && is_utf8(id) &&
-         std::none_of(id.begin(), id.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
+  return !id.empty() && id.size() <= kPeerIdBytesMax && is_utf8(id) && !has_control_character(id);
 }
 
 bool is_classic_id(std::string_view id) {

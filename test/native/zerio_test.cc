@@ -1,0 +1,266 @@
+// Framing, handshakes and the send ring without sockets, for test/framing_alone.test.mjs and test/send_ring_alone.test.mjs.
+// Input and assembly buffers end where a page without access begins, so that a read or write beyond them ends the process.
+#include <napi.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "addon/engine/framing.h"
+#include "addon/engine/handshake.h"
+#include "addon/engine/send_ring.h"
+
+namespace {
+
+// Exactly `size` bytes in front of a page that nobody may touch.
+class Guarded {
+ public:
+  explicit Guarded(size_t size) {
+    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    const size_t pages = (size + page - 1) / page * page;
+    mapped_ = pages + page;
+    base_ = static_cast<uint8_t*>(::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    (void)::mprotect(base_ + pages, page, PROT_NONE);
+    data_ = base_ + pages - size;
+  }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  ~Guarded() { ::munmap(base_, mapped_); }
+  [[nodiscard]] uint8_t* data() const { return data_; }
+
+ private:
+  uint8_t* base_ = nullptr;
+  uint8_t* data_ = nullptr;
+  size_t mapped_ = 0;
+};
+
+uint32_t number(const Napi::CallbackInfo& info, size_t index) {
+  return info[index].IsNumber() ? info[index].As<Napi::Number>().Uint32Value() : 0;
+}
+
+std::string_view text(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsTypedArray()) return {};
+  auto bytes = info[index].As<Napi::Uint8Array>();
+  return {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()};
+}
+
+std::unique_ptr<Guarded> guard(std::string_view bytes) {
+  auto guarded = std::make_unique<Guarded>(bytes.size());
+  if (!bytes.empty()) std::memcpy(guarded->data(), bytes.data(), bytes.size());
+  return guarded;
+}
+
+Napi::Value buffer_of(Napi::Env env, std::string_view bytes) { return Napi::Buffer<char>::Copy(env, bytes.data(), bytes.size()); }
+
+// new Reader(lengthMax, runs, classic)
+class Reader : public Napi::ObjectWrap<Reader> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Reader",
+                       {InstanceMethod<&Reader::feed>("feed"), InstanceMethod<&Reader::mid_frame>("midFrame"),
+                        InstanceMethod<&Reader::set_length_max>("setLengthMax")});
+  }
+
+  explicit Reader(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<Reader>(info),
+        reader_(number(info, 0)),
+        assembly_(std::max(number(info, 0), zerio::kControlLengthMax)),
+        runs_(info[1].ToBoolean()) {
+    if (info[2].ToBoolean()) reader_.set_classic();
+  }
+
+ private:
+  struct Sink {
+    Reader& owner;
+    Napi::Env env;
+    Napi::Array frames;
+    std::string_view input;
+    bool stray = false;
+
+    [[nodiscard]] bool runs() const { return owner.runs_; }
+
+    bool on_run(const uint8_t* first, size_t bytes, uint32_t count) {
+      check(first, bytes);
+      // Walked as src/engine.ts does.
+      uint32_t walked = 0;
+      for (size_t at = 0; at + zerio::kHeaderBytes <= bytes; ++walked) {
+        const auto header = zerio::load<uint32_t>(first + at);
+        add(header, first + at + zerio::kHeaderBytes, false);
+        at += zerio::kHeaderBytes + zerio::frame_length(header);
+      }
+      if (walked != count) stray = true;
+      return true;
+    }
+
+    bool on_frame(uint32_t header, uint8_t* payload, bool assembled) {
+      if (assembled) {
+        if (payload != owner.assembly_.data()) stray = true;
+        owner.assembling_ = false;
+      } else {
+        check(payload, zerio::frame_length(header));
+      }
+      add(header, payload, assembled);
+      return true;
+    }
+
+    uint8_t* assembly() {
+      if (owner.assembling_) stray = true;
+      owner.assembling_ = true;
+      return owner.assembly_.data();
+    }
+
+    void check(const uint8_t* at, size_t bytes) {
+      const auto* begin = reinterpret_cast<const uint8_t*>(input.data());
+      if (at < begin || at + bytes > begin + input.size()) stray = true;
+    }
+
+    void add(uint32_t header, const uint8_t* payload, bool assembled) {
+      Napi::Object frame = Napi::Object::New(env);
+      frame.Set("header", header);
+      frame.Set("payload", buffer_of(env, {reinterpret_cast<const char*>(payload), zerio::frame_length(header)}));
+      frame.Set("assembled", assembled);
+      frames.Set(frames.Length(), frame);
+    }
+  };
+
+  // feed(bytes): { result: 'ok' | 'stopped' | 'too long', frames, stray }
+  Napi::Value feed(const Napi::CallbackInfo& info) {
+    const std::string_view given = text(info, 0);
+    const auto input = guard(given);
+    const std::string_view bytes(reinterpret_cast<const char*>(input->data()), given.size());
+    Sink sink = {*this, info.Env(), Napi::Array::New(info.Env()), bytes};
+    const zerio::ReadResult result = reader_.read(input->data(), given.size(), sink);
+    Napi::Object answer = Napi::Object::New(info.Env());
+    const char* const names[] = {"ok", "stopped", "too long"};
+    answer.Set("result", names[static_cast<size_t>(result)]);
+    answer.Set("frames", sink.frames);
+    answer.Set("stray", sink.stray);
+    return answer;
+  }
+
+  Napi::Value mid_frame(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), reader_.mid_frame()); }
+
+  void set_length_max(const Napi::CallbackInfo& info) { reader_.set_length_max(number(info, 0)); }
+
+  zerio::FrameReader reader_;
+  Guarded assembly_;
+  bool runs_;
+  bool assembling_ = false;
+};
+
+// new Ring(memory, ringOffset, capacity, wordsOffset)
+class Ring : public Napi::ObjectWrap<Ring> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Ring",
+                       {InstanceMethod<&Ring::pending>("pending"), InstanceMethod<&Ring::advance>("advance"),
+                        InstanceMethod<&Ring::tail>("tail"), InstanceMethod<&Ring::head>("head"),
+                        InstanceMethod<&Ring::empty>("empty"), InstanceMethod<&Ring::drained>("drained"),
+                        InstanceMethod<&Ring::discard>("discard"), InstanceMethod<&Ring::reset>("reset")});
+  }
+
+  explicit Ring(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Ring>(info) {
+    auto memory = info[0].As<Napi::Uint8Array>();
+    memory_ = Napi::Persistent(info[0].As<Napi::Object>());
+    base_ = memory.Data();
+    ring_ = zerio::SendRing(base_ + number(info, 1), number(info, 2), reinterpret_cast<int32_t*>(base_ + number(info, 3)));
+    ring_.reset();
+  }
+
+ private:
+  // pending(end): { corrupt, slices: [offset in memory, size, …] }
+  Napi::Value pending(const Napi::CallbackInfo& info) {
+    const zerio::SendRing::Pending found = ring_.pending(number(info, 0));
+    Napi::Object answer = Napi::Object::New(info.Env());
+    Napi::Array slices = Napi::Array::New(info.Env());
+    for (uint32_t i = 0; i < found.count; ++i) {
+      slices.Set(2 * i, static_cast<double>(found.slices[i].data - base_));
+      slices.Set(2 * i + 1, static_cast<double>(found.slices[i].size));
+    }
+    answer.Set("corrupt", found.corrupt);
+    answer.Set("slices", slices);
+    return answer;
+  }
+  void advance(const Napi::CallbackInfo& info) { ring_.advance(number(info, 0), number(info, 1)); }
+  void discard(const Napi::CallbackInfo& info) { ring_.discard(); }
+  void reset(const Napi::CallbackInfo& info) { ring_.reset(); }
+  Napi::Value tail(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), ring_.tail()); }
+  Napi::Value head(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), ring_.head()); }
+  Napi::Value empty(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), ring_.empty()); }
+  Napi::Value drained(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), ring_.drained()); }
+
+  Napi::ObjectReference memory_;
+  uint8_t* base_ = nullptr;
+  zerio::SendRing ring_;
+};
+
+// readGreeting(payload): { code, lengthMax, id, credential }; id and credential only when the code is 0.
+Napi::Value read_greeting(const Napi::CallbackInfo& info) {
+  const std::string_view given = text(info, 0);
+  const auto input = guard(given);
+  zerio::Greeting greeting;
+  const zerio::Code code = zerio::read_greeting(input->data(), static_cast<uint32_t>(given.size()), greeting);
+  Napi::Object answer = Napi::Object::New(info.Env());
+  answer.Set("code", static_cast<uint32_t>(code));
+  if (code != zerio::Code::None) return answer;
+  answer.Set("lengthMax", greeting.length_max);
+  answer.Set("id", buffer_of(info.Env(), greeting.id));
+  answer.Set("credential", buffer_of(info.Env(), greeting.credential));
+  return answer;
+}
+
+// readFarewell(payload): { code, number, reason }; the latter two only when the code is 0.
+Napi::Value read_farewell(const Napi::CallbackInfo& info) {
+  const std::string_view given = text(info, 0);
+  const auto input = guard(given);
+  zerio::Farewell farewell;
+  const zerio::Code code = zerio::read_farewell(input->data(), static_cast<uint32_t>(given.size()), farewell);
+  Napi::Object answer = Napi::Object::New(info.Env());
+  answer.Set("code", static_cast<uint32_t>(code));
+  if (code != zerio::Code::None) return answer;
+  answer.Set("number", static_cast<uint32_t>(farewell.code));
+  answer.Set("reason", buffer_of(info.Env(), farewell.reason));
+  return answer;
+}
+
+// writeGreeting(opcode, lengthMax, id, credential): the frame
+Napi::Value write_greeting(const Napi::CallbackInfo& info) {
+  const Guarded out(zerio::kControlFrameBytesMax);
+  const uint32_t size = zerio::write_greeting(out.data(), static_cast<zerio::Opcode>(number(info, 0)),
+                                              {number(info, 1), text(info, 2), text(info, 3)});
+  return buffer_of(info.Env(), {reinterpret_cast<const char*>(out.data()), size});
+}
+
+// writeFarewell(opcode, code, reason): the frame
+Napi::Value write_farewell(const Napi::CallbackInfo& info) {
+  const Guarded out(zerio::kControlFrameBytesMax);
+  const uint32_t size = zerio::write_farewell(out.data(), static_cast<zerio::Opcode>(number(info, 0)),
+                                              {static_cast<uint16_t>(number(info, 1)), text(info, 2)});
+  return buffer_of(info.Env(), {reinterpret_cast<const char*>(out.data()), size});
+}
+
+template <bool (*Check)(std::string_view)>
+Napi::Value check(const Napi::CallbackInfo& info) {
+  const std::string_view given = text(info, 0);
+  const auto input = guard(given);
+  return Napi::Boolean::New(info.Env(), Check({reinterpret_cast<const char*>(input->data()), given.size()}));
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  exports.Set("Reader", Reader::define(env));
+  exports.Set("Ring", Ring::define(env));
+  exports.Set("readGreeting", Napi::Function::New<read_greeting>(env));
+  exports.Set("readFarewell", Napi::Function::New<read_farewell>(env));
+  exports.Set("writeGreeting", Napi::Function::New<write_greeting>(env));
+  exports.Set("writeFarewell", Napi::Function::New<write_farewell>(env));
+  exports.Set("isUtf8", Napi::Function::New<check<zerio::is_utf8>>(env));
+  exports.Set("isNativeId", Napi::Function::New<check<zerio::is_native_id>>(env));
+  exports.Set("isClassicId", Napi::Function::New<check<zerio::is_classic_id>>(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(zerio_test, initialise)

@@ -1,0 +1,81 @@
+// No garbage: after warm-up, hundreds of thousands of round trips without a single collection, as --trace-gc sees it.
+
+import test from 'ava'
+import { runScript } from './helpers/child.mjs'
+
+const ROUND_TRIPS = 300_000
+
+const script = (waitStrategy, send) => `
+  import { writeSync } from 'node:fs'
+  import { ZerioClient, ZerioServer } from 'zerio'
+  const options = { waitStrategy: '${waitStrategy}' }
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
+  server.onMessage = (peer, buffer, offset, length) => {
+    peer.send(buffer, offset, length)
+  }
+  await server.start('server')
+  const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
+  await client.start('client')
+  const bytes = Buffer.alloc(100)
+  let left = 0
+  let done
+  const send = () => { ${send} }
+  client.onMessage = () => {
+    if (--left > 0) send()
+    else done()
+  }
+  const manual = options.waitStrategy === 'manual'
+  // A window of several messages, so that the strategies that sleep take no longer than the others.
+  const run = async (roundTrips) => {
+    left = roundTrips
+    const ended = new Promise((resolve) => { done = resolve })
+    for (let i = 0; i < (manual ? 1 : 16); i++) send()
+    if (manual) while (left > 0) client.poll()
+    await ended
+  }
+  await run(50000)
+  for (let i = 0; i < 20; i++) { await new Promise(setImmediate); if (manual) client.poll() }
+  globalThis.gc()
+  globalThis.gc()
+  writeSync(1, '<begin>\\n')
+  await run(${ROUND_TRIPS})
+  writeSync(1, '<end>\\n')
+  writeSync(1, JSON.stringify({ sent: client.counters.messagesSent, received: client.counters.messagesReceived }))
+  process.exit(0)
+`
+
+const part = 'client.send(bytes, 10, 36)'
+const whole = 'client.send(bytes)'
+const claim = 'const at = client.claim(32); client.view.setInt32(at, left, true); client.commit()'
+
+for (const [waitStrategy, how, send] of [
+  ['manual', 'part', part],
+  ['manual', 'whole', whole],
+  ['manual', 'claim', claim],
+  ['blocking', 'part', part],
+  ['spin', 'claim', claim],
+  ['hybrid', 'whole', whole]
+]) {
+  test.serial(`${ROUND_TRIPS} round trips without a collection: ${waitStrategy}, ${how}`, async (t) => {
+    const result = await runScript(script(waitStrategy, send), {
+      // A young generation of 1 MiB: 7 bytes of garbage in each round trip would show.
+      flags: ['--trace-gc', '--expose-gc', '--max-semi-space-size=1']
+    })
+    t.is(result.stderr, '')
+    t.is(result.code, 0, result.stdout)
+    // That the flag is heard at all.
+    t.regex(result.stdout.split('<begin>')[0], /Mark-Compact/)
+    const between = result.stdout.slice(result.stdout.indexOf('<begin>') + 8, result.stdout.indexOf('<end>'))
+    t.is(between, '')
+    const { sent, received } = JSON.parse(result.stdout.slice(result.stdout.indexOf('{"sent"')))
+    t.true(sent >= ROUND_TRIPS && received >= ROUND_TRIPS)
+  })
+}
+
+test.serial('the same script with one small object for each message is caught', async (t) => {
+  const result = await runScript(script('manual', 'globalThis.kept = { left }; client.send(bytes, 0, 36)'), {
+    flags: ['--trace-gc', '--expose-gc', '--max-semi-space-size=1']
+  })
+  t.is(result.code, 0)
+  t.regex(result.stdout.slice(result.stdout.indexOf('<begin>'), result.stdout.indexOf('<end>')), /Scavenge/)
+})
