@@ -27,7 +27,6 @@
         ["OS=='linux'", {
           "sources": [
             "addon/binding/loop_wait_linux.cc",
-            "addon/binding/loop_wait_linux.cc",
             "addon/io/address_posix.cc",
             "addon/io/clock_posix.cc",
             "addon/io/epoll.cc",

@@ -26,8 +26,8 @@ constexpr uint64_t kMillisecondNs = 1'000'000;
 constexpr uint64_t kServeNs = 20 * kMillisecondNs;
 // How often libuv's descriptors are looked at while the thread spins or messages keep coming.
 constexpr uint64_t kLookNs = 50'000;
-// Opening a handle scope is a malloc, so many turns share one. Each leaves two handles in it, and V8 needs a second block for more
-// than a thousand.
+// Opening a handle scope is a malloc, so many turns share one. Each leaves two handles in it, and V8 needs a second block for
+// more than a thousand.
 constexpr uint32_t kTurnsPerScope = 480;
 
 }  // namespace
@@ -132,8 +132,8 @@ void Loop::stop_idle() {
   uv_idle_stop(&idle_);
 }
 
-// Whether libuv has something to do that its descriptors do not show: timers, closing handles, immediates, and handles and requests
-// that JavaScript has started since libuv looked at its list last.
+// Whether libuv has something to do that its descriptors do not show: timers, closing handles, immediates, and handles and
+// requests that JavaScript has started since libuv looked at its list last.
 bool Loop::others_wait() {
   uv_update_time(uv_);
   return uv_->active_handles != settled_handles_ || uv_->active_reqs.count != settled_requests_ || uv_backend_timeout(uv_) == 0;
@@ -224,7 +224,7 @@ void Loop::keep_timer() {
     return;
   }
   uv_timer_start(
-      &timer_, [](uv_timer_t* handle) { of(handle).turn(false); }, kTimerMs, kTimerMs);
+      &timer_, [](uv_timer_t* handle) { of(handle).serve(); }, kTimerMs, kTimerMs);
 }
 
 bool Loop::turn(bool spinning) {
@@ -242,7 +242,8 @@ void Loop::dispatch() {
     napi_value error = nullptr;
     bool pending = false;
     const bool thrown = napi_is_exception_pending(env_, &pending) == napi_ok && pending &&
-                        napi_get_and_clear_last_exception(env_, &error) == napi_ok && napi_fatal_exception(env_, error) == napi_ok;
+                        napi_get_and_clear_last_exception(env_, &error) == napi_ok &&
+                        napi_fatal_exception(env_, error) == napi_ok;
     // Otherwise JavaScript is being terminated.
     if (!thrown || torn_down_) return;
   }

@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include "addon/engine/framing.h"
-#include "addon/engine/handshake.h"
-#include "addon/engine/send_ring.h"
+#include "../../addon/engine/framing.h"
+#include "../../addon/engine/handshake.h"
+#include "../../addon/engine/send_ring.h"
 
 namespace {
 
@@ -52,7 +52,10 @@ std::unique_ptr<Guarded> guard(std::string_view bytes) {
   return guarded;
 }
 
-Napi::Value buffer_of(Napi::Env env, std::string_view bytes) { return Napi::Buffer<char>::Copy(env, bytes.data(), bytes.size()); }
+Napi::Value buffer_of(Napi::Env env, std::string_view bytes) {
+  const napi_value made = Napi::Buffer<char>::Copy(env, bytes.data(), bytes.size());
+  return {env, made};
+}
 
 // new Reader(lengthMax, runs, classic)
 class Reader : public Napi::ObjectWrap<Reader> {
