@@ -4,6 +4,7 @@ import { ConnectionCounters } from './counters.js'
 import { type Connection, Engine, type EngineInfo, type Hello } from './engine.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { Layout } from './layout.js'
+import { type PoolBuffer, poolBuffer } from './native.js'
 import {
   type Address,
   type ClientOptions,
@@ -22,7 +23,12 @@ import { type SendStatus, Status } from './status.js'
  * The path without garbage: called once for each message, on the stack of the engine. The message is
  * `buffer[offset … offset + length - 1]` and is valid, and yours to read, until the handler returns.
  */
-export type ClientMessageHandler = (buffer: Buffer, offset: number, length: number, channel: number) => void
+export type ClientMessageHandler = (
+  buffer: PoolBuffer,
+  offset: number,
+  length: number,
+  channel: number
+) => void
 
 /** Events of {@link ZerioClient} and their arguments. */
 export interface ClientEventMap {
@@ -45,8 +51,7 @@ interface Attempt {
   refused(reason: DisconnectReason): void
 }
 
-const noMemory = Buffer.alloc(0)
-const noView = new DataView(new ArrayBuffer(0))
+const noMemory = poolBuffer(new ArrayBuffer(0))
 
 /** One attempt to connect and, when it succeeds, the connection until its slot is released. */
 class ClientConnection implements Connection {
@@ -61,7 +66,7 @@ class ClientConnection implements Connection {
     readonly attempt: Attempt
   ) {}
 
-  deliver(buffer: Buffer, offset: number, length: number, channel: number): void {
+  deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     this.client._deliver(this, buffer, offset, length, channel)
   }
   connected(hello: Hello): void {
@@ -180,13 +185,13 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   }
 
   /** The memory in which `claim` returns an offset; empty before the first connection. Shared with others: write only what you claimed. */
-  get buffer(): Buffer {
+  get buffer(): PoolBuffer {
     return this.#ring === undefined ? noMemory : this.#ring.buffer
   }
 
   /** The same memory as a DataView. */
   get view(): DataView {
-    return this.#ring === undefined ? noView : this.#ring.view
+    return this.buffer.view
   }
 
   /** Counters of the present or last connection, without garbage. */
@@ -380,7 +385,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   /** @internal */
   _deliver(
     connection: ClientConnection,
-    buffer: Buffer,
+    buffer: PoolBuffer,
     offset: number,
     length: number,
     channel: number
@@ -389,7 +394,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     if (this.#copies && connection.receiving) this.#deliverCopy(buffer, offset, length, channel)
   }
 
-  #deliverCopy(buffer: Buffer, offset: number, length: number, channel: number): void {
+  #deliverCopy(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     this.#copies = this.listenerCount('message') > 0
     if (this.#copies) this.emit('message', Buffer.from(buffer.subarray(offset, offset + length)), channel)
   }

@@ -2,7 +2,7 @@
 import { EngineCounters } from './counters.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { EngineWord, EventKind, Header, Layout } from './layout.js'
-import { allocatePool, type NativeEngine, native } from './native.js'
+import { allocatePool, type NativeEngine, native, type PoolBuffer, poolBuffer } from './native.js'
 import type { ResolvedEngineOptions, WaitStrategy } from './options.js'
 import { DisconnectReason } from './reason.js'
 import { SendRing } from './send_ring.js'
@@ -12,7 +12,7 @@ export interface Slab {
   readonly index: number
   readonly first: number
   readonly count: number
-  readonly buffer: Buffer
+  readonly buffer: PoolBuffer
   readonly view: DataView
   readonly words: Int32Array
   readonly slotsOffset: number
@@ -32,7 +32,7 @@ export interface Hello {
 
 /** What a slot belongs to: a server's peer, or a client. */
 export interface Connection {
-  deliver(buffer: Buffer, offset: number, length: number, channel: number): void
+  deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void
   readonly receiving: boolean
   connected(hello: Hello): void
   connectFailed(reason: DisconnectReason): void
@@ -78,6 +78,10 @@ const engines = new Map<string, Engine>()
 
 export class Engine implements EngineInfo {
   readonly native: NativeEngine
+  // An object with as many functions as `native` is a dictionary to V8: a look-up by name for each call.
+  readonly #nativePoll: () => void
+  readonly #nativeFlush: () => void
+  readonly #nativeFlushSlot: (slot: number) => void
   readonly backend: string
   readonly backendReason: string
   readonly waitStrategy: WaitStrategy
@@ -86,7 +90,7 @@ export class Engine implements EngineInfo {
   readonly #dirtyWords: Int32Array
   readonly #eventWords: Int32Array
   readonly #coreView: DataView
-  readonly #coreBuffer: Buffer
+  readonly #coreBuffer: PoolBuffer
   readonly #coreBytes: number
   readonly #assemblyBytes: number
   readonly #slabs: Slab[] = []
@@ -150,6 +154,9 @@ export class Engine implements EngineInfo {
       () => this.flush()
     )
     if (this.native.errno !== 0) throw systemError(this.native.errno, 'Cannot make an engine', {})
+    this.#nativePoll = this.native.poll
+    this.#nativeFlush = this.native.flush
+    this.#nativeFlushSlot = this.native.flushSlot
     this.backend = this.native.backend
     this.backendReason =
       options.backend === 'auto' ? 'the only backend of this build on this system' : 'asked for by name'
@@ -224,14 +231,14 @@ export class Engine implements EngineInfo {
   flush(): void {
     const count = this.#dirtyCount
     if (count === 0) return
-    this.native.flush()
+    this.#nativeFlush()
     for (let i = 0; i < count; i++) this.#dirty[i]?.flushed()
     this.#dirtyCount = 0
     this.#words[EngineWord.DirtyCount] = 0
   }
 
   flushOne(ring: SendRing): void {
-    this.native.flushSlot(ring.slot)
+    this.#nativeFlushSlot(ring.slot)
   }
 
   // ---- Receiving
@@ -246,7 +253,7 @@ export class Engine implements EngineInfo {
     }
     if (this.#dirtyCount > 0) this.flush()
     if (!this.#batchOpen) {
-      this.native.poll()
+      this.#nativePoll()
       if (this.#words[EngineWord.EventsProduced] === 0) return 0
     }
     this.#dispatched = 0
@@ -414,7 +421,7 @@ export class Engine implements EngineInfo {
         { cause }
       )
     }
-    const buffer = Buffer.from(memory)
+    const buffer = poolBuffer(memory)
     if (!this.native.addSlab(buffer, slotsOffset, ringsOffset, assembliesOffset, count)) {
       throw new ZerioError(
         'ZERIO_OUT_OF_MEMORY',
@@ -426,7 +433,7 @@ export class Engine implements EngineInfo {
       first,
       count,
       buffer,
-      view: new DataView(memory),
+      view: buffer.view,
       words: new Int32Array(memory),
       slotsOffset,
       ringsOffset

@@ -1,2 +1,30 @@
 // The ES module face of the package: the same objects as require('zerio') gives, so that both share one engine.
-export * from './index.js'
+export {
+  type Address,
+  type Backend,
+  type ClientEventMap,
+  type ClientMessageHandler,
+  type ClientOptions,
+  CloseCode,
+  ConnectionCounters,
+  type Counters,
+  DisconnectReason,
+  EngineCounters,
+  type EngineInfo,
+  type EngineOptions,
+  type FateCode,
+  type MisuseCode,
+  type Peer,
+  type PoolBuffer,
+  readClock,
+  SendStatus,
+  ServerCounters,
+  type ServerEventMap,
+  type ServerMessageHandler,
+  type ServerOptions,
+  type SocketOptions,
+  type WaitStrategy,
+  ZerioClient,
+  ZerioError,
+  ZerioServer
+} from './index.js'

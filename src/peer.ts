@@ -1,6 +1,7 @@
 // A server's handle of one connected peer.
 import type { ConnectionCounters } from './counters.js'
 import { misuse } from './errors.js'
+import type { PoolBuffer } from './native.js'
 import { describe, REASON_BYTES_MAX } from './options.js'
 import { CloseCode } from './reason.js'
 import type { SendRing } from './send_ring.js'
@@ -41,7 +42,7 @@ export class Peer {
   }
 
   /** The memory in which `claim` returns an offset; tens of megabytes shared by many peers, so write only what you claimed. */
-  get buffer(): Buffer {
+  get buffer(): PoolBuffer {
     return this._ring.buffer
   }
 

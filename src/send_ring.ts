@@ -7,6 +7,7 @@ import { ConnectionCounters } from './counters.js'
 import type { Engine, Slab } from './engine.js'
 import { misuse } from './errors.js'
 import { Header, Layout, SlotCounter, SlotWord } from './layout.js'
+import type { PoolBuffer } from './native.js'
 import { checkChannel, describe } from './options.js'
 import { type SendStatus, Status } from './status.js'
 
@@ -27,7 +28,7 @@ const LOST_CLAIM = -2
 
 export class SendRing {
   /** The memory that holds this connection's send ring; `claim` returns an offset in it. */
-  readonly buffer: Buffer
+  readonly buffer: PoolBuffer
   /** The same memory as a DataView, for fields of all widths. */
   readonly view: DataView
   readonly counters: ConnectionCounters

@@ -4,6 +4,7 @@ import { ServerCounters } from './counters.js'
 import { type Connection, Engine, type EngineInfo, type Hello, type ServerEvents } from './engine.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { Layout } from './layout.js'
+import type { PoolBuffer } from './native.js'
 import {
   type Address,
   checkPeerId,
@@ -25,7 +26,7 @@ import { type SendStatus, Status } from './status.js'
  */
 export type ServerMessageHandler = (
   peer: Peer,
-  buffer: Buffer,
+  buffer: PoolBuffer,
   offset: number,
   length: number,
   channel: number
@@ -58,7 +59,7 @@ class PeerConnection implements Connection {
   get receiving(): boolean {
     return this.peer._receiving
   }
-  deliver(buffer: Buffer, offset: number, length: number, channel: number): void {
+  deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     this.server._deliver(this.peer, buffer, offset, length, channel)
   }
   connected(): void {}
@@ -375,12 +376,12 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   }
 
   /** @internal */
-  _deliver(peer: Peer, buffer: Buffer, offset: number, length: number, channel: number): void {
+  _deliver(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     if (this.onMessage !== null) this.onMessage(peer, buffer, offset, length, channel)
     if (this.#copies && peer._receiving) this.#deliverCopy(peer, buffer, offset, length, channel)
   }
 
-  #deliverCopy(peer: Peer, buffer: Buffer, offset: number, length: number, channel: number): void {
+  #deliverCopy(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     this.#copies = this.listenerCount('message') > 0
     if (this.#copies)
       this.emit('message', peer.id, Buffer.from(buffer.subarray(offset, offset + length)), channel, peer)

@@ -153,6 +153,7 @@ for (const lingerMs of [0, 100]) {
     const gone = once(server, 'clientDisconnected')
     for (let i = 0; i < 2000; i++) peer.send(pattern(60_000))
     t.true(peer.counters.backPressured > 0)
+    const closed = once(socket, 'close')
     const begin = Date.now()
     await server.stop()
     // The upper bound is generous: it tells patience from hanging, and measures no speed.
@@ -161,7 +162,7 @@ for (const lingerMs of [0, 100]) {
     const [, reason] = await gone
     t.is(reason.code, 'ZERIO_GOING_AWAY')
     socket.resume()
-    await once(socket, 'close')
+    await closed
   })
 }
 

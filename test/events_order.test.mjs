@@ -80,11 +80,12 @@ test('id, messages and end of a classic client in one packet', async (t) => {
     frames.push(frame(payload))
   }
   const other = connect(server.listeningPort, '127.0.0.1')
+  const closed = once(other, 'close')
   other.resume()
   other.end(Buffer.concat(frames))
   await until(() => log.get('classic')?.length === MESSAGES + 2)
   assertLife(t, log.get('classic'), MESSAGES, 'disconnected 2000')
-  await once(other, 'close')
+  await closed
 })
 
 test('the server closes in the middle of traffic: disconnected is the last event, once, on both sides', async (t) => {

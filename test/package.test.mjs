@@ -120,7 +120,7 @@ for (const [kind, extension] of [
   ['CommonJS', 'cts']
 ]) {
   test(`a strict TypeScript program compiles: ${kind}`, async (t) => {
-    const folder = mkdtempSync(join(root, 'test', '.types-'))
+    const folder = mkdtempSync(join(root, 'build', 'types-'))
     t.teardown(() => rmSync(folder, { recursive: true }))
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
     writeFileSync(join(folder, `consumer.${extension}`), consumer)

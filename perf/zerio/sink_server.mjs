@@ -15,9 +15,9 @@ let quantities = 0
 
 const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { waitStrategy: flags.strategy })
 server.onMessage = (_peer, buffer, offset) => {
-  quantities = (quantities + buffer.readInt32LE(offset + QUANTITY_AT)) | 0
+  quantities = (quantities + buffer.view.getInt32(offset + QUANTITY_AT, true)) | 0
   count++
-  if ((count & CHECK_MASK) === 0) check(buffer.readInt32LE(offset))
+  if ((count & CHECK_MASK) === 0) check(buffer.view.getInt32(offset, true))
 }
 server.on('clientDisconnected', () => {
   if (!finished.isSet) fail(`sink: the sender left after ${count} messages`)
