@@ -4,6 +4,7 @@ export { readClock } from './clock.js'
 export { ConnectionCounters, type Counters, EngineCounters, ServerCounters } from './counters.js'
 export type { EngineInfo } from './engine.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
+export type { PoolBuffer } from './native.js'
 export type {
   Address,
   Backend,
