@@ -12,7 +12,9 @@ export const enum SlotWord {
   Tail = 0,
   WrapEnd = 1,
   DrainNeed = 2,
-  Head = 3
+  Head = 3,
+  Rewinds = 4,
+  RewindsSeen = 5
 }
 
 /** The counters of a connection that JavaScript writes. */

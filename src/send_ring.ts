@@ -245,25 +245,35 @@ export class SendRing {
     return Status.Sent
   }
 
+  /** The engine's head, which does not know of a rewind until the next flush. */
+  #head(): number {
+    const words = this.#words
+    const at = this.#tailWord
+    return words[at + SlotWord.Rewinds] === words[at + SlotWord.RewindsSeen] ? words[at + SlotWord.Head] : 0
+  }
+
   #unsent(): number {
     const tail = this.#words[this.#tailWord]
-    const head = this.#words[this.#tailWord + SlotWord.Head]
+    const head = this.#head()
     return tail >= head ? tail - head : this.#capacity - head + tail
   }
 
   /** Sets the tail and the limit to a contiguous free part of at least `need` bytes. A ring that is empty always has one. */
   #place(need: number): boolean {
     const words = this.#words
-    const tail = words[this.#tailWord]
-    const head = words[this.#tailWord + SlotWord.Head]
-    let at = tail
+    const head = this.#head()
+    let at = words[this.#tailWord]
     let end = this.#capacity
-    if (tail < head) {
+    if (at === head && at > 0) {
+      // Empty: begin again at 0, so that a quiet peer touches one page and a busy one stays in the cache.
+      words[this.#tailWord] = at = 0
+      words[this.#tailWord + SlotWord.Rewinds]++
+    } else if (at < head) {
       // Tail and head must not meet, because that means empty.
       end = head - 1
-    } else if (need < head && (tail === head || end - tail < need)) {
-      // An empty ring starts again at 0, so that a quiet peer touches one page. A full end is left unused, so that no frame wraps.
-      words[this.#tailWord + SlotWord.WrapEnd] = tail
+    } else if (end - at < need && need < head) {
+      // The end of the ring is left unused, so that no frame wraps.
+      words[this.#tailWord + SlotWord.WrapEnd] = at
       at = 0
       end = head - 1
     }

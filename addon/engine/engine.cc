@@ -130,6 +130,8 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
 }
 
 void Engine::slab_refused() {
+  // JavaScript is asked again when the next slot has become free and is taken, too; an unanswered listener would spin.
+  slots_low_reported_ = false;
   for (uint32_t server = 0; server < servers_.size(); ++server) {
     if (!servers_[server].listening) continue;
     servers_[server].accept_paused = true;
@@ -505,6 +507,7 @@ bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greetin
 
 bool Engine::queue_control(Peer& peer, const uint8_t* frame, uint32_t bytes) {
   ControlOut& control = peer.control;
+  if (peer.ring.follow_rewind()) control.barrier = 0;
   if (control.empty()) {
     control.clear();
     control.barrier = peer.ring.tail();
@@ -534,6 +537,7 @@ void Engine::flush_slot(uint32_t slot) {
 }
 
 void Engine::pump(Peer& peer) {
+  if (peer.ring.follow_rewind()) peer.control.barrier = 0;
   while (!peer.send_failed) {
     if (peer.farewell_due && peer.control.empty() && peer.ring.empty()) {
       peer.farewell_due = false;

@@ -92,7 +92,7 @@ class Engine final : private IoSink {
   uint32_t poll(bool spinning);
 
   // Whether poll() has something to do although the wait handle is quiet.
-  [[nodiscard]] bool wants_poll() const { return !deferred_.empty() || events_.unconsumed() > 0; }
+  [[nodiscard]] bool wants_poll() const { return !deferred_.empty() || !freed_in_batch_.empty() || events_.unconsumed() > 0; }
   [[nodiscard]] bool has_timers() const { return timed_first_ != kNone || heartbeats_ > 0 || accept_retries_ > 0; }
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }

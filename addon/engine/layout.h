@@ -57,10 +57,12 @@ inline constexpr uint32_t kEventBytes = kEventWords * 4;
 
 // One slot: words (int32), then counters (float64).
 inline constexpr uint32_t kSlotBytes = 128;
-inline constexpr uint32_t kSlotTail = 0;       // JavaScript: where the next frame goes
-inline constexpr uint32_t kSlotWrapEnd = 1;    // JavaScript: where the frames before the last wrap end
-inline constexpr uint32_t kSlotDrainNeed = 2;  // JavaScript: bytes that did not fit; 0 when nobody waits
-inline constexpr uint32_t kSlotHead = 3;       // engine: first byte that the socket has not taken
+inline constexpr uint32_t kSlotTail = 0;         // JavaScript: where the next frame goes
+inline constexpr uint32_t kSlotWrapEnd = 1;      // JavaScript: where the frames before the last wrap end
+inline constexpr uint32_t kSlotDrainNeed = 2;    // JavaScript: bytes that did not fit; 0 when nobody waits
+inline constexpr uint32_t kSlotHead = 3;         // engine: first byte that the socket has not taken
+inline constexpr uint32_t kSlotRewinds = 4;      // JavaScript: how often it has begun again at 0 because the ring was empty
+inline constexpr uint32_t kSlotRewindsSeen = 5;  // engine: how many of these the head has followed
 inline constexpr uint32_t kSlotCountersOffset = 64;
 inline constexpr uint32_t kSlotCounterMessagesSent = 0;      // JavaScript
 inline constexpr uint32_t kSlotCounterBackPressured = 1;     // JavaScript

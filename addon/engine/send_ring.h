@@ -18,11 +18,25 @@ class SendRing {
 
   // Makes the ring empty. Only while JavaScript does not know the slot, because it writes JavaScript's words too.
   void reset() {
-    head_ = 0;
+    head_ = rewinds_ = 0;
     write(layout::kSlotTail, 0);
     write(layout::kSlotWrapEnd, 0);
     write(layout::kSlotDrainNeed, 0);
     write(layout::kSlotHead, 0);
+    write(layout::kSlotRewinds, 0);
+    write(layout::kSlotRewindsSeen, 0);
+  }
+
+  // JavaScript begins again at 0 when it finds the ring empty. Returns whether it did since the last call: all positions before
+  // are those of sent bytes then.
+  bool follow_rewind() {
+    const uint32_t rewinds = read(layout::kSlotRewinds);
+    if (rewinds == rewinds_) return false;
+    rewinds_ = rewinds;
+    head_ = 0;
+    write(layout::kSlotHead, 0);
+    write(layout::kSlotRewindsSeen, rewinds);
+    return true;
   }
 
   struct Pending {
@@ -63,14 +77,17 @@ class SendRing {
 
   void discard() { head_ = tail(); }
 
-  [[nodiscard]] uint32_t tail() const { return read(layout::kSlotTail); }
+  [[nodiscard]] uint32_t tail() {
+    follow_rewind();
+    return read(layout::kSlotTail);
+  }
   [[nodiscard]] uint32_t head() const { return head_; }
-  [[nodiscard]] bool empty() const { return tail() == head_; }
+  [[nodiscard]] bool empty() { return tail() == head_; }
   [[nodiscard]] uint32_t capacity() const { return capacity_; }
   [[nodiscard]] uint8_t* base() const { return base_; }
 
   // Whether somebody was refused and what was refused fits now. Cheap when nobody waits.
-  [[nodiscard]] bool drained() const {
+  [[nodiscard]] bool drained() {
     const uint32_t need = read(layout::kSlotDrainNeed);
     if (need == 0) return false;
     const uint32_t end = tail();
@@ -95,6 +112,7 @@ class SendRing {
   int32_t* words_ = nullptr;
   uint32_t capacity_ = 0;
   uint32_t head_ = 0;
+  uint32_t rewinds_ = 0;
 };
 
 }  // namespace zerio
