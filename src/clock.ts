@@ -1,7 +1,8 @@
 // A monotonic clock that makes no garbage.
-import { allocatePool, native } from './native.js'
+import { native } from './native.js'
 
-const words = new Float64Array(allocatePool(8), 0, 1)
+// Nobody else can reach it to detach it, so it needs no pool: those take gigabytes of address space each, already at import.
+const words = new Float64Array(new ArrayBuffer(8))
 const stamp = native.makeClock(words)
 
 /**

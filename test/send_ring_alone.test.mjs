@@ -145,7 +145,7 @@ test('random sends, claims, aborts and partial sends: every frame once, in order
             else if (status < 0) {
               if (status !== BACK_PRESSURED) return false
               refused++
-              if (ring.words[WORD.drainNeed] !== 4 + step.length) return false
+              if (ring.words[WORD.drainNeed] < 4 + step.length) return false
             }
             if (status === SENT && !ring.engine.dirty) return false
           }
