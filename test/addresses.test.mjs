@@ -1,6 +1,6 @@
 // Where servers listen and clients connect: IPv4, IPv6, both, host names, any free port, one port for several servers.
 
-import { lookup } from 'node:dns/promises'
+import dns from 'node:dns/promises'
 import { networkInterfaces } from 'node:os'
 import test from 'ava'
 import { ZerioClient, ZerioServer } from 'zerio'
@@ -81,7 +81,7 @@ test('localhost on both sides, and a client with a port alone', async (t) => {
 })
 
 test('a client tries all addresses of a name', async (t) => {
-  const addresses = await lookup('localhost', { all: true, verbatim: true })
+  const addresses = await dns.lookup('localhost', { all: true, verbatim: true })
   if (addresses.length < 2) t.log(`localhost has one address here, ${addresses[0].address}`)
   // Wherever in the list the only one is that has a server.
   for (const { address } of addresses) {
@@ -94,6 +94,29 @@ test('a client tries all addresses of a name', async (t) => {
   const port = server.listeningPort
   await server.stop()
   await t.throwsAsync(connect(t, 'localhost', port), { code: 'ECONNREFUSED' })
+})
+
+/** What a resolver could answer; few machines have a name with several addresses. */
+const names = {
+  'refused-first.test': ['127.0.0.2', '::1', '127.0.0.1'],
+  'all-refuse.test': ['127.0.0.2', '127.0.0.3']
+}
+const { lookup } = dns
+dns.lookup = (name, options) =>
+  name in names
+    ? Promise.resolve(names[name].map((address) => ({ address, family: address.includes(':') ? 6 : 4 })))
+    : lookup(name, options)
+
+test('a name whose first addresses refuse and whose last one accepts', async (t) => {
+  const server = await listen(t, { host: '127.0.0.1', port: 0 })
+  const client = await connect(t, 'refused-first.test', server.listeningPort)
+  t.true(client.isConnected)
+  t.is((await until(() => server.peers[0])).id, 'client')
+  t.is(server.counters.accepted, 1)
+  const error = await t.throwsAsync(connect(t, 'all-refuse.test', server.listeningPort), {
+    code: 'ECONNREFUSED'
+  })
+  t.is(error.port, server.listeningPort)
 })
 
 test('port 0 is a new port for each server', async (t) => {

@@ -130,7 +130,7 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
 }
 
 void Engine::slab_refused() {
-  // JavaScript is asked again when the next slot has become free and is taken, too; an unanswered listener would spin.
+  // The next shortage asks again: a listener that is neither paused nor waiting for an answer would keep the loop busy.
   slots_low_reported_ = false;
   for (uint32_t server = 0; server < servers_.size(); ++server) {
     if (!servers_[server].listening) continue;
