@@ -43,7 +43,9 @@ export interface Connection {
 
 /** What a listening server hears. */
 export interface ServerEvents {
-  /** A connection has said who it is; `hello` is valid until this returns. */
+  /** A connection has said who it is, and the program is asked; `hello` is valid until this returns. */
+  asked(slot: number, hello: Hello): void
+  /** A connection is a peer now; `hello` is valid until this returns. */
   greeted(ring: SendRing, hello: Hello): void
   refused(reason: DisconnectReason): void
   acceptFailed(errno: number): void
@@ -329,6 +331,7 @@ export class Engine implements EngineInfo {
         connection.deliver(this.#slabs[events[at + 2]].buffer, events[at + 3], events[at + 4], events[at + 5])
         return
       }
+      case EventKind.Asked:
       case EventKind.Connected: {
         const hello = {
           buffer: this.#slabs[events[at + 2]].buffer,
@@ -339,8 +342,9 @@ export class Engine implements EngineInfo {
           lengthMax: events[at + 7]
         }
         const server = (events[at + 6] >> 8) - 1
-        if (server >= 0) this.#servers[server]?.greeted(this.takeSlot(slot), hello)
-        else this.#connections[slot]?.connected(hello)
+        if (server < 0) this.#connections[slot]?.connected(hello)
+        else if (events[at] === EventKind.Asked) this.#servers[server]?.asked(slot, hello)
+        else this.#servers[server]?.greeted(this.takeSlot(slot), hello)
         return
       }
       case EventKind.Disconnected:

@@ -33,7 +33,8 @@ export const enum EventKind {
   Released = 7,
   Refused = 8,
   AcceptError = 9,
-  SlotsLow = 10
+  SlotsLow = 10,
+  Asked = 11
 }
 
 export const enum Layout {

@@ -325,6 +325,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   #events(): ServerEvents {
     return {
+      asked: (slot, hello) => this.#asked(slot, hello),
       greeted: (ring, hello) => this.#greeted(ring, hello),
       refused: (reason) => {
         this.emit('refused', reason)
@@ -338,25 +339,21 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     }
   }
 
+  #asked(slot: number, hello: Hello): void {
+    const idEnd = hello.offset + hello.idLength
+    let admitted = false
+    try {
+      const id = hello.buffer.toString('utf8', hello.offset, idEnd)
+      const credential = Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength))
+      admitted = this.#state === 'listening' && !!this.#options.authenticate?.(id, credential)
+    } finally {
+      this.#engine?.native.admit(slot, admitted)
+    }
+  }
+
   #greeted(ring: SendRing, hello: Hello): void {
     const engine = this.#engine as Engine
-    const idEnd = hello.offset + hello.idLength
-    const id = hello.buffer.toString('utf8', hello.offset, idEnd)
-    const authenticate = this.#options.authenticate
-    if (authenticate !== undefined) {
-      let admitted = false
-      try {
-        admitted =
-          this.#state === 'listening' &&
-          !!authenticate(id, Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength)))
-      } finally {
-        engine.native.admit(ring.slot, admitted)
-      }
-      if (!admitted) {
-        this.emit('refused', new DisconnectReason(CloseCode.Unauthorized, '', 0, true))
-        return
-      }
-    }
+    const id = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     const peer = new Peer(
       {
         closePeer: (one, code, reason) => this._close(one, code, reason),

@@ -382,17 +382,41 @@ test('an authenticate that throws refuses, and the exception reaches the program
   t.is(server.counters.refused, 1)
 })
 
-test('a HELLO and a breach in one segment, with authenticate: REJECT, because there was no WELCOME', async (t) => {
-  const server = await startServer(t, { authenticate: () => true })
-  const raw = await connectRaw(t, server.listeningPort)
-  raw.write(Buffer.concat([hello(), controlFrame(99)]))
-  t.deepEqual(await raw.ends(), reject(CODE.protocolError))
+test('a HELLO and a breach in one segment: authenticate comes first, and a breach by one who may not connect is not seen', async (t) => {
+  const server = await startServer(t, { authenticate: (id) => id === 'known' })
+  const known = await connectRaw(t, server.listeningPort)
+  known.write(Buffer.concat([hello({ id: 'known' }), controlFrame(99)]))
+  t.deepEqual(await known.ends(), Buffer.concat([welcome(), farewell(OPCODE.close, CODE.protocolError)]))
+  t.is(server.counters.protocolErrors, 1)
+  const unknown = await connectRaw(t, server.listeningPort)
+  unknown.write(Buffer.concat([hello({ id: 'unknown' }), controlFrame(99)]))
+  t.deepEqual(await unknown.ends(), reject(CODE.unauthorized))
   t.is(server.counters.protocolErrors, 1)
   await until(() => server.peerCount === 0)
 })
 
-// Known: the engine replaces before it asks, so anybody who knows an id can end its connection.
-test.failing('who is refused by authenticate replaces nobody', async (t) => {
+test('messages right behind a HELLO wait for authenticate, and all arrive', async (t) => {
+  const server = await startServer(t, { authenticate: () => true })
+  const order = []
+  server.on('clientConnected', (id) => order.push(id))
+  server.onMessage = (_peer, buffer, offset, length) =>
+    order.push(buffer.toString('utf8', offset, offset + length))
+  const raw = await connectRaw(t, server.listeningPort)
+  const messages = Array.from({ length: 1000 }, (_, index) => `message ${index}`)
+  raw.write(
+    Buffer.concat([
+      hello({ id: 'eager' }),
+      ...messages.map((text) => dataFrame(text)),
+      dataFrame('last').subarray(0, 6)
+    ])
+  )
+  await until(() => order.length === 1001)
+  raw.write(dataFrame('last').subarray(6))
+  await until(() => order.length === 1002)
+  t.deepEqual(order, ['eager', ...messages, 'last'])
+})
+
+test('who is refused by authenticate replaces nobody', async (t) => {
   const server = await startServer(t, {
     duplicateIds: 'replace',
     authenticate: (_id, credential) => credential.toString() === 'key'

@@ -310,7 +310,7 @@ void Engine::on_connected(uint32_t slot, int error) {
 // ---- Receiving
 
 bool Engine::has_room() const {
-  return events_.room() > (options_.arena_bytes - arena_used_) / kBytesPerEventMin + kEventsReserve;
+  return events_.room() > (options_.arena_bytes - arena_used_ + held_bytes_) / kBytesPerEventMin + kEventsReserve;
 }
 
 IoSpace Engine::receive_space() {
@@ -335,21 +335,31 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   counters_[layout::kEngineCounterBytesReceived] += bytes;
   if (peer.state == State::Draining || peer.state == State::Lingering) return;
   peer.heard = true;
-  Reading reading(*this, peer);
-  const ReadResult result = peer.reader.read(data, size, reading);
-  if (reading.arena_kept()) {
-    const auto aligned = static_cast<uint32_t>((size + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
-    arena_used_ = std::min(arena_used_ + aligned, options_.arena_bytes);
-  }
-  // A peer that ended just now keeps its counters until its slot begins the next life.
+  // A peer that ends now keeps its counters until its slot begins the next life.
   peer.counters[layout::kSlotCounterReceives] += 1;
   peer.counters[layout::kSlotCounterBytesReceived] += bytes;
+  count_server(peer, layout::kServerCounterBytesReceived, bytes);
+  const uint32_t arena_used = arena_used_;
+  read(peer, data, size);
+  if (arena_used_ == arena_used) return;
+  const auto aligned = static_cast<uint32_t>((size + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
+  arena_used_ = std::min(arena_used + aligned, options_.arena_bytes);
+}
+
+void Engine::read(Peer& peer, uint8_t* data, size_t size) {
+  Reading reading(*this, peer);
+  const ReadResult result = peer.reader.read(data, size, reading);
+  // What events point to must stay; the exact amount follows in on_received().
+  if (reading.arena_kept()) arena_used_ = std::min(arena_used_ + 1, options_.arena_bytes);
   peer.counters[layout::kSlotCounterMessagesReceived] += reading.messages();
   counters_[layout::kEngineCounterMessagesReceived] += reading.messages();
-  if (peer.of_server) {
-    double* const counts = server_counters(peer.server);
-    counts[layout::kServerCounterMessagesReceived] += reading.messages();
-    counts[layout::kServerCounterBytesReceived] += bytes;
+  count_server(peer, layout::kServerCounterMessagesReceived, reading.messages());
+  if (peer.awaits_verdict) {
+    peer.held = peer.reader.rest().data;
+    peer.held_bytes = peer.reader.rest().size;
+    held_bytes_ += peer.held_bytes;
+    if (peer.held_bytes > 0) arena_used_ = std::min(arena_used_ + 1, options_.arena_bytes);
+    return;
   }
   if (result != ReadResult::TooLong || peer.state == State::Free) return;
   if (peer.state != State::Greeting) {
@@ -435,10 +445,28 @@ bool Engine::on_control(Peer& peer, uint32_t header, const uint8_t* payload) {
 }
 
 bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greeting) {
-  Server& server = servers_[peer.server];
   peer.protocol = protocol;
-  std::string id(greeting.id);
-  const auto found = server.ids.find(id);
+  peer.remote_length_max = greeting.length_max;
+  peer.id = greeting.id;
+  const Location at = locate(greeting.id.data());
+  peer.hello_slab = at.slab;
+  peer.hello_offset = at.offset;
+  peer.hello_credential_bytes = static_cast<uint32_t>(greeting.credential.size());
+  if (!servers_[peer.server].options.asks_for_verdict) return accept_peer(peer);
+  peer.awaits_verdict = true;
+  report_hello(EventKind::Asked, peer);
+  return false;
+}
+
+void Engine::report_hello(EventKind kind, const Peer& peer) {
+  events_.push(kind, peer.slot, peer.hello_slab, peer.hello_offset, static_cast<uint32_t>(peer.id.size()),
+               peer.hello_credential_bytes, static_cast<uint32_t>(peer.protocol) | (peer.of_server ? peer.server + 1 : 0) << 8,
+               peer.remote_length_max);
+}
+
+bool Engine::accept_peer(Peer& peer) {
+  Server& server = servers_[peer.server];
+  const auto found = server.ids.find(peer.id);
   if (found != server.ids.end()) {
     if (!server.options.replace_duplicates) {
       count_server(peer, layout::kServerCounterDuplicateIds, 1);
@@ -456,39 +484,39 @@ bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greetin
   counts[layout::kServerCounterPeers] = ++server.peers;
   counts[layout::kServerCounterHandshakes] = --server.handshakes;
   counts[layout::kServerCounterConnected] += 1;
-  server.ids.emplace(id, peer.slot);
-  peer.id = std::move(id);
-  const Location at = locate(greeting.id.data());
-  events_.push(EventKind::Connected, peer.slot, at.slab, at.offset, static_cast<uint32_t>(greeting.id.size()),
-               static_cast<uint32_t>(greeting.credential.size()), static_cast<uint32_t>(protocol) | (peer.server + 1) << 8,
-               greeting.length_max);
+  server.ids.emplace(peer.id, peer.slot);
+  report_hello(EventKind::Connected, peer);
   peer.state = State::Open;
-  peer.connected = true;
+  peer.connected = peer.was_connected = true;
   peer.reader.set_length_max(options_.message_length_max);
-  if (protocol == Protocol::Classic) peer.reader.set_classic();
+  if (peer.protocol == Protocol::Classic) peer.reader.set_classic();
   clear_deadline(peer);
   heartbeat(peer, 0);
-  peer.awaits_verdict = server.options.asks_for_verdict;
-  if (!peer.awaits_verdict) admit(peer.slot, true);
+  uint8_t frame[kControlFrameBytesMax];
+  const Greeting welcome = {options_.message_length_max, server.options.id, {}};
+  queue_control(
+      peer, frame,
+      peer.protocol == Protocol::Classic ? write_classic_id(frame, peer.id) : write_greeting(frame, Opcode::Welcome, welcome));
+  pump(peer);
   return true;
 }
 
 void Engine::admit(uint32_t slot, bool admitted) {
   Peer* const peer = peer_at(slot);
-  if (peer == nullptr || peer->state != State::Open || !peer->of_server) return;
+  if (peer == nullptr || !peer->awaits_verdict) return;
+  peer->awaits_verdict = false;
+  uint8_t* const held = peer->held;
+  const size_t held_bytes = peer->held_bytes;
+  held_bytes_ -= held_bytes;
+  peer->held = nullptr;
+  peer->held_bytes = 0;
+  if (peer->state != State::Greeting) return;
   if (!admitted) {
-    peer->refused = true;
-    close(slot, static_cast<uint16_t>(Code::Unauthorized), "");
+    fail(*peer, Code::Unauthorized, 0, "", true);
     return;
   }
-  peer->awaits_verdict = false;
-  const Server& server = servers_[peer->server];
-  uint8_t frame[kControlFrameBytesMax];
-  const Greeting greeting = {options_.message_length_max, server.options.id, {}};
-  queue_control(
-      *peer, frame,
-      peer->protocol == Protocol::Classic ? write_classic_id(frame, peer->id) : write_greeting(frame, Opcode::Welcome, greeting));
-  pump(*peer);
+  // What came behind the HELLO is still where it was received: a verdict is given within the batch that asked for it.
+  if (accept_peer(*peer) && held_bytes > 0) read(*peer, held, held_bytes);
 }
 
 bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greeting) {
@@ -739,15 +767,13 @@ void Engine::report_end(Peer& peer, uint16_t code, int error, std::string_view t
   server.ids.erase(peer.id);
   counts[layout::kServerCounterPeers] = --server.peers;
   counts[layout::kServerCounterDisconnected] += 1;
-  if (peer.refused) counts[layout::kServerCounterRefused] += 1;
 }
 
 // Classic has no words for it, and a connection that has not said what it speaks would not understand them.
 void Engine::say_farewell(Peer& peer, uint16_t code, std::string_view reason) {
   if (peer.protocol != Protocol::Native) return;
   peer.farewell_due = true;
-  // Without a WELCOME there is nothing to close.
-  peer.farewell = peer.refused || peer.awaits_verdict ? Opcode::Reject : Opcode::Close;
+  peer.farewell = peer.refused ? Opcode::Reject : Opcode::Close;
   peer.close_code = code;
   if (reason.data() != peer.reason.data()) peer.reason = reason;
 }
@@ -768,8 +794,7 @@ void Engine::release(Peer& peer) {
   uint32_t slots_left = 0;
   if (peer.of_server) {
     Server& server = servers_[peer.server];
-    const bool was_peer = !peer.id.empty();
-    if (!was_peer) server_counters(peer.server)[layout::kServerCounterHandshakes] = --server.handshakes;
+    if (!peer.was_connected) server_counters(peer.server)[layout::kServerCounterHandshakes] = --server.handshakes;
     slots_left = --server.slots;
   }
   peer.state = State::Free;

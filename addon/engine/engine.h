@@ -137,6 +137,9 @@ class Engine final : private IoSink {
   // Frames
   bool on_first_frame(Peer& peer, uint32_t header, const uint8_t* payload);
   bool on_control(Peer& peer, uint32_t header, const uint8_t* payload);
+  void read(Peer& peer, uint8_t* data, size_t size);
+  bool accept_peer(Peer& peer);
+  void report_hello(EventKind kind, const Peer& peer);
   bool greet_server(Peer& peer, Protocol protocol, const Greeting& greeting);
   bool greet_client(Peer& peer, Protocol protocol, const Greeting& greeting);
 
@@ -179,6 +182,7 @@ class Engine final : private IoSink {
   AssemblyPool assemblies_;
   uint8_t* arena_ = nullptr;
   uint32_t arena_used_ = 0;
+  size_t held_bytes_ = 0;  // of the arena, not read yet because a verdict is waited for
   std::vector<Slab> slabs_;
   std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
   std::vector<Peer*> peers_;

@@ -19,6 +19,7 @@ enum class EventKind : int32_t {
   Released = 7,       // slot, server, how many slots that server still has: the next life of the slot may begin
   Refused = 8,        // server, 0, 0, 0, code, errno
   AcceptError = 9,    // server, 0, 0, 0, 0, errno
+  Asked = 11,         // as Connected: the program is to say whether it takes this peer
   SlotsLow = 10,      // JavaScript should add a slab
 };
 

@@ -26,7 +26,7 @@ inline constexpr uint32_t kControlLengthMax = 1024;
 
 enum class ReadResult {
   Ok,       // every byte was used or kept
-  Stopped,  // the sink asked to stop; the rest of the bytes is of no use any more
+  Stopped,  // the sink asked to stop; rest() are the bytes behind the frame that it stopped at
   TooLong,  // a header announces more than the limit
 };
 
@@ -65,7 +65,7 @@ class FrameReader {
         if (have_ < frame_length(header_)) return ReadResult::Ok;
         uint8_t* payload = assembly_;
         assembly_ = nullptr;
-        if (!sink.on_frame(header_, payload, true)) return ReadResult::Stopped;
+        if (!sink.on_frame(header_, payload, true)) return stop(data, size);
         continue;
       }
 
@@ -91,7 +91,7 @@ class FrameReader {
             size -= bytes;
             ++count;
           }
-          if (count > 0 && !sink.on_run(first, static_cast<size_t>(data - first), count)) return ReadResult::Stopped;
+          if (count > 0 && !sink.on_run(first, static_cast<size_t>(data - first), count)) return stop(data, size);
           if (size < kHeaderBytes) continue;
         }
         header = load<uint32_t>(data);
@@ -108,7 +108,7 @@ class FrameReader {
         uint8_t* payload = data;
         data += length;
         size -= length;
-        if (!sink.on_frame(header, payload, false)) return ReadResult::Stopped;
+        if (!sink.on_frame(header, payload, false)) return stop(data, size);
       } else {
         header_ = header;
         assembly_ = sink.assembly();
@@ -120,7 +120,20 @@ class FrameReader {
     return ReadResult::Ok;
   }
 
+  struct Rest {
+    uint8_t* data;
+    size_t size;
+  };
+  // What was not read when read() returned Stopped.
+  [[nodiscard]] Rest rest() const { return rest_; }
+
  private:
+  ReadResult stop(uint8_t* data, size_t size) {
+    rest_ = {data, size};
+    return ReadResult::Stopped;
+  }
+
+  Rest rest_ = {nullptr, 0};
   uint32_t length_max_;
   uint32_t length_bits_ = kLengthMask;  // of a data frame's header
   uint32_t header_ = 0;                 // of the frame in assembly, or the one that was refused

@@ -50,6 +50,7 @@ struct Peer {
   Protocol protocol = Protocol::Unknown;
   bool of_server = false;
   bool connected = false;        // `Connected` was reported and `Disconnected` was not
+  bool was_connected = false;    // `Connected` was reported
   bool awaits_verdict = false;   // the program has not said yet whether it takes this peer
   bool refused = false;          // a server's connection that never became a peer
   bool end_received = false;     // the other side sends nothing any more
@@ -74,6 +75,12 @@ struct Peer {
   uint32_t high_water = 0;  // the furthest ring position in this life: what was touched
   FrameReader reader{0};
   ControlOut control;
+  uint32_t remote_length_max = 0;  // what the other side's greeting said
+  uint32_t hello_slab = 0;         // where the greeting's id lies, until the batch is over
+  uint32_t hello_offset = 0;
+  uint32_t hello_credential_bytes = 0;
+  uint8_t* held = nullptr;  // received behind a HELLO that waits for its verdict
+  size_t held_bytes = 0;
   std::string id;          // the peer's on a server's side, our own on a client's
   std::string credential;  // client: kept until HELLO is written
   std::string reason;      // for the CLOSE frame
@@ -81,14 +88,16 @@ struct Peer {
   void begin_life() {
     state = State::Free;
     protocol = Protocol::Unknown;
-    of_server = connected = awaits_verdict = refused = end_received = send_failed = close_requested = drain_due = deferred =
-        reset_on_close = farewell_due = heard = timed = false;
+    of_server = connected = was_connected = awaits_verdict = refused = end_received = send_failed = close_requested = drain_due =
+        deferred = reset_on_close = farewell_due = heard = timed = false;
     silent_heartbeats = 0;
     close_code = 0;
     server = kNone;
     linger_ms = heartbeat_ms = high_water = 0;
     deadline_ns = heartbeat_due_ns = 0;
     timed_previous = timed_next = kNone;
+    held = nullptr;
+    held_bytes = 0;
     control.clear();
     id.clear();
     credential.clear();
