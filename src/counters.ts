@@ -4,18 +4,32 @@
 export abstract class Counters<Name extends string> {
   /** The names, in the order in which {@link copyTo} writes the values. */
   abstract readonly names: readonly Name[]
-  /** @internal */
-  _words: Float64Array
+  #words: Float64Array
+  #refresh: (() => void) | undefined
+
+  /** @internal `refresh` brings the words up to date where they are not always. */
+  constructor(words: Float64Array, refresh?: () => void) {
+    this.#words = words
+    this.#refresh = refresh
+  }
 
   /** @internal */
-  constructor(words: Float64Array) {
-    this._words = words
+  get _words(): Float64Array {
+    this.#refresh?.()
+    return this.#words
+  }
+
+  /** @internal Keeps the values when the words behind them get another meaning. */
+  _freeze(): void {
+    this.#words = Float64Array.from(this._words)
+    this.#refresh = undefined
   }
 
   /** Writes all values to `target`, which needs room for `names.length` of them. Allocates nothing. Returns `target`. */
   copyTo(target: Float64Array): Float64Array {
+    const words = this._words
     const count = this.names.length
-    for (let i = 0; i < count; i++) target[i] = this._words[i]
+    for (let i = 0; i < count; i++) target[i] = words[i]
     return target
   }
 

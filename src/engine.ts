@@ -233,10 +233,15 @@ export class Engine implements EngineInfo {
   flush(): void {
     const count = this.#dirtyCount
     if (count === 0) return
+    const dirty = this.#dirty
+    for (let i = 0; i < count; i++) dirty[i]?.publish()
     this.#nativeFlush()
-    for (let i = 0; i < count; i++) this.#dirty[i]?.flushed()
     this.#dirtyCount = 0
-    this.#words[EngineWord.DirtyCount] = 0
+    for (let i = 0; i < count; i++) {
+      const ring = dirty[i]
+      if (ring?.flushed()) this.markDirty(ring)
+    }
+    this.#words[EngineWord.DirtyCount] = this.#dirtyCount
   }
 
   flushOne(ring: SendRing): void {

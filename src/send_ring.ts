@@ -1,7 +1,7 @@
 // JavaScript's half of a send ring: writes frames into the memory that the engine (addon/engine/send_ring.h) sends from.
 //
 // The straight path is one comparison: `end > limit`. The limit is the smallest of all reasons to look closer: the end of the
-// free space, the next automatic flush, not being in the dirty list, an open claim, not being connected.
+// free space, the next automatic flush, the longest message, not being in the dirty list, not being connected.
 
 import { ConnectionCounters } from './counters.js'
 import type { Engine, Slab } from './engine.js'
@@ -47,6 +47,7 @@ export class SendRing {
   #lengthMax: number
   #classic = false
   #tail = 0
+  #messages = 0
   #limit = NO_LIMIT_LEFT
   #claimed = NO_CLAIM
   #dirty = false
@@ -72,7 +73,7 @@ export class SendRing {
       shared + Layout.SlotCountersOffset,
       Layout.SlotCounters
     )
-    this.counters = new ConnectionCounters(this.#counterWords)
+    this.counters = new ConnectionCounters(this.#counterWords, () => this.publish())
     this.#lengthMax = engine.options.maxMessageLength
   }
 
@@ -86,8 +87,16 @@ export class SendRing {
     this.#status = Status.Sent
   }
 
+  /** Shows the engine what was appended. Not done for each message: the engine looks only when it is called. */
+  publish(): void {
+    this.#words[this.#tailWord] = this.#tail
+    this.#counterWords[SlotCounter.MessagesSent] += this.#messages
+    this.#messages = 0
+  }
+
   /** From now on everything is refused with `Closed`. */
   close(): void {
+    if (this.#status === Status.Sent) this.publish()
     this.#status = Status.Closed
     this.#limit = NO_LIMIT_LEFT
     if (this.#claimed >= 0) this.#claimed = LOST_CLAIM
@@ -96,13 +105,14 @@ export class SendRing {
   /** The slot gets its next life: nothing of it may be touched any more, so the counters move out. */
   detach(): void {
     this.close()
-    this.counters._words = Float64Array.from(this.#counterWords)
+    this.counters._freeze()
   }
 
-  /** The engine has taken what was in the ring, or as much as the system took. */
-  flushed(): void {
-    this.#dirty = false
+  /** The engine has handed over what was published. Returns whether it must look again, because a claim is still open. */
+  flushed(): boolean {
+    this.#dirty = this.#claimed >= 0
     this.#limit = NO_LIMIT_LEFT
+    return this.#dirty
   }
 
   drained(): void {
@@ -112,12 +122,7 @@ export class SendRing {
   sendAll(bytes: Uint8Array, channel: number): SendStatus {
     if (!(bytes instanceof Uint8Array)) throw badMessage(bytes)
     const length = bytes.length
-    if (
-      length > this.#lengthMax ||
-      this.#tail + length > this.#limit ||
-      channel !== 0 ||
-      this.#claimed !== NO_CLAIM
-    ) {
+    if (this.#tail + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
     }
@@ -128,7 +133,7 @@ export class SendRing {
     } else {
       this.buffer.set(bytes, at)
     }
-    this.#publish(length | (channel << Header.ChannelShift), length)
+    this.#append(length | (channel << Header.ChannelShift), length)
     return Status.Sent
   }
 
@@ -140,12 +145,7 @@ export class SendRing {
         `Offset and length must be integers inside the ${bytes.length} bytes given, not ${describe(offset)} and ${describe(length)}.`
       )
     }
-    if (
-      length > this.#lengthMax ||
-      this.#tail + length > this.#limit ||
-      channel !== 0 ||
-      this.#claimed !== NO_CLAIM
-    ) {
+    if (this.#tail + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
     }
@@ -159,14 +159,13 @@ export class SendRing {
     } else {
       this.#engine.native.copy(this.#slab, at, bytes, offset, length)
     }
-    this.#publish(length | (channel << Header.ChannelShift), length)
+    this.#append(length | (channel << Header.ChannelShift), length)
     return Status.Sent
   }
 
   claim(length: number, channel: number): number {
     if (
       length >>> 0 !== length ||
-      length > this.#lengthMax ||
       this.#tail + length > this.#limit ||
       channel !== 0 ||
       this.#claimed !== NO_CLAIM
@@ -182,8 +181,7 @@ export class SendRing {
     const header = this.#claimed
     if (header < 0) return this.#commitWithoutClaim()
     this.#claimed = NO_CLAIM
-    if (!this.#dirty) this.#markDirty()
-    this.#publish(header, header & Header.LengthMask)
+    this.#append(header, header & Header.LengthMask)
     return Status.Sent
   }
 
@@ -193,13 +191,11 @@ export class SendRing {
     this.#claimed = NO_CLAIM
   }
 
-  #publish(header: number, length: number): void {
+  #append(header: number, length: number): void {
     const at = this.#tail
     this.view.setInt32(this.#base + at, header, true)
-    const tail = at + Header.Bytes + length
-    this.#tail = tail
-    this.#words[this.#tailWord] = tail
-    this.#counterWords[SlotCounter.MessagesSent]++
+    this.#tail = at + Header.Bytes + length
+    this.#messages++
   }
 
   #commitWithoutClaim(): SendStatus {
@@ -207,11 +203,6 @@ export class SendRing {
       throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
     this.#claimed = NO_CLAIM
     return this.#status
-  }
-
-  #markDirty(): void {
-    this.#dirty = true
-    this.#engine.markDirty(this)
   }
 
   /** Finds room for a frame, or says why there is none. */
@@ -236,10 +227,14 @@ export class SendRing {
       this.#words[this.#tailWord + SlotWord.DrainNeed] !== 0 && this.#unsent() > this.#capacity / 2
     if (waiting) return this.#refuse(need)
     if (this.#unsent() >= FLUSH_BYTES || !this.#place(need)) {
+      this.publish()
       this.#engine.flushOne(this)
       if (!this.#place(need)) return this.#refuse(need)
     }
-    if (!this.#dirty) this.#markDirty()
+    if (!this.#dirty) {
+      this.#dirty = true
+      this.#engine.markDirty(this)
+    }
     return Status.Sent
   }
 
@@ -259,7 +254,7 @@ export class SendRing {
   }
 
   #unsent(): number {
-    const tail = this.#words[this.#tailWord]
+    const tail = this.#tail
     const head = this.#head()
     return tail >= head ? tail - head : this.#capacity - head + tail
   }
@@ -268,7 +263,7 @@ export class SendRing {
   #place(need: number): boolean {
     const words = this.#words
     const head = this.#head()
-    let at = words[this.#tailWord]
+    let at = this.#tail
     let end = this.#capacity
     if (at === head && at > 0) {
       // Empty: begin again at 0, so that a quiet peer touches one page and a busy one stays in the cache.
@@ -285,7 +280,8 @@ export class SendRing {
     }
     if (end - at < need) return false
     this.#tail = at
-    this.#limit = Math.min(end, at + Math.max(need, FLUSH_BYTES - this.#unsent())) - Header.Bytes
+    const untilFlush = Math.max(need, FLUSH_BYTES - this.#unsent())
+    this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
     return true
   }
 }

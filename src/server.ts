@@ -316,7 +316,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     }
     this.#allReleased = undefined
     engine.setServer(server, undefined)
-    this.#counters._words = Float64Array.from(this.#counters._words)
+    this.#counters._freeze()
     engine.native.forgetServer(server)
     engine.drive(-1)
     engine.release()

@@ -72,6 +72,7 @@ function makeRing(capacity, lengthMax) {
     wire: () => Buffer.concat(sent),
     flush(most) {
       engine.socketTakes = most
+      producer.publish()
       consume(most)
       engine.dirty = false
       producer.flushed()
