@@ -18,12 +18,12 @@ import { type SendStatus, Status } from './status.js'
  */
 const FLUSH_BYTES = 61440
 /**
- * Up to these lengths a loop of byte stores (1 ns a byte) beats a call, by what the call is: `TypedArray.set` 15 ns,
- * `copyWithin` 19 ns, our own through Node-API 50 ns (perf/copies.mjs).
+ * Up to these lengths a loop beats a call (perf/copies.mjs). A loop of byte stores takes 1 ns a byte, one of words between two views a
+ * third of it; `TypedArray.set` takes 15 ns, `copyWithin` 19 ns, our own call through Node-API 50 ns, whatever the length.
  */
 const enum LoopBytesMax {
   Set = 12,
-  CopyWithin = 16,
+  CopyWithin = 48,
   Native = 48
 }
 const NO_LIMIT_LEFT = -1
@@ -150,12 +150,13 @@ export class SendRing {
       if (status !== Status.Sent) return status
     }
     const at = this.#base + this.#tail + Header.Bytes
-    if (length <= (bytes === this.buffer ? LoopBytesMax.CopyWithin : LoopBytesMax.Native)) {
+    if (bytes === this.buffer) {
+      // Forwarding what was just received, the usual case: no view to make, no crossing.
+      if (length <= LoopBytesMax.CopyWithin) copyWords(this.view, offset, this.view, at, length)
+      else this.buffer.copyWithin(at, offset, offset + length)
+    } else if (length <= LoopBytesMax.Native) {
       const buffer = this.buffer
       for (let i = 0; i < length; i++) buffer[at + i] = bytes[offset + i]
-    } else if (bytes === this.buffer) {
-      // Forwarding what was just received, the usual case: no view, no crossing.
-      this.buffer.copyWithin(at, offset, offset + length)
     } else {
       this.#engine.native.copy(this.#slab, at, bytes, offset, length)
     }
@@ -284,6 +285,18 @@ export class SendRing {
     this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
     return true
   }
+}
+
+/** Copies between two views, sixteen bytes at a time as four words: unrolled it takes 10 ns for 32 bytes, as a plain loop 17. */
+function copyWords(from: DataView, offset: number, to: DataView, at: number, length: number): void {
+  let i = 0
+  for (; i < length - 15; i += 16) {
+    to.setInt32(at + i, from.getInt32(offset + i, true), true)
+    to.setInt32(at + i + 4, from.getInt32(offset + i + 4, true), true)
+    to.setInt32(at + i + 8, from.getInt32(offset + i + 8, true), true)
+    to.setInt32(at + i + 12, from.getInt32(offset + i + 12, true), true)
+  }
+  for (; i < length; i++) to.setUint8(at + i, from.getUint8(offset + i))
 }
 
 function badMessage(bytes: unknown): Error {

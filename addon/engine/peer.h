@@ -28,10 +28,10 @@ enum class Protocol : uint8_t { Unknown, Native, Classic };
 struct ControlOut {
   static constexpr uint32_t kCapacity = kControlFrameBytesMax + 64;
 
-  uint8_t bytes[kCapacity] = {};
   uint16_t size = 0;
   uint16_t sent = 0;
   uint32_t barrier = 0;
+  uint8_t bytes[kCapacity] = {};
 
   [[nodiscard]] bool empty() const { return sent == size; }
   [[nodiscard]] bool fits(uint32_t frame_bytes) const { return size + frame_bytes <= kCapacity; }
@@ -39,42 +39,39 @@ struct ControlOut {
 };
 
 struct Peer {
-  // Set with the slab, for good.
-  uint32_t slot = kNone;
-  uint32_t slab = 0;
-  double* counters = nullptr;
-  SendRing ring;
-
-  // Set anew in each life.
+  // What each message touches stands first, in few cache lines.
+  SendRing ring;               // made with the slab, empty in each life
+  double* counters = nullptr;  // made with the slab
+  uint32_t slot = kNone;       // made with the slab
+  uint32_t server = kNone;
   State state = State::Free;
   Protocol protocol = Protocol::Unknown;
   bool of_server = false;
+  bool send_failed = false;     // nothing can be sent any more; what the system received is still read
+  bool farewell_due = false;    // a CLOSE or REJECT frame follows the last data
+  bool awaits_verdict = false;  // the program has not said yet whether it takes this peer
+  bool heard = false;           // something came since the last heartbeat
+  uint32_t high_water = 0;      // the furthest ring position in this life: what was touched
+  FrameReader reader{0};
+
+  uint32_t slab = 0;
   bool connected = false;        // `Connected` was reported and `Disconnected` was not
   bool was_connected = false;    // `Connected` was reported
-  bool awaits_verdict = false;   // the program has not said yet whether it takes this peer
   bool refused = false;          // a server's connection that never became a peer
   bool end_received = false;     // the other side sends nothing any more
-  bool send_failed = false;      // nothing can be sent any more; what the system received is still read
   bool close_requested = false;  // by the program, to be carried out in the next poll
-  bool drain_due = false;        // `Drain` is to be reported in the next poll
   bool deferred = false;         // is in the engine's list for the next poll
   bool reset_on_close = false;
-  bool farewell_due = false;  // a CLOSE or REJECT frame follows the last data
+  bool timed = false;  // is in the engine's list of deadlines
   Opcode farewell = Opcode::Close;
-  bool heard = false;  // something came since the last heartbeat
   uint8_t silent_heartbeats = 0;
   uint16_t close_code = 0;
-  uint32_t server = kNone;
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
   uint64_t heartbeat_due_ns = 0;
   uint64_t deadline_ns = 0;  // of Connecting, Greeting, Draining and Lingering
   uint32_t timed_previous = kNone;
   uint32_t timed_next = kNone;
-  bool timed = false;
-  uint32_t high_water = 0;  // the furthest ring position in this life: what was touched
-  FrameReader reader{0};
-  ControlOut control;
   uint32_t remote_length_max = 0;  // what the other side's greeting said
   uint32_t hello_slab = 0;         // where the greeting's id lies, until the batch is over
   uint32_t hello_offset = 0;
@@ -84,12 +81,13 @@ struct Peer {
   std::string id;          // the peer's on a server's side, our own on a client's
   std::string credential;  // client: kept until HELLO is written
   std::string reason;      // for the CLOSE frame
+  ControlOut control;
 
   void begin_life() {
     state = State::Free;
     protocol = Protocol::Unknown;
-    of_server = connected = was_connected = awaits_verdict = refused = end_received = send_failed = close_requested = drain_due =
-        deferred = reset_on_close = farewell_due = heard = timed = false;
+    of_server = connected = was_connected = awaits_verdict = refused = end_received = send_failed = close_requested = deferred =
+        reset_on_close = farewell_due = heard = timed = false;
     silent_heartbeats = 0;
     close_code = 0;
     server = kNone;
