@@ -24,7 +24,7 @@ constexpr uint32_t kAcceptsPerPollMax = 64;
 // about as much as epoll_wait and one that finds something saves it. All the others wait kDirectNs at most, so that a program
 // that polls now and then asks epoll every time.
 constexpr uint32_t kHotMax = 4;
-constexpr uint64_t kDirectNs = 5000;
+constexpr uint64_t kDirectNs = 20000;
 // A try is 0.2 microseconds; the way from JavaScript to here and back is as long. So one way is worth some tries.
 constexpr uint32_t kDirectTries = 4;
 constexpr uint32_t kHotMissesMax = 20000;
