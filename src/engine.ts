@@ -14,6 +14,7 @@ export interface Slab {
   readonly count: number
   readonly buffer: PoolBuffer
   readonly view: DataView
+  readonly bytes: Uint8Array
   readonly words: Int32Array
   readonly slotsOffset: number
   readonly ringsOffset: number
@@ -443,6 +444,7 @@ export class Engine implements EngineInfo {
       count,
       buffer,
       view: buffer.view,
+      bytes: new Uint8Array(memory),
       words: new Int32Array(memory),
       slotsOffset,
       ringsOffset

@@ -41,6 +41,8 @@ export class SendRing {
   readonly #slab: number
   readonly #base: number
   readonly #capacity: number
+  // Methods of a Buffer are looked up by name at each call (its prototype is a dictionary to V8), those of a Uint8Array are not.
+  readonly #bytes: Uint8Array
   readonly #words: Int32Array
   readonly #tailWord: number
   readonly #counterWords: Float64Array
@@ -66,6 +68,7 @@ export class SendRing {
     this.#slab = slab.index
     this.#capacity = engine.options.sendRingBytes
     this.#base = slab.ringsOffset + index * this.#capacity
+    this.#bytes = slab.bytes
     this.#words = slab.words
     this.#tailWord = shared / 4 + SlotWord.Tail
     this.#counterWords = new Float64Array(
@@ -128,10 +131,10 @@ export class SendRing {
     }
     const at = this.#base + this.#tail + Header.Bytes
     if (length <= LoopBytesMax.Set) {
-      const buffer = this.buffer
-      for (let i = 0; i < length; i++) buffer[at + i] = bytes[i]
+      const target = this.#bytes
+      for (let i = 0; i < length; i++) target[at + i] = bytes[i]
     } else {
-      this.buffer.set(bytes, at)
+      this.#bytes.set(bytes, at)
     }
     this.#append(length | (channel << Header.ChannelShift), length)
     return Status.Sent
@@ -153,10 +156,10 @@ export class SendRing {
     if (bytes === this.buffer) {
       // Forwarding what was just received, the usual case: no view to make, no crossing.
       if (length <= LoopBytesMax.CopyWithin) copyWords(this.view, offset, this.view, at, length)
-      else this.buffer.copyWithin(at, offset, offset + length)
+      else this.#bytes.copyWithin(at, offset, offset + length)
     } else if (length <= LoopBytesMax.Native) {
-      const buffer = this.buffer
-      for (let i = 0; i < length; i++) buffer[at + i] = bytes[offset + i]
+      const target = this.#bytes
+      for (let i = 0; i < length; i++) target[at + i] = bytes[offset + i]
     } else {
       this.#engine.native.copy(this.#slab, at, bytes, offset, length)
     }

@@ -24,6 +24,7 @@ function makeRing(capacity, lengthMax) {
     count: slots,
     buffer,
     view: new DataView(memory),
+    bytes: new Uint8Array(memory),
     words: new Int32Array(memory),
     slotsOffset: 0,
     ringsOffset
