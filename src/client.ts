@@ -1,10 +1,8 @@
 // ZerioClient: one connection to a server.
 import { EventEmitter } from 'node:events'
-import { ConnectionCounters } from './counters.js'
+import type { ConnectionCounters } from './counters.js'
 import { type Connection, Engine, type EngineInfo, type Hello } from './engine.js'
 import { misuse, systemError, ZerioError } from './errors.js'
-import { Layout } from './layout.js'
-import { type PoolBuffer, poolBuffer } from './native.js'
 import {
   type Address,
   type ClientOptions,
@@ -14,10 +12,11 @@ import {
   resolveAddress,
   resolveClientOptions
 } from './options.js'
+import type { PoolBuffer } from './pool.js'
 import { CloseCode, ConnectFailure, DisconnectReason } from './reason.js'
 import { lookupAll } from './resolve.js'
-import type { SendRing } from './send_ring.js'
-import { type SendStatus, Status } from './status.js'
+import { makeUnconnectedRing, type SendRing } from './send_ring.js'
+import type { SendStatus } from './status.js'
 
 /**
  * The path without garbage: called once for each message, on the stack of the engine. The message is
@@ -51,7 +50,7 @@ interface Attempt {
   refused(reason: DisconnectReason): void
 }
 
-const noMemory = poolBuffer(new ArrayBuffer(0))
+const unconnected = makeUnconnectedRing()
 
 /** One attempt to connect and, when it succeeds, the connection until its slot is released. */
 class ClientConnection implements Connection {
@@ -121,8 +120,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   #copies = false
   #engine: Engine | undefined
   #connection: ClientConnection | undefined
-  #ring: SendRing | undefined
-  #counters = new ConnectionCounters(new Float64Array(Layout.SlotCounters))
+  #ring = unconnected
   #serverId = ''
   #stopped: Promise<void> | undefined
 
@@ -186,17 +184,17 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
 
   /** The memory in which `claim` returns an offset; empty before the first connection. Shared with others: write only what you claimed. */
   get buffer(): PoolBuffer {
-    return this.#ring === undefined ? noMemory : this.#ring.buffer
+    return this.#ring.buffer
   }
 
   /** The same memory as a DataView. */
   get view(): DataView {
-    return this.buffer.view
+    return this.#ring.view
   }
 
   /** Counters of the present or last connection, without garbage. */
   get counters(): ConnectionCounters {
-    return this.#counters
+    return this.#ring.counters
   }
 
   /** The engine behind this client: which backend, why, and its counters. Undefined before the first start. */
@@ -212,7 +210,6 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   send(bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
   send(bytes: Uint8Array, offset = 0, length?: number, channel = 0): SendStatus {
     const ring = this.#ring
-    if (ring === undefined) return this.#notConnected(bytes)
     return length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
   }
 
@@ -222,21 +219,16 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
    * must follow in the same turn. Allocates nothing. Throws `ZERIO_CLAIM_OPEN` when a claim is open already.
    */
   claim(length: number, channel = 0): number {
-    const ring = this.#ring
-    return ring === undefined ? Status.NotConnected : ring.claim(length, channel)
+    return this.#ring.claim(length, channel)
   }
 
   /** Sends what was claimed. `Closed` when the connection ended since; throws `ZERIO_NO_CLAIM` without a claim. */
   commit(): SendStatus {
-    if (this.#ring === undefined)
-      throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
     return this.#ring.commit()
   }
 
   /** Gives the claim back, unsent. Throws `ZERIO_NO_CLAIM` without one. */
   abort(): void {
-    if (this.#ring === undefined)
-      throw misuse('ZERIO_NO_CLAIM', 'There is no claim to abort; call claim first.')
     this.#ring.abort()
   }
 
@@ -376,7 +368,6 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   /** @internal */
   _connected(connection: ClientConnection, hello: Hello): void {
     this.#ring = connection.ring
-    this.#counters = connection.ring.counters
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     this.#state = 'connected'
     this.emit('connected')
@@ -412,11 +403,5 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
       if (this.#connection === connection) this.#connection = undefined
     }
     this.emit('disconnected', reason)
-  }
-
-  #notConnected(bytes: unknown): SendStatus {
-    if (!(bytes instanceof Uint8Array))
-      throw misuse('ZERIO_BAD_ARGUMENT', `A message must be a Uint8Array, not ${typeof bytes}.`)
-    return Status.NotConnected
   }
 }

@@ -2,23 +2,11 @@
 import { EngineCounters } from './counters.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { EngineWord, EventKind, Header, Layout } from './layout.js'
-import { allocatePool, type NativeEngine, native, type PoolBuffer, poolBuffer } from './native.js'
+import { type NativeEngine, native } from './native.js'
 import type { ResolvedEngineOptions, WaitStrategy } from './options.js'
+import { allocatePool, type PoolBuffer, poolBuffer, type Slab } from './pool.js'
 import { DisconnectReason } from './reason.js'
-import { SendRing } from './send_ring.js'
-
-/** One pool: a WebAssembly memory with the control words, send rings and assembly buffers of some slots. */
-export interface Slab {
-  readonly index: number
-  readonly first: number
-  readonly count: number
-  readonly buffer: PoolBuffer
-  readonly view: DataView
-  readonly bytes: Uint8Array
-  readonly words: Int32Array
-  readonly slotsOffset: number
-  readonly ringsOffset: number
-}
+import { type RingEngine, SendRing } from './send_ring.js'
 
 /** What the other side said in its handshake: an id, and a credential right behind it. */
 export interface Hello {
@@ -79,7 +67,7 @@ function pages(bytes: number): number {
 
 const engines = new Map<string, Engine>()
 
-export class Engine implements EngineInfo {
+export class Engine implements EngineInfo, RingEngine {
   readonly native: NativeEngine
   // An object with as many functions as `native` is a dictionary to V8: a look-up by name for each call.
   readonly #nativePoll: () => void

@@ -4,7 +4,6 @@ export { readClock } from './clock.js'
 export { ConnectionCounters, type Counters, EngineCounters, ServerCounters } from './counters.js'
 export type { EngineInfo } from './engine.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
-export type { PoolBuffer } from './native.js'
 export type {
   Address,
   Backend,
@@ -15,6 +14,7 @@ export type {
   WaitStrategy
 } from './options.js'
 export type { Peer } from './peer.js'
+export type { PoolBuffer } from './pool.js'
 export { CloseCode, DisconnectReason } from './reason.js'
 export { type ServerEventMap, type ServerMessageHandler, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'

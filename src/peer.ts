@@ -1,8 +1,8 @@
 // A server's handle of one connected peer.
 import type { ConnectionCounters } from './counters.js'
 import { misuse } from './errors.js'
-import type { PoolBuffer } from './native.js'
 import { describe, REASON_BYTES_MAX } from './options.js'
+import type { PoolBuffer } from './pool.js'
 import { CloseCode } from './reason.js'
 import type { SendRing } from './send_ring.js'
 import { type SendStatus, Status } from './status.js'

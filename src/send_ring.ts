@@ -4,11 +4,10 @@
 // free space, the next automatic flush, the longest message, not being in the dirty list, not being connected.
 
 import { ConnectionCounters } from './counters.js'
-import type { Engine, Slab } from './engine.js'
 import { misuse } from './errors.js'
 import { Header, Layout, SlotCounter, SlotWord } from './layout.js'
-import type { PoolBuffer } from './native.js'
 import { checkChannel, describe } from './options.js'
+import { type PoolBuffer, poolBuffer, type Slab } from './pool.js'
 import { type SendStatus, Status } from './status.js'
 
 /**
@@ -30,6 +29,18 @@ const NO_LIMIT_LEFT = -1
 const NO_CLAIM = -1
 const LOST_CLAIM = -2
 
+/** What a ring needs of its engine. */
+export interface RingEngine {
+  readonly options: { readonly sendRingBytes: number; readonly maxMessageLength: number }
+  readonly native: {
+    copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
+  }
+  /** The ring has unsent bytes now. */
+  markDirty(ring: SendRing): void
+  /** Hands this ring's published bytes to the system. */
+  flushOne(ring: SendRing): void
+}
+
 export class SendRing {
   /** The memory that holds this connection's send ring; `claim` returns an offset in it. */
   readonly buffer: PoolBuffer
@@ -37,7 +48,7 @@ export class SendRing {
   readonly view: DataView
   readonly counters: ConnectionCounters
 
-  readonly #engine: Engine
+  readonly #engine: RingEngine
   readonly #slab: number
   readonly #base: number
   readonly #capacity: number
@@ -56,7 +67,7 @@ export class SendRing {
   #status: SendStatus = Status.NotConnected
 
   constructor(
-    engine: Engine,
+    engine: RingEngine,
     readonly slot: number,
     slab: Slab
   ) {
@@ -72,7 +83,7 @@ export class SendRing {
     this.#words = slab.words
     this.#tailWord = shared / 4 + SlotWord.Tail
     this.#counterWords = new Float64Array(
-      slab.view.buffer,
+      slab.words.buffer,
       shared + Layout.SlotCountersOffset,
       Layout.SlotCounters
     )
@@ -288,6 +299,30 @@ export class SendRing {
     this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
     return true
   }
+}
+
+/** The ring of who has no connection yet: it refuses everything with `NotConnected`. */
+export function makeUnconnectedRing(): SendRing {
+  const buffer = poolBuffer(new ArrayBuffer(0))
+  const words = new Int32Array(Layout.SlotBytes / 4)
+  const engine = {
+    options: { sendRingBytes: 0, maxMessageLength: Header.LengthMask },
+    native: { copy: () => {} },
+    markDirty: () => {},
+    flushOne: () => {}
+  }
+  const { view } = buffer
+  return new SendRing(engine, -1, {
+    index: -1,
+    first: -1,
+    count: 1,
+    buffer,
+    view,
+    bytes: buffer,
+    words,
+    slotsOffset: 0,
+    ringsOffset: 0
+  })
 }
 
 /** Copies between two views, sixteen bytes at a time as four words: unrolled it takes 10 ns for 32 bytes, as a plain loop 17. */

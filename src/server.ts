@@ -4,7 +4,6 @@ import { ServerCounters } from './counters.js'
 import { type Connection, Engine, type EngineInfo, type Hello, type ServerEvents } from './engine.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { Layout } from './layout.js'
-import type { PoolBuffer } from './native.js'
 import {
   type Address,
   checkPeerId,
@@ -15,6 +14,7 @@ import {
   type ServerOptions
 } from './options.js'
 import { Peer } from './peer.js'
+import type { PoolBuffer } from './pool.js'
 import { CloseCode, DisconnectReason } from './reason.js'
 import { lookupAll } from './resolve.js'
 import type { SendRing } from './send_ring.js'
