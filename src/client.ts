@@ -382,7 +382,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     channel: number
   ): void {
     if (this.onMessage !== null) this.onMessage(buffer, offset, length, channel)
-    if (this.#copies && connection.receiving) this.#deliverCopy(buffer, offset, length, channel)
+    if (this.#copies === true && connection.receiving) this.#deliverCopy(buffer, offset, length, channel)
   }
 
   #deliverCopy(buffer: PoolBuffer, offset: number, length: number, channel: number): void {

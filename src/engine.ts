@@ -300,19 +300,25 @@ export class Engine implements EngineInfo, RingEngine {
     const view = this.#coreView
     const buffer = this.#coreBuffer
     const end = this.#runEnd
-    let at = this.#runAt
-    // The engine has checked these headers, but the program can have overwritten them since.
-    while (at <= end - Header.Bytes && connection?.receiving) {
-      const header = view.getInt32(at, true)
-      const start = at + Header.Bytes
-      const length = header & Header.LengthMask
-      at = start + length
-      if (at > end) break
+    const last = end - Header.Bytes
+    let at = connection === undefined ? end : this.#runAt
+    let delivered = 0
+    try {
+      // The engine has checked these headers, but the program can have overwritten them since.
+      while (at <= last && (connection as Connection).receiving === true) {
+        const header = view.getInt32(at, true)
+        const start = at + Header.Bytes
+        const length = header & Header.LengthMask
+        at = start + length
+        if (at > end) break
+        delivered++
+        ;(connection as Connection).deliver(buffer, start, length, header >>> Header.ChannelShift)
+      }
+      at = end
+    } finally {
       this.#runAt = at
-      this.#dispatched++
-      connection.deliver(buffer, start, length, header >>> Header.ChannelShift)
+      this.#dispatched += delivered
     }
-    this.#runAt = end
   }
 
   #dispatchEvent(at: number, slot: number): void {

@@ -375,7 +375,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   /** @internal */
   _deliver(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     if (this.onMessage !== null) this.onMessage(peer, buffer, offset, length, channel)
-    if (this.#copies && peer._receiving) this.#deliverCopy(peer, buffer, offset, length, channel)
+    if (this.#copies === true && peer._receiving) this.#deliverCopy(peer, buffer, offset, length, channel)
   }
 
   #deliverCopy(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void {

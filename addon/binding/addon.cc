@@ -152,7 +152,7 @@ Arguments arguments(napi_env env, napi_callback_info info, size_t count) {
 napi_value poll(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-  static_cast<Loop*>(data)->engine().poll(true);
+  static_cast<Loop*>(data)->poll();
   return nullptr;
 }
 

@@ -113,9 +113,8 @@ void Loop::apply() {
   }
   uv_prepare_start(&prepare_, [](uv_prepare_t* handle) { of(handle).before_block(); });
   uv_check_start(&check_, [](uv_check_t* handle) { of(handle).flush_if_dirty(); });
-  if (strategy_ == WaitStrategy::Spin) {
-    start_idle();
-  } else {
+  if (strategy_ == WaitStrategy::Spin || spun_) start_idle();
+  if (strategy_ != WaitStrategy::Spin) {
     uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).serve(); });
   }
 }
@@ -152,7 +151,7 @@ void Loop::serve() {
   if (strategy_ != WaitStrategy::Spin) {
     uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).serve(); });
   }
-  if (engine_->wants_poll() || spins(monotonic_ns())) start_idle();
+  if (engine_->wants_poll() || spun_ || spins(monotonic_ns())) start_idle();
 }
 
 void Loop::serve_on(uint64_t until_ns) {
@@ -173,7 +172,7 @@ void Loop::serve_on(uint64_t until_ns) {
         goes_on = false;
       } else if (busy || !spinning || now_ns - looked_ns > kLookNs) {
         now_ns = monotonic_ns();
-        const bool blocks = !spins(now_ns) && !engine_->wants_poll();
+        const bool blocks = !spun_ && !spins(now_ns) && !engine_->wants_poll();
         goes_on = now_ns < until_ns && !others_wait();
         if (goes_on && (blocks || now_ns - looked_ns > kLookNs)) {
           looked_ns = now_ns;
@@ -197,7 +196,7 @@ void Loop::before_block() {
   flush_if_dirty();
   if (torn_down_ || !serving()) return;
   keep_timer();
-  if (engine_->wants_poll()) start_idle();
+  if (engine_->wants_poll() || spun_) start_idle();
   // Now libuv goes through its list of new handles.
   settled_handles_ = uv_->active_handles;
   settled_requests_ = uv_->active_reqs.count;
@@ -228,7 +227,9 @@ void Loop::keep_timer() {
 }
 
 bool Loop::turn(bool spinning) {
-  if (torn_down_ || in_turn_ || engine_->poll(spinning) == 0) return false;
+  if (torn_down_ || in_turn_) return false;
+  spun_ = spinning;
+  if (engine_->poll(spinning) == 0) return false;
   in_turn_ = true;
   if (strategy_ == WaitStrategy::Hybrid) last_event_ns_ = monotonic_ns();
   dispatch();

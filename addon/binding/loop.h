@@ -26,6 +26,12 @@ class Loop {
 
   [[nodiscard]] Engine& engine() { return *engine_; }
 
+  // poll() of the program, which may call it in a tight loop.
+  void poll() {
+    spun_ = true;
+    engine_->poll(true);
+  }
+
   // Whether servers or clients live: then the loop serves them and stays alive for them.
   void set_active(bool active);
   // With Manual: whether a start or a stop is under way, during which the loop works as with Blocking.
@@ -61,6 +67,7 @@ class Loop {
   uint64_t last_event_ns_ = 0;
   unsigned settled_handles_ = 0;
   unsigned settled_requests_ = 0;
+  bool spun_ = false;  // the engine's last poll was a spinning one: its wait handle does not tell everything
   bool active_ = false;
   bool driven_ = false;
   bool idle_running_ = false;

@@ -96,9 +96,10 @@ class Io {
   // The addresses of a connection; empty ones when the system has forgotten them.
   virtual void addresses(uint32_t slot, Address& local, Address& remote) const = 0;
 
-  // Reports what is complete. Never blocks. `spinning` says that the caller comes back at once.
+  // Reports what is complete. Never blocks. `spinning` says that the caller comes back at once and does not look at the wait
+  // handle.
   virtual void poll(IoSink& sink, bool spinning) = 0;
-  // A descriptor that is readable when poll() has something to report.
+  // A descriptor that is readable when poll() has something to report, provided that the last poll() was not a spinning one.
   [[nodiscard]] virtual int wait_handle() const = 0;
 
   // Monotonic nanoseconds.
