@@ -65,7 +65,7 @@ int main(int argc, char** argv) {
   const int listener = listen_on_loopback(&address);
   for (int i = 0; i < count; i++) {
     int pair[2];
-    connect_pair(listener, &address, pair);
+    connect_pair(listener, &address, pair, 1);
     senders[i] = pair[0];
     receivers[i] = pair[1];
   }

@@ -50,16 +50,15 @@ static inline int listen_on_loopback(struct sockaddr_in* address) {
   return listener;
 }
 
-// Two connected sockets, both with TCP_NODELAY.
-static inline void connect_pair(int listener, const struct sockaddr_in* address, int pair[2]) {
-  const int on = 1;
+// Two connected sockets, both with TCP_NODELAY if so wished.
+static inline void connect_pair(int listener, const struct sockaddr_in* address, int pair[2], int no_delay) {
   pair[0] = socket(AF_INET, SOCK_STREAM, 0);
   if (pair[0] < 0) die("socket");
   if (connect(pair[0], (const struct sockaddr*)address, sizeof *address) != 0) die("connect");
   pair[1] = accept(listener, NULL, NULL);
   if (pair[1] < 0) die("accept");
   for (int i = 0; i < 2; i++) {
-    if (setsockopt(pair[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) die("TCP_NODELAY");
+    if (setsockopt(pair[i], IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay) != 0) die("TCP_NODELAY");
   }
 }
 

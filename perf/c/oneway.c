@@ -5,7 +5,7 @@
 
 #include "loopback.h"
 
-static const char USAGE[] = "oneway <payload bytes, 16 to 4096> <milliseconds>";
+static const char USAGE[] = "oneway <payload bytes, 16 to 4096> <milliseconds> <nagle | nodelay>";
 enum { HEADER_BYTES = 4, PAYLOAD_BYTES_MIN = 16, PAYLOAD_BYTES_MAX = 4096, BATCH_BYTES = 65536, WARMUP_MS = 200 };
 
 // The fields every sender writes (see perf/lib/message.mjs): int32 sequence, int32 quantity, float64 price.
@@ -71,13 +71,15 @@ static void receive_batch(Reader* reader, int socket) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 3) usage(USAGE);
+  if (argc != 4) usage(USAGE);
+  const int no_delay = strcmp(argv[3], "nodelay") == 0;
+  if (!no_delay && strcmp(argv[3], "nagle") != 0) usage(USAGE);
   const uint32_t payload_bytes = (uint32_t)number_argument(argv[1], PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX, USAGE);
   const uint64_t duration_ns = (uint64_t)number_argument(argv[2], 1, 60000, USAGE) * 1000000u;
 
   struct sockaddr_in address;
   int pair[2];
-  connect_pair(listen_on_loopback(&address), &address, pair);
+  connect_pair(listen_on_loopback(&address), &address, pair, no_delay);
 
   const pid_t child = fork();
   if (child < 0) die("fork");

@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
 
   struct sockaddr_in address;
   int pair[2];
-  connect_pair(listen_on_loopback(&address), &address, pair);
+  connect_pair(listen_on_loopback(&address), &address, pair, 1);
 
   static char message[HEADER_BYTES + PAYLOAD_BYTES_MAX];
   const pid_t child = fork();

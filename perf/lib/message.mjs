@@ -4,14 +4,20 @@
 export const PAYLOAD_BYTES = 32
 export const HEADER_BYTES = 4
 export const QUANTITY_AT = 4
-const PRICE_AT = 8
+export const PRICE_AT = 8
 const SEQUENCE_MASK = 0x3fffffff
+
+/** @param {number} sequence */
+export const quantityOf = (sequence) => sequence & 1023
+
+/** @param {number} sequence */
+export const priceOf = (sequence) => 100 + (sequence & 7) * 0.25
 
 /** @param {DataView} view @param {number} at @param {number} sequence */
 export function writeFields(view, at, sequence) {
   view.setInt32(at, sequence, true)
-  view.setInt32(at + QUANTITY_AT, sequence & 1023, true)
-  view.setFloat64(at + PRICE_AT, 100 + (sequence & 7) * 0.25, true)
+  view.setInt32(at + QUANTITY_AT, quantityOf(sequence), true)
+  view.setFloat64(at + PRICE_AT, priceOf(sequence), true)
 }
 
 /** Sequences stay small integers (below 2^30), whatever the engine's idea of small. */

@@ -61,9 +61,18 @@ export function measuredPrograms(quick) {
     'c framed': {
       ...throughput(),
       tellsNoise: true,
-      run: () => runProgram(nativePrograms.oneWay, [PAYLOAD_BYTES, sizes.durationMs])
+      run: () => runProgram(nativePrograms.oneWay, [PAYLOAD_BYTES, sizes.durationMs, 'nagle'])
     },
-    'net batched': { ...throughput(), run: () => runOneWay(net, 'batched_sender.mjs', [], sizes) },
+    'c framed nodelay': {
+      ...throughput(),
+      tellsNoise: true,
+      run: () => runProgram(nativePrograms.oneWay, [PAYLOAD_BYTES, sizes.durationMs, 'nodelay'])
+    },
+    'net batched': {
+      ...throughput(),
+      run: () => runOneWay(net, 'batched_sender.mjs', [], sizes, 'batched_sink_server.mjs')
+    },
+    'net tuned': { ...throughput(), run: () => runOneWay(net, 'tuned_sender.mjs', [], sizes) },
     'net in place': { ...throughput(), run: () => runOneWay(net, 'in_place_sender.mjs', [], sizes) },
     'net single': { ...throughput(), run: () => runOneWay(net, 'single_sender.mjs', [], sizes) },
     'zerio memory': {
@@ -123,10 +132,10 @@ async function runPingPong(folder, flags, { warmup, count }) {
   return pair.client
 }
 
-async function runOneWay(folder, sender, flags, { warmupMs, durationMs }) {
+async function runOneWay(folder, sender, flags, { warmupMs, durationMs }, sink = 'sink_server.mjs') {
   const pair = await runPair(
     {
-      script: folder('sink_server.mjs'),
+      script: folder(sink),
       flags: [...flags, '--warmupMs', warmupMs, '--durationMs', durationMs]
     },
     { script: folder(sender), flags }

@@ -47,7 +47,9 @@ function throughputTargets(name, ofC) {
     const program = `zerio ${strategy} ${name}`
     return [
       { name, program, reference: 'c framed', atLeast: ofC },
+      { name, program, reference: 'c framed nodelay' },
       { name, program, reference: 'net batched', atLeast: 2.5 },
+      { name, program, reference: 'net tuned' },
       { name, program, reference: 'net in place' },
       { name, program, reference: 'net single' }
     ]
