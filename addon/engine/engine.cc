@@ -566,7 +566,7 @@ void Engine::flush_slot(uint32_t slot) {
 
 void Engine::pump(Peer& peer) {
   if (peer.ring.follow_rewind()) peer.control.barrier = 0;
-  while (!peer.send_failed) {
+  while (!peer.send_failed && !peer.send_blocked) {
     if (peer.farewell_due && peer.control.empty() && peer.ring.empty()) {
       peer.farewell_due = false;
       uint8_t frame[kControlFrameBytesMax];
@@ -585,10 +585,10 @@ void Engine::pump(Peer& peer) {
     }
     IoSlice slices[3];
     uint32_t count = 0;
-    size_t ring_bytes = 0;
+    uint32_t ring_bytes = 0;
     for (; count < pending.count; ++count) {
       slices[count] = pending.slices[count];
-      ring_bytes += slices[count].size;
+      ring_bytes += static_cast<uint32_t>(slices[count].size);
     }
     size_t total = ring_bytes;
     if (control) {
@@ -605,21 +605,29 @@ void Engine::pump(Peer& peer) {
       return;
     }
     const auto bytes = static_cast<size_t>(taken);
-    const size_t of_ring = std::min(bytes, ring_bytes);
-    if (of_ring > 0) peer.ring.advance(static_cast<uint32_t>(of_ring), end);
-    peer.control.sent = static_cast<uint16_t>(peer.control.sent + (bytes - of_ring));
-    const auto amount = static_cast<double>(bytes);
     peer.counters[layout::kSlotCounterSends] += 1;
-    peer.counters[layout::kSlotCounterBytesSent] += amount;
     counters_[layout::kEngineCounterSends] += 1;
-    counters_[layout::kEngineCounterBytesSent] += amount;
-    count_server(peer, layout::kServerCounterBytesSent, amount);
+    count_sent(peer, bytes, ring_bytes, end);
     if (bytes < total) {
       counters_[layout::kEngineCounterSendsBlocked] += 1;
+      peer.send_blocked = true;
+      peer.blocked_bytes = ring_bytes - static_cast<uint32_t>(std::min<size_t>(bytes, ring_bytes));
+      peer.blocked_end = end;
       return;
     }
     if (!control && !peer.farewell_due) return;
   }
+}
+
+// The system took `bytes`: first of the `ring_bytes` in front of `end`, then of the control frames behind them.
+void Engine::count_sent(Peer& peer, size_t bytes, uint32_t ring_bytes, uint32_t end) {
+  const size_t of_ring = std::min<size_t>(bytes, ring_bytes);
+  if (of_ring > 0) peer.ring.advance(static_cast<uint32_t>(of_ring), end);
+  peer.control.sent = static_cast<uint16_t>(peer.control.sent + (bytes - of_ring));
+  const auto amount = static_cast<double>(bytes);
+  peer.counters[layout::kSlotCounterBytesSent] += amount;
+  counters_[layout::kEngineCounterBytesSent] += amount;
+  count_server(peer, layout::kServerCounterBytesSent, amount);
 }
 
 void Engine::send_lost(Peer& peer) {
@@ -632,8 +640,12 @@ void Engine::send_lost(Peer& peer) {
 void Engine::on_sent(uint32_t slot, size_t size, int error) {
   Peer& peer = *peers_[slot];
   if (peer.state == State::Free) return;
-  (void)size;
-  if (error != 0) send_lost(peer);
+  peer.send_blocked = false;
+  if (error != 0) {
+    send_lost(peer);
+  } else if (size > 0 && !peer.send_failed) {
+    count_sent(peer, size, peer.blocked_bytes, peer.blocked_end);
+  }
   pump(peer);
   after_pump(peer);
   if (peer.state == State::Open && peer.ring.drained()) events_.push(EventKind::Drain, slot);
@@ -786,10 +798,16 @@ void Engine::drain(Peer& peer) {
 }
 
 void Engine::release(Peer& peer) {
-  io_->close(peer.slot, peer.reset_on_close);
+  peer.state = State::Free;
   clear_deadline(peer);
   if (peer.reader.assembly() != nullptr) assemblies_.give_back(peer.reader.assembly());
   peer.reader = FrameReader(0);
+  if (io_->close(peer.slot, peer.reset_on_close)) on_closed(peer.slot);
+}
+
+// The slot goes to its next life only now, because the system may have read its ring until here.
+void Engine::on_closed(uint32_t slot) {
+  Peer& peer = *peers_[slot];
   if (peer.high_water > kRingBytesKept) memory_discard(peer.ring.base(), peer.ring.capacity());
   uint32_t slots_left = 0;
   if (peer.of_server) {
@@ -797,7 +815,6 @@ void Engine::release(Peer& peer) {
     if (!peer.was_connected) server_counters(peer.server)[layout::kServerCounterHandshakes] = --server.handshakes;
     slots_left = --server.slots;
   }
-  peer.state = State::Free;
   freed_in_batch_.push_back(peer.slot);
   events_.push(EventKind::Released, peer.slot, peer.of_server ? peer.server : kNone, slots_left);
 }

@@ -131,6 +131,7 @@ class Engine final : private IoSink {
   IoSpace receive_space() override;
   void on_received(uint32_t slot, uint8_t* data, size_t size, int error) override;
   void on_sent(uint32_t slot, size_t size, int error) override;
+  void on_closed(uint32_t slot) override;
   bool has_room() const override;
   bool can_accept(uint32_t server) override;
 
@@ -154,6 +155,7 @@ class Engine final : private IoSink {
   // Sending
   bool queue_control(Peer& peer, const uint8_t* frame, uint32_t bytes);
   void pump(Peer& peer);
+  void count_sent(Peer& peer, size_t bytes, uint32_t ring_bytes, uint32_t end);
   void after_pump(Peer& peer);
   void send_lost(Peer& peer);
 

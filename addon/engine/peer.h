@@ -48,10 +48,13 @@ struct Peer {
   Protocol protocol = Protocol::Unknown;
   bool of_server = false;
   bool send_failed = false;     // nothing can be sent any more; what the system received is still read
+  bool send_blocked = false;    // the system took less than all; on_sent() follows
   bool farewell_due = false;    // a CLOSE or REJECT frame follows the last data
   bool awaits_verdict = false;  // the program has not said yet whether it takes this peer
   bool heard = false;           // something came since the last heartbeat
   uint32_t high_water = 0;      // the furthest ring position in this life: what was touched
+  uint32_t blocked_bytes = 0;   // of the ring, given to the blocked send and not taken yet
+  uint32_t blocked_end = 0;     // where they end
   FrameReader reader{0};
 
   uint32_t slab = 0;
@@ -86,12 +89,12 @@ struct Peer {
   void begin_life() {
     state = State::Free;
     protocol = Protocol::Unknown;
-    of_server = connected = was_connected = awaits_verdict = refused = end_received = send_failed = close_requested = deferred =
-        reset_on_close = farewell_due = heard = timed = false;
+    of_server = connected = was_connected = awaits_verdict = refused = end_received = send_failed = send_blocked =
+        close_requested = deferred = reset_on_close = farewell_due = heard = timed = false;
     silent_heartbeats = 0;
     close_code = 0;
     server = kNone;
-    linger_ms = heartbeat_ms = high_water = 0;
+    linger_ms = heartbeat_ms = high_water = blocked_bytes = blocked_end = 0;
     deadline_ns = heartbeat_due_ns = 0;
     timed_previous = timed_next = kNone;
     held = nullptr;

@@ -162,7 +162,6 @@ class Epoll final : public Io {
 
   int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override {
     Connection& connection = connections_[slot];
-    if (connection.send_blocked) return 0;
     size_t total = 0;
     ssize_t taken = 0;
     if (count == 1) {
@@ -194,7 +193,7 @@ class Epoll final : public Io {
 
   void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].fd.get(), SHUT_WR); }
 
-  void close(uint32_t slot, bool reset) override {
+  bool close(uint32_t slot, bool reset) override {
     Connection& connection = connections_[slot];
     if (reset && connection.fd.open()) {
       const linger now = {1, 0};
@@ -203,6 +202,7 @@ class Epoll final : public Io {
     cool(slot);
     connection.fd.reset(-1);
     ++connection.life;
+    return true;
   }
 
   void addresses(uint32_t slot, Address& local, Address& remote) const override {

@@ -50,8 +50,10 @@ class IoSink {
   virtual IoSpace receive_space() = 0;
   // `size` 0 with error 0 is the other side's end of stream.
   virtual void on_received(uint32_t slot, uint8_t* data, size_t size, int error) = 0;
-  // After a send() that took less than all: how much more was taken since (0 from a readiness backend: try again).
+  // Once after each send() that took less than all: how much more of it was taken since (0 from a readiness backend: try again).
   virtual void on_sent(uint32_t slot, size_t size, int error) = 0;
+  // After a close() that could not end at once: the system has let go of all memory of this connection.
+  virtual void on_closed(uint32_t slot) = 0;
   // Whether one more event of a connection can be reported; when not, the backend leaves it for the next poll().
   [[nodiscard]] virtual bool has_room() const = 0;
   // Whether one more connection can be taken now; when not, the backend leaves it in the listen queue.
@@ -85,13 +87,15 @@ class Io {
   // Stops receiving for good: nothing more is read from this connection.
   virtual void receive_stop(uint32_t slot) = 0;
 
-  // Returns how many bytes were taken now, or a negative errno value. When fewer than all, on_sent() follows.
+  // Returns how many bytes were taken now, or a negative errno value. When fewer than all, on_sent() follows, and until then the
+  // system may read the rest and no other send() is made for this slot.
   [[nodiscard]] virtual int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) = 0;
 
   // Tells the other side that nothing follows.
   virtual void shutdown(uint32_t slot) = 0;
-  // Closes; `reset` discards what the system has not sent yet. Nothing is reported for this slot afterwards.
-  virtual void close(uint32_t slot, bool reset) = 0;
+  // Closes; `reset` discards what the system has not sent yet. Returns whether that is all: if not, on_closed() follows. Nothing
+  // else is reported for this slot afterwards.
+  [[nodiscard]] virtual bool close(uint32_t slot, bool reset) = 0;
 
   // The addresses of a connection; empty ones when the system has forgotten them.
   virtual void addresses(uint32_t slot, Address& local, Address& remote) const = 0;
