@@ -30,7 +30,8 @@
             "addon/io/address_posix.cc",
             "addon/io/clock_posix.cc",
             "addon/io/epoll.cc",
-            "addon/io/memory_posix.cc"
+            "addon/io/memory_posix.cc",
+            "addon/io/socket_posix.cc"
           ]
         }]
       ]
