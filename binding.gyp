@@ -30,8 +30,11 @@
             "addon/io/address_posix.cc",
             "addon/io/clock_posix.cc",
             "addon/io/epoll.cc",
+            "addon/io/io_uring.cc",
+            "addon/io/linux.cc",
             "addon/io/memory_posix.cc",
-            "addon/io/socket_posix.cc"
+            "addon/io/socket_posix.cc",
+            "addon/io/uring_queue.cc"
           ]
         }]
       ]

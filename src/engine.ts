@@ -1,4 +1,5 @@
 // The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
+import { type Choice, chooseBackend } from './backend.js'
 import { EngineCounters } from './counters.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { EngineWord, EventKind, Header, Layout } from './layout.js'
@@ -103,13 +104,9 @@ export class Engine implements EngineInfo, RingEngine {
 
   /** The engine of this thread for these options; made when there is none. */
   static for(options: ResolvedEngineOptions): Engine {
-    if (options.backend !== 'auto' && options.backend !== 'epoll') {
-      throw new ZerioError(
-        'ZERIO_BACKEND_UNAVAILABLE',
-        `The backend '${options.backend}' is not available in this build on ${process.platform}; use 'auto' or 'epoll'.`
-      )
-    }
+    const choice = chooseBackend(options.backend)
     const key = [
+      choice.backend,
       options.waitStrategy,
       options.waitStrategy === 'hybrid' ? options.spinUs : 0,
       options.maxMessageLength,
@@ -118,13 +115,16 @@ export class Engine implements EngineInfo, RingEngine {
     ].join()
     let engine = engines.get(key)
     if (engine === undefined) {
-      engine = new Engine(options)
+      engine = new Engine(options, choice)
       engines.set(key, engine)
     }
     return engine
   }
 
-  private constructor(readonly options: ResolvedEngineOptions) {
+  private constructor(
+    readonly options: ResolvedEngineOptions,
+    choice: Choice
+  ) {
     this.#assemblyBytes = pages(Math.max(options.maxMessageLength, ASSEMBLY_BYTES_MIN))
     // One event for each 8 received bytes at most, and as many again as a page of other events.
     const eventsCapacity = options.receiveArenaBytes / 8 + PAGE_BYTES
@@ -132,6 +132,7 @@ export class Engine implements EngineInfo, RingEngine {
     this.#coreBytes = arenaOffset + pages(options.receiveArenaBytes)
     this.native = native.createEngine(
       {
+        backend: choice.backend,
         waitStrategy: waitStrategies[options.waitStrategy],
         spinUs: options.spinUs,
         maxMessageLength: options.maxMessageLength,
@@ -149,8 +150,7 @@ export class Engine implements EngineInfo, RingEngine {
     this.#nativeFlush = this.native.flush
     this.#nativeFlushSlot = this.native.flushSlot
     this.backend = this.native.backend
-    this.backendReason =
-      options.backend === 'auto' ? 'the only backend of this build on this system' : 'asked for by name'
+    this.backendReason = choice.reason
     this.waitStrategy = options.waitStrategy
     const core = this.#addSlab()
     const memory = core.view.buffer

@@ -68,6 +68,7 @@ export interface NativeEngine {
 }
 
 export interface NativeEngineOptions {
+  backend: string
   waitStrategy: number
   spinUs: number
   maxMessageLength: number
@@ -81,6 +82,10 @@ export interface NativeEngineOptions {
 interface Native {
   createEngine(options: NativeEngineOptions, dispatch: () => void, flush: () => void): NativeEngine
   makeClock(words: Float64Array): () => void
+  /** What this build has for this system, the best first. */
+  readonly backends: readonly string[]
+  /** 0, or the errno value with which the system refuses this backend. */
+  probeBackend(backend: string): number
   readonly layout: Readonly<Record<string, number>>
 }
 

@@ -221,7 +221,7 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
 
   int error = 0;
   Loop* loop = nullptr;
-  std::unique_ptr<Io> io = make_epoll(error);
+  std::unique_ptr<Io> io = make_io(text(options.Get("backend")), error);
   if (io != nullptr) {
     loop = Loop::create(info.Env(), std::make_unique<Engine>(std::move(io), engine_options),
                         static_cast<WaitStrategy>(number(options, "waitStrategy")), uint64_t{number(options, "spinUs")} * 1000,
@@ -250,6 +250,13 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
   hot_method(result, "copy", copy, loop);
   result.Set("backend", loop->engine().io().name());
   return result;
+}
+
+// probeBackend(name)
+Napi::Value probe_backend(const Napi::CallbackInfo& info) {
+  int error = 0;
+  (void)make_io(text(info[0]), error);
+  return Napi::Number::New(info.Env(), error);
 }
 
 // clock(words) returns a function that writes the time in nanoseconds into the first of these float64 words.
@@ -288,6 +295,10 @@ Napi::Object layout_of(Napi::Env env) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("createEngine", Napi::Function::New<create_engine>(env, "createEngine"));
   exports.Set("makeClock", Napi::Function::New<make_clock>(env, "makeClock"));
+  exports.Set("probeBackend", Napi::Function::New<probe_backend>(env, "probeBackend"));
+  Napi::Array backends = Napi::Array::New(env);
+  for (const std::string_view name : backend_names()) backends.Set(backends.Length(), std::string(name));
+  exports.Set("backends", backends);
   exports.Set("layout", layout_of(env));
   return exports;
 }

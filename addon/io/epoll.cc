@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "hot_list.h"
 #include "io.h"
+#include "linux.h"
 #include "socket_posix.h"
 
 namespace zerio {
@@ -40,6 +41,8 @@ class Epoll final : public Io {
   void reserve(uint32_t count) override {
     if (count > connections_.size()) connections_.resize(count);
   }
+
+  uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
 
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override {
     if (server >= listeners_.size()) listeners_.resize(server + 1);
@@ -147,6 +150,8 @@ class Epoll final : public Io {
       ++ready_next_;
     }
   }
+
+  bool has_news() const override { return ready_next_ < ready_count_; }
 
   int wait_handle() const override { return epoll_.get(); }
 
