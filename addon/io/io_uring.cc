@@ -4,10 +4,12 @@
 // directly for the same reason (hot_list.h). So only accepts, receives and waits are ever in flight: no send outlives its call.
 // docs/io_uring.md has the figures, and why each kernel feature is asked for.
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <deque>
@@ -36,6 +38,8 @@ constexpr uint32_t kFilesMax = 65536;
 constexpr uint32_t kDirectTries = 4;
 // Half of the arena is for direct receives, half for those that the kernel makes ahead.
 constexpr uint32_t kAheadShare = 2;
+// As many events as the sink always has room for.
+constexpr int kWritablePerPollMax = 32;
 constexpr uint32_t kTearDownWaitsMax = 1000;
 constexpr int kTearDownWaitMs = 10;
 
@@ -54,7 +58,7 @@ struct Tag {
 
 class IoUring final : public Io {
  public:
-  explicit IoUring(std::unique_ptr<UringQueue> queue) : queue_(std::move(queue)) {}
+  IoUring(std::unique_ptr<UringQueue> queue, Descriptor writable) : queue_(std::move(queue)), writable_(std::move(writable)) {}
   IoUring(const IoUring&) = delete;
   IoUring& operator=(const IoUring&) = delete;
 
@@ -155,7 +159,7 @@ class IoUring final : public Io {
     if (error != 0) return error;
     open(slot, std::move(fd));
     connections_[slot].connecting = true;
-    arm_poll(slot);
+    watch_writable(slot);
     queue_->enter(false);
     return 0;
   }
@@ -215,7 +219,7 @@ class IoUring final : public Io {
     connection.receiving = false;
     hot_.cool(slot);
     if (connection.receive_armed) cancel(Tag::make(Op::Receive, connection.life, slot));
-    if (connection.poll_armed) cancel(Tag::make(Op::Poll, connection.life, slot));
+    unwatch_writable(slot);
     if (connection.registered) update_file(slot, -1);
     connection.fd.reset(-1);
     ++connection.life;
@@ -244,12 +248,14 @@ class IoUring final : public Io {
     starved_.clear();
     if (queue_->unsubmitted() > 0 || queue_->kernel_has_work()) queue_->enter(queue_->kernel_has_work());
     Cqe cqe;
-    while (sink.has_room() && queue_->take(cqe)) complete(cqe);
+    // No more than there are now: what completes meanwhile is for the next poll, after the engine's timers.
+    for (uint32_t left = queue_->completions(); left > 0 && sink.has_room() && queue_->take(cqe); --left) complete(cqe);
     if (queue_->unsubmitted() > 0) queue_->enter(false);
   }
 
   bool has_news() const override {
-    return queue_->has_completions() || queue_->kernel_has_work() || queue_->unsubmitted() > 0 || !starved_.empty();
+    return queue_->completions() > 0 || queue_->kernel_has_work() || queue_->unsubmitted() > 0 || !starved_.empty() ||
+           std::ranges::any_of(accepted_, [this](const Accepted& one) { return !listeners_[one.server].paused; });
   }
 
   int wait_handle() const override { return queue_->fd(); }
@@ -295,7 +301,7 @@ class IoUring final : public Io {
     bool connecting = false;
     bool receiving = true;
     bool receive_armed = false;
-    bool poll_armed = false;
+    bool watched = false;  // for becoming writable
     bool leaving = false;  // the ring's receive is being cancelled
     bool direct = false;   // the ring has no receive; the hot list has
   };
@@ -353,15 +359,36 @@ class IoUring final : public Io {
     ++in_flight_;
   }
 
-  // Until the socket can be written to, or is connected, or broken.
-  void arm_poll(uint32_t slot) {
+  // Reports when the socket can be written to, or is connected, or broken: through an epoll set that the ring polls. The ring's
+  // own poll of a socket ends at once when the other side has stopped to send (it always asks for POLLRDHUP), whether there is
+  // room or not.
+  void watch_writable(uint32_t slot) {
     Connection& connection = connections_[slot];
-    if (connection.poll_armed) return;
-    Sqe& sqe = sqe_for(slot);
+    if (connection.watched) return;
+    epoll_event event = {EPOLLOUT, {.u64 = Tag::make(Op::Poll, connection.life, slot)}};
+    while (::epoll_ctl(writable_.get(), EPOLL_CTL_ADD, connection.fd.get(), &event) != 0 && errno == ENOMEM) {
+    }
+    connection.watched = true;
+    ++watched_;
+    arm_poll();
+  }
+
+  void unwatch_writable(uint32_t slot) {
+    Connection& connection = connections_[slot];
+    if (!connection.watched) return;
+    (void)::epoll_ctl(writable_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr);
+    connection.watched = false;
+    --watched_;
+  }
+
+  void arm_poll() {
+    if (poll_armed_ || watched_ == 0) return;
+    Sqe& sqe = queue_->next_sqe();
     sqe.opcode = uring::kPollAdd;
-    sqe.operation_flags = POLLOUT;
-    sqe.user_data = Tag::make(Op::Poll, connection.life, slot);
-    connection.poll_armed = true;
+    sqe.fd = writable_.get();
+    sqe.operation_flags = POLLIN;
+    sqe.user_data = Tag::make(Op::Poll, 0, 0);
+    poll_armed_ = true;
     ++in_flight_;
   }
 
@@ -394,7 +421,7 @@ class IoUring final : public Io {
         received(cqe);
         return;
       case Op::Poll:
-        polled(cqe);
+        polled();
         return;
       case Op::Send:
       case Op::Cancel:
@@ -473,26 +500,33 @@ class IoUring final : public Io {
     }
   }
 
-  void polled(const Cqe& cqe) {
-    const uint32_t slot = Tag::index(cqe.user_data);
-    Connection& connection = connections_[slot];
-    if (!Tag::is_life(cqe.user_data, connection.life) || !connection.fd.open()) return;
-    connection.poll_armed = false;
-    if (!connection.connecting) {
-      sink_->on_sent(slot, 0, 0);
-      return;
+  void polled() {
+    poll_armed_ = false;
+    std::array<epoll_event, kWritablePerPollMax> ready = {};
+    const int count = ::epoll_wait(writable_.get(), ready.data(), kWritablePerPollMax, 0);
+    for (int i = 0; i < count; ++i) {
+      const uint64_t tag = ready[static_cast<size_t>(i)].data.u64;
+      const uint32_t slot = Tag::index(tag);
+      Connection& connection = connections_[slot];
+      if (!Tag::is_life(tag, connection.life) || !connection.watched) continue;
+      unwatch_writable(slot);
+      if (!connection.connecting) {
+        sink_->on_sent(slot, 0, 0);
+        continue;
+      }
+      const int error = pending_error(connection.fd.get());
+      connection.connecting = false;
+      if (error == 0) arm_receive(slot);
+      sink_->on_connected(slot, error);
     }
-    const int error = cqe.result < 0 ? -cqe.result : pending_error(connection.fd.get());
-    connection.connecting = false;
-    if (error == 0) arm_receive(slot);
-    sink_->on_connected(slot, error);
+    arm_poll();
   }
 
   // What a send has brought: a count, or a negative errno value. Returns what send() is to return.
   int64_t sent(uint32_t slot, int64_t result, size_t total) {
     if (result < 0 && !passes(static_cast<int>(-result))) return result;
     const int64_t taken = std::max<int64_t>(result, 0);
-    if (static_cast<size_t>(taken) < total) arm_poll(slot);
+    if (static_cast<size_t>(taken) < total) watch_writable(slot);
     return taken;
   }
 
@@ -532,6 +566,9 @@ class IoUring final : public Io {
   }
 
   std::unique_ptr<UringQueue> queue_;
+  Descriptor writable_;  // an epoll set
+  uint32_t watched_ = 0;
+  bool poll_armed_ = false;
   ProvidedBuffers buffers_;
   uint16_t receive_flags_ = 0;
   uint32_t files_ = 0;
@@ -558,7 +595,12 @@ std::unique_ptr<Io> make_io_uring(int& error) {
   std::unique_ptr<UringQueue> queue = allows("queues") ? UringQueue::create(kSqEntries, kCqEntries, error)
                                                        : UringQueue::create(kTinySqEntries, kTinyCqEntries, error);
   if (queue == nullptr) return nullptr;
-  auto io = std::make_unique<IoUring>(std::move(queue));
+  Descriptor writable(::epoll_create1(EPOLL_CLOEXEC));
+  if (!writable.open()) {
+    error = errno;
+    return nullptr;
+  }
+  auto io = std::make_unique<IoUring>(std::move(queue), std::move(writable));
   error = io->set_up(allows);
   if (error != 0) return nullptr;
   return io;

@@ -154,7 +154,9 @@ void UringQueue::wait() {
 
 bool UringQueue::kernel_has_work() const { return (load_relaxed(sq_flags_) & (uring::kSqTaskrun | uring::kSqOverflow)) != 0; }
 
-bool UringQueue::has_completions() const { return spilled_next_ < spilled_.size() || cq_tail() != cq_head_; }
+uint32_t UringQueue::completions() const {
+  return static_cast<uint32_t>(spilled_.size() - spilled_next_) + (cq_tail() - cq_head_);
+}
 
 uint32_t UringQueue::cq_tail() const { return load_acquire(cq_tail_word_); }
 

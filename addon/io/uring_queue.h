@@ -53,7 +53,8 @@ class UringQueue {
 
   // Whether entering the kernel would produce completions.
   [[nodiscard]] bool kernel_has_work() const;
-  [[nodiscard]] bool has_completions() const;
+  // How many completions can be taken, those that were picked included.
+  [[nodiscard]] uint32_t completions() const;
 
   // The next completion in order. False when there is none.
   bool take(uring::Cqe& out);
