@@ -65,7 +65,7 @@ class IoUring final : public Io {
   ~IoUring() override {
     // The kernel may receive into the pools until its last operation is over, and they go away behind us.
     cancel_all();
-    Cqe cqe;
+    Cqe cqe = {};
     for (uint32_t waits = 0; in_flight_ > 0 && waits < kTearDownWaitsMax; ++waits) {
       queue_->enter(true);
       while (queue_->take(cqe)) {
@@ -247,7 +247,7 @@ class IoUring final : public Io {
     for (const uint32_t slot : starved_) arm_receive(slot);
     starved_.clear();
     if (queue_->unsubmitted() > 0 || queue_->kernel_has_work()) queue_->enter(queue_->kernel_has_work());
-    Cqe cqe;
+    Cqe cqe = {};
     // No more than there are now: what completes meanwhile is for the next poll, after the engine's timers.
     for (uint32_t left = queue_->completions(); left > 0 && sink.has_room() && queue_->take(cqe); --left) complete(cqe);
     if (queue_->unsubmitted() > 0) queue_->enter(false);

@@ -31,7 +31,7 @@ class ProvidedBuffers {
   void set_memory(uint8_t* base, uint32_t bytes) {
     base_ = base;
     buffer_bytes_ = bytes / count_;
-    for (uint16_t id = 0; id < count_; ++id) finished_[finished_count_++] = id;
+    for (uint32_t id = 0; id < count_; ++id) finished_[finished_count_++] = static_cast<uint16_t>(id);
     give_back();
   }
 
