@@ -511,12 +511,14 @@ void Engine::admit(uint32_t slot, bool admitted) {
   peer->held = nullptr;
   peer->held_bytes = 0;
   if (peer->state != State::Greeting) return;
+  const uint32_t events = events_.count();
   if (!admitted) {
     fail(*peer, Code::Unauthorized, 0, "", true);
-    return;
+  } else if (accept_peer(*peer) && held_bytes > 0) {
+    // What came behind the HELLO is still where it was received: a verdict is given within the batch that asked for it.
+    read(*peer, held, held_bytes);
   }
-  // What came behind the HELLO is still where it was received: a verdict is given within the batch that asked for it.
-  if (accept_peer(*peer) && held_bytes > 0) read(*peer, held, held_bytes);
+  counters_[layout::kEngineCounterEvents] += events_.count() - events;
 }
 
 bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greeting) {

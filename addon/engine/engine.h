@@ -101,6 +101,9 @@ class Engine final : private IoSink {
   [[nodiscard]] uint8_t* slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) const;
 
  private:
+  // The reliability tests look inside (test/simulation/audit.cc).
+  friend class EngineAudit;
+
   struct Slab {
     uint8_t* base;
     size_t bytes;
