@@ -144,6 +144,7 @@ class Engine final : private IoSink {
   void read(Peer& peer, uint8_t* data, size_t size);
   bool accept_peer(Peer& peer);
   void report_hello(EventKind kind, const Peer& peer);
+  void decide(Peer& peer, bool admitted);
   bool greet_server(Peer& peer, Protocol protocol, const Greeting& greeting);
   bool greet_client(Peer& peer, Protocol protocol, const Greeting& greeting);
 
@@ -200,6 +201,7 @@ class Engine final : private IoSink {
   uint32_t accept_retries_ = 0;  // servers that wait to accept again
   uint64_t next_tick_ns_ = 0;
   bool slots_low_reported_ = false;
+  bool asked_ = false;  // the program, in this batch, for a verdict
 };
 
 }  // namespace zerio

@@ -142,6 +142,7 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
   made->link = io_.link_of(slot);
   made->side = kClientSide;
   made->classic = options.classic;
+  made->linger_ms = options.linger_ms;
   take_slot(*made);
   trace_.add('e', number, "slot # connects to port #, link #", {slot, port, made->link});
   connections_[slot] = std::move(made);
@@ -403,6 +404,7 @@ void EngineModel::greeted(uint32_t slot, const int32_t* event) {
   made->server = server;
   made->link = io_.link_of(slot);
   made->side = kServerSide;
+  made->linger_ms = servers_[server].options.linger_ms;
   made->classic = (event[6] & 0xff) == static_cast<int32_t>(Protocol::Classic);
   made->connected = made->established = true;
   take_slot(*made);

@@ -23,6 +23,7 @@ struct Connection {
   uint32_t link = 0;
   int side = kClientSide;
   bool classic = false;
+  uint32_t linger_ms = 0;
   bool receiving = true;
   bool established = false;
   bool connected = false;     // its Connected event has come

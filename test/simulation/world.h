@@ -61,7 +61,7 @@ class World final : private Program {
   Connection* any_connection(EngineModel& engine);
   EngineModel& any_engine() { return *engines_[random_.below(engines_.size())]; }
   [[nodiscard]] std::string any_id();
-  uint32_t any_length(const EngineModel& engine);
+  uint32_t any_length(const Connection& connection);
   bool any_port(uint16_t& port, const EngineModel*& owner);
 
   void settle();
