@@ -336,8 +336,10 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   counters_[layout::kEngineCounterBytesReceived] += bytes;
   if (peer.state == State::Draining || peer.state == State::Lingering) return;
   // The batch that asked is over, so the program has overwritten the question.
-  if (peer.awaits_verdict) decide(peer, false);
-  if (peer.state == State::Draining || peer.state == State::Free) return;
+  if (peer.awaits_verdict) {
+    decide(peer, false);
+    return;
+  }
   peer.heard = true;
   // A peer that ends now keeps its counters until its slot begins the next life.
   peer.counters[layout::kSlotCounterReceives] += 1;

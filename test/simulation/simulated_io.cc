@@ -13,6 +13,7 @@ namespace zerio::simulation {
 bool SimulatedIo::fails(Call call, uint32_t per_mille, uint32_t link, int& error) {
   const bool torture = torture_.strikes();
   if (!torture && !(faults_.on && random_.chance(per_mille))) return false;
+  ++counts_.reports;
   error = error_of(call, torture ? torture_.choice : random_.below(kErrorsOfCall));
   if (torture) {
     torture_.failed = true;

@@ -420,10 +420,9 @@ void World::finish() {
   }
   settle();
   for (const auto& [link, side] : promised) {
-    require_equal(ledger_.stream(link, side).delivered(), ledger_.stream(link, side).accepted(),
-                  ("a stop sends everything that was accepted (side " + std::to_string(side) + " of link " +
-                   std::to_string(link) + ")")
-                      .c_str());
+    if (ledger_.stream(link, side).complete()) continue;
+    throw Violation("a stop sends everything that was accepted (side " + std::to_string(side) + " of link " +
+                    std::to_string(link) + ")");
   }
   for (const auto& engine : engines_) {
     for (const auto& connection : engine->connections()) {
