@@ -1,6 +1,6 @@
 // Builds a C++ program of the tests with the compiler alone: only what has changed, as many files at once as there are processors.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -24,13 +24,15 @@ export function sourcesOf(root, folder) {
     .map((name) => join(folder, name))
 }
 
-function newestHeader(root) {
-  const times = ['addon', 'test'].flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true })
-      .filter((name) => name.endsWith('.h'))
-      .map((name) => statSync(join(root, folder, name)).mtimeMs)
-  )
-  return Math.max(...times)
+/** Whether an object is missing, or older than something that it was made from. */
+function isStale(object, rules) {
+  if (!existsSync(object) || !existsSync(rules)) return true
+  const made = statSync(object).mtimeMs
+  const files = readFileSync(rules, 'utf8')
+    .replace(/^[^:]*:/, '')
+    .split(/[\s\\]+/)
+    .filter((file) => file !== '')
+  return files.some((file) => !existsSync(file) || statSync(file).mtimeMs > made)
 }
 
 /**
@@ -39,14 +41,9 @@ function newestHeader(root) {
  */
 export async function compile(root, { name, folder, sources, flags = [], compiler = process.env.CXX ?? 'g++' }) {
   mkdirSync(folder, { recursive: true })
-  const headers = newestHeader(root)
   const objectOf = (source) => join(folder, `${basename(source, '.cc')}.o`)
-  const stale = sources.filter((source) => {
-    const object = objectOf(source)
-    if (!existsSync(object)) return true
-    const made = statSync(object).mtimeMs
-    return made < headers || made < statSync(join(root, source)).mtimeMs
-  })
+  const rulesOf = (source) => join(folder, `${basename(source, '.cc')}.d`)
+  const stale = sources.filter((source) => isStale(objectOf(source), rulesOf(source)))
   const program = join(folder, name)
   if (stale.length === 0 && existsSync(program)) return program
   rmSync(program, { force: true })
@@ -54,10 +51,8 @@ export async function compile(root, { name, folder, sources, flags = [], compile
     for (let source = stale.pop(); source !== undefined; source = stale.pop())
       await run(
         compiler,
-        ['-std=c++20', '-g', ...warnings, ...flags, '-c', join(root, source), '-o', objectOf(source)],
-        {
-          maxBuffer: 1 << 26
-        }
+        ['-std=c++20', '-g', '-MMD', ...warnings, ...flags, '-c', join(root, source), '-o', objectOf(source)],
+        { maxBuffer: 1 << 26 }
       )
   }
   await Promise.all(Array.from({ length: availableParallelism() }, worker))

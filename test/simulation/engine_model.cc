@@ -44,6 +44,13 @@ bool EngineModel::idle() const {
   return true;
 }
 
+bool EngineModel::ignores_somebody() const {
+  if (engine_->slots_free() == 0) return false;
+  return std::any_of(servers_.begin(), servers_.end(), [this](const ServerModel& server) {
+    return server.used && !server.stopping && network_.has_queued(server.port);
+  });
+}
+
 // ---- Memory
 
 bool EngineModel::add_slab() {
@@ -372,6 +379,8 @@ void EngineModel::dispatch_event(const int32_t* event) {
     case EventKind::Refused:
       trace_.add('e', number, "server # refuses: code #, error #", {slot, code, error});
       ++tally_.refused;
+      if (code == static_cast<uint32_t>(Code::Unauthorized)) ++tally_.unauthorized;
+      require(tally_.unauthorized <= tally_.denied, "nobody is refused whom the program has not refused");
       return;
     case EventKind::AcceptError:
       trace_.add('e', number, "server # cannot accept: error #", {slot, error});
@@ -391,6 +400,7 @@ void EngineModel::dispatch_event(const int32_t* event) {
 void EngineModel::asked(uint32_t slot) {
   const bool admitted = program_.authenticate(*this);
   trace_.add('e', number, "slot # is asked about: admitted #", {slot, admitted ? 1U : 0U});
+  if (!admitted) ++tally_.denied;
   engine_->admit(slot, admitted);
 }
 
