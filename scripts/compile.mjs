@@ -2,12 +2,28 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-const run = promisify(execFile)
+const execute = promisify(execFile)
 
-const warnings = ['-Wall', '-Wextra', '-Wpedantic', '-Werror', '-Wshadow', '-Wconversion', '-Wno-unused-parameter']
+async function run(compiler, given) {
+  try {
+    await execute(compiler, given, { maxBuffer: 1 << 26 })
+  } catch (error) {
+    throw new Error(`${compiler} failed:\n${error.stderr || error.message}`)
+  }
+}
+
+const warnings = [
+  '-Wall',
+  '-Wextra',
+  '-Wpedantic',
+  '-Werror',
+  '-Wshadow',
+  '-Wconversion',
+  '-Wno-unused-parameter'
+]
 warnings.push('-Wno-missing-field-initializers')
 
 /** The engine without Node.js and without an operating system's I/O. */
@@ -39,21 +55,30 @@ function isStale(object, rules) {
  * Compiles `sources` of the tree `root` and links them into `folder`/`name`. Returns the program's path; throws an Error that holds
  * what the compiler said.
  */
-export async function compile(root, { name, folder, sources, flags = [], compiler = process.env.CXX ?? 'g++' }) {
+export async function compile(
+  root,
+  { name, folder, sources, flags = [], compiler = process.env.CXX ?? 'g++' }
+) {
   mkdirSync(folder, { recursive: true })
-  const objectOf = (source) => join(folder, `${basename(source, '.cc')}.o`)
-  const rulesOf = (source) => join(folder, `${basename(source, '.cc')}.d`)
+  const objectOf = (source) => join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`)
+  const rulesOf = (source) => objectOf(source).replace(/\.o$/, '.d')
   const stale = sources.filter((source) => isStale(objectOf(source), rulesOf(source)))
   const program = join(folder, name)
   if (stale.length === 0 && existsSync(program)) return program
   rmSync(program, { force: true })
   const worker = async () => {
     for (let source = stale.pop(); source !== undefined; source = stale.pop())
-      await run(
-        compiler,
-        ['-std=c++20', '-g', '-MMD', ...warnings, ...flags, '-c', join(root, source), '-o', objectOf(source)],
-        { maxBuffer: 1 << 26 }
-      )
+      await run(compiler, [
+        '-std=c++20',
+        '-g',
+        '-MMD',
+        ...warnings,
+        ...flags,
+        '-c',
+        join(root, source),
+        '-o',
+        objectOf(source)
+      ])
   }
   await Promise.all(Array.from({ length: availableParallelism() }, worker))
   await run(compiler, [...flags, ...sources.map(objectOf), '-o', program])

@@ -36,9 +36,12 @@ int error_of(Call call, uint64_t choice) {
   return EIO;
 }
 
-void ByteQueue::push(const uint8_t* bytes, size_t count) { bytes_.insert(bytes_.end(), bytes, bytes + count); }
+void ByteQueue::push(const uint8_t* bytes, size_t count) {
+  if (count > 0) bytes_.insert(bytes_.end(), bytes, bytes + count);
+}
 
 void ByteQueue::pop(uint8_t* out, size_t count) {
+  if (count == 0) return;
   std::memcpy(out, bytes_.data() + first_, count);
   first_ += count;
   if (first_ == bytes_.size()) {
