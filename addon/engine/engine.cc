@@ -313,6 +313,8 @@ void Engine::on_connected(uint32_t slot, int error) {
 // ---- Receiving
 
 bool Engine::has_room() const {
+  // More bytes of a peer that waits for its verdict could not be read yet, and whose bytes come next is not known here.
+  if (asked_) return false;
   return events_.room() > (options_.arena_bytes - arena_used_ - ahead_used_ + held_bytes_) / kBytesPerEventMin + kEventsReserve;
 }
 
@@ -337,6 +339,11 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   counters_[layout::kEngineCounterReceives] += 1;
   counters_[layout::kEngineCounterBytesReceived] += bytes;
   if (peer.state == State::Draining || peer.state == State::Lingering) return;
+  // The batch that asked is over, so the program has overwritten the question.
+  if (peer.awaits_verdict) {
+    decide(peer, false);
+    return;
+  }
   peer.heard = true;
   // A peer that ends now keeps its counters until its slot begins the next life.
   peer.counters[layout::kSlotCounterReceives] += 1;
@@ -458,7 +465,7 @@ bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greetin
   peer.hello_offset = at.offset;
   peer.hello_credential_bytes = static_cast<uint32_t>(greeting.credential.size());
   if (!servers_[peer.server].options.asks_for_verdict) return accept_peer(peer);
-  peer.awaits_verdict = true;
+  peer.awaits_verdict = asked_ = true;
   report_hello(EventKind::Asked, peer);
   return false;
 }
@@ -509,19 +516,25 @@ bool Engine::accept_peer(Peer& peer) {
 void Engine::admit(uint32_t slot, bool admitted) {
   Peer* const peer = peer_at(slot);
   if (peer == nullptr || !peer->awaits_verdict) return;
-  peer->awaits_verdict = false;
-  uint8_t* const held = peer->held;
-  const size_t held_bytes = peer->held_bytes;
+  const uint32_t events = events_.count();
+  decide(*peer, admitted);
+  counters_[layout::kEngineCounterEvents] += events_.count() - events;
+}
+
+void Engine::decide(Peer& peer, bool admitted) {
+  peer.awaits_verdict = false;
+  uint8_t* const held = peer.held;
+  const size_t held_bytes = peer.held_bytes;
   held_bytes_ -= held_bytes;
-  peer->held = nullptr;
-  peer->held_bytes = 0;
-  if (peer->state != State::Greeting) return;
+  peer.held = nullptr;
+  peer.held_bytes = 0;
+  if (peer.state != State::Greeting) return;
   if (!admitted) {
-    fail(*peer, Code::Unauthorized, 0, "", true);
+    fail(peer, Code::Unauthorized, 0, "", true);
     return;
   }
   // What came behind the HELLO is still where it was received: a verdict is given within the batch that asked for it.
-  if (accept_peer(*peer) && held_bytes > 0) (void)read(*peer, held, held_bytes);
+  if (accept_peer(peer) && held_bytes > 0) (void)read(peer, held, held_bytes);
 }
 
 bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greeting) {
@@ -964,6 +977,7 @@ uint32_t Engine::poll(bool spinning) {
   assemblies_.end_batch();
   arena_used_ = 0;
   ahead_used_ = 0;
+  asked_ = false;
   if (!freed_in_batch_.empty()) {
     free_.insert(free_.end(), freed_in_batch_.begin(), freed_in_batch_.end());
     freed_in_batch_.clear();

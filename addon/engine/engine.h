@@ -104,6 +104,9 @@ class Engine final : private IoSink {
   [[nodiscard]] uint8_t* slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) const;
 
  private:
+  // The reliability tests look inside (test/simulation/audit.cc).
+  friend class EngineAudit;
+
   struct Slab {
     uint8_t* base;
     size_t bytes;
@@ -144,6 +147,7 @@ class Engine final : private IoSink {
   bool read(Peer& peer, uint8_t* data, size_t size);
   bool accept_peer(Peer& peer);
   void report_hello(EventKind kind, const Peer& peer);
+  void decide(Peer& peer, bool admitted);
   bool greet_server(Peer& peer, Protocol protocol, const Greeting& greeting);
   bool greet_client(Peer& peer, Protocol protocol, const Greeting& greeting);
 
@@ -216,6 +220,7 @@ class Engine final : private IoSink {
   uint32_t batch_ = 0;
   uint64_t next_tick_ns_ = 0;
   bool slots_low_reported_ = false;
+  bool asked_ = false;  // the program, in this batch, for a verdict
 };
 
 }  // namespace zerio

@@ -85,9 +85,6 @@ class IoUring final : public Io {
     if (error != 0) return error;
     // No flag tells of multishot receives; they came with SEND_ZC, in 6.0. Without them each receive is asked for.
     if (allows("multishot") && supports(uring::kSendZeroCopy)) receive_flags_ = uring::kReceiveMultishot;
-    // What bundles save, one large buffer saves better.
-    const bool bundles = !buffers_.incremental() && (queue_->features() & uring::kFeatureBundles) != 0;
-    if (allows("bundles") && bundles) receive_flags_ |= uring::kReceiveBundle;
     if (allows("files")) register_files();
     return 0;
   }
@@ -475,11 +472,9 @@ class IoUring final : public Io {
     bool alive = Tag::is_life(cqe.user_data, life) && connection.fd.open();
     if (alive && (cqe.flags & uring::kCqeMore) == 0) connection.receive_armed = false;
     if ((cqe.flags & uring::kCqeBuffer) != 0) {
-      buffers_.take(cqe, [&](uint8_t* data, size_t size) {
-        if (!alive || !connection.receiving) return;
-        sink_->on_received(slot, data, size, 0);
-        alive = connection.life == life && connection.fd.open();
-      });
+      uint8_t* const data = buffers_.take(cqe);
+      if (alive && connection.receiving && cqe.result > 0) sink_->on_received(slot, data, static_cast<size_t>(cqe.result), 0);
+      alive = alive && connection.life == life && connection.fd.open();
     }
     if (!alive) return;
     if (cqe.result > 0 && spinning_ && connection.receiving) hot_.warm(slot);
@@ -585,7 +580,7 @@ class IoUring final : public Io {
 }  // namespace
 
 // A comma-separated list of features that shall not be used, for tests of what older kernels and full queues need:
-// incremental, bundles, multishot, files, and queues, which are tiny then.
+// incremental, multishot, files, and queues, which are tiny then.
 constexpr const char* kWithoutVariable = "ZERIO_IO_URING_WITHOUT";
 
 std::unique_ptr<Io> make_io_uring(int& error) {

@@ -113,7 +113,7 @@ enum SetupFlag : uint32_t {
   kSetupDeferTaskrun = 1U << 13,  // 6.1
 };
 
-enum Feature : uint32_t { kFeatureSingleMmap = 1U << 0, kFeatureNoDrop = 1U << 1, kFeatureBundles = 1U << 14 };
+enum Feature : uint32_t { kFeatureSingleMmap = 1U << 0, kFeatureNoDrop = 1U << 1 };
 
 enum SqeFlag : uint8_t { kSqeFixedFile = 1U << 0, kSqeBufferSelect = 1U << 5, kSqeSkipSuccess = 1U << 6 };
 
@@ -126,7 +126,6 @@ enum EnterFlag : uint32_t { kEnterGetEvents = 1U << 0, kEnterRegisteredRing = 1U
 
 // In an SQE's ioprio.
 inline constexpr uint16_t kReceiveMultishot = 1U << 1;  // 6.0
-inline constexpr uint16_t kReceiveBundle = 1U << 4;     // 6.10
 inline constexpr uint16_t kAcceptMultishot = 1U << 0;   // 5.19
 
 enum CancelFlag : uint32_t { kCancelAll = 1U << 0, kCancelAny = 1U << 2 };

@@ -1,7 +1,6 @@
 // The memory that the kernel receives into ahead of us: a ring of provided buffers over a part of the receive arena.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -31,34 +30,24 @@ class ProvidedBuffers {
   void set_memory(uint8_t* base, uint32_t bytes) {
     base_ = base;
     buffer_bytes_ = bytes / count_;
-    for (uint32_t id = 0; id < count_; ++id) finished_[finished_count_++] = static_cast<uint16_t>(id);
+    for (uint32_t id = 0; id < count_; ++id) full_[full_count_++] = static_cast<uint16_t>(id);
     give_back();
   }
 
-  [[nodiscard]] bool incremental() const { return incremental_; }
-
-  // Calls `see(data, size)` for what a completion has brought: with bundles (6.10) over several buffers, in the ring's order.
-  template <class See>
-  void take(const uring::Cqe& cqe, See see) {
-    const auto first = static_cast<uint16_t>(cqe.flags >> uring::kCqeBufferShift);
-    const bool goes_on = incremental_ && (cqe.flags & uring::kCqeBufferMore) != 0;
-    uint32_t left = cqe.result > 0 ? static_cast<uint32_t>(cqe.result) : 0;
-    for (uint16_t id = first;; id = order_[(place_[id] + 1U) & (count_ - 1)]) {
-      const uint32_t begin = used_[id];
-      const uint32_t size = std::min(left, buffer_bytes_ - begin);
-      used_[id] = begin + size;
-      left -= size;
-      if (!goes_on) finished_[finished_count_++] = id;
-      if (size > 0) see(base_ + size_t{id} * buffer_bytes_ + begin, size_t{size});
-      if (left == 0 || size == 0) return;
-    }
+  // The bytes that a completion has brought; they stay until give_back().
+  [[nodiscard]] uint8_t* take(const uring::Cqe& cqe) {
+    const auto id = static_cast<uint16_t>(cqe.flags >> uring::kCqeBufferShift);
+    uint8_t* const data = base_ + size_t{id} * buffer_bytes_ + used_[id];
+    used_[id] += cqe.result > 0 ? static_cast<uint32_t>(cqe.result) : 0;
+    if (!incremental_ || (cqe.flags & uring::kCqeBufferMore) == 0) full_[full_count_++] = id;
+    return data;
   }
 
-  // Everything that take() has shown is read: the buffers that are full go back to the kernel.
+  // Everything that take() has returned is read: the buffers that are full go back to the kernel.
   void give_back() {
-    if (finished_count_ == 0) return;
-    for (uint32_t i = 0; i < finished_count_; ++i) {
-      const uint16_t id = finished_[i];
+    if (full_count_ == 0) return;
+    for (uint32_t i = 0; i < full_count_; ++i) {
+      const uint16_t id = full_[i];
       const auto at = static_cast<uint16_t>(tail_ & (count_ - 1));
       uring::Buffer& entry = entries_[at];
       // Field by field: the ring's tail lies in the first entry.
@@ -66,11 +55,9 @@ class ProvidedBuffers {
       entry.length = buffer_bytes_;
       entry.id = id;
       used_[id] = 0;
-      order_[at] = id;
-      place_[id] = at;
       ++tail_;
     }
-    finished_count_ = 0;
+    full_count_ = 0;
     std::atomic_ref<uint16_t>(entries_[0].tail).store(tail_, std::memory_order_release);
   }
 
@@ -96,11 +83,9 @@ class ProvidedBuffers {
   uint32_t count_ = 0;
   bool incremental_ = false;
   uint16_t tail_ = 0;
-  uint32_t finished_count_ = 0;
-  std::array<uint16_t, kCountMax> finished_ = {};  // full, and not given back
-  std::array<uint32_t, kCountMax> used_ = {};      // bytes of each buffer that the kernel has filled
-  std::array<uint16_t, kCountMax> order_ = {};     // the buffer at each place of the ring
-  std::array<uint16_t, kCountMax> place_ = {};     // and the place of each buffer
+  uint32_t full_count_ = 0;
+  std::array<uint16_t, kCountMax> full_ = {};  // and not given back
+  std::array<uint32_t, kCountMax> used_ = {};  // bytes of each buffer that the kernel has filled
 };
 
 }  // namespace zerio

@@ -81,7 +81,6 @@ std::unique_ptr<UringQueue> UringQueue::create(uint32_t sq_entries, uint32_t cq_
 UringQueue::UringQueue(int fd, const uring::Params& params, Mapping rings, Mapping sqes)
     : fd_(fd),
       enter_fd_(fd),
-      features_(params.features),
       rings_(std::move(rings)),
       sqe_pages_(std::move(sqes)),
       sqes_(reinterpret_cast<uring::Sqe*>(sqe_pages_.at(0))),

@@ -39,7 +39,6 @@ class UringQueue {
   UringQueue& operator=(const UringQueue&) = delete;
 
   [[nodiscard]] int fd() const { return fd_; }
-  [[nodiscard]] uint32_t features() const { return features_; }
   // Returns a count or 0, or a negative errno value.
   int control(uring::Register what, void* argument, uint32_t count) const;
 
@@ -84,7 +83,6 @@ class UringQueue {
   int fd_;
   int enter_fd_;
   uint32_t enter_flags_ = 0;
-  uint32_t features_;
   Mapping rings_;
   Mapping sqe_pages_;
   uring::Sqe* sqes_;
