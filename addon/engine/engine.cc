@@ -802,6 +802,9 @@ void Engine::release(Peer& peer) {
   clear_deadline(peer);
   if (peer.reader.assembly() != nullptr) assemblies_.give_back(peer.reader.assembly());
   peer.reader = FrameReader(0);
+  // Its question was never answered, because the program overwrote the event.
+  held_bytes_ -= peer.held_bytes;
+  peer.held_bytes = 0;
   if (io_->close(peer.slot, peer.reset_on_close)) on_closed(peer.slot);
 }
 
