@@ -7,7 +7,7 @@ import { inParallel, startChild, troubleOf } from './lib/processes.mjs'
 
 const { values } = parseArgs({ options: { scale: { type: 'string', default: '1' } } })
 const scaled = (count) => Math.max(4, Math.round(count * Number(values.scale)))
-const GROWTH_MB_MAX = 24
+const GROWTH_MB_MAX = 32
 let failed = 0
 
 function verdict(name, trouble, text) {

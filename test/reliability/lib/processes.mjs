@@ -1,6 +1,7 @@
 // Runs the laboratory's scripts in processes of their own and collects the JSON line that each prints last.
 
 import { spawn } from 'node:child_process'
+import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 export const here = fileURLToPath(new URL('.', import.meta.url))
@@ -22,6 +23,12 @@ export function startChild(
     stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? ['ipc'] : [])],
     env: { ...process.env, NODE_OPTIONS: '', ...env }
   })
+  // Below 0 only for who may; otherwise it runs as all others do.
+  if (niceness < 0) {
+    try {
+      setPriority(child.pid, niceness)
+    } catch {}
+  }
   const result = { code: null, signal: null, stdout: '', stderr: '', report: undefined }
   const waiting = new Set()
   let over = false
