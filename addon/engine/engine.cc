@@ -18,6 +18,11 @@ constexpr uint8_t kSilentHeartbeatsMax = 3;
 // A receive with less room than this is not worth its system call.
 constexpr uint32_t kReceiveBytesMin = 4096;
 constexpr uint32_t kArenaAlignment = 64;
+// While several connections receive, none of them may have more than about this many frames delivered at a time, so that the
+// others wait for 0.1 milliseconds and not for the 100,000 empty messages that fit into an arena.
+constexpr uint32_t kFairFrames = 1024;
+// For how many batches connections count as several after the last time that another one received.
+constexpr uint32_t kContendedBatches = 1000;
 // One received byte span yields at most one event for each 8 bytes: an empty data frame and an empty control frame.
 constexpr uint32_t kBytesPerEventMin = 8;
 constexpr uint32_t kEventsReserve = 64;
@@ -61,7 +66,10 @@ class Engine::Reading {
     } else {
       arena_kept_ = true;
     }
-    if (frame_is_control(header)) return engine_.on_control(peer_, header, payload);
+    if (frame_is_control(header)) {
+      controls_ += 1;
+      return engine_.on_control(peer_, header, payload);
+    }
     if (peer_.state != State::Open) return engine_.on_first_frame(peer_, header, payload);
     messages_ += 1;
     const Location at = assembled ? engine_.locate(payload) : Location{0, static_cast<uint32_t>(payload - engine_.core_)};
@@ -73,12 +81,14 @@ class Engine::Reading {
 
   [[nodiscard]] bool arena_kept() const { return arena_kept_; }
   [[nodiscard]] uint32_t messages() const { return messages_; }
+  [[nodiscard]] uint32_t controls() const { return controls_; }
 
  private:
   Engine& engine_;
   Peer& peer_;
   bool arena_kept_ = false;
   uint32_t messages_ = 0;
+  uint32_t controls_ = 0;
 };
 
 // ---- Memory and slots
@@ -321,7 +331,7 @@ bool Engine::has_room() const {
 IoSpace Engine::receive_space() {
   const uint32_t left = arena_direct_ - arena_used_;
   if (left < kReceiveBytesMin || !assemblies_.available() || !has_room()) return {nullptr, 0};
-  return {arena_ + arena_used_, left};
+  return {arena_ + arena_used_, contended_ > 0 ? std::min(left, fair_bytes_) : left};
 }
 
 void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
@@ -345,6 +355,9 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
     return;
   }
   peer.heard = true;
+  if (slot != received_last_) contended_ = kContendedBatches;
+  received_last_ = slot;
+  batch_bytes_ += size;
   // A peer that ends now keeps its counters until its slot begins the next life.
   peer.counters[layout::kSlotCounterReceives] += 1;
   peer.counters[layout::kSlotCounterBytesReceived] += bytes;
@@ -366,6 +379,9 @@ bool Engine::read(Peer& peer, uint8_t* data, size_t size) {
   peer.counters[layout::kSlotCounterMessagesReceived] += reading.messages();
   counters_[layout::kEngineCounterMessagesReceived] += reading.messages();
   count_server(peer, layout::kServerCounterMessagesReceived, reading.messages());
+  batch_frames_ += reading.messages() + reading.controls();
+  // The answers to all PINGs of a receive leave together.
+  if (reading.controls() > 0 && peer.state == State::Open) pump(peer);
   if (peer.awaits_verdict) {
     peer.held = peer.reader.rest().data;
     peer.held_bytes = peer.reader.rest().size;
@@ -437,8 +453,8 @@ bool Engine::on_control(Peer& peer, uint32_t header, const uint8_t* payload) {
       case Opcode::Ping:
         if (length != kPingBytes) break;
         // A peer that asks faster than it reads the answers loses answers, not our memory.
+        if (!peer.control.fits(kHeaderBytes + kPingBytes)) pump(peer);
         queue_control(peer, frame, write_echo(frame, Opcode::Pong, payload));
-        pump(peer);
         return true;
       case Opcode::Pong:
         if (length != kPingBytes) break;
@@ -857,6 +873,9 @@ void Engine::release(Peer& peer) {
   clear_deadline(peer);
   if (peer.reader.assembly() != nullptr) assemblies_.give_back(peer.reader.assembly());
   peer.reader = FrameReader(0);
+  // Its question was never answered, because the program overwrote the event.
+  held_bytes_ -= peer.held_bytes;
+  peer.held_bytes = 0;
   if (io_->close(peer.slot, peer.reset_on_close)) on_closed(peer.slot);
 }
 
@@ -969,6 +988,16 @@ void Engine::heartbeat(Peer& peer, uint64_t now_ns) {
 
 // ---- The batch
 
+// By the length of the last batch's frames: bytes alone say little about how long a handler will take.
+void Engine::share_arena() {
+  if (contended_ > 0) {
+    --contended_;
+    const uint64_t bytes = batch_frames_ > 0 ? batch_bytes_ / batch_frames_ * kFairFrames : options_.arena_bytes;
+    fair_bytes_ = static_cast<uint32_t>(std::clamp<uint64_t>(bytes, kReceiveBytesMin, options_.arena_bytes));
+  }
+  batch_bytes_ = batch_frames_ = 0;
+}
+
 uint32_t Engine::poll(bool spinning) {
   const uint32_t unconsumed = events_.unconsumed();
   if (unconsumed > 0) return unconsumed;
@@ -978,6 +1007,7 @@ uint32_t Engine::poll(bool spinning) {
   arena_used_ = 0;
   ahead_used_ = 0;
   asked_ = false;
+  if (batch_bytes_ > 0) share_arena();
   if (!freed_in_batch_.empty()) {
     free_.insert(free_.end(), freed_in_batch_.begin(), freed_in_batch_.end());
     freed_in_batch_.clear();

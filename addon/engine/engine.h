@@ -184,6 +184,7 @@ class Engine final : private IoSink {
   void heartbeat(Peer& peer, uint64_t now_ns);
   void expire(Peer& peer);
 
+  void share_arena();
   void carry_out_deferred();
   void defer(Peer& peer);
   Peer* take_slot();
@@ -205,6 +206,11 @@ class Engine final : private IoSink {
   uint32_t arena_direct_ = 0;  // bytes of the arena for receive_space(); the backend keeps the rest
   size_t ahead_used_ = 0;      // of the rest, in this batch
   size_t held_bytes_ = 0;      // of the arena, not read yet because a verdict is waited for
+  uint64_t batch_bytes_ = 0;   // received in this batch
+  uint64_t batch_frames_ = 0;  // likewise
+  uint32_t received_last_ = kNone;
+  uint32_t contended_ = 0;       // for how many batches more several connections count as receiving
+  uint32_t fair_bytes_ = kNone;  // the most that one receive may bring then; known from the batch before
   std::vector<Slab> slabs_;
   std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
   std::vector<Peer*> peers_;

@@ -17,7 +17,8 @@ namespace zerio {
 namespace {
 
 constexpr int kReadyMax = 256;
-constexpr uint32_t kAcceptsPerPollMax = 64;
+// An accepted connection costs some 20 microseconds, for which all peers wait.
+constexpr uint32_t kAcceptsPerPollMax = 8;
 // While connections are hot all others wait this long at most, so that a program that polls now and then asks epoll every time.
 constexpr uint64_t kDirectNs = 20000;
 // A try is 0.2 microseconds; the way from JavaScript to here and back is as long. So one way is worth some tries.
