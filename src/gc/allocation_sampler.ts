@@ -89,7 +89,7 @@ export class AllocationSampler {
   }
 
   #add({ callFrame, selfSize, children }: ProfileNode): void {
-    if (selfSize > 0) {
+    if (selfSize > 0 && !isOfProbe(callFrame)) {
       const { functionName, url, lineNumber, columnNumber } = callFrame
       const place = `${functionName} ${url}:${lineNumber}:${columnNumber}`
       let allocator = this.#allocators.get(place)
@@ -113,4 +113,13 @@ export class AllocationSampler {
     if (failure !== null) throw failure
     return answer
   }
+}
+
+/** Taking what the profilers saw allocates too. */
+function isOfProbe({ functionName, url }: ProfileNode['callFrame']): boolean {
+  return (
+    url.startsWith(__dirname) ||
+    url === 'node:inspector' ||
+    (url === 'node:v8' && (functionName === 'stop' || functionName === 'getHeapStatistics'))
+  )
 }
