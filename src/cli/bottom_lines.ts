@@ -45,8 +45,8 @@ export class BottomLines {
   #reserve(rows: number, columns: number): string {
     this.#rows = rows
     this.#columns = columns
-    // Scrolls when the cursor is at the bottom, so that it is above the reserved lines afterwards.
-    const room = `${'\n'.repeat(this.height)}\x1b[${this.height}A`
+    // Scrolls when the cursor is at the bottom, so that it is above the reserved lines afterwards, in its column.
+    const room = `${'\x1bD'.repeat(this.height)}\x1b[${this.height}A`
     return `${room}${saveCursor}\x1b[1;${rows - this.height}r${restoreCursor}`
   }
 }

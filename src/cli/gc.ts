@@ -96,7 +96,8 @@ async function run(flags: GcFlags, file: string, programArgs: string[]): Promise
 
   const lines = createInterface({ input: child.stdio[reportDescriptor] as Readable })
   lines.on('line', (line) => {
-    const message = JSON.parse(line) as GcMessage
+    const message = parsed(line)
+    if (message === undefined) return
     if (message.kind === 'live' && last !== undefined) view.update(last, message.report)
     last = message.report
     if (message.kind !== 'final') return
@@ -118,6 +119,15 @@ async function run(flags: GcFlags, file: string, programArgs: string[]): Promise
   show(flags, last, isFinal)
   if (ending.wasAsked) return 0
   return signal === null ? (code ?? 1) : 128 + constants.signals[signal]
+}
+
+/** The last line of a program that was killed may have no end. */
+function parsed(line: string): GcMessage | undefined {
+  try {
+    return JSON.parse(line) as GcMessage
+  } catch {
+    return undefined
+  }
 }
 
 function show(flags: GcFlags, report: GcReportData | undefined, isFinal: boolean): void {

@@ -33,19 +33,24 @@ export function warmCallMany(): void {
   for (const work of works) callMany(work, 20_000)
 }
 
-const warmUpAwaits = 2_000
-const measuredAwaits = 10_000
+const warmUpAwaits = 20_000
+const batchAwaits = 5_000
+const batches = 9
 let awaitBytes: number | undefined
 
-/** What waiting for one promise allocates, without the promise; measured once. */
+/** What waiting for one promise allocates, without the promise: the median of some measurements, made once. */
 export async function awaitOverheadBytes(): Promise<number> {
   if (awaitBytes !== undefined) return awaitBytes
   const settled = Promise.resolve()
-  const meter = new HeapMeter(() => {})
   await awaitMany(() => settled, warmUpAwaits)
-  meter.begin()
-  await awaitMany(() => settled, measuredAwaits)
-  meter.end()
-  awaitBytes = meter.heapBytes / measuredAwaits
+  const found = new Float64Array(batches)
+  for (let batch = 0; batch < batches; batch++) {
+    const meter = new HeapMeter(() => {})
+    meter.begin()
+    await awaitMany(() => settled, batchAwaits)
+    meter.end()
+    found[batch] = meter.heapBytes / batchAwaits
+  }
+  awaitBytes = found.sort()[batches >> 1]
   return awaitBytes
 }
