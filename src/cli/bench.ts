@@ -70,12 +70,12 @@ export async function bench(args: string[]): Promise<number> {
   if (values.listen !== undefined && values.connect !== undefined) {
     throw new UsageError('--listen and --connect are two different sides; give one of them')
   }
+  const address = addressOf(values)
   keepMemory()
-  if (values.listen !== undefined) return listen(addressOf('listen', values.listen), flags)
-  if (values.connect === undefined) return benchHere(flags)
-  const address = addressOf('connect', values.connect)
-  if (address.host === undefined) throw new UsageError(`--connect takes HOST:PORT, not '${values.connect}'`)
-  return measure({ host: address.host, port: address.port }, flags)
+  const interrupted = onInterrupt()
+  if (values.listen !== undefined) return listen(address, flags, interrupted)
+  if (values.connect !== undefined) return measure(address, flags, interrupted)
+  return benchHere(flags, interrupted)
 }
 
 function waitOf(text: string | undefined): WaitStrategy {
@@ -85,23 +85,30 @@ function waitOf(text: string | undefined): WaitStrategy {
 }
 
 /** `port`, `host:port` or `[IPv6 address]:port`. */
-function addressOf(flag: string, text: string): Address {
+function addressOf({ listen, connect }: { listen?: string; connect?: string }): Address {
+  const text = listen ?? connect ?? '127.0.0.1:0'
   const match = /^(?:(?:\[([^\]]+)\]|([^:[\]]+)):)?(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535) {
-    throw new UsageError(`--${flag} takes ${flag === 'listen' ? '[HOST:]PORT' : 'HOST:PORT'}, not '${text}'`)
-  }
-  return { host: match[1] ?? match[2], port }
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3] ?? Number.NaN)
+  if (port <= 65_535 && (host !== undefined || connect === undefined)) return { host, port }
+  throw new UsageError(
+    connect === undefined
+      ? `--listen takes [HOST:]PORT, not '${text}'`
+      : `--connect takes HOST:PORT, not '${text}'`
+  )
 }
 
-async function listen(address: Address, { wait, json }: BenchFlags): Promise<number> {
+async function listen(
+  address: Address,
+  { wait, json }: BenchFlags,
+  interrupted: Promise<void>
+): Promise<number> {
   const say = (message: Record<string, unknown>, text: string) =>
     process.stdout.write(`${json ? JSON.stringify(message) : text}\n`)
   const server = new BenchServer(address, wait, {
     came: (peer) => say({ came: peer.remoteAddress }, `${peer.remoteAddress} came`),
     left: (peer, why) => say({ left: peer.remoteAddress, why }, `${peer.id} left: ${why}`)
   })
-  const interrupted = onInterrupt()
   const { host, port } = await server.start()
   const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
   say({ host, port, wait }, `listening on ${where} (${wait}); Ctrl-C ends it`)
@@ -110,10 +117,10 @@ async function listen(address: Address, { wait, json }: BenchFlags): Promise<num
   return 0
 }
 
-async function benchHere(flags: BenchFlags): Promise<number> {
+async function benchHere(flags: BenchFlags, interrupted: Promise<void>): Promise<number> {
   const child = fork(join(__dirname, 'bench_child.js'), [flags.wait])
   try {
-    return await measure({ host: '127.0.0.1', port: await portOf(child) }, flags)
+    return await measure({ host: '127.0.0.1', port: await portOf(child) }, flags, interrupted)
   } finally {
     if (child.connected) child.disconnect()
   }
@@ -130,7 +137,11 @@ function portOf(child: ChildProcess): Promise<number> {
   })
 }
 
-async function measure({ host, port }: Required<Address>, flags: BenchFlags): Promise<number> {
+async function measure(
+  { host = '127.0.0.1', port }: Address,
+  flags: BenchFlags,
+  interrupted: Promise<void>
+): Promise<number> {
   const { wait, messageBytes, seconds } = flags
   const client = new BenchClient({ host, port, wait, messageBytes })
   const result: BenchResult = {
@@ -142,9 +153,8 @@ async function measure({ host, port }: Required<Address>, flags: BenchFlags): Pr
     phases: [],
     complete: false
   }
-  const interrupted = onInterrupt()
-  await client.start()
   const course = async () => {
+    await client.start()
     for (const name of phaseNames) {
       progress(`${name} ...`)
       await client.run(name, Math.min(warmupSecondsMax, seconds / 2))
