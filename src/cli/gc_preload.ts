@@ -7,9 +7,11 @@ import { GcProbe } from '../gc/probe.js'
 import { type GcMessage, type GcTask, reportDescriptor, taskVariable } from './gc_channel.js'
 
 const reportEveryMs = 1000
+/** A whole program allocates so much that fewer samples tell enough, and each costs microseconds. */
+const samplingBytes = 131_072
 
 function measure(task: GcTask): void {
-  const probe = new GcProbe({ topAllocators: task.topAllocators })
+  const probe = new GcProbe({ samplingBytes, topAllocators: task.topAllocators })
   let reader = true
 
   const send = (message: GcMessage) => {

@@ -7,6 +7,6 @@ export {
   type GcPauses,
   GcProbe,
   type GcProbeOptions,
-  GcReport,
+  type GcReport,
   type GcReportData
 } from './index.js'

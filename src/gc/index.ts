@@ -1,10 +1,10 @@
 // The public names of `zerio/gc`.
 export { type GcMeasureOptions, GcProbe, type GcProbeOptions } from './probe.js'
-export {
-  type GcAllocator,
-  type GcCollections,
-  type GcEventLoop,
-  type GcPauses,
+export type {
+  GcAllocator,
+  GcCollections,
+  GcEventLoop,
+  GcPauses,
   GcReport,
-  type GcReportData
+  GcReportData
 } from './report.js'

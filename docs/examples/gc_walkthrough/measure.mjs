@@ -11,7 +11,7 @@ if (make === undefined || !Number.isInteger(messages) || messages < 1) {
   console.error(`usage: measure.mjs <${handlers.map(({ name }) => name).join('|')}> <messages>`)
   process.exit(2)
 }
-const warmupMessages = 100_000
+const warmupMessages = 50_000
 const batch = 64
 
 const { onMessage, sums } = make()
