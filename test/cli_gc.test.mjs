@@ -62,7 +62,7 @@ test.serial('a program that does not end: live lines, then the end after --secon
   const { code, stdout, stderr } = await runCommand(['gc', '--warmup', '0.2', '--seconds', '1.6', file])
   t.is(code, 0)
   t.is(stdout, '')
-  t.regex(stderr, /^zerio gc {2}1\.\d+ s {2}heap \d+(\.\d+)? [kM]B\/s {2}external .* paused .*%\)$/m)
+  t.regex(stderr, /^zerio gc {2}1\.\d+ s {2}heap \d+(\.\d+)? [kM]B\/s {2}external .* paused .*%$/m)
   t.regex(stderr, /^time +[12]\.\d+ s$/m)
 })
 
@@ -146,7 +146,7 @@ test.serial('on a terminal the last lines are live, and given back', async (t) =
     'prints.cjs',
     `${allocate}; let n = 0; const timer = setInterval(() => { allocate(1e5); console.log('line ' + ++n); if (n === 30) clearInterval(timer) }, 50)`
   )
-  const command = ['python3', terminal, process.execPath, commandFile]
+  const command = ['python3', terminal, '', process.execPath, commandFile]
   const { code, stdout } = await runCommand(['gc', file], { command })
   t.is(code, 0)
   // The scroll region is set once, above four lines, and reset.
@@ -156,6 +156,26 @@ test.serial('on a terminal the last lines are live, and given back', async (t) =
   t.true(reset > stdout.indexOf('\x1b[1;20r'))
   t.true(stdout.indexOf('zerio gc\r\ntime ') > reset)
   for (const line of [1, 2, 29, 30]) t.true(stdout.includes(`line ${line}\r\n`), String(line))
+})
+
+test.serial('Ctrl-C in a terminal reaches the program once', async (t) => {
+  const file = await program(
+    'counts.cjs',
+    `
+      let interrupts = 0
+      process.on('SIGINT', () => {
+        interrupts++
+        // A second one would come at once.
+        setTimeout(() => process.exit(40 + interrupts), 300)
+      })
+      console.log('ready')
+      ${forEver}
+    `
+  )
+  const command = ['python3', terminal, 'ready', process.execPath, commandFile]
+  const { code, stdout } = await runCommand(['gc', file], { command })
+  t.is(code, 41)
+  t.true(stdout.includes('zerio gc\r\ntime '))
 })
 
 for (const args of [

@@ -90,6 +90,25 @@ test.serial('who allocates, by function and line, collected objects included', a
   t.true(Math.abs(three.share + one.share - 1) < 0.05)
 })
 
+test.serial('samples are thinned out when there are many, and still add up', async (t) => {
+  const report = await printed(
+    t,
+    `
+      const probe = new GcProbe({ samplingBytes: 512 }).start()
+      let kept
+      // 32 MB would be 60,000 samples each time.
+      for (let turn = 0; turn < 4; turn++) {
+        for (let i = 0; i < 40000; i++) kept = new Array(100).fill(i)
+        probe.report()
+      }
+      console.log(JSON.stringify(probe.stop()))
+    `
+  )
+  const sampled = report.topAllocators.reduce((bytes, one) => bytes + one.bytes, 0)
+  t.true(Math.abs(report.heapBytes / (4 * 40_000 * 848) - 1) < 0.02, String(report.heapBytes))
+  t.true(Math.abs(sampled / report.heapBytes - 1) < 0.1, String(sampled / report.heapBytes))
+})
+
 test.serial('a worker measures its own heap', async (t) => {
   const report = await printed(
     t,

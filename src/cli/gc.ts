@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { GcReportData } from '../gc/report.js'
 import { reportText } from '../gc/report.js'
-import { bytesText, countText, durationText, percentText } from '../gc/text.js'
+import { bytesText, countText, durationText, functionText, percentText, placeText } from '../gc/text.js'
 import { BottomLines } from './bottom_lines.js'
 import { integerOf, numberOf, readFlags, splitAtProgram, UsageError } from './flags.js'
 import { type GcMessage, type GcTask, reportDescriptor, taskVariable } from './gc_channel.js'
@@ -213,15 +213,17 @@ class LiveView implements View {
   update(before: GcReportData, report: GcReportData): void {
     const { elapsedMs, heapBytes, collections, pauses, eventLoop, topAllocators } = report
     const whole = this.flags.seconds > 0 ? ` of ${durationText(this.flags.seconds * 1000)}` : ''
-    const top = topAllocators
-      .slice(0, 3)
-      .map((one) => `${percentText(one.share)} ${one.functionName || '(anonymous)'}`)
+    const top = topAllocators.slice(0, 3).map((one) => {
+      const name = one.functionName === '' ? placeText(one) : one.functionName
+      return `${percentText(one.share)} ${name || functionText(one)}`
+    })
+    // Each fits 80 columns.
     this.#lines.draw([
       `-- zerio gc  ${durationText(elapsedMs)}${whole} `.padEnd(60, '-'),
       `now  ${secondText(before, report)}`,
-      `all  ${bytesText(heapBytes)}, ${countText(collections.minor)} minor, ${countText(collections.major)} major, ` +
-        `pauses p99 ${durationText(pauses.p99Us / 1000)}, max ${durationText(pauses.maxUs / 1000)}, ` +
-        `loop delay p99 ${durationText(eventLoop.p99Ms)}, max ${durationText(eventLoop.maxMs)}`,
+      `all  ${bytesText(heapBytes)}  ${countText(collections.minor)} minor  ${countText(collections.major)} major  ` +
+        `pause p99 ${durationText(pauses.p99Us / 1000)}, max ${durationText(pauses.maxUs / 1000)}  ` +
+        `delay p99 ${durationText(eventLoop.p99Ms)}`,
       `top  ${top.join(', ')}`
     ])
   }
@@ -242,6 +244,6 @@ function secondText(before: GcReportData, report: GcReportData): string {
     `external ${perSecond(external)}`,
     `${countText(report.collections.minor - before.collections.minor)} minor`,
     `${countText(report.collections.major - before.collections.major)} major`,
-    `paused ${durationText(pausedMs)} (${percentText(pausedMs / elapsedMs)})`
+    `paused ${percentText(pausedMs / elapsedMs)}`
   ].join('  ')
 }

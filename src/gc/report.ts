@@ -1,7 +1,15 @@
 // What a probe found: an object whose fields are plain data, as JSON.stringify writes them, and which prints as a table.
 import type { RecordableHistogram } from 'node:perf_hooks'
 import type { Allocator } from './allocation_sampler.js'
-import { alignedTable, bytesText, countText, durationText, percentText, placeText } from './text.js'
+import {
+  alignedTable,
+  bytesText,
+  countText,
+  durationText,
+  functionText,
+  percentText,
+  placeText
+} from './text.js'
 
 /** A function and what it allocated itself, estimated from samples. */
 export interface GcAllocator extends Allocator {
@@ -155,7 +163,7 @@ export function reportText(report: GcReportData): string {
 }
 
 function allocatorRow(allocator: GcAllocator, operations: number): string[] {
-  const { share, bytes, functionName } = allocator
+  const { share, bytes } = allocator
   const amount = operations > 0 ? `${bytesText(bytes / operations)}/operation` : bytesText(bytes)
-  return [`  ${percentText(share)}`, amount, functionName || '(anonymous)', placeText(allocator)]
+  return [`  ${percentText(share)}`, amount, functionText(allocator), placeText(allocator)]
 }

@@ -42,8 +42,14 @@ export function placeText({ url, line }: { url: string; line: number }): string 
   return `${path.startsWith(folder) ? path.slice(folder.length) : path}:${line}`
 }
 
+/** The name of a function, as far as it has one. */
+export function functionText({ functionName, url }: { functionName: string; url: string }): string {
+  return functionName || (url === '' ? '(V8)' : '(anonymous)')
+}
+
 /** Three digits, more for whole numbers above. */
 function shortText(value: number): string {
+  if (value === 0) return '0'
   if (value >= 99.95) return countText(value)
   return value >= 9.995 ? value.toFixed(1) : value.toFixed(2)
 }
