@@ -76,9 +76,10 @@ test('the server and the client of the README talk', async (t) => {
 const outputs = {
   'claim.mjs': 'trader bids 1469.25 for 100\n',
   'drain.mjs': '100000 messages\n',
-  'live.mjs': '100000 round trips, 0 bytes each\n',
+  'live.mjs': '500000 round trips, 0 bytes each\n',
   'manual.mjs': '1 answer\n',
-  'measure.mjs': '40 bytes an operation\n'
+  'measure.mjs': '40 bytes an operation\n',
+  'probe.mjs': '32 bytes\n'
 }
 for (const [name, expected] of Object.entries(outputs)) {
   test(`${name} prints what it says`, async (t) => {
