@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import test from 'ava'
-import { ZerioClient } from 'zerio'
+import { ZerioClient, ZerioServer } from 'zerio'
 import { runCommand, startCommand } from './helpers/command.mjs'
 import { until } from './helpers/until.mjs'
 
@@ -142,6 +142,15 @@ test.serial('a listener that goes away is one line on stderr', async (t) => {
   const { code, stderr } = await run.ended
   t.is(code, 1)
   t.regex(stderr, /^zerio bench: the connection ended: [^\n]+\n$/)
+})
+
+test.serial('a server of another kind is one line on stderr', async (t) => {
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => server.stop())
+  await server.start('other')
+  const { code, stderr } = await runCommand(['bench', '--connect', `localhost:${server.listeningPort}`])
+  t.is(code, 1)
+  t.is(stderr, 'zerio bench: the other side does not answer as a zerio bench --listen does\n')
 })
 
 test.serial('nobody there, and a port that is taken, are one line on stderr', async (t) => {

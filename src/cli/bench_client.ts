@@ -42,6 +42,9 @@ const stepMessages = 256
 /** Between two steps the event loop gets its turn, for signals and for what the other side says. */
 const sliceNs = 5e6
 const nsMax = 2 ** 31 - 1
+/** A zerio server of another kind accepts the connection, and says nothing. */
+const beginLimitMs = 3000
+const strangerText = 'the other side does not answer as a zerio bench --listen does'
 
 /** Now, and when the phase ends, in nanoseconds. */
 const enum Clock {
@@ -101,7 +104,9 @@ export class BenchClient {
   }
 
   async run(name: PhaseName, seconds: number): Promise<PhaseResult> {
+    const timer = setTimeout(() => this.#fail(new Error(strangerText)), beginLimitMs)
     const began = await this.#ask({ kind: 'begin' })
+    clearTimeout(timer)
     if (began.kind === 'began') this.there = { wait: began.wait, node: began.node }
     this.#roundTrips.clear()
     this.#messages = 0
@@ -119,7 +124,7 @@ export class BenchClient {
     this.#probe.operation(this.#messages)
     const here = this.#probe.stop()
     const ended = await this.#ask({ kind: 'end' })
-    if (ended.kind !== 'ended') throw new Error('the other side does not follow')
+    if (ended.kind !== 'ended') throw new Error(strangerText)
     return this.#result(name, elapsedMs, here, ended)
   }
 
@@ -244,7 +249,7 @@ export class BenchClient {
 
   #takeControl(buffer: PoolBuffer, offset: number, length: number): void {
     const answer = decodeAnswer(buffer, offset, length)
-    if (answer === undefined) this.#fail(new Error('the other side is no zerio bench'))
+    if (answer === undefined) this.#fail(new Error(strangerText))
     else this.#takeAnswer(answer)
   }
 }
