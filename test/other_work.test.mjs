@@ -46,7 +46,7 @@ const works = {
   immediate: () => new Promise((resolve) => setImmediate(resolve)),
   nextTick: () => new Promise((resolve) => process.nextTick(resolve)),
   'unreferenced timer': () => new Promise((resolve) => setTimeout(resolve, 5).unref()),
-  file: () => readFile(process.execPath),
+  file: () => readFile('package-lock.json'),
   http: async () => {
     const web = createServer((_, response) => response.end('body')).listen(0, '127.0.0.1')
     await once(web, 'listening')
