@@ -12,7 +12,6 @@ export type MisuseCode =
   | 'ZERIO_NO_CLAIM'
   | 'ZERIO_POLL_IN_HANDLER'
   | 'ZERIO_NOT_STARTED'
-  | 'ZERIO_SAMPLER_IN_USE'
 
 /** Codes of things that happen to a correct program. */
 export type FateCode =

@@ -1,6 +1,5 @@
 // Who allocates: V8's sampling heap profiler, its samples added up by function.
 import type { Session } from 'node:inspector'
-import { misuse } from '../errors.js'
 
 /** One function and what was allocated in it itself, as estimated from the samples. */
 export interface Allocator {
@@ -22,41 +21,19 @@ interface ProfileNode {
 /** V8 keeps all samples until the profile is taken; beyond so many, fewer are as good. */
 const samplesMax = 10_000
 
-/** V8 has one profiler for each thread. */
-let current: AllocationSampler | undefined
-
-export class AllocationSampler {
+/** V8's profiler of this thread, of which there is one: it runs while anybody wants samples. */
+class Profiler {
+  readonly allocators = new Map<string, Allocator>()
   readonly #session: Session
-  readonly #allocators = new Map<string, Allocator>()
   #intervalBytes: number
 
-  /** Throws `ZERIO_SAMPLER_IN_USE` when another one of this thread is at work. */
   constructor(intervalBytes: number) {
-    if (current !== undefined) {
-      throw misuse(
-        'ZERIO_SAMPLER_IN_USE',
-        'Another probe of this thread samples allocations already; pass samplingBytes: 0 to this one.'
-      )
-    }
     this.#intervalBytes = intervalBytes
     // Not imported above: Node.js can be built without the inspector.
     const inspector = require('node:inspector') as typeof import('node:inspector')
     this.#session = new inspector.Session()
     this.#session.connect()
-    current = this
     this.#start()
-  }
-
-  /** The functions that allocated most so far, most first. */
-  top(count: number): Allocator[] {
-    return [...this.#allocators.values()].sort((a, b) => b.bytes - a.bytes).slice(0, count)
-  }
-
-  /** All that was sampled so far, in bytes. */
-  get bytes(): number {
-    let bytes = 0
-    for (const allocator of this.#allocators.values()) bytes += allocator.bytes
-    return bytes
   }
 
   /** Adds up the samples since the last call, and goes on. */
@@ -69,7 +46,6 @@ export class AllocationSampler {
   close(): void {
     this.#stop()
     this.#session.disconnect()
-    current = undefined
   }
 
   #start(): void {
@@ -92,10 +68,10 @@ export class AllocationSampler {
     if (selfSize > 0 && !isOfProbe(callFrame)) {
       const { functionName, url, lineNumber, columnNumber } = callFrame
       const place = `${functionName} ${url}:${lineNumber}:${columnNumber}`
-      let allocator = this.#allocators.get(place)
+      let allocator = this.allocators.get(place)
       if (allocator === undefined) {
         allocator = { functionName, url, line: lineNumber + 1, column: columnNumber + 1, bytes: 0 }
-        this.#allocators.set(place, allocator)
+        this.allocators.set(place, allocator)
       }
       allocator.bytes += selfSize
     }
@@ -112,6 +88,60 @@ export class AllocationSampler {
     })
     if (failure !== null) throw failure
     return answer
+  }
+}
+
+let profiler: Profiler | undefined
+let samplers = 0
+
+/** What was sampled from one moment on. Several can be at work; the first one's interval is that of all. */
+export class AllocationSampler {
+  readonly #profiler: Profiler
+  /** What was sampled before, by place. */
+  readonly #bytesBefore = new Map<string, number>()
+  #allocators: Allocator[] = []
+
+  constructor(intervalBytes: number) {
+    samplers++
+    if (profiler === undefined) profiler = new Profiler(intervalBytes)
+    else profiler.collect()
+    this.#profiler = profiler
+    for (const [place, { bytes }] of profiler.allocators) this.#bytesBefore.set(place, bytes)
+  }
+
+  /** The functions that allocated most until the last `collect`, most first. */
+  top(count: number): Allocator[] {
+    return this.#allocators.slice(0, count)
+  }
+
+  /** All that was sampled until then, in bytes. */
+  get bytes(): number {
+    return this.#allocators.reduce((bytes, allocator) => bytes + allocator.bytes, 0)
+  }
+
+  /** Takes the samples since the last call, and goes on. */
+  collect(): void {
+    this.#profiler.collect()
+    this.#take()
+  }
+
+  close(): void {
+    if (--samplers > 0) {
+      this.#profiler.collect()
+    } else {
+      this.#profiler.close()
+      profiler = undefined
+    }
+    this.#take()
+  }
+
+  #take(): void {
+    const allocators: Allocator[] = []
+    for (const [place, allocator] of this.#profiler.allocators) {
+      const bytes = allocator.bytes - (this.#bytesBefore.get(place) ?? 0)
+      if (bytes > 0) allocators.push({ ...allocator, bytes })
+    }
+    this.#allocators = allocators.sort((a, b) => b.bytes - a.bytes)
   }
 }
 

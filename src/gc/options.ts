@@ -3,8 +3,8 @@ import { misuse } from '../errors.js'
 
 export interface GcProbeOptions {
   /**
-   * Sample who allocates, every so many bytes on average; 0 (do not) or 512 to 2^30, default 32,768. One probe of a thread at a
-   * time can.
+   * Sample who allocates, every so many bytes on average; 0 (do not) or 512 to 2^30, default 32,768. While several probes of a
+   * thread sample, the first one decides for all.
    */
   samplingBytes?: number
   /** How many functions the report names; 0 to 1,000, default 10. */

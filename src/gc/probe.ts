@@ -113,10 +113,7 @@ export class GcProbe {
     return this.#countHigh * countLowMax + this.#countLow
   }
 
-  /**
-   * Begins to measure, from zero. Throws `ZERIO_ALREADY_STARTED`, and `ZERIO_SAMPLER_IN_USE` when another probe of this thread
-   * samples allocations.
-   */
+  /** Begins to measure, from zero. Throws `ZERIO_ALREADY_STARTED`. */
   start(): this {
     if (this.#run !== undefined)
       throw misuse('ZERIO_ALREADY_STARTED', 'The probe is started already; call stop() first.')
