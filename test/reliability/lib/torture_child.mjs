@@ -9,6 +9,18 @@ import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
 import { hello } from '../../helpers/wire_raw.mjs'
 
 const waitStrategy = process.argv[2]
+const { Memory } = WebAssembly
+let pools = 0
+let refused = false
+WebAssembly.Memory = class extends Memory {
+  constructor(descriptor) {
+    if (++pools === Number(process.env.FAIL_NTH) && process.env.FAIL_CALL === 'pool') {
+      refused = true
+      throw new RangeError('no address space')
+    }
+    super(descriptor)
+  }
+}
 const faults = []
 const events = []
 const fault = (text) => faults.push(text)
@@ -124,5 +136,5 @@ await scenario()
 const told = events.length
 await scenario()
 for (let i = 0; i < 200 && process.getActiveResourcesInfo().length > 3; i++) await pause(5)
-console.log(JSON.stringify({ events: events.slice(0, told), descriptors: descriptors(), faults }))
+console.log(JSON.stringify({ events: events.slice(0, told), descriptors: descriptors(), pools, refused, faults }))
 process.exit(0)

@@ -5,6 +5,7 @@
 //   FAIL_ERRNO   the errno value
 //   FAIL_REPORT  a file for the counts of all calls, written at exit, and whether the chosen one came to be
 #include <dlfcn.h>
+#include <link.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -82,19 +83,16 @@ State& state() {
   return it;
 }
 
-// The range of the addon's code, found by the first call that comes from it.
-bool of_addon(const void* caller) {
-  static std::atomic<const void*> base = nullptr;
-  Dl_info info = {};
-  if (dladdr(caller, &info) == 0 || info.dli_fname == nullptr) return false;
-  if (base.load() != nullptr) return info.dli_fbase == base.load();
-  const size_t length = std::strlen(info.dli_fname);
-  const bool found = length >= 10 && std::strcmp(info.dli_fname + length - 10, "zerio.node") == 0;
-  if (found) base = info.dli_fbase;
-  return found;
+// Whether a call comes from the addon: asked for each allocation of Node.js too, so it must be fast (dladdr is not).
+bool of_addon(void* caller) {
+  dl_find_object found = {};
+  if (_dl_find_object(caller, &found) != 0 || found.dlfo_link_map == nullptr) return false;
+  const char* const name = found.dlfo_link_map->l_name;
+  const size_t length = std::strlen(name);
+  return length >= 10 && std::strcmp(name + length - 10, "zerio.node") == 0;
 }
 
-bool fails(Call call, const void* caller) {
+bool fails(Call call, void* caller) {
   if (!of_addon(caller)) return false;
   State& it = state();
   const long number = ++it.counts[call];
@@ -188,7 +186,7 @@ EXPORT long syscall(long number, ...) noexcept {
   long values[6];
   for (long& value : values) value = va_arg(list, long);
   va_end(list);
-  const void* const caller = CALLER;
+  void* const caller = CALLER;
   if (number == SYS_recvfrom && fails(kReceive, caller)) return -1;
   if (number == SYS_sendto && fails(kSend, caller)) return -1;
   return next(number, values[0], values[1], values[2], values[3], values[4], values[5]);
