@@ -5,7 +5,7 @@
 // `--most` limits how many calls of a kind are tried with each error: the first ones, and the rest evenly spread. 0: all.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -49,7 +49,19 @@ if (values.only === 'operator_new') errors.operator_new = ['ENOMEM']
 const library = join(root, 'build', 'reliability', 'fail_calls.so')
 mkdirSync(join(root, 'build', 'reliability'), { recursive: true })
 const source = join(root, 'test', 'reliability', 'native', 'fail_calls.cc')
-execFileSync('g++', ['-std=c++20', '-O1', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-o', library, source, '-ldl'])
+execFileSync('g++', [
+  '-std=c++20',
+  '-O1',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-shared',
+  '-fPIC',
+  '-o',
+  library,
+  source,
+  '-ldl'
+])
 const folder = mkdtempSync(join(tmpdir(), 'zerio-torture-'))
 let runs = 0
 
@@ -85,8 +97,7 @@ for (const strategy of values.strategies.split(',')) {
     if (!call.includes(values.only)) continue
     // The second scenario repeats the first.
     const count = call === 'pool' ? whole.result.report.pools : Math.ceil(whole.counts[call] * 0.55)
-    for (const nth of chosen(count))
-      for (const code of codes) plan.push({ call, nth, code })
+    for (const nth of chosen(count)) for (const code of codes) plan.push({ call, nth, code })
   }
   await inParallel(plan, 2, async ({ call, nth, code }) => {
     const failure = { FAIL_CALL: call, FAIL_NTH: nth, FAIL_ERRNO: constants.errno[code] }
@@ -102,7 +113,9 @@ for (const strategy of values.strategies.split(',')) {
     }
     if (!counts.failed && !result.report.refused) return
     met++
-    const told = result.report.events.filter((text) => !/: ZERIO_(NORMAL|APPLICATION|GOING_AWAY)$|raw left/.test(text))
+    const told = result.report.events.filter(
+      (text) => !/: ZERIO_(NORMAL|APPLICATION|GOING_AWAY)$|raw left/.test(text)
+    )
     if (told.length === 0) survived++
     outcomes[call] ??= { met: 0, survived: 0, told: {} }
     outcomes[call].met++
@@ -114,7 +127,9 @@ for (const strategy of values.strategies.split(',')) {
 }
 for (const [call, { met, survived, told }] of Object.entries(outcomes)) {
   const codes = Object.entries(told).map(([code, count]) => `${code} ${count}`)
-  console.log(`${call.padEnd(14)} failed ${met} times: survived ${survived}${codes.length > 0 ? `, told as ${codes.join(', ')}` : ''}`)
+  console.log(
+    `${call.padEnd(14)} failed ${met} times: survived ${survived}${codes.length > 0 ? `, told as ${codes.join(', ')}` : ''}`
+  )
 }
 console.log(`torture: ${cases} cases, ${met} calls failed, ${survived} unnoticed, ${failed} FAILED`)
 rmSync(folder, { recursive: true })

@@ -24,7 +24,13 @@ WebAssembly.Memory = class extends Memory {
 const faults = []
 const events = []
 const fault = (text) => faults.push(text)
-const options = { waitStrategy, socketSendBytes: 8192, socketReceiveBytes: 8192, lingerMs: 300, sendRingBytes: 131_080 }
+const options = {
+  waitStrategy,
+  socketSendBytes: 8192,
+  socketReceiveBytes: 8192,
+  lingerMs: 300,
+  sendRingBytes: 131_080
+}
 const documented = /^(ZERIO_[A-Z_]+|E[A-Z0-9]+)$/
 
 process.on('uncaughtException', (error) => fault(`uncaught: ${error.stack}`))
@@ -47,7 +53,8 @@ async function within(ms, promise, what) {
   clearTimeout(timer)
   if (outcome === 'late') fault(`${what} does not end`)
   else if (outcome !== 'done') {
-    if (!documented.test(outcome.code ?? '') || outcome.name !== 'ZerioError') fault(`${what}: ${outcome.stack}`)
+    if (!documented.test(outcome.code ?? '') || outcome.name !== 'ZerioError')
+      fault(`${what}: ${outcome.stack}`)
     events.push(`${what}: ${outcome.code}`)
   }
   return outcome === 'done'
@@ -136,5 +143,7 @@ await scenario()
 const told = events.length
 await scenario()
 for (let i = 0; i < 200 && process.getActiveResourcesInfo().length > 3; i++) await pause(5)
-console.log(JSON.stringify({ events: events.slice(0, told), descriptors: descriptors(), pools, refused, faults }))
+console.log(
+  JSON.stringify({ events: events.slice(0, told), descriptors: descriptors(), pools, refused, faults })
+)
 process.exit(0)
