@@ -43,7 +43,7 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
   size_t held = 0;
   std::vector<Engine::Server> servers(engine.servers_.size());
   for (const Peer* peer : engine.peers_) {
-    const bool waits = peer->state != State::Free && peer->state != State::Open;
+    const bool waits = peer->state != State::Free && (peer->state != State::Open || peer->send_failed);
     require(peer->timed == waits, "who waits for something has a deadline, and nobody else");
     timed -= peer->timed ? 1 : 0;
     heartbeats += peer->heartbeat_due_ns != 0 ? 1 : 0;
