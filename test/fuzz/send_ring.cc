@@ -17,28 +17,25 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   alignas(8) int32_t words[zerio::layout::kSlotBytes / 4] = {};
   zerio::SendRing ring(bytes.data(), capacity, words);
   ring.reset();
-  uint32_t end = 0;
   for (size_t at = 2; at + 5 <= size; at += 5) {
     const auto value = zerio::load<uint32_t>(data + at + 1);
     switch (data[at] % 16) {
       case 8:
-        end = ring.tail();
+        (void)ring.tail();
         break;
       case 9:
         ring.follow_rewind();
-        end = ring.tail();
         break;
       case 10:
         (void)ring.drained();
         break;
       case 11:
         ring.discard();
-        end = ring.head();
         break;
       case 12:
       case 13:
       case 14: {
-        end = ring.tail();
+        const uint32_t end = ring.tail();
         const zerio::SendRing::Pending pending = ring.pending(end);
         if (pending.corrupt) return 0;  // The engine ends the connection.
         size_t total = 0;

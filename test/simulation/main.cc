@@ -15,7 +15,8 @@
 
 #include "world.h"
 
-extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
+// Where the program is built with a sanitizer.
+extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));  // NOLINT(bugprone-reserved-identifier)
 
 namespace {
 

@@ -96,13 +96,11 @@ bool Reference::frame(uint32_t header, const uint8_t* payload, uint32_t length) 
 
 bool Reference::greeting(uint32_t header, const uint8_t* payload, uint32_t length) {
   const uint32_t kind = header >> 24;  // 0x80 + opcode of a control frame, the channel of a data frame
-  if (role_ == Role::Server && kind == 0x81 && naive_greeting(payload, length)) {
+  const uint32_t greeting_kind = role_ == Role::Server ? 0x81 : 0x82;
+  const std::string text(reinterpret_cast<const char*>(payload), length);
+  if (role_ != Role::ClassicClient && kind == greeting_kind && naive_greeting(payload, length)) {
     phase_ = Phase::Native;
-  } else if (role_ == Role::NativeClient && kind == 0x82 && naive_greeting(payload, length)) {
-    phase_ = Phase::Native;
-  } else if (role_ == Role::Server && kind == 0 && is_printable(payload, length)) {
-    phase_ = Phase::Classic;
-  } else if (role_ == Role::ClassicClient && kind == 0 && id_ == std::string(reinterpret_cast<const char*>(payload), length)) {
+  } else if (kind == 0 && (role_ == Role::Server ? is_printable(payload, length) : role_ == Role::ClassicClient && text == id_)) {
     phase_ = Phase::Classic;
   } else {
     return false;

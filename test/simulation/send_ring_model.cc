@@ -79,7 +79,7 @@ void SendRingModel::append(uint32_t length, uint32_t channel) {
   require(tail_ + kHeaderBytes + length <= place_.capacity, "a frame lies inside its ring");
   stream_.accept(place_.base + tail_ + kHeaderBytes, length, channel);
   store<uint32_t>(place_.base + tail_, length | (channel << kChannelShift));
-  tail_ += kHeaderBytes + length;
+  tail_ += static_cast<int64_t>(kHeaderBytes + length);
   ++messages_;
 }
 
