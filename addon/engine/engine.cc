@@ -322,9 +322,10 @@ void Engine::on_connected(uint32_t slot, int error) {
 
 // ---- Receiving
 
-bool Engine::has_room() const {
-  // More bytes of a peer that waits for its verdict could not be read yet, and whose bytes come next is not known here.
-  if (asked_) return false;
+// More bytes of a peer that waits for its verdict could not be read yet, and whose bytes come next is not known here.
+bool Engine::has_room() const { return !asked_ && has_event_room(); }
+
+bool Engine::has_event_room() const {
   return events_.room() > (options_.arena_bytes - arena_used_ - ahead_used_ + held_bytes_) / kBytesPerEventMin + kEventsReserve;
 }
 
@@ -753,7 +754,7 @@ void Engine::defer(Peer& peer) {
 
 void Engine::carry_out_deferred() {
   size_t done = 0;
-  for (; done < deferred_.size() && has_room(); ++done) {
+  for (; done < deferred_.size() && has_event_room(); ++done) {
     Peer& peer = *peers_[deferred_[done]];
     peer.deferred = false;
     if (peer.state == State::Free) continue;
@@ -920,7 +921,7 @@ void Engine::tick() {
   const uint64_t now = io_->now_ns();
   if (now < next_tick_ns_) return;
   next_tick_ns_ = now + kTickNs;
-  for (uint32_t slot = timed_first_; slot != kNone && has_room();) {
+  for (uint32_t slot = timed_first_; slot != kNone && has_event_room();) {
     Peer& peer = *peers_[slot];
     slot = peer.timed_next;
     if (now >= peer.deadline_ns) expire(peer);
@@ -935,7 +936,7 @@ void Engine::tick() {
   }
   if (heartbeats_ == 0) return;
   for (Peer* peer : peers_) {
-    if (peer->heartbeat_due_ns != 0 && now >= peer->heartbeat_due_ns && has_room()) heartbeat(*peer, now);
+    if (peer->heartbeat_due_ns != 0 && now >= peer->heartbeat_due_ns && has_event_room()) heartbeat(*peer, now);
   }
 }
 

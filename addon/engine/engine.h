@@ -184,6 +184,7 @@ class Engine final : private IoSink {
   void heartbeat(Peer& peer, uint64_t now_ns);
   void expire(Peer& peer);
 
+  [[nodiscard]] bool has_event_room() const;
   void share_arena();
   void carry_out_deferred();
   void defer(Peer& peer);

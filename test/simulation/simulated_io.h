@@ -50,8 +50,8 @@ class SimulatedIo final : public Io {
 
   [[nodiscard]] const char* name() const override { return "simulated"; }
   void reserve(uint32_t count) override;
-  [[nodiscard]] uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
-  [[nodiscard]] bool has_news() const override { return false; }
+  [[nodiscard]] uint32_t keep_ahead(uint8_t* arena, uint32_t bytes) override;
+  [[nodiscard]] bool has_news() const override { return left_over_; }
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override;
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override;
   void accept_pause(uint32_t server, bool paused) override;
@@ -119,6 +119,9 @@ class SimulatedIo final : public Io {
   std::vector<Slot> slots_;
   std::vector<Listening> listeners_;
   std::vector<Item> ready_;
+  IoSpace ahead_ = {nullptr, 0};  // the part of the arena that is kept for receives that are made ahead
+  size_t ahead_used_ = 0;         // since the last poll
+  bool left_over_ = false;        // by the last poll, which the wait handle does not show
   bool deaf_ = false;  // the last poll was a spinning one, and what is ready now does not show
 };
 
