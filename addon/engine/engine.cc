@@ -323,7 +323,8 @@ void Engine::on_connected(uint32_t slot, int error) {
 // ---- Receiving
 
 // More bytes of a peer that waits for its verdict could not be read yet, and whose bytes come next is not known here.
-bool Engine::has_room() const { return !asked_ && has_event_room(); }
+// And each receive may end inside of a frame, whatever memory it comes in.
+bool Engine::has_room() const { return !asked_ && assemblies_.available() && has_event_room(); }
 
 bool Engine::has_event_room() const {
   return events_.room() > (options_.arena_bytes - arena_used_ - ahead_used_ + held_bytes_) / kBytesPerEventMin + kEventsReserve;
@@ -331,7 +332,7 @@ bool Engine::has_event_room() const {
 
 IoSpace Engine::receive_space() {
   const uint32_t left = arena_direct_ - arena_used_;
-  if (left < kReceiveBytesMin || !assemblies_.available() || !has_room()) return {nullptr, 0};
+  if (left < kReceiveBytesMin || !has_room()) return {nullptr, 0};
   return {arena_ + arena_used_, contended_ > 0 ? std::min(left, fair_bytes_) : left};
 }
 
