@@ -67,7 +67,8 @@ async function verdictOf(name) {
     if (status === 0) return { found: false, text: `survived ${SEEDS_MAX} seeds` }
     const seed = /--seed (\d+)/.exec(stdout)?.[1] ?? '?'
     const promise =
-      lines.find((line) => !line.startsWith('Replay'))?.replace(/^.*breaks a promise: /, '') ?? ''
+      lines.find((line) => line !== '' && !line.startsWith('Replay'))?.replace(/^.*breaks a promise: /, '') ??
+      ''
     return { found: true, text: `seed ${seed}: ${promise}` }
   } finally {
     heal()

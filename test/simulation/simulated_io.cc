@@ -32,8 +32,8 @@ void SimulatedIo::reserve(uint32_t count) {
 
 uint32_t SimulatedIo::keep_ahead(uint8_t* arena, uint32_t bytes) {
   if (shape_ == Shape::Readiness || random_.chance(300)) return 0;
-  ahead_ = {arena + bytes / 4 * 3, bytes / 4};
-  return bytes / 4;
+  ahead_ = {arena + bytes / 2, bytes / 2};
+  return bytes / 2;
 }
 
 int SimulatedIo::listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) {
@@ -257,6 +257,7 @@ void SimulatedIo::poll(IoSink& sink, bool spinning) {
     for (size_t i = ready_.size(); i > 1; --i) std::swap(ready_[i - 1], ready_[random_.below(i)]);
   }
   ahead_used_ = 0;
+  all_ahead_ = random_.chance(500);
   size_t reported = 0;
   for (size_t i = 0; i < ready_.size() && sink.has_room(); ++i) {
     if (faults_.on && random_.chance(faults_.late)) continue;
@@ -292,7 +293,7 @@ void SimulatedIo::report(IoSink& sink, const Item& item) {
       go_on_sending(sink, item.index);
       return;
     case Ready::Readable:
-      for (uint64_t times = random_.between(1, 3); times > 0 && receive(sink, item.index); --times) {
+      for (uint64_t times = random_.between(1, random_.chance(50) ? 1000 : 3); times > 0 && receive(sink, item.index); --times) {
       }
       return;
     default: {
@@ -364,7 +365,7 @@ bool SimulatedIo::receive(IoSink& sink, uint32_t slot) {
     return false;
   }
   // A receive that was made ahead lies in memory of the backend's own.
-  const bool ahead = ahead_used_ < ahead_.size && random_.chance(500);
+  const bool ahead = ahead_used_ < ahead_.size && (all_ahead_ || random_.chance(500));
   if (!sink.has_room()) return false;
   const IoSpace space = ahead ? IoSpace{ahead_.data + ahead_used_, ahead_.size - ahead_used_} : sink.receive_space();
   if (space.size == 0) return false;
@@ -377,6 +378,7 @@ bool SimulatedIo::receive(IoSink& sink, uint32_t slot) {
   size_t most = std::min(space.size, pipe.inbox.size());
   if (faults_.on && most > 0 && random_.chance(faults_.short_receive))
     most = random_.between(1, random_.chance(500) ? std::min<size_t>(most, 8) : most);
+  if (ahead && all_ahead_) most = std::min<size_t>(most, random_.between(8, 64));
   // The other side's end of stream shows again and again until the engine stops to receive, except where it is a completion.
   if (most == 0) it.end_told = shape_ == Shape::Completion;
   pipe.inbox.pop(space.data, most);

@@ -121,8 +121,9 @@ class SimulatedIo final : public Io {
   std::vector<Item> ready_;
   IoSpace ahead_ = {nullptr, 0};  // the part of the arena that is kept for receives that are made ahead
   size_t ahead_used_ = 0;         // since the last poll
+  bool all_ahead_ = false;        // every receive until the next poll
   bool left_over_ = false;        // by the last poll, which the wait handle does not show
-  bool deaf_ = false;  // the last poll was a spinning one, and what is ready now does not show
+  bool deaf_ = false;             // the last poll was a spinning one, and what is ready now does not show
 };
 
 }  // namespace zerio::simulation
