@@ -68,6 +68,28 @@ function pages(bytes: number): number {
   return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES
 }
 
+/** Where the parts of the next slab begin. */
+interface SlabPlan {
+  readonly first: number
+  readonly count: number
+  readonly slotsOffset: number
+  readonly ringsOffset: number
+  readonly assembliesOffset: number
+  readonly bytes: number
+}
+
+function allocateSlab(bytes: number): ArrayBuffer {
+  try {
+    return allocatePool(bytes)
+  } catch (cause) {
+    throw new ZerioError(
+      'ZERIO_OUT_OF_MEMORY',
+      `No address space for a pool of ${bytes} bytes; lower sendRingBytes, maxMessageLength or the number of peers.`,
+      { cause }
+    )
+  }
+}
+
 const engines = new Map<string, Engine>()
 
 export class Engine implements EngineInfo, RingEngine {
@@ -134,6 +156,9 @@ export class Engine implements EngineInfo, RingEngine {
     const eventsCapacity = options.receiveArenaBytes / 8 + PAGE_BYTES
     const arenaOffset = pages(Layout.EventsOffset + eventsCapacity * Layout.EventWords * 4)
     this.#coreBytes = arenaOffset + pages(options.receiveArenaBytes)
+    // Before there is an engine, which could not be taken back.
+    const plan = this.#planSlab()
+    const memory = allocateSlab(plan.bytes)
     this.native = native.createEngine(
       {
         backend: choice.backend,
@@ -156,8 +181,7 @@ export class Engine implements EngineInfo, RingEngine {
     this.backend = this.native.backend
     this.backendReason = choice.reason
     this.waitStrategy = options.waitStrategy
-    const core = this.#addSlab()
-    const memory = core.view.buffer
+    const core = this.#addSlab(plan, memory)
     this.#coreView = core.view
     this.#coreBuffer = core.buffer
     this.#words = core.words
@@ -199,7 +223,7 @@ export class Engine implements EngineInfo, RingEngine {
 
   /** Makes sure that a client finds a slot. Throws `ZERIO_OUT_OF_MEMORY`. */
   reserveSlot(): void {
-    if (this.native.slotsFree() === 0) this.#addSlab()
+    if (this.native.slotsFree() === 0) this.#growSlabs()
   }
 
   /** The ring of a slot that begins a life; it ends with `released`. */
@@ -410,14 +434,19 @@ export class Engine implements EngineInfo, RingEngine {
 
   #growFor(server: number): void {
     try {
-      this.#addSlab()
+      this.#growSlabs()
     } catch (error) {
       this.native.slabRefused()
       this.#servers[server]?.poolRefused(error as ZerioError)
     }
   }
 
-  #addSlab(): Slab {
+  #growSlabs(): void {
+    const plan = this.#planSlab()
+    this.#addSlab(plan, allocateSlab(plan.bytes))
+  }
+
+  #planSlab(): SlabPlan {
     const { sendRingBytes } = this.options
     const first = this.#slotCount
     const coreBytes = this.#slabs.length === 0 ? this.#coreBytes : 0
@@ -430,16 +459,11 @@ export class Engine implements EngineInfo, RingEngine {
     const ringsOffset = pages(slotsOffset + count * Layout.SlotBytes)
     const assembliesOffset = pages(ringsOffset + count * sendRingBytes)
     const bytes = assembliesOffset + (count + Layout.SparePerSlab) * this.#assemblyBytes
-    let memory: ArrayBuffer
-    try {
-      memory = allocatePool(bytes)
-    } catch (cause) {
-      throw new ZerioError(
-        'ZERIO_OUT_OF_MEMORY',
-        `No address space for a pool of ${bytes} bytes; lower sendRingBytes, maxMessageLength or the number of peers.`,
-        { cause }
-      )
-    }
+    return { first, count, slotsOffset, ringsOffset, assembliesOffset, bytes }
+  }
+
+  #addSlab(plan: SlabPlan, memory: ArrayBuffer): Slab {
+    const { first, count, slotsOffset, ringsOffset, assembliesOffset } = plan
     const buffer = poolBuffer(memory)
     if (!this.native.addSlab(buffer, slotsOffset, ringsOffset, assembliesOffset, count)) {
       throw new ZerioError(

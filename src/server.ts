@@ -292,7 +292,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
       // Without IPv6 a server without a host listens on IPv4 alone.
       const next =
         host === '::' && hosts.length > 1 && (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL')
-      if (error.code === 'ENOBUFS') {
+      if (error.code === 'EOVERFLOW') {
         throw new ZerioError(
           'ZERIO_TOO_MANY_SERVERS',
           'An engine has at most 64 servers; stop some, or use more threads.'

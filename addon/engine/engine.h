@@ -68,7 +68,7 @@ class Engine final : private IoSink {
   void slab_refused();
   [[nodiscard]] uint32_t slots_free() const { return static_cast<uint32_t>(free_.size()); }
 
-  // Each returns 0 or an errno value.
+  // Each returns 0 or an errno value; listen EOVERFLOW when there are kServersMax.
   int listen(const ServerOptions& options, const Address& address, uint32_t& server, Address& bound);
   int connect(const ClientOptions& options, const Address& address, uint32_t& slot);
 
@@ -175,7 +175,7 @@ class Engine final : private IoSink {
   bool finish_send(const Sending& sending, int64_t taken);
   void count_sent(Peer& peer, size_t bytes, uint32_t ring_bytes, uint32_t end);
   void after_pump(Peer& peer);
-  void send_lost(Peer& peer);
+  void send_lost(Peer& peer, int error);
 
   // Time
   void set_deadline(Peer& peer, uint32_t timeout_ms);

@@ -75,7 +75,8 @@ struct Peer {
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
   uint64_t heartbeat_due_ns = 0;
-  uint64_t deadline_ns = 0;  // of Connecting, Greeting, Draining and Lingering
+  int send_error = 0;        // the errno value behind send_failed
+  uint64_t deadline_ns = 0;  // of Connecting, Greeting, Draining and Lingering, and of a half dead Open
   uint32_t timed_previous = kNone;
   uint32_t timed_next = kNone;
   uint32_t remote_length_max = 0;  // what the other side's greeting said
@@ -95,6 +96,7 @@ struct Peer {
     of_server = connected = was_connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
         close_requested = deferred = reset_on_close = farewell_due = heard = timed = false;
     silent_heartbeats = 0;
+    send_error = 0;
     close_code = 0;
     read_batch = 0;
     server = kNone;

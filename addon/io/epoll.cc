@@ -17,6 +17,7 @@ namespace zerio {
 namespace {
 
 constexpr int kReadyMax = 256;
+constexpr uint32_t kInsistMax = 10000;
 // An accepted connection costs some 20 microseconds, for which all peers wait.
 constexpr uint32_t kAcceptsPerPollMax = 8;
 // While connections are hot all others wait this long at most, so that a program that polls now and then asks epoll every time.
@@ -62,7 +63,7 @@ class Epoll final : public Io {
     Listener& listener = listeners_[server];
     if (!listener.fd.open()) return;
     epoll_event event = {paused ? 0U : EPOLLIN, {.u64 = Tag::listener(server, listener.life)}};
-    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener.fd.get(), &event);
+    insist(EPOLL_CTL_MOD, listener.fd.get(), event);
   }
 
   void unlisten(uint32_t server) override {
@@ -178,11 +179,9 @@ class Epoll final : public Io {
     return !connection.send_blocked && ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr) == 0;
   }
 
-  // The set has room: it had this descriptor before. Only the kernel's memory can be short, and then asking again helps.
   void come_back(uint32_t slot) {
     epoll_event event = {EPOLLIN, {.u64 = Tag::connection(slot, connections_[slot].life)}};
-    while (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connections_[slot].fd.get(), &event) != 0 && errno == ENOMEM) {
-    }
+    insist(EPOLL_CTL_ADD, connections_[slot].fd.get(), event);
   }
 
  private:
@@ -197,6 +196,12 @@ class Epoll final : public Io {
     Descriptor fd;
     uint32_t life = 0;
   };
+
+  // The set has room: it had this descriptor before. Only the kernel's memory can be short, and then asking again helps.
+  void insist(int operation, int fd, epoll_event event) {
+    for (uint32_t i = 0; i < kInsistMax && ::epoll_ctl(epoll_.get(), operation, fd, &event) != 0; ++i) {
+    }
+  }
 
   int add(uint32_t slot, Descriptor fd, uint32_t events) {
     Connection& connection = connections_[slot];
@@ -213,7 +218,7 @@ class Epoll final : public Io {
     const Connection& connection = connections_[slot];
     epoll_event event = {(connection.receiving ? EPOLLIN : 0U) | (connection.send_blocked ? EPOLLOUT : 0U),
                          {.u64 = Tag::connection(slot, connection.life)}};
-    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, connection.fd.get(), &event);
+    insist(EPOLL_CTL_MOD, connection.fd.get(), event);
   }
 
   // Returns false when the batch is full and the event must be looked at again.

@@ -83,6 +83,7 @@ int open_listener(const Address& address, const ListenOptions& options, Descript
   if (::bind(fd.get(), as_sockaddr(address), address.size()) != 0) return errno;
   if (::listen(fd.get(), static_cast<int>(options.backlog)) != 0) return errno;
   read_name(::getsockname, fd.get(), bound);
+  if (bound.size() == 0) return errno;
   out = std::move(fd);
   return 0;
 }

@@ -1,16 +1,18 @@
 // Programs that overwrite the memory they share with the engine, one process for each seed: they may lose connections, but never the
 // process, and no handler is ever pointed outside of the pools.
 //
-//   node test/reliability/misuse.mjs [--first 0] [--seeds 40] [--seconds 1.5]
+//   node test/reliability/misuse.mjs [--first 0] [--seeds 40] [--seconds 1.5] [--asan]
 
 import { parseArgs } from 'node:util'
+import { asanEnvironment, buildAsan, loaderFlags } from './lib/asan.mjs'
 import { inParallel, startChild, troubleOf } from './lib/processes.mjs'
 
 const { values } = parseArgs({
   options: {
     first: { type: 'string', default: '0' },
     seeds: { type: 'string', default: '40' },
-    seconds: { type: 'string', default: '1.5' }
+    seconds: { type: 'string', default: '1.5' },
+    asan: { type: 'boolean', default: false }
   }
 })
 const first = Number(values.first)
@@ -19,13 +21,17 @@ const ms = Number(values.seconds) * 1000
 const total = { writes: 0, messages: 0, connections: 0 }
 let lagMs = 0
 let failed = 0
+if (values.asan) buildAsan()
+const tools = values.asan ? { env: asanEnvironment(), flags: loaderFlags } : {}
 
 await inParallel(seeds, 2, async (seed) => {
-  const result = await startChild('misuse_child.mjs', [seed, ms], { timeoutMs: ms + 60_000 }).ended
+  const result = await startChild('misuse_child.mjs', [seed, ms], { timeoutMs: ms + 60_000, ...tools }).ended
   const trouble = troubleOf(result)
   if (trouble !== undefined) {
     failed++
-    console.log(`seed ${seed}: ${trouble}\n  again: node test/reliability/misuse.mjs --first ${seed} --seeds 1`)
+    console.log(
+      `seed ${seed}: ${trouble}\n  again: node test/reliability/misuse.mjs --first ${seed} --seeds 1${values.asan ? ' --asan' : ''}`
+    )
     return
   }
   for (const name of Object.keys(total)) total[name] += result.report[name]

@@ -47,7 +47,6 @@ const clientOf = (server, options) =>
   new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
 
 async function cycles() {
-  let before
   const cycle = async (i) => {
     const options = { waitStrategy: strategies[i % 3] }
     const server = await newServer(options)
@@ -62,7 +61,7 @@ async function cycles() {
   // Pools are committed as they are touched, so half of the work goes before.
   const warm = Math.ceil(count / 2)
   for (let i = 0; i < warm; i++) await cycle(i)
-  before = holdings()
+  const before = holdings()
   for (let i = 0; i < count; i++) await cycle(i)
   return { before, after: await settle(before), cycles: count }
 }
