@@ -201,7 +201,7 @@ uint8_t* Engine::slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) cons
 int Engine::listen(const ServerOptions& options, const Address& address, uint32_t& server, Address& bound) {
   server = 0;
   while (server < servers_.size() && servers_[server].used) ++server;
-  if (server == layout::kServersMax) return ENOBUFS;
+  if (server == layout::kServersMax) return EOVERFLOW;
   if (server == servers_.size()) servers_.emplace_back();
   const int error = io_->listen(server, address, options.listen, bound);
   if (error != 0) return error;
@@ -638,7 +638,7 @@ bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
   const SendRing::Pending pending = peer.ring.pending(end);
   if (pending.corrupt) {
     counters_[layout::kEngineCounterCorruptions] += 1;
-    send_lost(peer);
+    send_lost(peer, 0);
     peer.close_requested = peer.reset_on_close = true;
     peer.close_code = static_cast<uint16_t>(Code::MemoryCorrupted);
     defer(peer);
@@ -665,7 +665,7 @@ bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
 bool Engine::finish_send(const Sending& sending, int64_t taken) {
   Peer& peer = *sending.peer;
   if (taken < 0) {
-    send_lost(peer);
+    send_lost(peer, static_cast<int>(-taken));
     return false;
   }
   const auto bytes = static_cast<size_t>(taken);
@@ -692,8 +692,11 @@ void Engine::count_sent(Peer& peer, size_t bytes, uint32_t ring_bytes, uint32_t 
   count_server(peer, layout::kServerCounterBytesSent, amount);
 }
 
-void Engine::send_lost(Peer& peer) {
+// What was received before is still read. The end follows by itself then; if it does not, the connection is half dead, and ended.
+void Engine::send_lost(Peer& peer, int error) {
   peer.send_failed = true;
+  peer.send_error = error;
+  if (peer.state == State::Greeting || peer.state == State::Open) set_deadline(peer, peer.linger_ms);
   peer.farewell_due = false;
   peer.ring.discard();
   peer.control.clear();
@@ -704,7 +707,7 @@ void Engine::on_sent(uint32_t slot, size_t size, int error) {
   if (peer.state == State::Free) return;
   peer.send_blocked = false;
   if (error != 0) {
-    send_lost(peer);
+    send_lost(peer, error);
   } else if (size > 0 && !peer.send_failed) {
     count_sent(peer, size, peer.blocked_bytes, peer.blocked_end);
   }
@@ -949,8 +952,11 @@ void Engine::expire(Peer& peer) {
         count_server(peer, layout::kServerCounterHandshakeTimeouts, 1);
         fail(peer, Code::HandshakeTimeout, 0, "", true);
       } else {
-        fail(peer, Code::ConnectTimeout, 0, "", false);
+        fail(peer, peer.send_failed ? Code::ConnectFailed : Code::ConnectTimeout, peer.send_error, "", false);
       }
+      return;
+    case State::Open:
+      fail(peer, Code::ConnectionFailed, peer.send_error, "", false);
       return;
     case State::Draining:
       peer.reset_on_close = true;

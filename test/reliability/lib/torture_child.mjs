@@ -25,6 +25,7 @@ const faults = []
 const events = []
 const fault = (text) => faults.push(text)
 const options = {
+  backend: 'epoll',
   waitStrategy,
   socketSendBytes: 8192,
   socketReceiveBytes: 8192,
