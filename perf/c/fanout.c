@@ -1,93 +1,75 @@
-// Measures what it costs to send one message to many sockets, one send() each: nanoseconds of the sender's CPU time
-// per delivery. A forked child reads all sockets empty with epoll.
+// One message to many sockets by a loop of send(): CPU time of this process per delivery, and the time until the last
+// peer has it. The limit for zerio's broadcast. The peers are perf/c/sink.c.
 #define _GNU_SOURCE
-#include <fcntl.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include "peers.h"
 
-#include "loopback.h"
+static const char USAGE[] = "fanout <payload bytes, 8 to 1000> <peers> <messages per turn> <turns per block> <blocks>";
+enum { FRAMES_PER_TURN_MAX = 64 };
 
-static const char USAGE[] = "fanout <payload bytes> <sockets> <rounds>";
-enum { HEADER_BYTES = 4, PAYLOAD_BYTES_MAX = 65536, SOCKETS_MAX = 10000, EVENTS_MAX = 256, SPARE_FILES = 32 };
+typedef struct {
+  const int* peers;
+  int count;
+  char bytes[FRAMES_PER_TURN_MAX * (FRAME_HEADER_BYTES + 1000)];
+  size_t size;
+  size_t frame_bytes;
+} Turn;
 
-static void allow_files(rlim_t count) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) die("getrlimit");
-  if (limit.rlim_cur >= count) return;
-  limit.rlim_cur = count;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) die("too many sockets for this process's limit of open files");
+static void prepare(Turn* turn, size_t payload_bytes, int per_turn) {
+  const uint32_t header = (uint32_t)payload_bytes;
+  turn->frame_bytes = FRAME_HEADER_BYTES + payload_bytes;
+  turn->size = turn->frame_bytes * (size_t)per_turn;
+  for (size_t at = 0; at < turn->size; at += turn->frame_bytes) memcpy(turn->bytes + at, &header, sizeof header);
 }
 
-// Reads until every socket has been closed by the sender.
-static void drain(const int* sockets, int open) {
-  static char bytes[65536];
-  const int epoll = epoll_create1(0);
-  if (epoll < 0) die("epoll_create1");
-  for (int i = 0; i < open; i++) {
-    struct epoll_event interest = {.events = EPOLLIN, .data.fd = sockets[i]};
-    if (fcntl(sockets[i], F_SETFL, O_NONBLOCK) != 0) die("O_NONBLOCK");
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, sockets[i], &interest) != 0) die("epoll_ctl");
-  }
-  while (open > 0) {
-    struct epoll_event events[EVENTS_MAX];
-    const int ready = epoll_wait(epoll, events, EVENTS_MAX, -1);
-    if (ready < 0 && errno != EINTR) die("epoll_wait");
-    for (int i = 0; i < ready; i++) {
-      const ssize_t count = recv(events[i].data.fd, bytes, sizeof bytes, 0);
-      if (count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR))) continue;
-      if (count < 0) die("recv");
-      close(events[i].data.fd);
-      open--;
-    }
-  }
+// The stamp is the last message's.
+static void send_turn(Turn* turn, double stamp_ns) {
+  memcpy(turn->bytes + turn->size - turn->frame_bytes + FRAME_HEADER_BYTES, &stamp_ns, sizeof stamp_ns);
+  for (int i = 0; i < turn->count; i++) send_all(turn->peers[i], turn->bytes, turn->size);
 }
 
-static void send_to_all(const int* sockets, int count, const char* message, size_t size) {
-  for (int i = 0; i < count; i++) {
-    for (size_t sent = 0; sent < size;) {
-      const ssize_t written = send(sockets[i], message + sent, size - sent, MSG_NOSIGNAL);
-      if (written < 0 && errno != EINTR) die("send");
-      if (written > 0) sent += (size_t)written;
-    }
-  }
+// Sends a turn with a stamp and waits until all peers have it.
+static double timed_turn_us(Turn* turn) {
+  double took_ns;
+  char answer[FRAME_HEADER_BYTES + sizeof took_ns];
+  send_turn(turn, (double)clock_ns(CLOCK_MONOTONIC));
+  receive_all(turn->peers[0], answer, sizeof answer);
+  memcpy(&took_ns, answer + FRAME_HEADER_BYTES, sizeof took_ns);
+  return took_ns / 1000;
 }
 
 int main(int argc, char** argv) {
-  if (argc != 4) usage(USAGE);
-  const size_t payload_bytes = (size_t)number_argument(argv[1], 0, PAYLOAD_BYTES_MAX, USAGE);
-  const int count = (int)number_argument(argv[2], 1, SOCKETS_MAX, USAGE);
-  const int rounds = (int)number_argument(argv[3], 1, 1000000, USAGE);
-  allow_files((rlim_t)count * 2 + SPARE_FILES);
+  if (argc != 6) usage(USAGE);
+  const size_t payload_bytes = (size_t)number_argument(argv[1], 8, 1000, USAGE);
+  const int count = (int)number_argument(argv[2], 1, PEERS_MAX, USAGE);
+  const int per_turn = (int)number_argument(argv[3], 1, FRAMES_PER_TURN_MAX, USAGE);
+  const int turns = (int)number_argument(argv[4], 1, 1000000, USAGE);
+  const int blocks = (int)number_argument(argv[5], 1, 1000000, USAGE);
+  alarm(DEADLINE_S);
 
-  static int senders[SOCKETS_MAX], receivers[SOCKETS_MAX];
+  static int peers[PEERS_MAX];
   struct sockaddr_in address;
   const int listener = listen_on_loopback(&address);
-  for (int i = 0; i < count; i++) {
-    int pair[2];
-    connect_pair(listener, &address, pair, 1);
-    senders[i] = pair[0];
-    receivers[i] = pair[1];
-  }
+  report_port(&address);
+  accept_peers(listener, peers, count);
 
-  const pid_t child = fork();
-  if (child < 0) die("fork");
-  alarm(DEADLINE_S);
-  for (int i = 0; i < count; i++) close(child == 0 ? senders[i] : receivers[i]);
-  if (child == 0) {
-    drain(receivers, count);
-    return 0;
+  static Turn turn = {.peers = peers};
+  turn.count = count;
+  prepare(&turn, payload_bytes, per_turn);
+  timed_turn_us(&turn);
+  printf("{\"cpuNs\":[");
+  double* took_us = calloc((size_t)blocks, sizeof *took_us);
+  if (took_us == NULL) die("calloc");
+  for (int block = 0; block < blocks; block++) {
+    const uint64_t began_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    for (int i = 0; i < turns; i++) send_turn(&turn, 0);
+    const uint64_t spent_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - began_ns;
+    const double deliveries = (double)turns * per_turn * count;
+    printf("%s%.1f", block > 0 ? "," : "", (double)spent_ns / deliveries);
+    timed_turn_us(&turn);
+    took_us[block] = timed_turn_us(&turn);
   }
-
-  static char message[HEADER_BYTES + PAYLOAD_BYTES_MAX];
-  const uint32_t header = (uint32_t)payload_bytes;
-  memcpy(message, &header, sizeof header);
-  send_to_all(senders, count, message, HEADER_BYTES + payload_bytes);
-  const uint64_t began_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-  for (int i = 0; i < rounds; i++) send_to_all(senders, count, message, HEADER_BYTES + payload_bytes);
-  const uint64_t spent_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - began_ns;
-  for (int i = 0; i < count; i++) close(senders[i]);
-  waitpid(child, NULL, 0);
-  printf("{\"cpuNsPerDelivery\":%.1f}\n", (double)spent_ns / ((double)count * rounds));
+  printf("],\"lastUs\":[");
+  for (int block = 0; block < blocks; block++) printf("%s%.1f", block > 0 ? "," : "", took_us[block]);
+  printf("]}\n");
   return 0;
 }

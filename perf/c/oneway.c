@@ -5,8 +5,10 @@
 
 #include "loopback.h"
 
-static const char USAGE[] = "oneway <payload bytes, 16 to 4096> <milliseconds> <nagle | nodelay>";
-enum { HEADER_BYTES = 4, PAYLOAD_BYTES_MIN = 16, PAYLOAD_BYTES_MAX = 4096, BATCH_BYTES = 65536, WARMUP_MS = 200 };
+static const char USAGE[] = "oneway <payload bytes, 16 to 65536> <milliseconds> <nagle | nodelay | single>";
+enum { HEADER_BYTES = 4, PAYLOAD_BYTES_MIN = 16, PAYLOAD_BYTES_MAX = 65536, BATCH_BYTES = 65536, WARMUP_MS = 200 };
+// A message of the longest kind fills more than a batch.
+enum { BUFFER_BYTES = HEADER_BYTES + PAYLOAD_BYTES_MAX };
 
 // The fields every sender writes (see perf/lib/message.mjs): int32 sequence, int32 quantity, float64 price.
 static void write_fields(char* payload, uint32_t sequence) {
@@ -17,16 +19,18 @@ static void write_fields(char* payload, uint32_t sequence) {
   memcpy(payload + 8, &price, sizeof price);
 }
 
-static void send_until_closed(int socket, uint32_t payload_bytes) {
-  static char batch[BATCH_BYTES];
+static void send_until_closed(int socket, uint32_t payload_bytes, int is_single) {
+  static char batch[BUFFER_BYTES];
+  const size_t frame_bytes = HEADER_BYTES + payload_bytes;
+  const size_t batch_bytes = is_single || frame_bytes > BATCH_BYTES ? frame_bytes : BATCH_BYTES;
   uint32_t sequence = 0;
   for (;;) {
     size_t filled = 0;
-    while (filled + HEADER_BYTES + payload_bytes <= sizeof batch) {
+    while (filled + frame_bytes <= batch_bytes) {
       memcpy(batch + filled, &payload_bytes, sizeof payload_bytes);
       write_fields(batch + filled + HEADER_BYTES, sequence);
       sequence = (sequence + 1) & 0x3fffffff;
-      filled += HEADER_BYTES + payload_bytes;
+      filled += frame_bytes;
     }
     for (size_t sent = 0; sent < filled;) {
       const ssize_t count = send(socket, batch + sent, filled - sent, MSG_NOSIGNAL);
@@ -39,7 +43,7 @@ static void send_until_closed(int socket, uint32_t payload_bytes) {
 
 // What the reader has seen so far; a message cut off at the end of a batch waits at its start.
 typedef struct {
-  char batch[BATCH_BYTES];
+  char batch[BUFFER_BYTES];
   size_t filled;
   uint64_t messages;
   uint64_t quantities;
@@ -72,7 +76,8 @@ static void receive_batch(Reader* reader, int socket) {
 
 int main(int argc, char** argv) {
   if (argc != 4) usage(USAGE);
-  const int no_delay = strcmp(argv[3], "nodelay") == 0;
+  const int is_single = strcmp(argv[3], "single") == 0;
+  const int no_delay = is_single || strcmp(argv[3], "nodelay") == 0;
   if (!no_delay && strcmp(argv[3], "nagle") != 0) usage(USAGE);
   const uint32_t payload_bytes = (uint32_t)number_argument(argv[1], PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX, USAGE);
   const uint64_t duration_ns = (uint64_t)number_argument(argv[2], 1, 60000, USAGE) * 1000000u;
@@ -86,7 +91,7 @@ int main(int argc, char** argv) {
   alarm(DEADLINE_S);
   if (child == 0) {
     close(pair[1]);
-    send_until_closed(pair[0], payload_bytes);
+    send_until_closed(pair[0], payload_bytes, is_single);
     return 0;
   }
   close(pair[0]);

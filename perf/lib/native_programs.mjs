@@ -11,6 +11,10 @@ export const nativePrograms = {
   pingPong: join(BINARIES, 'pingpong'),
   oneWay: join(BINARIES, 'oneway'),
   fanOut: join(BINARIES, 'fanout'),
+  paced: join(BINARIES, 'paced'),
+  sink: join(BINARIES, 'sink'),
+  crowd: join(BINARIES, 'crowd'),
+  echo: join(BINARIES, 'echo'),
   mallocCount: join(BINARIES, 'malloc_count.so')
 }
 
@@ -20,6 +24,10 @@ export function compileNativePrograms() {
   compile('pingpong.c', nativePrograms.pingPong)
   compile('oneway.c', nativePrograms.oneWay)
   compile('fanout.c', nativePrograms.fanOut)
+  compile('paced.c', nativePrograms.paced)
+  compile('sink.c', nativePrograms.sink)
+  compile('crowd.c', nativePrograms.crowd)
+  compile('echo.c', nativePrograms.echo)
   compile('malloc_count.c', nativePrograms.mallocCount, ['-shared', '-fPIC'])
 }
 

@@ -1,33 +1,28 @@
-// The measuring side of node:net's ping-pong baseline.
+// The measuring side of node:net's ping-pong baseline. With --meter it measures what it allocates after the warm-up.
 import { connect } from 'node:net'
 import { HEADER_BYTES, PAYLOAD_BYTES } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
-import { roundTripPercentiles } from '../lib/stats.mjs'
+import { ROUND_TRIP_FLAGS, RoundTrips } from '../lib/round_trips.mjs'
 
-const { port, warmup, count } = readFlags({ port: 0, warmup: 2_000, count: 20_000 })
-const total = warmup + count
+const flags = readFlags(ROUND_TRIP_FLAGS)
+const roundTrips = new RoundTrips(flags)
 const ping = Buffer.alloc(HEADER_BYTES + PAYLOAD_BYTES)
 ping.writeInt32LE(PAYLOAD_BYTES)
-
-const timesNs = new Float64Array(total + 1)
-let received = 0
 let receivedBytes = 0
 
-const socket = connect({ host: '127.0.0.1', port, noDelay: true }, () => {
-  timesNs[0] = performance.now() * 1e6
+const socket = connect({ host: '127.0.0.1', port: flags.port, noDelay: true }, () => {
+  roundTrips.start()
   socket.write(ping)
 })
 socket.on('data', (chunk) => {
   receivedBytes += chunk.length
   if (receivedBytes < ping.length) return
   receivedBytes = 0
-  received++
-  timesNs[received] = performance.now() * 1e6
-  if (received < total) socket.write(ping)
+  if (roundTrips.returned()) socket.write(ping)
   else socket.end()
 })
 socket.on('error', (error) => fail(error.message))
 socket.on('close', () => {
-  if (received < total) fail('the echo side closed')
-  report(roundTripPercentiles(timesNs.subarray(warmup)))
+  if (!roundTrips.isComplete) fail('the echo side closed')
+  report(roundTrips.result)
 })

@@ -4,8 +4,14 @@ import { nextSequence, PAYLOAD_BYTES, writeFields } from '../lib/message.mjs'
 import { readFlags, report } from '../lib/program.mjs'
 import { MESSAGES_PER_TURN, sendUntilClosed } from '../lib/sender.mjs'
 
-const { port, strategy } = readFlags({ port: 0, strategy: 'blocking' })
-const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy })
+const { port, strategy, backend, bytes, flushEach } = readFlags({
+  port: 0,
+  strategy: 'blocking',
+  backend: 'auto',
+  bytes: PAYLOAD_BYTES,
+  flushEach: false
+})
+const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy, backend })
 let sequence = 0
 
 function sendSome() {
@@ -13,11 +19,12 @@ function sendSome() {
   let next = sequence
   let status = 0
   for (let i = 0; i < MESSAGES_PER_TURN; i++) {
-    status = client.claim(PAYLOAD_BYTES)
+    status = client.claim(bytes)
     if (status < 0) break
     writeFields(view, status, next)
     status = client.commit()
     if (status !== 0) break
+    if (flushEach) client.flush()
     next = nextSequence(next)
   }
   sequence = next

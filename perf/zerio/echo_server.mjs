@@ -5,13 +5,13 @@ import { Meter } from '../lib/meter.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 
-const flags = readFlags({ strategy: 'blocking', warmup: 2_000, count: 20_000, meter: false })
+const flags = readFlags({ strategy: 'blocking', backend: 'auto', warmup: 2_000, count: 20_000, meter: false })
 const total = flags.warmup + flags.count
 const meter = flags.meter ? new Meter() : null
 const finished = new Signal()
 let received = 0
 
-const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { waitStrategy: flags.strategy })
+const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { waitStrategy: flags.strategy, backend: flags.backend })
 server.onMessage = (peer, buffer, offset, length) => {
   received++
   if (meter !== null && received === flags.warmup) meter.start()

@@ -4,9 +4,15 @@ import { nextSequence, PAYLOAD_BYTES, writeFields } from '../lib/message.mjs'
 import { readFlags, report } from '../lib/program.mjs'
 import { MESSAGES_PER_TURN, sendUntilClosed } from '../lib/sender.mjs'
 
-const { port, strategy } = readFlags({ port: 0, strategy: 'blocking' })
-const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy })
-const message = Buffer.alloc(PAYLOAD_BYTES)
+const { port, strategy, backend, bytes, flushEach } = readFlags({
+  port: 0,
+  strategy: 'blocking',
+  backend: 'auto',
+  bytes: PAYLOAD_BYTES,
+  flushEach: false
+})
+const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy, backend })
+const message = Buffer.alloc(bytes)
 const view = new DataView(message.buffer, message.byteOffset, message.length)
 let sequence = 0
 
@@ -17,6 +23,7 @@ function sendSome() {
     writeFields(view, 0, next)
     status = client.send(message)
     if (status !== 0) break
+    if (flushEach) client.flush()
     next = nextSequence(next)
   }
   sequence = next
