@@ -1,34 +1,52 @@
-// Runs the benchmarks behind `npm run perf`: what is compared runs in turn, so that all of it meets the same machine,
-// and what counts are ratios of medians.
-import { writeFileSync } from 'node:fs'
-import { availableParallelism, cpus, loadavg, release } from 'node:os'
+// `npm run perf`: measures section by section, keeps the results as JSON, and writes the page.
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { judge, measurementOf, percent } from './lib/judge.mjs'
+import { availableBackends } from './lib/backends.mjs'
+import { extern, installExtern } from './lib/extern.mjs'
+import { describeMachine } from './lib/machine.mjs'
 import { compileNativePrograms } from './lib/native_programs.mjs'
-import { measuredPrograms } from './lib/programs.mjs'
-import { measurementTable, verdictTable } from './lib/tables.mjs'
-import { targetNames, targets } from './lib/targets.mjs'
+import { NoiseWatch, noiseSentence } from './lib/noise.mjs'
+import { targetNames } from './lib/targets.mjs'
+import { writeReport } from './report/report.mjs'
+import { sections } from './sections/index.mjs'
 
 const REPETITIONS = 5
-const QUICK_REPETITIONS = 2
+const QUICK_REPETITIONS = 1
 const REPETITIONS_MAX = 1000
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
+const EXIT_NOISY = 3
+const ROOT = join(import.meta.dirname, '..')
+const sectionNames = sections.map(({ name }) => name)
 
 const HELP = `Usage: npm run perf -- [flags]
 
-Compares zerio with C and with node:net on this machine and prints ratios. Run it with nothing else running.
+Compares zerio with C, node:net and others on this machine, prints ratios, and writes docs/performance.md. Run it with
+nothing else running. The whole takes about 25 minutes.
 
-  --quick               fewer and shorter repetitions: a first look, not a result
-  --repetitions <n>     how often each program runs (default ${REPETITIONS}, with --quick ${QUICK_REPETITIONS})
-  --only <name,...>     only these targets: ${targetNames.join(', ')}
+  --quick               the whole in two minutes: a first look, not a result; writes perf/results/quick/performance.md
+  --only <name,...>     only these sections: ${sectionNames.join(', ')}
+                        or targets: ${targetNames.join(', ')}
+  --resume              take the sections that a run before has finished from its results
+  --report              measure nothing, only write the page from the results that are there
+  --output <file>       write the page there
+  --repetitions <n>     how often each program of the targets runs (default ${REPETITIONS}, with --quick ${QUICK_REPETITIONS})
   --json <file>         write all numbers to this file too
   --check               exit with 1 when a target is missed, not only when something fails to run
   --help                show this text
+
+Exits with 1 when something failed to run, and with 3 when the machine was too noisy to conclude.
 `
 
 const OPTIONS = {
   quick: { type: 'boolean', default: false },
-  repetitions: { type: 'string' },
   only: { type: 'string' },
+  resume: { type: 'boolean', default: false },
+  report: { type: 'boolean', default: false },
+  output: { type: 'string' },
+  repetitions: { type: 'string' },
   json: { type: 'string' },
   check: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false }
@@ -48,94 +66,130 @@ function readCommandLine() {
     if (!Number.isInteger(repetitions) || repetitions < 1 || repetitions > REPETITIONS_MAX) {
       throw new Error(`--repetitions takes a whole number from 1 to ${REPETITIONS_MAX}`)
     }
-    const only = values.only?.split(',') ?? targetNames
-    const unknown = only.find((name) => !targetNames.includes(name))
-    if (unknown !== undefined) {
-      throw new Error(`--only does not know '${unknown}', only ${targetNames.join(', ')}`)
-    }
-    return { ...values, repetitions, only }
+    const names = values.only?.split(',') ?? sectionNames
+    const known = [...sectionNames, ...targetNames]
+    const unknown = names.find((name) => !known.includes(name))
+    if (unknown !== undefined) throw new Error(`--only does not know '${unknown}', only ${known.join(', ')}`)
+    const onlyTargets = names.filter((name) => targetNames.includes(name) && !sectionNames.includes(name))
+    const chosen = names.filter((name) => sectionNames.includes(name))
+    if (onlyTargets.length > 0) chosen.push('targets')
+    return { ...values, repetitions, chosen, onlyTargets }
   } catch (error) {
     progress(`perf: ${error.message.split('\n')[0]}`)
-    process.exit(2)
+    process.exit(EXIT_USAGE)
   }
 }
 
 async function main() {
-  try {
-    compileNativePrograms()
-  } catch (error) {
-    progress(`perf: the C programs do not compile: ${error.stderr?.toString().trim() || error.message}`)
-    return 1
+  const folder = join(ROOT, 'perf/results', flags.quick ? 'quick' : 'full')
+  mkdirSync(folder, { recursive: true })
+  const isPart = flags.onlyTargets.length > 0
+  let results
+  if (flags.report) {
+    results = new Map()
+  } else {
+    try {
+      compileNativePrograms()
+    } catch (error) {
+      progress(`perf: the C programs do not compile: ${error.stderr?.toString().trim() || error.message}`)
+      return EXIT_FAILED
+    }
+    if (loadavg()[0] > availableParallelism() / 2) {
+      progress(`warning: other work is running here (load average ${loadavg()[0].toFixed(1)})`)
+    }
+    results = await measureAll(folder)
   }
-  if (loadavg()[0] > availableParallelism() / 2) {
-    progress(`warning: other work is running here (load average ${loadavg()[0].toFixed(1)})`)
-  }
-
-  const programs = measuredPrograms(flags.quick)
-  const selected = targets.filter((target) => flags.only.includes(target.name))
-  const { results, failures } = await runAll(programs, programsOf(selected, programs))
-  const measurements = [...results].map(([name, runs]) => measurementOf(name, programs[name], runs))
-  const verdicts = selected.map((target) => judge(target, programs, results))
-
-  console.log(measurementTable(measurements))
-  console.log(verdictTable(verdicts))
-  for (const { program, spread, isNoisy } of measurements) {
-    if (!isNoisy || !programs[program].tellsNoise) continue
-    console.log(`This machine is too noisy: ${program} varies by ${percent(spread)} between repetitions.`)
-  }
-  for (const [name, message] of failures) console.log(`${name} failed: ${message}`)
-  if (flags.json !== undefined) writeJson(flags.json, results, verdicts, failures)
-
-  if (failures.size > 0) return 1
-  return flags.check && verdicts.some(({ passes }) => passes === false) ? 1 : 0
+  if (flags.json !== undefined) writeJson(flags.json, Object.fromEntries(results))
+  // Some targets alone are for the console; the page wants them all.
+  if (!isPart) await writePage(folder)
+  return conclude(results)
 }
 
-// The programs that the targets need, in the order of `programs`.
-function programsOf(selected, programs) {
-  const needed = new Set(selected.flatMap(({ program, reference }) => [program, reference]))
-  return Object.keys(programs).filter((name) => needed.has(name))
-}
-
-// A program that fails is not run again; everything else goes on.
-async function runAll(programs, names) {
+async function measureAll(folder) {
+  const backends = await availableBackends()
+  const machine = describeMachine()
   const results = new Map()
-  const failures = new Map()
-  for (const group of new Set(names.map((name) => programs[name].group))) {
-    const members = names.filter((name) => programs[name].group === group)
-    for (let repetition = 1; repetition <= flags.repetitions; repetition++) {
-      for (const name of members) {
-        if (failures.has(name) || (programs[name].runsOnce && repetition > 1)) continue
-        progress(`${group} ${repetition}/${flags.repetitions}: ${name}`)
-        try {
-          const result = await programs[name].run()
-          results.set(name, [...(results.get(name) ?? []), result])
-        } catch (error) {
-          failures.set(name, error.message)
-          results.delete(name)
-          progress(`${name} failed, see below`)
-        }
-      }
+  const chosen = sections.filter(({ name }) => flags.chosen.includes(name))
+  for (const section of chosen) {
+    const file = join(folder, `${section.name}.json`)
+    const finished = flags.resume ? readResult(file) : null
+    if (finished !== null && JSON.stringify(finished.machine) === JSON.stringify(machine)) {
+      progress(`${section.name}: taken from ${finished.measuredAt}`)
+      results.set(section.name, finished)
+      continue
+    }
+    const isPart = section.name === 'targets' && flags.onlyTargets.length > 0
+    if (!isPart) rmSync(file, { force: true })
+    const watch = new NoiseWatch()
+    const began = performance.now()
+    const label = `[${chosen.indexOf(section) + 1}/${chosen.length}] ${section.name}`
+    const data = await section.run({
+      quick: flags.quick,
+      repetitions: flags.repetitions,
+      only: isPart ? flags.onlyTargets : undefined,
+      backends,
+      folder,
+      progress: (line) => progress(`${label} ${line}`),
+      print: console.log
+    })
+    progress(`${label} took ${((performance.now() - began) / 1000).toFixed(0)} s`)
+    const result = {
+      machine,
+      quick: flags.quick,
+      measuredAt: new Date().toISOString(),
+      noise: watch.result,
+      data
+    }
+    results.set(section.name, result)
+    if (!isPart) writeJson(file, result)
+  }
+  return results
+}
+
+// All sections that have results, also those of another run: each says when it was measured.
+async function writePage(folder) {
+  const results = new Map()
+  for (const { name } of sections) {
+    const result = readResult(join(folder, `${name}.json`))
+    if (result !== null) results.set(name, result)
+  }
+  if (results.size === 0) {
+    progress('perf: there are no results to report')
+    return
+  }
+  const page =
+    flags.output ?? (flags.quick ? join(folder, 'performance.md') : join(ROOT, 'docs/performance.md'))
+  const reason = installExtern(progress)
+  if (reason !== null) progress(`perf: no charts: ${reason}`)
+  const draw = reason === null ? (await import(extern('charts.mjs'))).drawChart : null
+  await writeReport(page, results, draw)
+  progress(`wrote ${page}`)
+}
+
+function conclude(results) {
+  let exitCode = 0
+  const missed = results.get('targets')?.data.targets.some(({ passes }) => passes === false)
+  if (flags.check && missed) exitCode = EXIT_FAILED
+  for (const [name, { noise }] of results) {
+    const sentence = noiseSentence(noise)
+    if (sentence === null) continue
+    console.log(`This machine is too noisy to conclude about ${name}: ${sentence}.`)
+    exitCode = EXIT_NOISY
+  }
+  for (const [section, { data }] of results) {
+    for (const [name, message] of Object.entries(data.failures)) {
+      console.log(`${section}: ${name} failed: ${message}`)
+      exitCode = EXIT_FAILED
     }
   }
-  return { results, failures }
+  return exitCode
 }
 
-function writeJson(file, results, verdicts, failures) {
-  const machine = {
-    node: process.version,
-    kernel: release(),
-    cpu: cpus()[0]?.model,
-    cpuCount: availableParallelism(),
-    measuredAt: new Date().toISOString()
-  }
-  const content = {
-    machine,
-    quick: flags.quick,
-    repetitions: flags.repetitions,
-    programs: Object.fromEntries(results),
-    targets: verdicts.map(({ target, value, passes, note }) => ({ ...target, value, passes, note })),
-    failures: Object.fromEntries(failures)
-  }
+function readResult(file) {
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null
+}
+
+function writeJson(file, content) {
   writeFileSync(file, `${JSON.stringify(content, null, 2)}\n`)
 }
 

@@ -135,7 +135,11 @@ export async function runProgram(command, args) {
 /**
  * Runs the two sides of a connection, each in a Node process of its own. The server reports its port, then each side
  * reports one result and ends; the client is given --port.
- * @typedef {{ script: string, flags: (string | number)[], environment?: Record<string, string> }} Side
+ * @typedef {object} Side
+ * @property {string} script
+ * @property {(string | number)[]} flags
+ * @property {Record<string, string>} [environment]
+ * @property {string} [command] another program than Node that runs the script
  * @param {Side} server
  * @param {Side} client
  * @param {string[]} nodeFlags
@@ -143,8 +147,8 @@ export async function runProgram(command, args) {
 export async function runPair(server, client, nodeFlags = []) {
   const programs = []
   const start = (side, flags) => {
-    const args = [...nodeFlags, side.script, ...side.flags, ...flags]
-    const program = new Program(process.execPath, args, side.environment)
+    const args = [...(side.command ? [] : nodeFlags), side.script, ...side.flags, ...flags]
+    const program = new Program(side.command ?? process.execPath, args, side.environment)
     programs.push(program)
     return program
   }

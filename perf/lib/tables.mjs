@@ -1,5 +1,6 @@
 // Shows measurements and verdicts as tables for people.
 import Table from 'cli-table3'
+import { limitOf } from './targets.mjs'
 
 const COUNT_FORMAT = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const QUIET = {
@@ -40,7 +41,7 @@ export function verdictTable(verdicts) {
       target.name,
       target.reference === undefined ? target.program : `${target.program} / ${target.reference}`,
       value === null ? '' : `${number(value, target.reference === undefined ? unit : '')} ${unit}`.trim(),
-      limit(target),
+      limitOf(target),
       passes === null ? '' : passes ? 'pass' : 'MISS',
       note
     ])
@@ -48,13 +49,9 @@ export function verdictTable(verdicts) {
   return table.toString()
 }
 
-function number(value, unit) {
+/** @param {number} value @param {string} unit */
+export function number(value, unit) {
   if (unit === 'msg/s') return COUNT_FORMAT.format(value)
   if (unit === 'per message') return value.toFixed(4)
   return Number.isInteger(value) ? String(value) : value.toFixed(2)
-}
-
-function limit({ atMost, atLeast }) {
-  if (atMost !== undefined) return `≤ ${atMost}`
-  return atLeast === undefined ? '' : `≥ ${atLeast}`
 }

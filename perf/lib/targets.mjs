@@ -57,3 +57,9 @@ function throughputTargets(name, ofC) {
 }
 
 export const targetNames = [...new Set(targets.map((target) => target.name))]
+
+/** @param {Pick<Target, 'atMost' | 'atLeast'>} target */
+export function limitOf({ atMost, atLeast }) {
+  if (atMost !== undefined) return `≤ ${atMost}`
+  return atLeast === undefined ? '' : `≥ ${atLeast}`
+}

@@ -37,7 +37,9 @@ function makeFrame(stamped) {
 }
 
 function sendTurn(stamped) {
-  const frames = Array.from({ length: flags.perTurn }, (_, i) => makeFrame(stamped && i === flags.perTurn - 1))
+  const frames = Array.from({ length: flags.perTurn }, (_, i) =>
+    makeFrame(stamped && i === flags.perTurn - 1)
+  )
   if (flags.batched) {
     const batch = Buffer.concat(frames)
     for (const socket of sockets) socket.write(batch)

@@ -11,7 +11,10 @@ const meter = flags.meter ? new Meter() : null
 const finished = new Signal()
 let received = 0
 
-const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { waitStrategy: flags.strategy, backend: flags.backend })
+const server = new ZerioServer(
+  { host: '127.0.0.1', port: 0 },
+  { waitStrategy: flags.strategy, backend: flags.backend }
+)
 server.onMessage = (peer, buffer, offset, length) => {
   received++
   if (meter !== null && received === flags.warmup) meter.start()

@@ -8,7 +8,14 @@ import { fail, readFlags, report } from '../lib/program.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 import { roundTripPercentiles } from '../lib/stats.mjs'
 
-const flags = readFlags({ port: 0, strategy: 'blocking', warmup: 2_000, count: 20_000, meter: false })
+const flags = readFlags({
+  port: 0,
+  strategy: 'blocking',
+  backend: 'auto',
+  warmup: 2_000,
+  count: 20_000,
+  meter: false
+})
 const total = flags.warmup + flags.count
 const meter = flags.meter ? new Meter() : null
 const ping = Buffer.alloc(PAYLOAD_BYTES, 0x5a)
@@ -16,7 +23,10 @@ const timesNs = new Float64Array(total + 1)
 const finished = new Signal()
 let received = 0
 
-const client = new ZerioClient({ host: '127.0.0.1', port: flags.port }, { waitStrategy: flags.strategy })
+const client = new ZerioClient(
+  { host: '127.0.0.1', port: flags.port },
+  { waitStrategy: flags.strategy, backend: flags.backend }
+)
 
 function sendPing() {
   const status = client.send(ping)

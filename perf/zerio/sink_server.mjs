@@ -5,14 +5,23 @@ import { fail, readFlags, report } from '../lib/program.mjs'
 import { Rate } from '../lib/rate.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 
-const flags = readFlags({ strategy: 'blocking', backend: 'auto', warmupMs: 500, durationMs: 1000, checkMask: 4095 })
+const flags = readFlags({
+  strategy: 'blocking',
+  backend: 'auto',
+  warmupMs: 500,
+  durationMs: 1000,
+  checkMask: 4095
+})
 const rate = new Rate(flags.warmupMs, flags.durationMs)
 const finished = new Signal()
 let messagesPerSecond = 0
 let count = 0
 let quantities = 0
 
-const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { waitStrategy: flags.strategy, backend: flags.backend })
+const server = new ZerioServer(
+  { host: '127.0.0.1', port: 0 },
+  { waitStrategy: flags.strategy, backend: flags.backend }
+)
 server.onMessage = (_peer, buffer, offset) => {
   quantities = (quantities + buffer.view.getInt32(offset + QUANTITY_AT, true)) | 0
   count++

@@ -1,0 +1,134 @@
+// What a message allocates on each side: bytes on the V8 heap, collections and their pauses, native allocations.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { extern, installExtern } from '../lib/extern.mjs'
+import { byKind, collectionsIn } from '../lib/garbage_lines.mjs'
+import { interleave } from '../lib/interleave.mjs'
+import { nativePrograms } from '../lib/native_programs.mjs'
+import { runPair } from '../lib/processes.mjs'
+import { STRATEGIES } from '../lib/programs.mjs'
+import { count, table } from '../report/markdown.mjs'
+import { NODE_FLAGS } from '../zerio/garbage.mjs'
+
+const FULL = { warmup: 50_000, count: 300_000 }
+const QUICK = { warmup: 10_000, count: 20_000 }
+
+const script = (path) => join(import.meta.dirname, '..', path)
+
+async function measure(echo, client, flags, { warmup, count }) {
+  const folder = mkdtempSync(join(tmpdir(), 'zerio-perf-'))
+  const side = (path, name) => {
+    const file = join(folder, name)
+    writeFileSync(file, '')
+    return {
+      script: path,
+      flags: [...flags, '--warmup', warmup, '--count', count, '--meter'],
+      environment: { LD_PRELOAD: nativePrograms.mallocCount, MALLOC_COUNT_FILE: file }
+    }
+  }
+  try {
+    const pair = await runPair(side(echo, 'echo'), side(client, 'client'), NODE_FLAGS)
+    const sideResult = (result, lines) => {
+      const collections = collectionsIn(lines)
+      const freedBytes = collections.reduce((sum, collection) => sum + collection.freedBytes, 0)
+      return {
+        // Each side receives and sends every message of the connection once in a round trip.
+        bytesPerMessage: Math.max(0, (result.heapBytes + freedBytes) / (2 * count)),
+        mallocsPerMessage: result.mallocs / (2 * count),
+        collections: byKind(collections)
+      }
+    }
+    return {
+      echo: sideResult(pair.server, pair.serverLines),
+      client: sideResult(pair.client, pair.clientLines),
+      roundTrips: count
+    }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/** @type {import('./index.mjs').Section} */
+export const garbage = {
+  name: 'garbage',
+  title: 'Garbage',
+
+  async run({ quick, backends, progress }) {
+    const sizes = quick ? QUICK : FULL
+    const missing = installExtern(progress)
+    const programs = {}
+    const add = (name, echo, client, flags = []) => {
+      programs[name] = () => measure(echo, client, flags, sizes)
+    }
+    for (const backend of backends) {
+      for (const strategy of STRATEGIES) {
+        const flags = ['--strategy', strategy, '--backend', backend]
+        add(
+          `zerio ${strategy} (${backend})`,
+          script('zerio/echo_server.mjs'),
+          script('zerio/ping_pong_client.mjs'),
+          flags
+        )
+      }
+    }
+    add('node:net', script('net/echo_server.mjs'), script('net/ping_pong_client.mjs'))
+    if (missing === null) {
+      for (const name of ['ws', 'zeromq']) {
+        add(name, extern(`${name}/echo_server.mjs`), extern(`${name}/ping_pong_client.mjs`))
+      }
+    }
+    const { results, failures } = await interleave(programs, 1, progress)
+    return {
+      programs: Object.fromEntries(Object.entries(results).map(([name, [result]]) => [name, result])),
+      failures,
+      missing
+    }
+  },
+
+  render({ programs, failures, missing }) {
+    const rows = Object.entries(programs).flatMap(([program, result]) =>
+      ['echo', 'client'].map((side) => {
+        const { bytesPerMessage, mallocsPerMessage, collections } = result[side]
+        const kinds = Object.entries(collections)
+        return [
+          program,
+          side,
+          bytesPerMessage.toFixed(bytesPerMessage < 10 ? 2 : 0),
+          mallocsPerMessage.toFixed(4),
+          kinds.map(([kind, { count }]) => `${count} ${kind}`).join(', ') || '0',
+          kinds.length === 0
+            ? ''
+            : `${Math.max(...kinds.map(([, { pauseMsMax }]) => pauseMsMax)).toFixed(2)} ms`,
+          kinds.length === 0
+            ? ''
+            : `${kinds.reduce((sum, [, { pauseMsTotal }]) => sum + pauseMsTotal, 0).toFixed(1)} ms`
+        ]
+      })
+    )
+    const roundTrips = Object.values(programs)[0]?.roundTrips ?? 0
+    return [
+      `${count(roundTrips)} round trips of 32 B after a warm-up; each message is sent once and received once by each side. Bytes are those`,
+      'that V8 allocated on its heap. A Node.js process allocates a little by itself, most of it in its compiler, however many messages',
+      'there are: that is what is left where nothing is allocated per message.',
+      '',
+      table(
+        [
+          'program',
+          'side',
+          'bytes per message',
+          'mallocs per message',
+          'collections',
+          'longest pause',
+          'all pauses'
+        ],
+        rows
+      ),
+      '',
+      ...(missing === null ? [] : [`- ws and zeromq were left out: ${missing}`]),
+      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+    ].join('\n')
+  },
+
+  noteworthy: () => []
+}

@@ -1,0 +1,188 @@
+// What a message costs as the number of connected peers grows, of which one, one in a hundred, or all are active.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { peerCounts } from '../lib/files_limit.mjs'
+import { interleave } from '../lib/interleave.mjs'
+import { emptyHistogram, recordFile, summaryOf } from '../lib/latencies.mjs'
+import { nativePrograms } from '../lib/native_programs.mjs'
+import { Program } from '../lib/processes.mjs'
+import { median } from '../lib/stats.mjs'
+import { table, us } from '../report/markdown.mjs'
+
+const PAYLOAD_BYTES = 32
+// Every 100 µs one message, whoever sends it: what is measured is the crowd, not the load.
+const INTERVAL_NS = 100_000
+const FULL = { peers: [1, 10, 100, 1_000, 10_000], warmup: 2_000, messages: 10_000, repetitions: 3 }
+const QUICK = { peers: [1, 1_000], warmup: 500, messages: 1_500, repetitions: 1 }
+const STRATEGIES = ['blocking', 'spin']
+const DEADLINE_MS = 120_000
+
+const script = (path) => join(import.meta.dirname, '..', path)
+
+// One, one in a hundred, all: without those that are the same.
+const activeCounts = (peers) => [...new Set([1, Math.max(1, peers / 100), peers])]
+
+function cpuNs(pid) {
+  const tasks = readdirSync(`/proc/${pid}/task`)
+  const times = tasks.map(
+    (task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ', 1)[0]
+  )
+  return times.reduce((sum, time) => sum + Number(time), 0)
+}
+
+function residentBytes(pid) {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]) * 1024
+}
+
+async function runCrowd(server, peers, active, { warmup, messages }, file, isSpinning) {
+  const programs = [server]
+  try {
+    const { port } = await server.next()
+    const crowd = new Program(nativePrograms.crowd, [
+      ...[port, peers, active, PAYLOAD_BYTES, INTERVAL_NS, warmup, messages, file]
+    ])
+    programs.push(crowd)
+    await crowd.next(DEADLINE_MS)
+    const before = cpuNs(server.pid)
+    crowd.write('go')
+    const { messages: sent } = await crowd.next(DEADLINE_MS)
+    const cpuUs = (cpuNs(server.pid) - before) / sent / 1000
+    const memoryMb = residentBytes(server.pid) / 2 ** 20
+    const histogram = emptyHistogram()
+    recordFile(histogram, file)
+    // A server that spins uses all of its core whatever the load.
+    return { ...summaryOf(histogram), ...(isSpinning ? {} : { cpuUs }), memoryMb }
+  } finally {
+    await Promise.all(programs.map((program) => program.kill()))
+  }
+}
+
+function serversFor(peers, backends) {
+  const node = (path, flags = []) => new Program(process.execPath, [script(path), ...flags])
+  const servers = {
+    'c epoll': () => new Program(nativePrograms.echo, ['epoll', peers]),
+    'c spin': () => new Program(nativePrograms.echo, ['spin', peers])
+  }
+  for (const backend of backends) {
+    for (const strategy of STRATEGIES) {
+      servers[`zerio ${strategy} (${backend})`] = () =>
+        node('zerio/crowd_server.mjs', ['--strategy', strategy, '--backend', backend])
+    }
+  }
+  servers['node:net'] = () => node('net/crowd_server.mjs')
+  return servers
+}
+
+/** @type {import('./index.mjs').Section} */
+export const growth = {
+  name: 'growth',
+  title: 'Cost as the work grows',
+
+  async run({ quick, backends, progress }) {
+    const sizes = quick ? QUICK : FULL
+    const { counts, leftOut } = peerCounts(sizes.peers)
+    const folder = mkdtempSync(join(tmpdir(), 'zerio-perf-'))
+    const file = join(folder, 'latencies.f64')
+    const rows = []
+    const failures = {}
+    try {
+      // All sizes of a crowd meet the same machine, for they are compared with each other.
+      const cells = counts.flatMap((peers) => activeCounts(peers).map((active) => ({ peers, active })))
+      const programs = {}
+      for (const { peers, active } of cells) {
+        for (const [name, start] of Object.entries(serversFor(peers, backends))) {
+          programs[`${name}: ${active} of ${peers}`] = async () => ({
+            name,
+            peers,
+            active,
+            ...(await runCrowd(start(), peers, active, sizes, file, name.includes('spin')))
+          })
+        }
+      }
+      const outcome = await interleave(programs, sizes.repetitions, progress)
+      for (const runs of Object.values(outcome.results)) {
+        const [{ name, peers, active }] = runs
+        const middle = (field) => median(runs.map((run) => run[field]))
+        const cpuUs = runs[0].cpuUs === undefined ? undefined : middle('cpuUs')
+        rows.push({
+          program: name,
+          peers,
+          active,
+          cpuUs,
+          p50Us: middle('p50Us'),
+          p99Us: middle('p99Us'),
+          memoryMb: middle('memoryMb')
+        })
+      }
+      Object.assign(failures, outcome.failures)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+    return { rows, failures, leftOut, repetitions: sizes.repetitions }
+  },
+
+  render({ rows, failures, leftOut, repetitions }, charts) {
+    const series = (field) =>
+      rows
+        .filter((row) => row.active === 1 && row[field] !== undefined)
+        .map((row) => ({ ...row, series: row.program }))
+    const chart = (name, title, field, axis) =>
+      charts.add(name, {
+        title,
+        kind: 'lines',
+        x: { field: 'peers', title: 'connected peers', log: true },
+        y: { field, title: axis, log: true },
+        rows: series(field)
+      })
+    chart('growth_p99', 'One active peer among many, p99', 'p99Us', 'µs')
+    chart('growth_cpu', 'One active peer among many, CPU per message', 'cpuUs', 'µs of the server')
+    const shown = rows.map(({ program, peers, active, cpuUs, p50Us, p99Us, memoryMb }) => [
+      peers,
+      active,
+      program,
+      cpuUs === undefined ? '' : `${cpuUs.toFixed(1)} µs`,
+      us(p50Us),
+      us(p99Us),
+      alone(rows, program) === undefined ? '' : `${(p99Us / alone(rows, program).p99Us).toFixed(2)} ×`,
+      `${memoryMb.toFixed(1)} MB`
+    ])
+    return [
+      `A message of ${PAYLOAD_BYTES} B every ${INTERVAL_NS / 1000} µs from one of the active peers after the other, echoed by the server; time`,
+      `counts from when it was due. Medians of ${repetitions} interleaved repetitions. The peers are sockets of one C program that never`,
+      'sleeps. The memory is that of the whole server process. Servers that spin use all of a core, whatever they do with it.',
+      '',
+      table(
+        ['peers', 'active', 'server', 'CPU per message', 'p50', 'p99', 'p99 of one alone', 'memory'],
+        shown
+      ),
+      '',
+      charts.image('growth_p99'),
+      charts.image('growth_cpu'),
+      '',
+      ...leftOut.map(
+        (peers) => `- ${peers} peers were left out: this system allows a process fewer open files.`
+      ),
+      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+    ].join('\n')
+  },
+
+  noteworthy({ rows }) {
+    const most = Math.max(...rows.map(({ peers }) => peers))
+    return STRATEGIES.flatMap((strategy) => {
+      const program = `zerio ${strategy} (epoll)`
+      const crowd = rows.find((row) => row.program === program && row.peers === most && row.active === 1)
+      const one = alone(rows, program)
+      if (crowd === undefined || one === undefined || most === 1) return []
+      const value = crowd.p99Us / one.p99Us
+      return {
+        what: `p99 of one active among ${most}, of one alone, \`${strategy}\``,
+        value,
+        aim: '≤ 1.2 ×',
+        passes: value <= 1.2
+      }
+    })
+  }
+}
+
+const alone = (rows, program) => rows.find((row) => row.program === program && row.peers === 1)

@@ -1,0 +1,202 @@
+// Round trips on a schedule: sizes, intervals and bursts, for every wait strategy and backend, beside C.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { formatCells, parseCells } from '../lib/cells.mjs'
+import { interleave } from '../lib/interleave.mjs'
+import { curveOf, emptyHistogram, hgrmOf, recordFile, summaryOf } from '../lib/latencies.mjs'
+import { nativePrograms } from '../lib/native_programs.mjs'
+import { Program, runProgram } from '../lib/processes.mjs'
+import { STRATEGIES } from '../lib/programs.mjs'
+import { details, table, us } from '../report/markdown.mjs'
+
+const SIZES = [32, 128, 512, 1024]
+const INTERVALS_US = [10, 20, 40, 100]
+const BURSTS = [1, 2, 5, 50]
+const SHOWN = '32:20:1'
+const KEPT_UP_PART = 0.95
+const FULL = { cellMs: 200, burstsMin: 4_000, messagesMax: 100_000, repetitions: 3 }
+const QUICK = { cellMs: 10, burstsMin: 200, messagesMax: 5_000, repetitions: 1 }
+
+const zerio = (script) => join(import.meta.dirname, '../zerio', script)
+
+function cellsOf({ cellMs, burstsMin, messagesMax }) {
+  const texts = SIZES.flatMap((bytes) =>
+    INTERVALS_US.flatMap((intervalUs) =>
+      BURSTS.map((burst) => {
+        const bursts = Math.max(burstsMin, Math.round((cellMs * 1000) / intervalUs))
+        return `${bytes}:${intervalUs}:${burst}:${Math.min(bursts, Math.max(messagesMax / burst, burstsMin / 2))}`
+      })
+    )
+  )
+  return parseCells(texts.join())
+}
+
+/** @type {import('./index.mjs').Section} */
+export const roundTrip = {
+  name: 'round-trip',
+  title: 'Round trip on a schedule',
+
+  async run({ quick, backends, folder, progress }) {
+    const sizes = quick ? QUICK : FULL
+    const cells = cellsOf(sizes)
+    const samples = mkdtempSync(join(tmpdir(), 'zerio-perf-'))
+    const programs = {
+      'c spin': () => runC('spin', cells, samples),
+      'c epoll': () => runC('epoll', cells, samples)
+    }
+    for (const backend of backends) {
+      for (const strategy of STRATEGIES) {
+        programs[`zerio ${strategy} (${backend})`] = () => runZerio(strategy, backend, cells, samples)
+      }
+    }
+    const histograms = new Map()
+    // Each run's samples go into the histograms at once, so that the next run can use the files again.
+    const recorded = Object.entries(programs).map(([name, run]) => [
+      name,
+      async () => {
+        const results = await run()
+        return results.map(({ cell, bursts, seconds, file }) => {
+          const key = `${name} ${cell}`
+          if (!histograms.has(key)) histograms.set(key, emptyHistogram())
+          recordFile(histograms.get(key), file)
+          return { cell, keepsUp: (bursts * Number(cell.split(':')[1])) / 1e6 / seconds }
+        })
+      }
+    ])
+    try {
+      const { results, failures } = await interleave(
+        Object.fromEntries(recorded),
+        sizes.repetitions,
+        progress
+      )
+      return { programs: summarize(results, histograms, folder), failures, repetitions: sizes.repetitions }
+    } finally {
+      rmSync(samples, { recursive: true })
+    }
+  },
+
+  render({ programs, failures, repetitions }, charts) {
+    const names = Object.keys(programs)
+    const columns = ['p50Us', 'p90Us', 'p99Us', 'p999Us', 'p9999Us', 'maxUs']
+    const [bytes, intervalUs] = SHOWN.split(':')
+    const shown = table(
+      ['echo side', 'p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', 'p50 / C', 'p99 / C'],
+      names.map((name) => {
+        const cell = programs[name][SHOWN]
+        const reference = programs[name.includes('blocking') ? 'c epoll' : 'c spin']?.[SHOWN]
+        const ratio = (column) =>
+          reference === undefined || name.startsWith('c ')
+            ? ''
+            : `${(cell[column] / reference[column]).toFixed(2)} ×`
+        return [name, ...columns.map((column) => us(cell[column])), ratio('p50Us'), ratio('p99Us')]
+      })
+    )
+    charts.add('round_trip', {
+      title: `Round trip, ${bytes} B every ${intervalUs} µs`,
+      kind: 'percentiles',
+      rows: names.flatMap((name) => programs[name][SHOWN].curve.map((point) => ({ ...point, program: name })))
+    })
+    const matrix = names.map((name) => details(name, matrixTable(programs[name], columns)))
+    return [
+      `One message of ${bytes} B every ${intervalUs} µs, ${repetitions} runs together. The sending side polls without sleeping; the`,
+      'echo side waits with the strategy named. Time counts from when a message was **due**, not from when it was sent, so that a',
+      'stall counts against every message it delays. "C" is `c epoll` for `blocking` and `c spin` for the others.',
+      '',
+      shown,
+      '',
+      charts.image('round_trip'),
+      '',
+      'The whole matrix, as bytes, µs between bursts, and messages in a burst. A burst is sent when the one before is back; where',
+      'that is later than it was due for more than a moment, the cell is marked as **late**, and its figures are those of a queue that',
+      'grows. `.hgrm` files of all cells are in `perf/results/`, for any HdrHistogram plotter.',
+      '',
+      ...matrix,
+      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+    ].join('\n')
+  },
+
+  noteworthy: ({ programs }) => {
+    const [own, c] = [programs['zerio manual (epoll)']?.[SHOWN], programs['c spin']?.[SHOWN]]
+    if (own === undefined || c === undefined) return []
+    return [
+      {
+        what: `round trip on a schedule, \`manual\`, p50`,
+        value: own.p50Us / c.p50Us,
+        aim: '≤ 1.08 ×',
+        passes: own.p50Us / c.p50Us <= 1.08
+      },
+      {
+        what: `round trip on a schedule, \`manual\`, p99`,
+        value: own.p99Us / c.p99Us,
+        aim: '≤ 1.2 ×',
+        passes: own.p99Us / c.p99Us <= 1.2
+      }
+    ]
+  }
+}
+
+function matrixTable(cells, columns) {
+  return table(
+    ['bytes', 'µs', 'burst', 'p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', ''],
+    Object.entries(cells).map(([cell, summary]) => [
+      ...cell.split(':'),
+      ...columns.map((column) => us(summary[column])),
+      summary.keepsUp < KEPT_UP_PART ? 'late' : ''
+    ])
+  )
+}
+
+function summarize(results, histograms, folder) {
+  const hgrmFolder = join(folder, 'hgrm')
+  mkdirSync(hgrmFolder, { recursive: true })
+  return Object.fromEntries(
+    Object.entries(results).map(([name, runs]) => [
+      name,
+      Object.fromEntries(
+        runs[0].map(({ cell }, i) => {
+          const histogram = histograms.get(`${name} ${cell}`)
+          const fileName = `${name}-${cell}`.replaceAll(/[^a-z0-9_]+/g, '-')
+          writeFileSync(join(hgrmFolder, `${fileName}.hgrm`), hgrmOf(histogram))
+          const keepsUp = Math.min(...runs.map((run) => run[i].keepsUp))
+          const curve = cell === SHOWN ? curveOf(histogram) : undefined
+          return [cell, { ...summaryOf(histogram), keepsUp, curve }]
+        })
+      )
+    ])
+  )
+}
+
+async function runC(mode, cells, samples) {
+  const results = []
+  for (const { name, bytes, intervalUs, burst, bursts } of cells) {
+    const file = join(samples, `${name.replaceAll(':', '-')}.f64`)
+    const warmup = Math.floor(bursts / 10)
+    const args = [mode, bytes, intervalUs * 1000, burst, warmup, bursts - warmup, file]
+    results.push({ cell: name, ...(await runProgram(nativePrograms.paced, args)), file })
+  }
+  return results
+}
+
+async function runZerio(strategy, backend, cells, samples) {
+  const server = new Program(process.execPath, [
+    zerio('echo_server.mjs'),
+    '--strategy',
+    strategy,
+    '--backend',
+    backend
+  ])
+  let client
+  try {
+    const { port } = await server.next()
+    client = new Program(process.execPath, [
+      zerio('paced_client.mjs'),
+      ...['--port', port, '--backend', backend, '--cells', formatCells(cells), '--folder', samples]
+    ])
+    const results = []
+    for (const _cell of cells) results.push(await client.next())
+    return results
+  } finally {
+    await Promise.all([client?.kill(), server.kill()])
+  }
+}

@@ -1,0 +1,86 @@
+// The core's ratios, each held against its limit.
+
+import { interleave } from '../lib/interleave.mjs'
+import { judge, measurementOf, percent } from '../lib/judge.mjs'
+import { measuredPrograms } from '../lib/programs.mjs'
+import { measurementTable, number, verdictTable } from '../lib/tables.mjs'
+import { targets as allTargets, limitOf, targetNames } from '../lib/targets.mjs'
+import { table } from '../report/markdown.mjs'
+
+/** @type {import('./index.mjs').Section} */
+export const targets = {
+  name: 'targets',
+  title: 'Ratios',
+
+  async run({ quick, repetitions, only, progress, print }) {
+    const programs = measuredPrograms(quick)
+    const selected = allTargets.filter(({ name }) => (only ?? targetNames).includes(name))
+    const needed = new Set(selected.flatMap(({ program, reference }) => [program, reference]))
+    const names = Object.keys(programs).filter((name) => needed.has(name))
+    const results = new Map()
+    const failures = {}
+    for (const group of new Set(names.map((name) => programs[name].group))) {
+      const members = names.filter((name) => programs[name].group === group)
+      const runs = Object.fromEntries(members.map((name) => [name, once(programs[name])]))
+      const outcome = await interleave(runs, repetitions, (line) => progress(`${group} ${line}`))
+      for (const [name, values] of Object.entries(outcome.results)) {
+        results.set(name, programs[name].runsOnce ? values.slice(0, 1) : values)
+      }
+      Object.assign(failures, outcome.failures)
+    }
+    const measurements = [...results].map(([name, runs]) => measurementOf(name, programs[name], runs))
+    const verdicts = selected.map((target) => judge(target, programs, results))
+    print(measurementTable(measurements))
+    print(verdictTable(verdicts))
+    const noisy = measurements
+      .filter(({ program, isNoisy }) => isNoisy && programs[program].tellsNoise)
+      .map(({ program, spread }) => `${program} varies by ${percent(spread)} between repetitions`)
+    for (const sentence of noisy) print(`Noisy: ${sentence}.`)
+    return {
+      programs: Object.fromEntries(results),
+      targets: verdicts.map(({ target, value, unit, passes, note }) => ({
+        ...target,
+        value,
+        unit,
+        passes,
+        note
+      })),
+      noisy,
+      failures,
+      repetitions
+    }
+  },
+
+  render({ targets, noisy, failures, repetitions }) {
+    return [
+      `What zerio is built to reach, and whether it did in this run; medians of ${repetitions} interleaved repetitions.`,
+      '',
+      table(
+        ['what', 'compared with', 'ratio or value', 'aim', '', 'note'],
+        targets.map(({ program, reference, value, unit, passes, note, ...target }) => [
+          program,
+          reference ?? '',
+          value === null ? '' : `${number(value, reference === undefined ? unit : '')} ${unit}`.trim(),
+          limitOf(target),
+          passes === null ? '' : passes ? 'reached' : '**missed**',
+          note
+        ])
+      ),
+      '',
+      ...noisy.map((sentence) => `- ${sentence}`),
+      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+    ].join('\n')
+  },
+
+  noteworthy: () => []
+}
+
+// A program whose repetition would show nothing new gives the same result again.
+function once(program) {
+  let first
+  return () => {
+    if (!program.runsOnce) return program.run()
+    first ??= program.run()
+    return first
+  }
+}
