@@ -8,7 +8,7 @@ import { emptyHistogram, recordFile, summaryOf } from '../lib/latencies.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { Program } from '../lib/processes.mjs'
 import { median } from '../lib/stats.mjs'
-import { table, us } from '../report/markdown.mjs'
+import { repeated, table, us } from '../report/markdown.mjs'
 
 const PAYLOAD_BYTES = 32
 // Every 100 µs one message, whoever sends it: what is measured is the crowd, not the load.
@@ -149,7 +149,7 @@ export const growth = {
     ])
     return [
       `A message of ${PAYLOAD_BYTES} B every ${INTERVAL_NS / 1000} µs from one of the active peers after the other, echoed by the server; time`,
-      `counts from when it was due. Medians of ${repetitions} interleaved repetitions. The peers are sockets of one C program that never`,
+      `counts from when it was due; ${repeated(repetitions)}. The peers are sockets of one C program that never`,
       'sleeps. The memory is that of the whole server process. Servers that spin use all of a core, whatever they do with it.',
       '',
       table(
