@@ -13,7 +13,7 @@ const DELIVERIES_PER_BLOCK = 20_000
 const TURNS_MIN = 3
 // What one peer is sent in a block has to fit into its ring and the socket: nothing may be refused.
 const MESSAGES_PER_BLOCK_MAX = 2_000
-const FULL = { peers: [1, 10, 100, 1_000, 10_000], blocks: 20, repetitions: 3 }
+const FULL = { peers: [1, 10, 100, 1_000, 10_000], blocks: 12, repetitions: 3 }
 const QUICK = { peers: [1, 100, 1_000], blocks: 5, repetitions: 1 }
 const DEADLINE_MS = 120_000
 

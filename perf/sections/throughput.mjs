@@ -9,7 +9,7 @@ import { count, percent, repeated, table } from '../report/markdown.mjs'
 const SIZES = [16, 32, 64, 256, 1024, 4096, 16384, 65536]
 const QUICK_SIZES = [32, 1024, 65536]
 const LONG_BYTES = 1024
-const FULL = { sizes: SIZES, warmupMs: 300, durationMs: 600, repetitions: 3 }
+const FULL = { sizes: SIZES, warmupMs: 300, durationMs: 400, repetitions: 3 }
 const QUICK = { sizes: QUICK_SIZES, warmupMs: 50, durationMs: 100, repetitions: 1 }
 const WAYS = {
   'c framed': (bytes, sizes) => runProgram(nativePrograms.oneWay, [bytes, sizes.durationMs, 'nagle']),
