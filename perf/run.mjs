@@ -107,7 +107,7 @@ async function main() {
 
 async function measureAll(folder) {
   const backends = await availableBackends()
-  const machine = describeMachine()
+  const machine = { ...describeMachine(), backends }
   const results = new Map()
   const chosen = sections.filter(({ name }) => flags.chosen.includes(name))
   for (const section of chosen) {

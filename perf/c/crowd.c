@@ -30,6 +30,15 @@ static void write_file(const char* path, const double* values, size_t count) {
   if (fwrite(values, sizeof *values, count, file) != count || fclose(file) != 0) die(path);
 }
 
+// False at the end of stdin.
+static int read_line(void) {
+  for (;;) {
+    const int character = getchar();
+    if (character == EOF) return 0;
+    if (character == '\n') return 1;
+  }
+}
+
 int main(int argc, char** argv) {
   if (argc != 9) usage(USAGE);
   const int port = (int)number_argument(argv[1], 1, 65535, USAGE);
@@ -52,7 +61,7 @@ int main(int argc, char** argv) {
   printf("{\"connected\":%d}\n", count);
   fflush(stdout);
   // The starter looks at the server before and after.
-  if (getchar() == EOF) return 0;
+  if (!read_line()) return 0;
 
   static char frame[MESSAGE_BYTES_MAX];
   const uint32_t header = (uint32_t)payload_bytes;
@@ -84,6 +93,6 @@ int main(int argc, char** argv) {
   printf("{\"messages\":%llu,\"seconds\":%.6f}\n", (unsigned long long)total, seconds);
   fflush(stdout);
   // Memory is looked at while all are connected.
-  getchar();
+  read_line();
   return 0;
 }

@@ -7,7 +7,7 @@
 #include "peers.h"
 
 static const char USAGE[] =
-  "paced <spin | epoll> <payload bytes, 8 to 1020> <interval ns> <burst> <warm-up bursts> <bursts> <file>";
+  "paced <spin | epoll> <payload bytes, 8 to 1024> <interval ns> <burst> <warm-up bursts> <bursts> <file>";
 
 typedef struct {
   uint64_t received;
@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   if (argc != 8) usage(USAGE);
   const int spins = strcmp(argv[1], "spin") == 0;
   if (!spins && strcmp(argv[1], "epoll") != 0) usage(USAGE);
-  const size_t payload_bytes = (size_t)number_argument(argv[2], 8, MESSAGE_BYTES_MAX - FRAME_HEADER_BYTES, USAGE);
+  const size_t payload_bytes = (size_t)number_argument(argv[2], 8, 1024, USAGE);
   const uint64_t interval_ns = (uint64_t)number_argument(argv[3], 1, 1000000000, USAGE);
   const uint64_t burst = (uint64_t)number_argument(argv[4], 1, 60, USAGE);
   const uint64_t warmup = (uint64_t)number_argument(argv[5], 0, 10000000, USAGE) * burst;

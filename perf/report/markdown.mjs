@@ -2,9 +2,12 @@
 
 const COUNT_FORMAT = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 
-/** @param {string[]} head @param {unknown[][]} rows numbers and what looks like them stand to the right */
+/** @param {string[]} head @param {unknown[][]} rows columns of numbers, with units or without, stand to the right */
 export function table(head, rows) {
-  const isNumeric = (column) => rows.some((row) => /^[\d.,]+( |$)/.test(String(row[column] ?? '')))
+  const isNumeric = (column) => {
+    const cells = rows.map((row) => String(row[column] ?? '')).filter((cell) => cell !== '' && cell !== '–')
+    return cells.length > 0 && cells.every((cell) => /^[\d.,]+( \S+)?$/.test(cell))
+  }
   const line = (cells) => `| ${cells.join(' | ')} |`
   return [
     line(head),
@@ -28,6 +31,10 @@ export function us(value) {
 export function duration(value) {
   return value >= 1000 ? `${(value / 1000).toPrecision(3)} ms` : us(value)
 }
+
+/** How often each program ran. */
+export const repeated = (repetitions) =>
+  repetitions === 1 ? 'one run of each program' : `medians of ${repetitions} interleaved repetitions`
 
 export const count = (value) => COUNT_FORMAT.format(value)
 export const percent = (part) => `${(part * 100).toFixed(0)} %`

@@ -7,7 +7,7 @@ import { PAYLOAD_BYTES } from '../lib/message.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { runPair, runProgram } from '../lib/processes.mjs'
 import { median, spread } from '../lib/stats.mjs'
-import { count, percent, table, us } from '../report/markdown.mjs'
+import { count, percent, repeated, table, us } from '../report/markdown.mjs'
 
 const FULL = { warmup: 5_000, count: 20_000, warmupMs: 300, durationMs: 1_000, repetitions: 3 }
 const QUICK = { warmup: 500, count: 2_000, warmupMs: 100, durationMs: 200, repetitions: 1 }
@@ -124,7 +124,7 @@ export const against = {
     const limit = rates.find(({ program }) => program === 'c framed')
     const noise = (value) => (repetitions > 1 ? percent(value) : '')
     return [
-      `One 32-byte message after the other, each sent when the one before is back; medians of ${repetitions} interleaved repetitions. \`c spin\``,
+      `One 32-byte message after the other, each sent when the one before is back; ${repeated(repetitions)}. \`c spin\``,
       'and `zerio manual` never sleep; all others do.',
       '',
       table(

@@ -11,7 +11,7 @@ import { STRATEGIES } from '../lib/programs.mjs'
 import { count, table } from '../report/markdown.mjs'
 import { NODE_FLAGS } from '../zerio/garbage.mjs'
 
-const FULL = { warmup: 50_000, count: 300_000 }
+const FULL = { warmup: 20_000, count: 100_000 }
 const QUICK = { warmup: 10_000, count: 20_000 }
 
 const script = (path) => join(import.meta.dirname, '..', path)

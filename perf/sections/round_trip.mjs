@@ -15,7 +15,7 @@ const INTERVALS_US = [10, 20, 40, 100]
 const BURSTS = [1, 2, 5, 50]
 const SHOWN = '32:20:1'
 const KEPT_UP_PART = 0.95
-const FULL = { cellMs: 200, burstsMin: 4_000, messagesMax: 100_000, repetitions: 3 }
+const FULL = { cellMs: 200, burstsMin: 3_000, messagesMax: 100_000, repetitions: 2 }
 const QUICK = { cellMs: 10, burstsMin: 200, messagesMax: 5_000, repetitions: 1 }
 
 const zerio = (script) => join(import.meta.dirname, '../zerio', script)

@@ -5,7 +5,7 @@ import { judge, measurementOf, percent } from '../lib/judge.mjs'
 import { measuredPrograms } from '../lib/programs.mjs'
 import { measurementTable, number, verdictTable } from '../lib/tables.mjs'
 import { targets as allTargets, limitOf, targetNames } from '../lib/targets.mjs'
-import { table } from '../report/markdown.mjs'
+import { repeated, table } from '../report/markdown.mjs'
 
 /** @type {import('./index.mjs').Section} */
 export const targets = {
@@ -53,7 +53,7 @@ export const targets = {
 
   render({ targets, noisy, failures, repetitions }) {
     return [
-      `What zerio is built to reach, and whether it did in this run; medians of ${repetitions} interleaved repetitions.`,
+      `What zerio is built to reach, and whether it did in this run; ${repeated(repetitions)}.`,
       '',
       table(
         ['what', 'compared with', 'ratio or value', 'aim', '', 'note'],

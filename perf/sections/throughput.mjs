@@ -4,12 +4,12 @@ import { interleave } from '../lib/interleave.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { runPair, runProgram } from '../lib/processes.mjs'
 import { median, spread } from '../lib/stats.mjs'
-import { count, percent, table } from '../report/markdown.mjs'
+import { count, percent, repeated, table } from '../report/markdown.mjs'
 
 const SIZES = [16, 32, 64, 256, 1024, 4096, 16384, 65536]
 const QUICK_SIZES = [32, 1024, 65536]
 const LONG_BYTES = 1024
-const FULL = { sizes: SIZES, warmupMs: 300, durationMs: 600, repetitions: 3 }
+const FULL = { sizes: SIZES, warmupMs: 300, durationMs: 400, repetitions: 3 }
 const QUICK = { sizes: QUICK_SIZES, warmupMs: 50, durationMs: 100, repetitions: 1 }
 const WAYS = {
   'c framed': (bytes, sizes) => runProgram(nativePrograms.oneWay, [bytes, sizes.durationMs, 'nagle']),
@@ -90,7 +90,7 @@ export const throughput = {
       ]
     })
     return [
-      `One process sends, another reads a field of each message; medians of ${repetitions} interleaved repetitions. \`c framed\` is C with`,
+      `One process sends, another reads a field of each message; ${repeated(repetitions)}. \`c framed\` is C with`,
       '64 KiB per system call, which `claim` and `send` are divided by; `c single` is C with one system call per message, which the ways',
       'with a `flush()` after each message are divided by.',
       '',
