@@ -27,6 +27,7 @@
         ["OS=='linux'", {
           "sources": [
             "addon/binding/loop_wait_linux.cc",
+            "addon/binding/loop_wake_linux.cc",
             "addon/io/address_posix.cc",
             "addon/io/clock_posix.cc",
             "addon/io/epoll.cc",

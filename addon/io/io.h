@@ -39,7 +39,8 @@ struct ListenOptions {
 // A connection that the system accepted and that has no slot yet.
 using AcceptedSocket = intptr_t;
 
-// What the engine is told, always from inside Io::poll(). Errors are positive errno values, 0 is success.
+// What the engine is told, always from inside Io::poll(). Errors are positive errno values, 0 is success; on Windows they are
+// libuv's numbers for the same names, because those are the ones that Node.js knows there.
 class IoSink {
  public:
   // The sink either gives the socket to Io::attach() or to Io::discard().
@@ -104,13 +105,21 @@ class Io {
   // handle.
   virtual void poll(IoSink& sink, bool spinning) = 0;
   // A descriptor that is readable when poll() has something to report, provided that the last poll() was not a spinning one.
+  // -1 where the system has no such thing: then wake_by() is used.
   [[nodiscard]] virtual int wait_handle() const = 0;
+  // Has `wake(context)` called, on any thread, when poll() has something to report, provided likewise. No call is under way any
+  // more once wake_by(nullptr, nullptr) returns.
+  virtual void wake_by(void (*wake)(void* context), void* context) {
+    (void)wake;
+    (void)context;
+  }
 
   // Monotonic nanoseconds.
   [[nodiscard]] virtual uint64_t now_ns() const = 0;
 };
 
-// The backend of this system, or nullptr with the errno value that forbids it.
+// The backends; each is made by the systems that have it. nullptr with the errno value that forbids it.
 std::unique_ptr<Io> make_epoll(int& error);
+std::unique_ptr<Io> make_winsock(int& error);
 
 }  // namespace zerio
