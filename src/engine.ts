@@ -103,13 +103,8 @@ export class Engine implements EngineInfo, RingEngine {
 
   /** The engine of this thread for these options; made when there is none. */
   static for(options: ResolvedEngineOptions): Engine {
-    if (options.backend !== 'auto' && options.backend !== 'epoll') {
-      throw new ZerioError(
-        'ZERIO_BACKEND_UNAVAILABLE',
-        `The backend '${options.backend}' is not available in this build on ${process.platform}; use 'auto' or 'epoll'.`
-      )
-    }
     const key = [
+      options.backend,
       options.waitStrategy,
       options.waitStrategy === 'hybrid' ? options.spinUs : 0,
       options.maxMessageLength,
@@ -132,6 +127,7 @@ export class Engine implements EngineInfo, RingEngine {
     this.#coreBytes = arenaOffset + pages(options.receiveArenaBytes)
     this.native = native.createEngine(
       {
+        backend: options.backend,
         waitStrategy: waitStrategies[options.waitStrategy],
         spinUs: options.spinUs,
         maxMessageLength: options.maxMessageLength,
@@ -145,12 +141,17 @@ export class Engine implements EngineInfo, RingEngine {
       () => this.flush()
     )
     if (this.native.errno !== 0) throw systemError(this.native.errno, 'Cannot make an engine', {})
+    if (this.native.backend === '') {
+      throw new ZerioError(
+        'ZERIO_BACKEND_UNAVAILABLE',
+        `The backend '${options.backend}' is not available: ${this.native.backendReason}.`
+      )
+    }
     this.#nativePoll = this.native.poll
     this.#nativeFlush = this.native.flush
     this.#nativeFlushSlot = this.native.flushSlot
     this.backend = this.native.backend
-    this.backendReason =
-      options.backend === 'auto' ? 'the only backend of this build on this system' : 'asked for by name'
+    this.backendReason = this.native.backendReason
     this.waitStrategy = options.waitStrategy
     const core = this.#addSlab()
     const memory = core.view.buffer

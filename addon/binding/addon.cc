@@ -5,8 +5,8 @@
 #include <string>
 
 #include "../engine/layout.h"
+#include "../io/backend.h"
 #include "../io/clock.h"
-#include "../io/io.h"
 #include "loop.h"
 
 namespace zerio {
@@ -219,16 +219,18 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
   engine_options.arena_offset = number(options, "arenaOffset");
   engine_options.events_capacity = number(options, "eventsCapacity");
 
-  int error = 0;
+  Backend backend = make_backend(text(options.Get("backend")));
+  int error = backend.error;
   Loop* loop = nullptr;
-  std::unique_ptr<Io> io = make_epoll(error);
-  if (io != nullptr) {
-    loop = Loop::create(info.Env(), std::make_unique<Engine>(std::move(io), engine_options),
+  if (backend.io != nullptr) {
+    loop = Loop::create(info.Env(), std::make_unique<Engine>(std::move(backend.io), engine_options),
                         static_cast<WaitStrategy>(number(options, "waitStrategy")), uint64_t{number(options, "spinUs")} * 1000,
                         info[1], info[2], error);
   }
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("errno", std::abs(error));
+  result.Set("backend", loop == nullptr ? "" : loop->engine().io().name());
+  result.Set("backendReason", backend.reason);
   if (loop == nullptr) return result;
   method<add_slab>(result, "addSlab", loop);
   method<slab_refused>(result, "slabRefused", loop);
@@ -248,7 +250,6 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
   hot_method(result, "flush", flush, loop);
   hot_method(result, "flushSlot", flush_slot, loop);
   hot_method(result, "copy", copy, loop);
-  result.Set("backend", loop->engine().io().name());
   return result;
 }
 

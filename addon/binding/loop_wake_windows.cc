@@ -8,6 +8,8 @@ int LoopWake::init(uv_loop_t* loop, Io& io, Serve serve, void* owner) {
   serve_ = serve;
   owner_ = owner;
   handle_.handle.data = this;
+  // The first poll() is what arms the backend.
+  missed_ = true;
   const int error = uv_async_init(loop, &handle_.async, [](uv_async_t* handle) {
     LoopWake& wake = of(handle);
     wake.missed_ = !wake.started_;
