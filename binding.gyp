@@ -65,7 +65,7 @@
       "targets": [
         {
           "target_name": "zerio_test",
-          "sources": ["test/native/zerio_test.cc", "addon/engine/handshake.cc"]
+          "sources": ["test/native/zerio_test.cc", "test/native/guarded_posix.cc", "addon/engine/handshake.cc"]
         }
       ]
     }]

@@ -1,6 +1,6 @@
 // Cross-compiles the addon for 64-bit Windows with mingw-w64: build/windows/zerio.node. Nothing but the system's own libraries
 // and node.exe is linked dynamically. On Windows itself node-gyp builds the same files with MSVC.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
@@ -47,18 +47,27 @@ function fail(sentence) {
   process.exit(1)
 }
 
+function missing(command) {
+  return `${command} is missing; on Debian: apt-get install g++-mingw-w64-x86-64-posix`
+}
+
 function run(command, args) {
   const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
-  if (result.error) fail(`${command} is missing; on Debian: apt-get install g++-mingw-w64-x86-64-posix`)
+  if (result.error) fail(missing(command))
   if (result.status !== 0) process.exit(result.status ?? 1)
 }
 
-/** The sources that binding.gyp lists for Windows. */
-function sources() {
-  const gyp = JSON.parse(readFileSync(join(root, 'binding.gyp'), 'utf8'))
-  const [target] = gyp.targets
-  const [, windows] = target.conditions.find(([condition]) => condition === "OS=='win'")
-  return [...target.sources, ...windows.sources]
+const gyp = JSON.parse(readFileSync(join(root, 'binding.gyp'), 'utf8'))
+
+/** The product's sources as binding.gyp has them for Windows, and the addon of the tests, which is not in the package. */
+function targets() {
+  const [zerio] = gyp.targets
+  const [, windows] = zerio.conditions.find(([condition]) => condition === "OS=='win'")
+  const tests = ['test/native/zerio_test.cc', 'test/native/guarded_windows.cc', 'addon/engine/handshake.cc']
+  return [
+    { name: zerio.target_name, sources: [...zerio.sources, ...windows.sources] },
+    { name: 'zerio_test', sources: tests }
+  ].filter(({ sources }) => sources.every((source) => existsSync(join(root, source))))
 }
 
 const headers = [
@@ -88,21 +97,22 @@ const flags = [
   ...['-isystem', headers, '-isystem', dirname(require.resolve('node-addon-api/package.json'))]
 ]
 
-const objects = []
-const queue = sources()
+const objectOf = (source) => join(out, `${source.replaceAll('/', '_')}.o`)
+const queue = [...new Set(targets().flatMap(({ sources }) => sources))]
 async function compile() {
-  const { spawn } = await import('node:child_process')
   for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
-    const object = join(out, `${source.replaceAll('/', '_')}.o`)
-    objects.push(object)
-    const child = spawn(compiler, [...flags, '-c', source, '-o', object], { cwd: root, stdio: 'inherit' })
-    const status = await new Promise((resolve) => child.once('error', () => resolve(-1)).once('close', resolve))
-    if (status === -1) fail(`${compiler} is missing; on Debian: apt-get install g++-mingw-w64-x86-64-posix`)
+    const args = [...flags, '-c', source, '-o', objectOf(source)]
+    const child = spawn(compiler, args, { cwd: root, stdio: 'inherit' })
+    const status = await new Promise((resolve) => child.once('error', resolve).once('close', resolve))
+    if (typeof status !== 'number') fail(missing(compiler))
     if (status !== 0) process.exit(status)
   }
 }
 await Promise.all(Array.from({ length: availableParallelism() }, compile))
 
-const addon = join(out, 'zerio.node')
-run(compiler, ['-shared', '-static', '-s', '-o', addon, ...objects, library, '-lws2_32', '-lmswsock'])
-console.log(`built ${addon}`)
+for (const { name, sources } of targets()) {
+  const addon = join(out, `${name}.node`)
+  const objects = sources.map(objectOf)
+  run(compiler, ['-shared', '-static', '-s', '-o', addon, ...objects, library, '-lws2_32', '-lmswsock'])
+  console.log(`built ${addon}`)
+}

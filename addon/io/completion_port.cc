@@ -21,9 +21,9 @@ OVERLAPPED* CompletionPort::front() {
     while (next_ < count_ && batch_[next_].lpOverlapped == &end_of_wait) ++next_;
     if (next_ < count_) return batch_[next_].lpOverlapped;
     next_ = count_ = 0;
-    if (take_delivered()) continue;
     if (asked_) return nullptr;
     asked_ = true;
+    if (take_delivered()) continue;
     if (GetQueuedCompletionStatusEx(port_, batch_.data(), kBatch, &count_, 0, FALSE) == 0) count_ = 0;
   }
 }

@@ -30,8 +30,9 @@ class CompletionPort {
   // As if the system had completed it.
   void post(OVERLAPPED* overlapped) { PostQueuedCompletionStatus(port_, 0, 0, overlapped); }
 
-  // The first completion that was not popped, or nullptr. Asks the system only after begin(), and then once.
-  void begin() { asked_ = false; }
+  // The first completion that was not popped, or nullptr. After begin() there is one batch, what was left of the last one or a
+  // new one: so no operation that is begun meanwhile completes in it.
+  void begin() { asked_ = !empty(); }
   [[nodiscard]] OVERLAPPED* front();
   void pop() { ++next_; }
   // Waits for one more batch, when all of the last one is popped.

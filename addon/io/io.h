@@ -49,7 +49,8 @@ class IoSink {
   virtual void on_connected(uint32_t slot, int error) = 0;
   // Memory for one receive; size 0 when the batch is full and the backend must leave the rest for the next poll().
   virtual IoSpace receive_space() = 0;
-  // `size` 0 with error 0 is the other side's end of stream.
+  // `size` 0 with error 0 is the other side's end of stream. At most once for each connection in a poll(), so that what was
+  // received is answered before its end of stream is told.
   virtual void on_received(uint32_t slot, uint8_t* data, size_t size, int error) = 0;
   // Once after each send() that took less than all: how much more of it was taken since (0 from a readiness backend: try again).
   virtual void on_sent(uint32_t slot, size_t size, int error) = 0;

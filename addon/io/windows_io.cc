@@ -285,7 +285,8 @@ bool WindowsIo::close(uint32_t slot, bool reset) {
     (void)setsockopt(connection.socket.get(), SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof now);
   }
   connection.receiving = false;
-  // Whatever is pending completes now, with an error.
+  // Whatever is pending completes now, with an error. (Wine lets sends go on that only the closing of their socket ends.)
+  if (connection.pending > 0) CancelIoEx(reinterpret_cast<HANDLE>(connection.socket.get()), nullptr);
   connection.socket.reset();
   connection.closing = connection.pending > 0;
   return !connection.closing;
@@ -303,6 +304,7 @@ bool WindowsIo::settle(IoSink& sink, uint32_t slot) {
 }
 
 int WindowsIo::result_of(const Connection& connection, Operation& operation, DWORD& bytes) {
+  if (operation.error != 0) return operation.error;
   DWORD flags = 0;
   const bool good = WSAGetOverlappedResult(connection.socket.get(), &operation.overlapped, &bytes, FALSE, &flags) != 0;
   return good ? 0 : last_error_number();

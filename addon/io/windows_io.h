@@ -73,7 +73,11 @@ class WindowsIo : public Io {
     OVERLAPPED overlapped = {};  // first, so that a completion's OVERLAPPED is its Operation
     Kind kind = Kind::Other;
     uint32_t slot = 0;
-    void clear() { overlapped = {}; }
+    int error = 0;  // of an operation that failed when it was begun, and is told like one that completes
+    void clear() {
+      overlapped = {};
+      error = 0;
+    }
   };
   struct Connection {
     Socket socket;

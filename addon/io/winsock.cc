@@ -78,7 +78,7 @@ class Winsock final : public WindowsIo {
     ++unsettled_;
     if (WSARecv(it.socket.get(), &nothing, 1, nullptr, &flags, &it.receive.overlapped, nullptr) != 0 &&
         WSAGetLastError() != WSA_IO_PENDING) {
-      // The receive that follows the completion finds out what is wrong.
+      it.receive.error = last_error_number();
       port().post(&it.receive.overlapped);
     }
   }
@@ -92,6 +92,12 @@ class Winsock final : public WindowsIo {
     const IoSpace space = sink.receive_space();
     if (space.size == 0) return false;
     (void)settle(sink, slot);
+    DWORD nothing = 0;
+    const int error = result_of(it, it.receive, nothing);
+    if (error != 0) {
+      sink.on_received(slot, nullptr, 0, error);
+      return true;
+    }
     const auto size = static_cast<int>(std::min<size_t>(space.size, INT32_MAX));
     const int got = ::recv(it.socket.get(), reinterpret_cast<char*>(space.data), size, 0);
     if (got < 0 && WSAGetLastError() != WSAEWOULDBLOCK && WSAGetLastError() != WSAENOBUFS) {
