@@ -75,7 +75,9 @@ const headers = [
   ...(process.env.NODE_HEADERS ? [process.env.NODE_HEADERS] : [])
 ].find((folder) => existsSync(join(folder, 'uv', 'win.h')))
 if (headers === undefined)
-  fail('There are no headers of Node.js beside this node; set NODE_HEADERS to the folder that has node_api.h.')
+  fail(
+    'There are no headers of Node.js beside this node; set NODE_HEADERS to the folder that has node_api.h.'
+  )
 
 mkdirSync(out, { recursive: true })
 const definitions = join(out, 'node.def')

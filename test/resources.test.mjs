@@ -8,7 +8,8 @@ const prelude = `
   import { readdirSync } from 'node:fs'
   import { connect } from 'node:net'
   import { ZerioClient, ZerioServer } from 'zerio'
-  const fds = () => readdirSync('/proc/self/fd').length
+  // Windows has no list of them.
+  const fds = () => process.platform === 'win32' ? 0 : readdirSync('/proc/self/fd').length
   const until = async (condition) => {
     const end = Date.now() + 20000
     while (!condition()) {
