@@ -52,6 +52,7 @@
             "addon/io/clock_windows.cc",
             "addon/io/completion_port.cc",
             "addon/io/memory_windows.cc",
+            "addon/io/rio.cc",
             "addon/io/windows_io.cc",
             "addon/io/winsock.cc"
           ],

@@ -22,6 +22,7 @@ const libuv = [
   'uv_check_start',
   'uv_check_stop',
   'uv_close',
+  'uv_err_name',
   'uv_idle_init',
   'uv_idle_start',
   'uv_idle_stop',

@@ -124,6 +124,7 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
     peers_.push_back(&peer);
   }
   for (uint32_t i = parts.count; i-- > 0;) free_.push_back(first + i);
+  io_->add_memory(base + parts.rings_offset, size_t{parts.count} * options_.send_ring_bytes);
   io_->reserve(total);
   slots_low_reported_ = false;
   resume_accepts();

@@ -71,6 +71,11 @@ class Io {
 
   [[nodiscard]] virtual const char* name() const = 0;
 
+  // Sends come from here, but for control frames. For a backend that must know: the memory stays as long as the backend.
+  virtual void add_memory(uint8_t* at, size_t bytes) {
+    (void)at;
+    (void)bytes;
+  }
   // Makes room for slots 0 to count - 1. The only call, with listen(), that may allocate.
   virtual void reserve(uint32_t count) = 0;
 
@@ -121,6 +126,7 @@ class Io {
 
 // The backends; each is made by the systems that have it. nullptr with the errno value that forbids it.
 std::unique_ptr<Io> make_epoll(int& error);
+std::unique_ptr<Io> make_rio(int& error);
 std::unique_ptr<Io> make_winsock(int& error);
 
 }  // namespace zerio

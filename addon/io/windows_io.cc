@@ -66,7 +66,7 @@ void WindowsIo::close_all() {
       if (reinterpret_cast<const Operation*>(done)->kind != Kind::Other) --unsettled_;
     }
     drop_more();
-    if (unsettled_ > 0) port_.wait();
+    if (unsettled_ > 0 && !arm_more()) port_.wait();
   }
 }
 
@@ -210,9 +210,10 @@ bool WindowsIo::report_accepts(IoSink& sink) {
 }
 
 int WindowsIo::attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) {
-  const int error = take(slot, Socket(static_cast<SOCKET>(socket)), options);
-  if (error != 0) return error;
-  return begin(slot);
+  int error = take(slot, Socket(static_cast<SOCKET>(socket)), options);
+  if (error == 0) error = begin(slot);
+  if (error != 0) connections_[slot].socket.reset();
+  return error;
 }
 
 void WindowsIo::discard(AcceptedSocket socket, IoSlice farewell) {
