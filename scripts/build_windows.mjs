@@ -67,7 +67,8 @@ function targets() {
   const tests = ['test/native/zerio_test.cc', 'test/native/guarded_windows.cc', 'addon/engine/handshake.cc']
   return [
     { name: zerio.target_name, sources: [...zerio.sources, ...windows.sources] },
-    { name: 'zerio_test', sources: tests }
+    { name: 'zerio_test', sources: tests },
+    { name: 'rio_emulator', sources: ['test/windows/rio_emulator.cc'] }
   ].filter(({ sources }) => sources.every((source) => existsSync(join(root, source))))
 }
 
