@@ -1,9 +1,12 @@
-// Runs the test suite inside Windows' node.exe under Wine: npm run test:windows [-- --node 20,22] [-- test/x.test.mjs ...]
+// Runs the test suite inside Windows' node.exe under Wine: npm run test:windows [-- --node 20,22 --mode winsock,rio test/x.test.mjs]
+//
+// Once as Wine is, without Registered I/O, and once with the emulator (test/windows/rio_emulator.cc) under the same addon, where
+// any misuse of the API, and any object that is left at the end, fails the run.
 //
 // Nothing is installed here; what is missing is named. Output goes to files in build/windows/results, because Wine's processes
 // lose what they write to the pipes of a Linux process.
 import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -24,6 +27,12 @@ const skipped = [
   { file: 'differential', title: 'the Python client*', reason: 'no Python in Wine' },
   { file: 'machine_faults', title: 'EMFILE while*', reason: 'needs ulimit' },
   { file: 'machine_faults', title: 'no address space*', reason: 'needs ulimit' },
+  {
+    file: 'closing',
+    title: 'a peer that never reads is cut off when lingerMs is over',
+    mode: 'rio',
+    reason: 'cannot see when a socket is full, because sends complete later'
+  },
   { file: 'addresses', title: 'reusePort*', reason: 'Windows cannot share a port' },
   { file: 'workers', title: 'workers share a port with reusePort', reason: 'Windows cannot share a port' },
   {
@@ -32,13 +41,18 @@ const skipped = [
     reason: 'names the backends of Linux'
   },
   { file: 'options', title: 'the engine says what it is', reason: 'names the backends of Linux' },
-  { file: 'zero_garbage', title: '*blocking, part', reason: 'each batch returns to libuv there' },
-  { file: 'zero_garbage', title: '*spin, claim', reason: 'each batch returns to libuv there' },
-  { file: 'zero_garbage', title: '*hybrid, whole', reason: 'each batch returns to libuv there' }
+  {
+    file: 'zero_garbage',
+    title: '*',
+    reason: 'reads --trace-gc from a pipe, which Windows fills only when it is full'
+  }
 ]
 
 const { values, positionals } = parseArgs({
-  options: { node: { type: 'string', default: '20,22' } },
+  options: {
+    node: { type: 'string', default: '20,22' },
+    mode: { type: 'string', default: 'winsock,rio' }
+  },
   allowPositionals: true
 })
 
@@ -57,18 +71,27 @@ for (const { program } of nodes) {
 }
 if (!existsSync(join(build, 'zerio.node'))) fail('The addon is missing: run npm run build:windows')
 
+const emulate = join(root, 'test', 'windows', 'emulate_rio.cjs')
+const preload = {
+  NODE_OPTIONS: `--require "Z:${emulate}"`,
+  ZERIO_TEST_NODE_OPTIONS: `--require "Z:${emulate}"`
+}
 const environment = {
   ...process.env,
   CI: 'true',
   NODE_OPTIONS: '',
-  WINEPREFIX: join(build, 'prefix'),
+  WINEPREFIX: process.env.WINEPREFIX ?? join(build, 'prefix'),
   WINEDEBUG: '-all'
 }
 
 /** Runs a Windows program with its output in a file. Resolves with its exit code, or -1 when it took too long. */
-function runWine(args, log, timeoutMs) {
+function runWine(args, log, timeoutMs, more = {}) {
   const output = openSync(log, 'w')
-  const child = spawn(wine, args, { cwd: root, env: environment, stdio: ['ignore', output, output] })
+  const child = spawn(wine, args, {
+    cwd: root,
+    env: { ...environment, ...more },
+    stdio: ['ignore', output, output]
+  })
   closeSync(output)
   const guard = setTimeout(() => child.kill('SIGKILL'), timeoutMs)
   return new Promise((resolve) => {
@@ -98,27 +121,46 @@ const count = (text, what) =>
     0
   )
 
-async function runFile(node, file) {
+/** What the emulator wrote: violations, and how many processes ended and how much they used it. */
+function readReport(path) {
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n') : []
+  const ends = lines.flatMap(
+    (line) => line.match(/ end: requests (\d+), violations \d+, live \d+/)?.[1] ?? []
+  )
+  return {
+    violations: lines.filter((line) => line.includes('violation: ')),
+    processes: ends.length,
+    requests: ends.reduce((sum, one) => sum + Number(one), 0)
+  }
+}
+
+async function runFile(node, mode, file) {
   const name = file.replace(/^.*\//, '').replace('.test.mjs', '')
-  const folder = join(build, 'results', node.major)
+  const folder = join(build, 'results', `${node.major}-${mode}`)
   mkdirSync(folder, { recursive: true })
   const log = join(folder, `${name}.txt`)
-  const without = skipped.filter((one) => one.file === name)
+  const without = skipped.filter((one) => one.file === name && (one.mode ?? mode) === mode)
   const matches = without.flatMap(({ title }) => ['--match', `!${title}`])
+  const report = join(folder, `${name}.rio.txt`)
+  rmSync(report, { force: true })
+  const emulated = { ZERIO_RIO_REPORT: `Z:${report}`, ...preload }
   const code = await runWine(
     [node.program, 'node_modules/ava/entrypoints/cli.mjs', '--timeout=60s', ...matches, file],
     log,
-    FILE_TIMEOUT_MS
+    FILE_TIMEOUT_MS,
+    mode === 'rio' ? emulated : {}
   )
   const text = readFileSync(log, 'utf8')
   const passed = count(text, 'passed')
-  const failed = Math.max(count(text, 'failed'), code === 0 ? 0 : 1)
+  const { violations, processes, requests } = readReport(report)
+  const failed = Math.max(count(text, 'failed'), code === 0 ? 0 : 1) + violations.length
+  const verdict = `${failed > 0 ? 'FAILED' : 'ok'} node ${node.major}, ${mode}, ${name}: ${passed} passed, ${failed} failed`
+  const emulator = `; ${requests} requests of ${processes} processes, ${violations.length} violations`
   for (const { title, reason } of without) console.log(`- ${name}: ${title}: not run, ${reason}`)
-  console.log(
-    `${failed > 0 ? 'FAILED' : 'ok'} node ${node.major}, ${name}: ${passed} passed, ${failed} failed`
-  )
+  console.log(mode === 'rio' ? verdict + emulator : verdict)
+  for (const violation of violations) console.log(violation)
   if (failed > 0) process.stdout.write(`${text.trimEnd()}\n`)
-  return { passed, failed }
+  return { passed, failed, requests }
 }
 
 await makePrefix()
@@ -129,14 +171,17 @@ const files =
         .filter((name) => name.endsWith('.test.mjs'))
         .sort()
         .map((name) => `test/${name}`)
-const sum = { passed: 0, failed: 0 }
+const sum = { passed: 0, failed: 0, requests: 0 }
 for (const node of nodes) {
-  for (const file of files) {
-    const { passed, failed } = await runFile(node, file)
-    sum.passed += passed
-    sum.failed += failed
+  for (const mode of values.mode.split(',')) {
+    for (const file of files) {
+      const result = await runFile(node, mode, file)
+      for (const key of Object.keys(sum)) sum[key] += result[key]
+    }
   }
 }
 spawnSync('wineserver', ['-k'], { env: environment })
-console.log(`${sum.passed} passed, ${sum.failed} failed, in Windows Node.js ${values.node} under Wine`)
+console.log(
+  `${sum.passed} passed, ${sum.failed} failed, in Windows Node.js ${values.node} under Wine; ${sum.requests} emulated requests`
+)
 process.exitCode = sum.failed > 0 ? 1 : 0

@@ -115,7 +115,7 @@ test('connections that never say who they are leave nothing behind', async (t) =
       return socket
     })
     await until(() => server.counters.handshakeTimeouts === 100)
-    await until(() => sockets.every((socket) => socket.destroyed) && fds() <= before)
+    await until(() => sockets.every((socket) => socket.destroyed) && fds() <= before && server.counters.handshakes === 0)
     report({ leaked: fds() - before, counters: server.counters })
     await server.stop()
     `

@@ -3,8 +3,7 @@
 import test from 'ava'
 import { runScript } from './helpers/child.mjs'
 
-// Under Wine a round trip takes twenty times as long.
-const ROUND_TRIPS = process.platform === 'win32' ? 20_000 : 300_000
+const ROUND_TRIPS = 300_000
 
 const script = (waitStrategy, send) => `
   import { writeSync } from 'node:fs'

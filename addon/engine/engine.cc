@@ -659,7 +659,7 @@ void Engine::after_pump(Peer& peer) {
     release(peer);
     return;
   }
-  if (peer.farewell_due || !peer.control.empty() || !peer.ring.empty()) return;
+  if (peer.farewell_due || !peer.control.empty() || !peer.ring.empty() || !io_->sent_all(peer.slot)) return;
   io_->shutdown(peer.slot);
   if (peer.end_received) {
     release(peer);

@@ -98,7 +98,12 @@ class Io {
   // system may read the rest and no other send() is made for this slot.
   [[nodiscard]] virtual int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) = 0;
 
-  // Tells the other side that nothing follows.
+  // Whether all that send() took has left this process' memory. If not, on_sent() follows when it has.
+  [[nodiscard]] virtual bool sent_all(uint32_t slot) {
+    (void)slot;
+    return true;
+  }
+  // Tells the other side that nothing follows. Only when all is sent.
   virtual void shutdown(uint32_t slot) = 0;
   // Closes; `reset` discards what the system has not sent yet. Returns whether that is all: if not, on_closed() follows. Nothing
   // else is reported for this slot afterwards.

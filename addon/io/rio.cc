@@ -21,6 +21,7 @@ namespace {
 constexpr ULONG kReceiveBytes = 16384;
 constexpr ULONG kBlockBytes = 1024;
 constexpr uint32_t kBlocks = 8;
+constexpr uint32_t kAllBlocks = (1U << kBlocks) - 1;
 constexpr ULONG kSlotBytes = kReceiveBytes + kBlocks * kBlockBytes;
 constexpr uint32_t kPiecesMax = 4;
 // What a send() posts at most besides blocks: the slices of a ring.
@@ -111,6 +112,12 @@ class Rio final : public WindowsIo {
     }
   }
 
+  bool sent_all(uint32_t slot) override {
+    Queue& queue = queues_[slot];
+    queue.waits_for_end = queue.owed == 0 && queue.free_blocks != kAllBlocks && queue.send_error == 0;
+    return queue.owed == 0 && !queue.waits_for_end;
+  }
+
   int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override {
     Queue& queue = queues_[slot];
     if (queue.send_error != 0) return -queue.send_error;
@@ -160,11 +167,11 @@ class Rio final : public WindowsIo {
     Queue& queue = queues_[slot];
     if (queue.memory == nullptr) return -UV__ENOBUFS;
     ++queue.life;
-    queue.free_blocks = (1U << kBlocks) - 1;
+    queue.free_blocks = kAllBlocks;
     queue.owed = 0;
     queue.owed_bytes = 0;
     queue.owed_error = queue.send_error = 0;
-    queue.waits_for_block = queue.deferred = false;
+    queue.waits_for_block = queue.waits_for_end = queue.deferred = false;
     queue.requests = rio_.create_request_queue(connection(slot).socket.get(), 1, 1, kSendsMax, 1, queue_, queue_,
                                                reinterpret_cast<void*>(static_cast<uintptr_t>(slot)));
     if (queue.requests == nullptr) return last_error_number();
@@ -213,6 +220,7 @@ class Rio final : public WindowsIo {
     int owed_error = 0;
     int send_error = 0;            // of a send that counted as taken
     bool waits_for_block = false;  // on_sent() is owed although nothing could be posted
+    bool waits_for_end = false;    // on_sent() is owed when all blocks are free
     bool deferred = false;         // the last request was posted, and not committed
   };
 
@@ -272,8 +280,9 @@ class Rio final : public WindowsIo {
     if (!settle(sink, request.slot)) return;
     if (request.kind == Request::Kind::Block) {
       if (error != 0) queue.send_error = error;
-      if (!queue.waits_for_block) return;
-      queue.waits_for_block = false;
+      const bool ended = queue.waits_for_end && (queue.free_blocks == kAllBlocks || error != 0);
+      if (!queue.waits_for_block && !ended) return;
+      queue.waits_for_block = queue.waits_for_end = false;
       sink.on_sent(request.slot, 0, queue.send_error);
       return;
     }

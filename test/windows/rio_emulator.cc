@@ -1,4 +1,4 @@
-// A strict Registered I/O over non-blocking Winsock, for systems that have none: what the real one answers with an error, with
+// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none: what the real one answers with an error, with
 // corrupted memory or not at all ends up in a report here, and fails the run.
 //
 // It is a second addon. inject() changes the product's import table, so that WSAIoctl hands out the 13 functions below; the
@@ -50,7 +50,9 @@ struct Operation {
   ULONG done = 0;
   uint64_t sum = 0;
   bool deferred = false;
+  int failed = 0;
   void* context = nullptr;
+  OVERLAPPED overlapped = {};
 };
 
 struct Connection {  // what a RequestQueue points to
@@ -160,13 +162,40 @@ void complete(Operation& operation, LONG status) {
   connection.queue->completed.push_back({result, &connection, operation.buffer, operation.sends});
 }
 
+// Receives are overlapped, because Wine tells of a reset only those that wait for bytes.
+void start_receive(Operation& operation) {
+  WSABUF bytes = {operation.bytes, operation.data};
+  DWORD flags = 0;
+  // With the lowest bit set, the product's completion port hears nothing of it.
+  operation.overlapped.hEvent = reinterpret_cast<HANDLE>(
+      reinterpret_cast<uintptr_t>(CreateEventW(nullptr, TRUE, FALSE, nullptr)) | 1);
+  if (WSARecv(operation.connection->socket, &bytes, 1, nullptr, &flags, &operation.overlapped, nullptr) == 0 ||
+      WSAGetLastError() == WSA_IO_PENDING) {
+    return;
+  }
+  operation.failed = WSAGetLastError();
+  operation.overlapped.Internal = 0;
+}
+
+// Waits until the receive is over.
+void finish_receive(Operation& operation) {
+  DWORD got = 0;
+  DWORD flags = 0;
+  LONG status = operation.failed;
+  if (status == 0 &&
+      WSAGetOverlappedResult(operation.connection->socket, &operation.overlapped, &got, TRUE, &flags) == FALSE) {
+    status = WSAGetLastError();
+  }
+  CloseHandle(reinterpret_cast<HANDLE>(reinterpret_cast<uintptr_t>(operation.overlapped.hEvent) & ~uintptr_t{1}));
+  operation.done = status == 0 ? got : 0;
+  complete(operation, status);
+}
+
 void work_on(Connection& connection) {
   while (!connection.receiving.empty()) {
     Operation& operation = connection.receiving.front();
-    const int got = recv(connection.socket, operation.data, static_cast<int>(operation.bytes), 0);
-    if (got < 0 && WSAGetLastError() == WSAEWOULDBLOCK) break;
-    operation.done = got < 0 ? 0 : static_cast<ULONG>(got);
-    complete(operation, got < 0 ? WSAGetLastError() : 0);
+    if (!HasOverlappedIoCompleted(&operation.overlapped)) break;
+    finish_receive(operation);
     connection.receiving.pop_front();
   }
   while (!connection.sending.empty() && !connection.sending.front().deferred) {
@@ -181,30 +210,19 @@ void work_on(Connection& connection) {
 }
 
 void work(Queue& queue) {
-  std::vector<WSAPOLLFD> polled;
-  std::vector<Connection*> of;
   for (Connection* connection : queue.connections) {
-    if (!connection->open) continue;
-    const bool receives = !connection->receiving.empty();
-    const bool sends = !connection->sending.empty() && !connection->sending.front().deferred;
-    if (!receives && !sends) continue;
-    polled.push_back({connection->socket, static_cast<SHORT>((receives ? POLLIN : 0) | (sends ? POLLOUT : 0)), 0});
-    of.push_back(connection);
-  }
-  if (polled.empty() || WSAPoll(polled.data(), static_cast<ULONG>(polled.size()), 0) <= 0) return;
-  for (size_t i = 0; i < polled.size(); ++i) {
-    if (polled[i].revents != 0) work_on(*of[i]);
+    if (connection->open) work_on(*connection);
   }
 }
 
-void notify_armed() {
+// The system works without being asked.
+void work_always() {
   for (;;) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const std::lock_guard lock(mutex);
     for (auto& [queue, owner] : queues) {
-      if (!queue->armed) continue;
       work(*queue);
-      if (queue->completed.empty()) continue;
+      if (!queue->armed || queue->completed.empty()) continue;
       queue->armed = false;
       const Notification::Port& port = queue->notification.port;
       PostQueuedCompletionStatus(port.handle, 0, reinterpret_cast<ULONG_PTR>(port.key), static_cast<OVERLAPPED*>(port.overlapped));
@@ -226,6 +244,7 @@ BOOL begin(RequestQueue id, Slice* slice, ULONG count, DWORD flags, void* contex
   if (connection == nullptr) return WSASetLastError(WSAEINVAL), FALSE;
   if (flags == kCommitOnly) {
     for (Operation& operation : connection->sending) operation.deferred = false;
+    work_on(*connection);
     return TRUE;
   }
   ULONG& used = sends ? connection->sends : connection->receives;
@@ -264,6 +283,8 @@ BOOL begin(RequestQueue id, Slice* slice, ULONG count, DWORD flags, void* contex
   ++buffer.in_flight;
   ++requests;
   (sends ? connection->sending : connection->receiving).push_back(operation);
+  if (!sends) start_receive(connection->receiving.back());
+  if (sends && !operation.deferred) work_on(*connection);
   return TRUE;
 }
 
@@ -287,13 +308,13 @@ BOOL PASCAL rio_send_ex(RequestQueue, Slice*, ULONG, Slice*, Slice*, Slice*, Sli
 
 CompletionQueue PASCAL rio_create_completion_queue(DWORD size, Notification* notification) {
   const std::lock_guard lock(mutex);
-  static bool notifies = false;
+  static bool works = false;
   if (size == 0 || size > kMaxQueueSize) return WSASetLastError(WSAEINVAL), nullptr;
   auto queue = std::make_unique<Queue>();
   queue->size = size;
   if (notification != nullptr) queue->notification = *notification;
-  if (!notifies) std::thread(notify_armed).detach();
-  notifies = true;
+  if (!works) std::thread(work_always).detach();
+  works = true;
   Queue* const key = queue.get();
   queues[key] = std::move(queue);
   return reinterpret_cast<CompletionQueue>(key);
@@ -435,13 +456,14 @@ int WSAAPI emulated_close(SOCKET socket) {
     by_socket.erase(found);
     connection.open = false;
     connection.queue->reserved -= connection.receives_max + connection.sends_max;
-    for (auto* const operations : {&connection.receiving, &connection.sending}) {
-      for (Operation& operation : *operations) {
-        operation.done = 0;
-        complete(operation, WSA_OPERATION_ABORTED);
-      }
-      operations->clear();
+    CancelIoEx(reinterpret_cast<HANDLE>(socket), nullptr);
+    for (Operation& operation : connection.receiving) finish_receive(operation);
+    for (Operation& operation : connection.sending) {
+      operation.done = 0;
+      complete(operation, WSA_OPERATION_ABORTED);
     }
+    connection.receiving.clear();
+    connection.sending.clear();
     forget_if_over(connection);
   }
   return real_close(socket);
