@@ -1,4 +1,4 @@
-// Runs the test suite inside Windows' node.exe under Wine: npm run test:windows [-- --node 20,22 --mode winsock,rio test/x.test.mjs]
+// Runs the test suite inside Windows' node.exe under Wine: npm run test:windows [-- --node 20,22 --mode winsock,rio --programs test/x.test.mjs]
 //
 // Once as Wine is, without Registered I/O, and once with the emulator (test/windows/rio_emulator.cc) under the same addon, where
 // any misuse of the API, and any object that is left at the end, fails the run.
@@ -14,6 +14,8 @@ import { parseArgs } from 'node:util'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const build = join(root, 'build', 'windows')
 const FILE_TIMEOUT_MS = 240_000
+const PROGRAM_TIMEOUT_MS = 60_000
+const RESET_ROUNDS = 20
 
 /** What cannot run there: a whole file, or tests of it by title. */
 const skipped = [
@@ -51,7 +53,8 @@ const skipped = [
 const { values, positionals } = parseArgs({
   options: {
     node: { type: 'string', default: '20,22' },
-    mode: { type: 'string', default: 'winsock,rio' }
+    mode: { type: 'string', default: 'winsock,rio' },
+    programs: { type: 'boolean', default: false }
   },
   allowPositionals: true
 })
@@ -121,9 +124,13 @@ const count = (text, what) =>
     0
   )
 
+function readFileSafely(path) {
+  return existsSync(path) ? readFileSync(path, 'utf8') : ''
+}
+
 /** What the emulator wrote: violations, and how many processes ended and how much they used it. */
 function readReport(path) {
-  const lines = existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n') : []
+  const lines = readFileSafely(path).trimEnd().split('\n')
   const ends = lines.flatMap(
     (line) => line.match(/ end: requests (\d+), violations \d+, live \d+/)?.[1] ?? []
   )
@@ -163,21 +170,83 @@ async function runFile(node, mode, file) {
   return { passed, failed, requests }
 }
 
+function judge(node, mode, name, good, log, report) {
+  const { violations, processes, requests } = readReport(report)
+  const left = readFileSafely(report).match(/ live [1-9]\d*/g) ?? []
+  const failed = (good ? 0 : 1) + violations.length + left.length
+  const verdict = `${failed > 0 ? 'FAILED' : 'ok'} node ${node.major}, ${mode}, ${name}`
+  const emulator = `; ${requests} requests of ${processes} processes, ${violations.length} violations, ${left.length === 0 ? 'no' : 'a'} live object`
+  console.log(mode === 'rio' ? verdict + emulator : verdict)
+  if (failed > 0) process.stdout.write(`${violations.join('\n')}\n${readFileSafely(log)}\n`)
+  return { passed: failed > 0 ? 0 : 1, failed, requests }
+}
+
+/** Programs that are no tests of the suite: 300 connections with resets, and conversations between Linux and Windows. */
+async function runPrograms(node, mode) {
+  const folder = join(build, 'results', `${node.major}-${mode}`)
+  mkdirSync(folder, { recursive: true })
+  const more = (report) => (mode === 'rio' ? { ZERIO_RIO_REPORT: `Z:${report}`, ...preload } : {})
+  const results = []
+
+  const log = join(folder, 'resets.txt')
+  const report = join(folder, 'resets.rio.txt')
+  rmSync(report, { force: true })
+  const code = await runWine(
+    [node.program, 'test/windows/resets.mjs', String(RESET_ROUNDS)],
+    log,
+    FILE_TIMEOUT_MS,
+    more(report)
+  )
+  const rounds = readFileSync(log, 'utf8').match(/^round /gm)?.length ?? 0
+  const name = `${RESET_ROUNDS} rounds of 300 connections, a third of them reset`
+  results.push(judge(node, mode, name, code === 0 && rounds === RESET_ROUNDS, log, report))
+
+  for (const windowsSide of ['server', 'client']) {
+    const linuxSide = windowsSide === 'server' ? 'client' : 'server'
+    const paths = ['txt', 'rio.txt', 'port', 'linux.txt'].map((end) =>
+      join(folder, `crossing-${windowsSide}.${end}`)
+    )
+    const [output, reported, port, linuxOutput] = paths
+    for (const path of paths) rmSync(path, { force: true })
+    const script = 'test/windows/crossing.mjs'
+    const file = openSync(linuxOutput, 'w')
+    const linux = spawn(process.execPath, [script, linuxSide, port], {
+      cwd: root,
+      stdio: ['ignore', file, file]
+    })
+    closeSync(file)
+    const guard = setTimeout(() => linux.kill('SIGKILL'), PROGRAM_TIMEOUT_MS)
+    const ended = new Promise((resolve) => linux.once('close', resolve))
+    const args = [node.program, script, windowsSide, `Z:${port}`]
+    const windows = await runWine(args, output, PROGRAM_TIMEOUT_MS, more(reported))
+    const good = windows === 0 && (await ended) === 0
+    clearTimeout(guard)
+    results.push(judge(node, mode, `Windows ${windowsSide}, Linux ${linuxSide}`, good, output, reported))
+  }
+  return results
+}
+
 await makePrefix()
 const files =
   positionals.length > 0
     ? positionals
-    : readdirSync(join(root, 'test'), { recursive: true })
-        .filter((name) => name.endsWith('.test.mjs'))
-        .sort()
-        .map((name) => `test/${name}`)
+    : values.programs
+      ? []
+      : readdirSync(join(root, 'test'), { recursive: true })
+          .filter((name) => name.endsWith('.test.mjs'))
+          .sort()
+          .map((name) => `test/${name}`)
 const sum = { passed: 0, failed: 0, requests: 0 }
+const add = (result) => {
+  for (const key of Object.keys(sum)) sum[key] += result[key]
+}
 for (const node of nodes) {
   for (const mode of values.mode.split(',')) {
     for (const file of files) {
       const result = await runFile(node, mode, file)
-      for (const key of Object.keys(sum)) sum[key] += result[key]
+      add(result)
     }
+    if (positionals.length === 0) for (const result of await runPrograms(node, mode)) add(result)
   }
 }
 spawnSync('wineserver', ['-k'], { env: environment })
