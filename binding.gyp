@@ -36,11 +36,13 @@
             "addon/binding/loop_wait_linux.cc",
             "addon/binding/loop_wake_linux.cc",
             "addon/io/address_posix.cc",
-            "addon/io/backend_linux.cc",
             "addon/io/clock_posix.cc",
             "addon/io/epoll.cc",
+            "addon/io/io_uring.cc",
+            "addon/io/linux.cc",
             "addon/io/memory_posix.cc",
-            "addon/io/socket_posix.cc"
+            "addon/io/socket_posix.cc",
+            "addon/io/uring_queue.cc"
           ]
         }],
         ["OS=='win'", {
@@ -48,11 +50,11 @@
             "addon/binding/loop_wait_windows.cc",
             "addon/binding/loop_wake_windows.cc",
             "addon/io/address_windows.cc",
-            "addon/io/backend_windows.cc",
             "addon/io/clock_windows.cc",
             "addon/io/completion_port.cc",
             "addon/io/memory_windows.cc",
             "addon/io/rio.cc",
+            "addon/io/windows.cc",
             "addon/io/windows_io.cc",
             "addon/io/winsock.cc"
           ],

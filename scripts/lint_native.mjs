@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 const require = createRequire(import.meta.url)
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const write = process.argv.includes('--write')
-const files = ['addon', join('test', 'native')]
+const files = ['addon', join('test', 'native'), join('test', 'simulation'), join('test', 'fuzz')]
   .flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name))
   )

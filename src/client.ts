@@ -84,6 +84,7 @@ class ClientConnection implements Connection {
     this.receiving = false
     this.ring.close()
     if (!this.established) return
+    this.established = false
     this.client._disconnected(this, new DisconnectReason(closeCode, text, errno, local))
   }
   drained(): void {

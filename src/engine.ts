@@ -1,9 +1,10 @@
 // The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
+import { type Choice, chooseBackend } from './backend.js'
 import { EngineCounters } from './counters.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { EngineWord, EventKind, Header, Layout } from './layout.js'
 import { type NativeEngine, native } from './native.js'
-import type { ResolvedEngineOptions, WaitStrategy } from './options.js'
+import { REASON_BYTES_MAX, type ResolvedEngineOptions, type WaitStrategy } from './options.js'
 import { allocatePool, type PoolBuffer, poolBuffer, type Slab } from './pool.js'
 import { DisconnectReason } from './reason.js'
 import { type RingEngine, SendRing } from './send_ring.js'
@@ -54,6 +55,8 @@ export interface EngineInfo {
 
 const waitStrategies: Readonly<Record<WaitStrategy, number>> = { blocking: 0, spin: 1, hybrid: 2, manual: 3 }
 const PROTOCOL_CLASSIC = 2
+/** The batch is over, however many events the engine counted. */
+const ALL_CONSUMED = 0x7fffffff
 const PAGE_BYTES = 4096
 const FIRST_SLAB_SLOTS = 16
 /** Offsets above 2^30 would not be small integers everywhere, and V8 would box them. */
@@ -95,6 +98,8 @@ export class Engine implements EngineInfo, RingEngine {
   #driven = 0
   #dispatching = false
   #batchOpen = false
+  /** The next event of an open batch. The engine's word for it is memory that the program can have overwritten. */
+  #next = 0
   /** Also after a handler has thrown, even for the last message of its run. */
   #inRun = false
   #runAt = 0
@@ -103,8 +108,9 @@ export class Engine implements EngineInfo, RingEngine {
 
   /** The engine of this thread for these options; made when there is none. */
   static for(options: ResolvedEngineOptions): Engine {
+    const choice = chooseBackend(options.backend)
     const key = [
-      options.backend,
+      choice.backend,
       options.waitStrategy,
       options.waitStrategy === 'hybrid' ? options.spinUs : 0,
       options.maxMessageLength,
@@ -113,13 +119,16 @@ export class Engine implements EngineInfo, RingEngine {
     ].join()
     let engine = engines.get(key)
     if (engine === undefined) {
-      engine = new Engine(options)
+      engine = new Engine(options, choice)
       engines.set(key, engine)
     }
     return engine
   }
 
-  private constructor(readonly options: ResolvedEngineOptions) {
+  private constructor(
+    readonly options: ResolvedEngineOptions,
+    choice: Choice
+  ) {
     this.#assemblyBytes = pages(Math.max(options.maxMessageLength, ASSEMBLY_BYTES_MIN))
     // One event for each 8 received bytes at most, and as many again as a page of other events.
     const eventsCapacity = options.receiveArenaBytes / 8 + PAGE_BYTES
@@ -127,7 +136,7 @@ export class Engine implements EngineInfo, RingEngine {
     this.#coreBytes = arenaOffset + pages(options.receiveArenaBytes)
     this.native = native.createEngine(
       {
-        backend: options.backend,
+        backend: choice.backend,
         waitStrategy: waitStrategies[options.waitStrategy],
         spinUs: options.spinUs,
         maxMessageLength: options.maxMessageLength,
@@ -141,17 +150,11 @@ export class Engine implements EngineInfo, RingEngine {
       () => this.flush()
     )
     if (this.native.errno !== 0) throw systemError(this.native.errno, 'Cannot make an engine', {})
-    if (this.native.backend === '') {
-      throw new ZerioError(
-        'ZERIO_BACKEND_UNAVAILABLE',
-        `The backend '${options.backend}' is not available: ${this.native.backendReason}.`
-      )
-    }
     this.#nativePoll = this.native.poll
     this.#nativeFlush = this.native.flush
     this.#nativeFlushSlot = this.native.flushSlot
     this.backend = this.native.backend
-    this.backendReason = this.native.backendReason
+    this.backendReason = choice.reason
     this.waitStrategy = options.waitStrategy
     const core = this.#addSlab()
     const memory = core.view.buffer
@@ -260,14 +263,16 @@ export class Engine implements EngineInfo, RingEngine {
 
   /** Consumes the batch. When a handler throws, the next call goes on with the message behind the one that was thrown for. */
   #dispatch(): void {
+    const words = this.#words
+    const events = this.#eventWords
+    let next = this.#batchOpen ? this.#next : 0
     this.#dispatching = true
     this.#batchOpen = true
     try {
-      const words = this.#words
-      const events = this.#eventWords
-      let next = words[EngineWord.EventsConsumed]
-      while (next < words[EngineWord.EventsProduced]) {
+      // A verdict adds events to the batch, so the end is looked up each time. It may have been overwritten, too.
+      for (;;) {
         const at = next * Layout.EventWords
+        if (next >= words[EngineWord.EventsProduced] || at >= events.length) break
         const slot = events[at + 1]
         if (events[at] === EventKind.Run) {
           if (!this.#inRun) {
@@ -285,6 +290,8 @@ export class Engine implements EngineInfo, RingEngine {
       this.#batchOpen = false
     } finally {
       this.#dispatching = false
+      this.#next = next
+      words[EngineWord.EventsConsumed] = this.#batchOpen ? next : ALL_CONSUMED
       this.flush()
     }
   }
@@ -322,20 +329,27 @@ export class Engine implements EngineInfo, RingEngine {
     }
   }
 
+  /** The program can have overwritten any word of an event: it may be ignored then, but lead nowhere. */
   #dispatchEvent(at: number, slot: number): void {
     const events = this.#eventWords
     switch (events[at]) {
       case EventKind.Message: {
         const connection = this.#connections[slot]
         if (!connection?.receiving) return
+        const buffer = this.#slabs[events[at + 2]]?.buffer
+        const offset = events[at + 3]
+        const length = events[at + 4]
+        if (buffer === undefined || offset < 0 || length < 0 || offset + length > buffer.length) return
         this.#dispatched++
-        connection.deliver(this.#slabs[events[at + 2]].buffer, events[at + 3], events[at + 4], events[at + 5])
+        connection.deliver(buffer, offset, length, events[at + 5])
         return
       }
       case EventKind.Asked:
       case EventKind.Connected: {
+        const buffer = this.#slabs[events[at + 2]]?.buffer
+        if (buffer === undefined || slot < 0 || slot >= this.#slotCount) return
         const hello = {
-          buffer: this.#slabs[events[at + 2]].buffer,
+          buffer,
           offset: events[at + 3],
           idLength: events[at + 4],
           credentialLength: events[at + 5],
@@ -389,9 +403,9 @@ export class Engine implements EngineInfo, RingEngine {
   #text(at: number): string {
     const words = this.#eventWords
     const length = words[at + 4]
-    return length === 0
-      ? ''
-      : this.#slabs[words[at + 2]].buffer.toString('utf8', words[at + 3], words[at + 3] + length)
+    const buffer = this.#slabs[words[at + 2]]?.buffer
+    if (buffer === undefined || length <= 0 || length > REASON_BYTES_MAX) return ''
+    return buffer.toString('utf8', words[at + 3], words[at + 3] + length)
   }
 
   #growFor(server: number): void {

@@ -11,6 +11,8 @@ export type MisuseCode =
   | 'ZERIO_CLAIM_OPEN'
   | 'ZERIO_NO_CLAIM'
   | 'ZERIO_POLL_IN_HANDLER'
+  | 'ZERIO_NOT_STARTED'
+  | 'ZERIO_SAMPLER_IN_USE'
 
 /** Codes of things that happen to a correct program. */
 export type FateCode =

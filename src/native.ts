@@ -37,11 +37,9 @@ export interface ConnectRequest {
 }
 
 export interface NativeEngine {
-  /** Positive when the system refused the engine. */
+  /** Positive when the engine could not be made; then nothing else is there. */
   readonly errno: number
-  /** Empty when there is no engine; then only the reason is there. */
   readonly backend: string
-  readonly backendReason: string
   addSlab(
     memory: Uint8Array,
     slotsOffset: number,
@@ -85,6 +83,10 @@ export interface NativeEngineOptions {
 interface Native {
   createEngine(options: NativeEngineOptions, dispatch: () => void, flush: () => void): NativeEngine
   makeClock(words: Float64Array): () => void
+  /** What this build has for this system, the best first. */
+  readonly backends: readonly string[]
+  /** 0, or the errno value with which the system refuses this backend. */
+  probeBackend(backend: string): number
   readonly layout: Readonly<Record<string, number>>
 }
 

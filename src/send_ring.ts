@@ -272,7 +272,10 @@ export class SendRing {
   #head(): number {
     const words = this.#words
     const at = this.#tailWord
-    return words[at + SlotWord.Rewinds] === words[at + SlotWord.RewindsSeen] ? words[at + SlotWord.Head] : 0
+    if (words[at + SlotWord.Rewinds] !== words[at + SlotWord.RewindsSeen]) return 0
+    const head = words[at + SlotWord.Head]
+    // A program that overwrites it spoils this ring, and no other.
+    return head >= 0 && head <= this.#capacity ? head : 0
   }
 
   #unsent(): number {

@@ -392,6 +392,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   /** @internal */
   _disconnected(peer: Peer, closeCode: number, text: string, errno: number): void {
+    // Told twice, which only a program that writes into the events can bring about.
+    if (peer._index < 0) return
     const local = !peer._receiving
     peer._receiving = false
     peer._ring.close()

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import test from 'ava'
 import { SendStatus } from 'zerio'
 import { connectClassic, readFrames } from './helpers/classic.mjs'
-import { collect, pattern, startClient, startPair, startServer } from './helpers/link.mjs'
+import { collect, ownEngine, pattern, startClient, startPair, startServer } from './helpers/link.mjs'
 import { until } from './helpers/until.mjs'
 
 // Small kernel buffers, so that little data makes a jam.
@@ -154,4 +154,26 @@ test('a stalled peer that breaks ends like any other', async (t) => {
   t.is(id, 'stalled')
   t.is(peer.send(pattern(10)), SendStatus.Closed)
   t.is(server.peerCount, 0)
+})
+
+test('a peer that has stopped to send and does not read keeps nobody busy', async (t) => {
+  const server = await startServer(t, { ...ownEngine({ waitStrategy: 'blocking' }), lingerMs: 20_000 })
+  const socket = await connectClassic(t, server.listeningPort, 'mute')
+  const peer = await until(() => server.peer('mute'))
+  const message = Buffer.alloc(60_000)
+  for (let refused = 0; refused < 5; ) {
+    if (peer.send(message) === SendStatus.Sent) refused = 0
+    else {
+      refused++
+      await new Promise(setImmediate)
+    }
+  }
+  socket.end()
+  await until(() => server.peerCount === 0)
+  const { polls } = server.engine.counters
+  const TICKS = 20
+  for (let i = 0; i < TICKS; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+  // The timer of the linger time ticks; nothing else has a reason to.
+  t.true(server.engine.counters.polls - polls < TICKS * 20)
+  socket.destroy()
 })

@@ -35,7 +35,10 @@ const freePort = () =>
 
 async function run(t, name, port) {
   // Inside the repository the package refers to itself, elsewhere its users install it.
-  const code = examples.get(name).replaceAll("'zerio'", `'${new URL('../dist/index.mjs', import.meta.url)}'`)
+  const code = examples
+    .get(name)
+    .replaceAll("'zerio'", `'${new URL('../dist/index.mjs', import.meta.url)}'`)
+    .replaceAll("'zerio/gc'", `'${new URL('../dist/gc/index.mjs', import.meta.url)}'`)
   const file = join(folder, `${port ?? 0}-${name}`)
   await writeFile(file, port === undefined ? code : code.replaceAll('48654', port))
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -73,7 +76,10 @@ test('the server and the client of the README talk', async (t) => {
 const outputs = {
   'claim.mjs': 'trader bids 1469.25 for 100\n',
   'drain.mjs': '100000 messages\n',
-  'manual.mjs': '1 answer\n'
+  'live.mjs': '500000 round trips, 0 bytes each\n',
+  'manual.mjs': '1 answer\n',
+  'measure.mjs': '40 bytes an operation\n',
+  'probe.mjs': '32 bytes\n'
 }
 for (const [name, expected] of Object.entries(outputs)) {
   test(`${name} prints what it says`, async (t) => {

@@ -179,13 +179,16 @@ test('a flood of PINGs whose answers nobody reads costs no memory and delays nob
   // The connection still works: everything read, the answers are whole and a new PING has one.
   raw.socket.resume()
   await until(() => raw.bytes.length > raw.greetingBytes)
-  raw.write(controlFrame(OPCODE.ping, 'laterPNG'))
-  await until(() => raw.bytes.subarray(-8).toString() === 'laterPNG')
+  // As long as the old answers leave no room, a new one is lost.
+  await until(() => {
+    raw.write(controlFrame(OPCODE.ping, 'laterPNG'))
+    return raw.bytes.subarray(-8).toString() === 'laterPNG'
+  })
   const frames = framesOf(raw.bytes.subarray(raw.greetingBytes))
   t.true(
     frames.every((frame) => frame.control && frame.channel === OPCODE.pong && frame.payload.length === 8)
   )
-  t.true(frames.length <= FLOODS * 5000)
+  t.true(frames.length < FLOODS * 5000)
 })
 
 test('PINGs between messages: the answers stand between the echoes, whole', async (t) => {

@@ -155,23 +155,13 @@ test('ids that cannot travel reject start, and the object can start with a good 
   t.is(server.peer('y'.repeat(255)).protocol, 'classic')
 })
 
-test('a backend that this build does not have rejects start with a sentence', async (t) => {
-  for (const backend of ['io_uring', 'rio']) {
-    const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { backend })
-    const error = await t.throwsAsync(server.start('server'), { code: 'ZERIO_BACKEND_UNAVAILABLE' })
-    t.regex(error.message, /use 'auto' or 'epoll'/)
-    const client = new ZerioClient(1, { backend })
-    await t.throwsAsync(client.start('client'), { code: 'ZERIO_BACKEND_UNAVAILABLE' })
-  }
-})
-
 test('the engine says what it is', async (t) => {
   const server = await startServer(t, { backend: 'epoll', waitStrategy: 'hybrid', spinUs: 10 })
   t.is(server.engine.backend, 'epoll')
   t.is(server.engine.backendReason, 'asked for by name')
   t.is(server.engine.waitStrategy, 'hybrid')
   const other = await startServer(t)
-  t.is(other.engine.backend, 'epoll')
+  t.true(['epoll', 'io_uring'].includes(other.engine.backend))
   t.regex(other.engine.backendReason, /\w+ \w+/)
   t.is(other.engine.waitStrategy, 'blocking')
 })

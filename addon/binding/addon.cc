@@ -5,8 +5,8 @@
 #include <string>
 
 #include "../engine/layout.h"
-#include "../io/backend.h"
 #include "../io/clock.h"
+#include "../io/io.h"
 #include "loop.h"
 
 namespace zerio {
@@ -219,18 +219,16 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
   engine_options.arena_offset = number(options, "arenaOffset");
   engine_options.events_capacity = number(options, "eventsCapacity");
 
-  Backend backend = make_backend(text(options.Get("backend")));
-  int error = backend.error;
+  int error = 0;
   Loop* loop = nullptr;
-  if (backend.io != nullptr) {
-    loop = Loop::create(info.Env(), std::make_unique<Engine>(std::move(backend.io), engine_options),
+  std::unique_ptr<Io> io = make_io(text(options.Get("backend")), error);
+  if (io != nullptr) {
+    loop = Loop::create(info.Env(), std::make_unique<Engine>(std::move(io), engine_options),
                         static_cast<WaitStrategy>(number(options, "waitStrategy")), uint64_t{number(options, "spinUs")} * 1000,
                         info[1], info[2], error);
   }
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("errno", std::abs(error));
-  result.Set("backend", loop == nullptr ? "" : loop->engine().io().name());
-  result.Set("backendReason", backend.reason);
   if (loop == nullptr) return result;
   method<add_slab>(result, "addSlab", loop);
   method<slab_refused>(result, "slabRefused", loop);
@@ -250,7 +248,15 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
   hot_method(result, "flush", flush, loop);
   hot_method(result, "flushSlot", flush_slot, loop);
   hot_method(result, "copy", copy, loop);
+  result.Set("backend", loop->engine().io().name());
   return result;
+}
+
+// probeBackend(name)
+Napi::Value probe_backend(const Napi::CallbackInfo& info) {
+  int error = 0;
+  (void)make_io(text(info[0]), error);
+  return Napi::Number::New(info.Env(), error);
 }
 
 // clock(words) returns a function that writes the time in nanoseconds into the first of these float64 words.
@@ -289,6 +295,10 @@ Napi::Object layout_of(Napi::Env env) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("createEngine", Napi::Function::New<create_engine>(env, "createEngine"));
   exports.Set("makeClock", Napi::Function::New<make_clock>(env, "makeClock"));
+  exports.Set("probeBackend", Napi::Function::New<probe_backend>(env, "probeBackend"));
+  Napi::Array backends = Napi::Array::New(env);
+  for (const std::string_view name : backend_names()) backends.Set(backends.Length(), std::string(name));
+  exports.Set("backends", backends);
   exports.Set("layout", layout_of(env));
   return exports;
 }

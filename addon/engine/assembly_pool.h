@@ -36,6 +36,8 @@ class AssemblyPool {
   }
 
  private:
+  friend class EngineAudit;
+
   std::vector<uint8_t*> free_;
   std::vector<uint8_t*> held_;
 };

@@ -19,6 +19,11 @@ constexpr uint8_t kSilentHeartbeatsMax = 3;
 // A receive with less room than this is not worth its system call.
 constexpr uint32_t kReceiveBytesMin = 4096;
 constexpr uint32_t kArenaAlignment = 64;
+// While several connections receive, none of them may have more than about this many frames delivered at a time, so that the
+// others wait for 0.1 milliseconds and not for the 100,000 empty messages that fit into an arena.
+constexpr uint32_t kFairFrames = 1024;
+// For how many batches connections count as several after the last time that another one received.
+constexpr uint32_t kContendedBatches = 1000;
 // One received byte span yields at most one event for each 8 bytes: an empty data frame and an empty control frame.
 constexpr uint32_t kBytesPerEventMin = 8;
 constexpr uint32_t kEventsReserve = 64;
@@ -62,7 +67,10 @@ class Engine::Reading {
     } else {
       arena_kept_ = true;
     }
-    if (frame_is_control(header)) return engine_.on_control(peer_, header, payload);
+    if (frame_is_control(header)) {
+      controls_ += 1;
+      return engine_.on_control(peer_, header, payload);
+    }
     if (peer_.state != State::Open) return engine_.on_first_frame(peer_, header, payload);
     messages_ += 1;
     const Location at = assembled ? engine_.locate(payload) : Location{0, static_cast<uint32_t>(payload - engine_.core_)};
@@ -74,12 +82,14 @@ class Engine::Reading {
 
   [[nodiscard]] bool arena_kept() const { return arena_kept_; }
   [[nodiscard]] uint32_t messages() const { return messages_; }
+  [[nodiscard]] uint32_t controls() const { return controls_; }
 
  private:
   Engine& engine_;
   Peer& peer_;
   bool arena_kept_ = false;
   uint32_t messages_ = 0;
+  uint32_t controls_ = 0;
 };
 
 // ---- Memory and slots
@@ -100,8 +110,11 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
     counters_ = reinterpret_cast<double*>(base + layout::kEngineCountersOffset);
     events_.set(reinterpret_cast<int32_t*>(base + layout::kEventsOffset), words_, options_.events_capacity);
     arena_ = base + options_.arena_offset;
+    memory_use_small_pages(base, bytes);
+    arena_direct_ = options_.arena_bytes - io_->keep_ahead(arena_, options_.arena_bytes);
+  } else {
+    memory_use_small_pages(base, bytes);
   }
-  memory_use_small_pages(base, bytes);
 
   const auto first = static_cast<uint32_t>(peers_.size());
   const auto slab = static_cast<uint32_t>(slabs_.size());
@@ -312,13 +325,15 @@ void Engine::on_connected(uint32_t slot, int error) {
 // ---- Receiving
 
 bool Engine::has_room() const {
-  return events_.room() > (options_.arena_bytes - arena_used_ + held_bytes_) / kBytesPerEventMin + kEventsReserve;
+  // More bytes of a peer that waits for its verdict could not be read yet, and whose bytes come next is not known here.
+  if (asked_) return false;
+  return events_.room() > (options_.arena_bytes - arena_used_ - ahead_used_ + held_bytes_) / kBytesPerEventMin + kEventsReserve;
 }
 
 IoSpace Engine::receive_space() {
-  const uint32_t left = options_.arena_bytes - arena_used_;
+  const uint32_t left = arena_direct_ - arena_used_;
   if (left < kReceiveBytesMin || !assemblies_.available() || !has_room()) return {nullptr, 0};
-  return {arena_ + arena_used_, left};
+  return {arena_ + arena_used_, contended_ > 0 ? std::min(left, fair_bytes_) : left};
 }
 
 void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
@@ -336,34 +351,46 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   counters_[layout::kEngineCounterReceives] += 1;
   counters_[layout::kEngineCounterBytesReceived] += bytes;
   if (peer.state == State::Draining || peer.state == State::Lingering) return;
+  // The batch that asked is over, so the program has overwritten the question.
+  if (peer.awaits_verdict) {
+    decide(peer, false);
+    return;
+  }
   peer.heard = true;
+  if (slot != received_last_) contended_ = kContendedBatches;
+  received_last_ = slot;
+  batch_bytes_ += size;
   // A peer that ends now keeps its counters until its slot begins the next life.
   peer.counters[layout::kSlotCounterReceives] += 1;
   peer.counters[layout::kSlotCounterBytesReceived] += bytes;
   count_server(peer, layout::kServerCounterBytesReceived, bytes);
-  const uint32_t arena_used = arena_used_;
-  read(peer, data, size);
-  if (arena_used_ == arena_used) return;
+  if (!read(peer, data, size)) return;
+  if (data >= arena_ + arena_direct_) {
+    ahead_used_ += size;
+    return;
+  }
   const auto aligned = static_cast<uint32_t>((size + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
-  arena_used_ = std::min(arena_used + aligned, options_.arena_bytes);
+  arena_used_ = std::min(arena_used_ + aligned, arena_direct_);
 }
 
-void Engine::read(Peer& peer, uint8_t* data, size_t size) {
+// Returns whether the bytes must stay until the batch is over.
+bool Engine::read(Peer& peer, uint8_t* data, size_t size) {
   Reading reading(*this, peer);
   const ReadResult result = peer.reader.read(data, size, reading);
-  // What events point to must stay; the exact amount follows in on_received().
-  if (reading.arena_kept()) arena_used_ = std::min(arena_used_ + 1, options_.arena_bytes);
+  if (reading.messages() > 0) peer.read_batch = batch_;
   peer.counters[layout::kSlotCounterMessagesReceived] += reading.messages();
   counters_[layout::kEngineCounterMessagesReceived] += reading.messages();
   count_server(peer, layout::kServerCounterMessagesReceived, reading.messages());
+  batch_frames_ += reading.messages() + reading.controls();
+  // The answers to all PINGs of a receive leave together.
+  if (reading.controls() > 0 && peer.state == State::Open) pump(peer);
   if (peer.awaits_verdict) {
     peer.held = peer.reader.rest().data;
     peer.held_bytes = peer.reader.rest().size;
     held_bytes_ += peer.held_bytes;
-    if (peer.held_bytes > 0) arena_used_ = std::min(arena_used_ + 1, options_.arena_bytes);
-    return;
+    return true;
   }
-  if (result != ReadResult::TooLong || peer.state == State::Free) return;
+  if (result != ReadResult::TooLong || peer.state == State::Free) return reading.arena_kept();
   if (peer.state != State::Greeting) {
     fail(peer, frame_is_control(peer.reader.refused_header()) ? Code::ProtocolError : Code::MessageTooLong, 0, "", true);
   } else if (peer.of_server) {
@@ -372,6 +399,7 @@ void Engine::read(Peer& peer, uint8_t* data, size_t size) {
   } else {
     fail(peer, Code::MalformedWelcome, 0, "", false);
   }
+  return reading.arena_kept();
 }
 
 // ---- Greeting
@@ -427,8 +455,8 @@ bool Engine::on_control(Peer& peer, uint32_t header, const uint8_t* payload) {
       case Opcode::Ping:
         if (length != kPingBytes) break;
         // A peer that asks faster than it reads the answers loses answers, not our memory.
+        if (!peer.control.fits(kHeaderBytes + kPingBytes)) pump(peer);
         queue_control(peer, frame, write_echo(frame, Opcode::Pong, payload));
-        pump(peer);
         return true;
       case Opcode::Pong:
         if (length != kPingBytes) break;
@@ -455,7 +483,7 @@ bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greetin
   peer.hello_offset = at.offset;
   peer.hello_credential_bytes = static_cast<uint32_t>(greeting.credential.size());
   if (!servers_[peer.server].options.asks_for_verdict) return accept_peer(peer);
-  peer.awaits_verdict = true;
+  peer.awaits_verdict = asked_ = true;
   report_hello(EventKind::Asked, peer);
   return false;
 }
@@ -506,19 +534,25 @@ bool Engine::accept_peer(Peer& peer) {
 void Engine::admit(uint32_t slot, bool admitted) {
   Peer* const peer = peer_at(slot);
   if (peer == nullptr || !peer->awaits_verdict) return;
-  peer->awaits_verdict = false;
-  uint8_t* const held = peer->held;
-  const size_t held_bytes = peer->held_bytes;
+  const uint32_t events = events_.count();
+  decide(*peer, admitted);
+  counters_[layout::kEngineCounterEvents] += events_.count() - events;
+}
+
+void Engine::decide(Peer& peer, bool admitted) {
+  peer.awaits_verdict = false;
+  uint8_t* const held = peer.held;
+  const size_t held_bytes = peer.held_bytes;
   held_bytes_ -= held_bytes;
-  peer->held = nullptr;
-  peer->held_bytes = 0;
-  if (peer->state != State::Greeting) return;
+  peer.held = nullptr;
+  peer.held_bytes = 0;
+  if (peer.state != State::Greeting) return;
   if (!admitted) {
-    fail(*peer, Code::Unauthorized, 0, "", true);
+    fail(peer, Code::Unauthorized, 0, "", true);
     return;
   }
   // What came behind the HELLO is still where it was received: a verdict is given within the batch that asked for it.
-  if (accept_peer(*peer) && held_bytes > 0) read(*peer, held, held_bytes);
+  if (accept_peer(peer) && held_bytes > 0) (void)read(peer, held, held_bytes);
 }
 
 bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greeting) {
@@ -557,7 +591,24 @@ uint32_t Engine::dirty_count() const {
 void Engine::flush() {
   const auto* const dirty = reinterpret_cast<const int32_t*>(core_ + layout::kDirtyOffset);
   const uint32_t count = dirty_count();
-  for (uint32_t i = 0; i < count; ++i) flush_slot(static_cast<uint32_t>(dirty[i]));
+  if (count == 1) return flush_slot(static_cast<uint32_t>(dirty[0]));
+  for (uint32_t next = 0; next < count;) {
+    uint32_t batch = 0;
+    for (; next < count && batch < kFlushBatchMax; ++next) {
+      Peer* const peer = peer_at(static_cast<uint32_t>(dirty[next]));
+      // The list is JavaScript's: a slot that is in it twice has nothing more to send in this batch.
+      if (peer == nullptr || peer->state != State::Open || peer->send_prepared) continue;
+      if (prepare_send(*peer, sends_[batch], sendings_[batch])) {
+        peer->send_prepared = true;
+        ++batch;
+      }
+    }
+    io_->send_batch(sends_.data(), batch);
+    for (uint32_t i = 0; i < batch; ++i) {
+      sendings_[i].peer->send_prepared = false;
+      if (finish_send(sendings_[i], sends_[i].taken)) pump(*sendings_[i].peer);
+    }
+  }
 }
 
 void Engine::flush_slot(uint32_t slot) {
@@ -567,58 +618,67 @@ void Engine::flush_slot(uint32_t slot) {
 }
 
 void Engine::pump(Peer& peer) {
-  if (peer.ring.follow_rewind()) peer.control.barrier = 0;
-  while (!peer.send_failed && !peer.send_blocked) {
-    if (peer.farewell_due && peer.control.empty() && peer.ring.empty()) {
-      peer.farewell_due = false;
-      uint8_t frame[kControlFrameBytesMax];
-      queue_control(peer, frame, write_farewell(frame, peer.farewell, {peer.close_code, peer.reason}));
-    }
-    const bool control = !peer.control.empty();
-    const uint32_t end = control ? peer.control.barrier : peer.ring.tail();
-    const SendRing::Pending pending = peer.ring.pending(end);
-    if (pending.corrupt) {
-      counters_[layout::kEngineCounterCorruptions] += 1;
-      send_lost(peer);
-      peer.close_requested = peer.reset_on_close = true;
-      peer.close_code = static_cast<uint16_t>(Code::MemoryCorrupted);
-      defer(peer);
-      return;
-    }
-    IoSlice slices[3];
-    uint32_t count = 0;
-    uint32_t ring_bytes = 0;
-    for (; count < pending.count; ++count) {
-      slices[count] = pending.slices[count];
-      ring_bytes += static_cast<uint32_t>(slices[count].size);
-    }
-    size_t total = ring_bytes;
-    if (control) {
-      const auto left = static_cast<size_t>(peer.control.size - peer.control.sent);
-      slices[count++] = {peer.control.bytes + peer.control.sent, left};
-      total += left;
-    }
-    if (total == 0) return;
-    peer.high_water = std::max(peer.high_water, std::max(end, end < peer.ring.head() ? peer.ring.capacity() : 0U));
-
-    const int64_t taken = io_->send(peer.slot, slices, count);
-    if (taken < 0) {
-      send_lost(peer);
-      return;
-    }
-    const auto bytes = static_cast<size_t>(taken);
-    peer.counters[layout::kSlotCounterSends] += 1;
-    counters_[layout::kEngineCounterSends] += 1;
-    count_sent(peer, bytes, ring_bytes, end);
-    if (bytes < total) {
-      counters_[layout::kEngineCounterSendsBlocked] += 1;
-      peer.send_blocked = true;
-      peer.blocked_bytes = ring_bytes - static_cast<uint32_t>(std::min<size_t>(bytes, ring_bytes));
-      peer.blocked_end = end;
-      return;
-    }
-    if (!control && !peer.farewell_due) return;
+  IoSend send;
+  Sending sending;
+  while (prepare_send(peer, send, sending) && finish_send(sending, io_->send(peer.slot, send.slices, send.count))) {
   }
+}
+
+// Returns whether there is something to send now: ring bytes up to the barrier of the control frames, and these behind them.
+bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
+  if (peer.ring.follow_rewind()) peer.control.barrier = 0;
+  if (peer.send_failed || peer.send_blocked) return false;
+  if (peer.farewell_due && peer.control.empty() && peer.ring.empty()) {
+    peer.farewell_due = false;
+    uint8_t frame[kControlFrameBytesMax];
+    queue_control(peer, frame, write_farewell(frame, peer.farewell, {peer.close_code, peer.reason}));
+  }
+  const bool control = !peer.control.empty();
+  const uint32_t end = control ? peer.control.barrier : peer.ring.tail();
+  const SendRing::Pending pending = peer.ring.pending(end);
+  if (pending.corrupt) {
+    counters_[layout::kEngineCounterCorruptions] += 1;
+    send_lost(peer);
+    peer.close_requested = peer.reset_on_close = true;
+    peer.close_code = static_cast<uint16_t>(Code::MemoryCorrupted);
+    defer(peer);
+    return false;
+  }
+  send.slot = peer.slot;
+  send.count = pending.count;
+  sending = {&peer, 0, end, 0};
+  for (uint32_t i = 0; i < pending.count; ++i) {
+    send.slices[i] = pending.slices[i];
+    sending.ring_bytes += static_cast<uint32_t>(pending.slices[i].size);
+  }
+  sending.total = sending.ring_bytes;
+  if (control) {
+    const auto left = static_cast<size_t>(peer.control.size - peer.control.sent);
+    send.slices[send.count++] = {peer.control.bytes + peer.control.sent, left};
+    sending.total += left;
+  }
+  peer.high_water = std::max(peer.high_water, std::max(end, end < peer.ring.head() ? peer.ring.capacity() : 0U));
+  return sending.total > 0;
+}
+
+// Returns whether the peer may have more to send at once.
+bool Engine::finish_send(const Sending& sending, int64_t taken) {
+  Peer& peer = *sending.peer;
+  if (taken < 0) {
+    send_lost(peer);
+    return false;
+  }
+  const auto bytes = static_cast<size_t>(taken);
+  peer.counters[layout::kSlotCounterSends] += 1;
+  counters_[layout::kEngineCounterSends] += 1;
+  const bool control = !peer.control.empty();
+  count_sent(peer, bytes, sending.ring_bytes, sending.end);
+  if (bytes == sending.total) return control || peer.farewell_due;
+  counters_[layout::kEngineCounterSendsBlocked] += 1;
+  peer.send_blocked = true;
+  peer.blocked_bytes = sending.ring_bytes - static_cast<uint32_t>(std::min<size_t>(bytes, sending.ring_bytes));
+  peer.blocked_end = sending.end;
+  return false;
 }
 
 // The system took `bytes`: first of the `ring_bytes` in front of `end`, then of the control frames behind them.
@@ -698,7 +758,11 @@ void Engine::carry_out_deferred() {
   for (; done < deferred_.size() && has_room(); ++done) {
     Peer& peer = *peers_[deferred_[done]];
     peer.deferred = false;
-    if (peer.state == State::Free || !peer.close_requested) continue;
+    if (peer.state == State::Free) continue;
+    if (!peer.close_requested) {
+      if (peer.end_deferred) end_of_stream(peer);
+      continue;
+    }
     if (peer.reset_on_close || peer.state == State::Connecting || peer.state == State::Greeting) {
       report_end(peer, peer.close_code, 0, "");
       release(peer);
@@ -750,6 +814,13 @@ void Engine::end_of_stream(Peer& peer) {
   peer.end_received = true;
   switch (peer.state) {
     case State::Open:
+      if (peer.read_batch == batch_) {
+        // The program has not seen the last messages yet, and its answers to them belong in front of the end.
+        peer.end_deferred = true;
+        io_->receive_stop(peer.slot);
+        defer(peer);
+        return;
+      }
       // The other side may still read: what was accepted before it left is sent, but nothing is added to it.
       report_end(peer, static_cast<uint16_t>(Code::PeerLeft), 0, "");
       io_->receive_stop(peer.slot);
@@ -804,6 +875,9 @@ void Engine::release(Peer& peer) {
   clear_deadline(peer);
   if (peer.reader.assembly() != nullptr) assemblies_.give_back(peer.reader.assembly());
   peer.reader = FrameReader(0);
+  // Its question was never answered, because the program overwrote the event.
+  held_bytes_ -= peer.held_bytes;
+  peer.held_bytes = 0;
   if (io_->close(peer.slot, peer.reset_on_close)) on_closed(peer.slot);
 }
 
@@ -916,12 +990,26 @@ void Engine::heartbeat(Peer& peer, uint64_t now_ns) {
 
 // ---- The batch
 
+// By the length of the last batch's frames: bytes alone say little about how long a handler will take.
+void Engine::share_arena() {
+  if (contended_ > 0) {
+    --contended_;
+    const uint64_t bytes = batch_frames_ > 0 ? batch_bytes_ / batch_frames_ * kFairFrames : options_.arena_bytes;
+    fair_bytes_ = static_cast<uint32_t>(std::clamp<uint64_t>(bytes, kReceiveBytesMin, options_.arena_bytes));
+  }
+  batch_bytes_ = batch_frames_ = 0;
+}
+
 uint32_t Engine::poll(bool spinning) {
   const uint32_t unconsumed = events_.unconsumed();
   if (unconsumed > 0) return unconsumed;
   if (events_.count() > 0) events_.begin_batch();
+  ++batch_;
   assemblies_.end_batch();
   arena_used_ = 0;
+  ahead_used_ = 0;
+  asked_ = false;
+  if (batch_bytes_ > 0) share_arena();
   if (!freed_in_batch_.empty()) {
     free_.insert(free_.end(), freed_in_batch_.begin(), freed_in_batch_.end());
     freed_in_batch_.clear();

@@ -4,6 +4,7 @@
 // is one batch: the events it produces, and the memory they point to, stay valid until JavaScript has consumed them all.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -92,7 +93,9 @@ class Engine final : private IoSink {
   uint32_t poll(bool spinning);
 
   // Whether poll() has something to do although the wait handle is quiet.
-  [[nodiscard]] bool wants_poll() const { return !deferred_.empty() || !freed_in_batch_.empty() || events_.unconsumed() > 0; }
+  [[nodiscard]] bool wants_poll() const {
+    return !deferred_.empty() || !freed_in_batch_.empty() || events_.unconsumed() > 0 || io_->has_news();
+  }
   [[nodiscard]] bool has_timers() const { return timed_first_ != kNone || heartbeats_ > 0 || accept_retries_ > 0; }
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }
@@ -101,6 +104,9 @@ class Engine final : private IoSink {
   [[nodiscard]] uint8_t* slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) const;
 
  private:
+  // The reliability tests look inside (test/simulation/audit.cc).
+  friend class EngineAudit;
+
   struct Slab {
     uint8_t* base;
     size_t bytes;
@@ -138,9 +144,10 @@ class Engine final : private IoSink {
   // Frames
   bool on_first_frame(Peer& peer, uint32_t header, const uint8_t* payload);
   bool on_control(Peer& peer, uint32_t header, const uint8_t* payload);
-  void read(Peer& peer, uint8_t* data, size_t size);
+  bool read(Peer& peer, uint8_t* data, size_t size);
   bool accept_peer(Peer& peer);
   void report_hello(EventKind kind, const Peer& peer);
+  void decide(Peer& peer, bool admitted);
   bool greet_server(Peer& peer, Protocol protocol, const Greeting& greeting);
   bool greet_client(Peer& peer, Protocol protocol, const Greeting& greeting);
 
@@ -154,7 +161,18 @@ class Engine final : private IoSink {
 
   // Sending
   bool queue_control(Peer& peer, const uint8_t* frame, uint32_t bytes);
+  // What one send of a peer consists of.
+  struct Sending {
+    Peer* peer = nullptr;
+    uint32_t ring_bytes = 0;
+    uint32_t end = 0;  // of the ring bytes
+    size_t total = 0;
+  };
+  static constexpr uint32_t kFlushBatchMax = 128;
+
   void pump(Peer& peer);
+  bool prepare_send(Peer& peer, IoSend& send, Sending& sending);
+  bool finish_send(const Sending& sending, int64_t taken);
   void count_sent(Peer& peer, size_t bytes, uint32_t ring_bytes, uint32_t end);
   void after_pump(Peer& peer);
   void send_lost(Peer& peer);
@@ -166,6 +184,7 @@ class Engine final : private IoSink {
   void heartbeat(Peer& peer, uint64_t now_ns);
   void expire(Peer& peer);
 
+  void share_arena();
   void carry_out_deferred();
   void defer(Peer& peer);
   Peer* take_slot();
@@ -184,7 +203,14 @@ class Engine final : private IoSink {
   AssemblyPool assemblies_;
   uint8_t* arena_ = nullptr;
   uint32_t arena_used_ = 0;
-  size_t held_bytes_ = 0;  // of the arena, not read yet because a verdict is waited for
+  uint32_t arena_direct_ = 0;  // bytes of the arena for receive_space(); the backend keeps the rest
+  size_t ahead_used_ = 0;      // of the rest, in this batch
+  size_t held_bytes_ = 0;      // of the arena, not read yet because a verdict is waited for
+  uint64_t batch_bytes_ = 0;   // received in this batch
+  uint64_t batch_frames_ = 0;  // likewise
+  uint32_t received_last_ = kNone;
+  uint32_t contended_ = 0;       // for how many batches more several connections count as receiving
+  uint32_t fair_bytes_ = kNone;  // the most that one receive may bring then; known from the batch before
   std::vector<Slab> slabs_;
   std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
   std::vector<Peer*> peers_;
@@ -192,11 +218,15 @@ class Engine final : private IoSink {
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
   std::vector<uint32_t> deferred_;
   std::vector<Server> servers_;
+  std::array<IoSend, kFlushBatchMax> sends_ = {};
+  std::array<Sending, kFlushBatchMax> sendings_ = {};
   uint32_t timed_first_ = kNone;
   uint32_t heartbeats_ = 0;      // peers that have one
   uint32_t accept_retries_ = 0;  // servers that wait to accept again
+  uint32_t batch_ = 0;
   uint64_t next_tick_ns_ = 0;
   bool slots_low_reported_ = false;
+  bool asked_ = false;  // the program, in this batch, for a verdict
 };
 
 }  // namespace zerio

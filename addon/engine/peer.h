@@ -49,6 +49,7 @@ struct Peer {
   bool of_server = false;
   bool send_failed = false;     // nothing can be sent any more; what the system received is still read
   bool send_blocked = false;    // the system took less than all; on_sent() follows
+  bool send_prepared = false;   // is in the batch that a flush is putting together
   bool farewell_due = false;    // a CLOSE or REJECT frame follows the last data
   bool awaits_verdict = false;  // the program has not said yet whether it takes this peer
   bool heard = false;           // something came since the last heartbeat
@@ -56,12 +57,14 @@ struct Peer {
   uint32_t blocked_bytes = 0;   // of the ring, given to the blocked send and not taken yet
   uint32_t blocked_end = 0;     // where they end
   FrameReader reader{0};
+  uint32_t read_batch = 0;  // the last batch with messages of this peer
 
   uint32_t slab = 0;
   bool connected = false;        // `Connected` was reported and `Disconnected` was not
   bool was_connected = false;    // `Connected` was reported
   bool refused = false;          // a server's connection that never became a peer
   bool end_received = false;     // the other side sends nothing any more
+  bool end_deferred = false;     // and that is to be reported in the next poll
   bool close_requested = false;  // by the program, to be carried out in the next poll
   bool deferred = false;         // is in the engine's list for the next poll
   bool reset_on_close = false;
@@ -89,10 +92,11 @@ struct Peer {
   void begin_life() {
     state = State::Free;
     protocol = Protocol::Unknown;
-    of_server = connected = was_connected = awaits_verdict = refused = end_received = send_failed = send_blocked =
+    of_server = connected = was_connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
         close_requested = deferred = reset_on_close = farewell_due = heard = timed = false;
     silent_heartbeats = 0;
     close_code = 0;
+    read_batch = 0;
     server = kNone;
     linger_ms = heartbeat_ms = high_water = blocked_bytes = blocked_end = 0;
     deadline_ns = heartbeat_due_ns = 0;

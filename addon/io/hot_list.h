@@ -15,7 +15,7 @@ enum class Received { Something, Nothing, Full };
 
 // What a backend does for its hot connections:
 //   Received receive_directly(uint32_t slot)   tells the sink what came; may end any connection
-//   bool leave(uint32_t slot)                  out of the notification; false when it cannot be, or not yet (then left() follows)
+//   bool leave(uint32_t slot)                  out of the notification; false when it cannot be now, or when left() follows
 //   void come_back(uint32_t slot)              back into the notification
 template <class Backend>
 class HotList {
@@ -31,7 +31,10 @@ class HotList {
   void warm(uint32_t slot) {
     Entry* coldest = &entries_[0];
     for (uint32_t i = 0; i < count_; ++i) {
-      if (entries_[i].slot == slot) return;
+      if (entries_[i].slot == slot) {
+        hit(entries_[i]);
+        return;
+      }
       if (entries_[i].misses > coldest->misses) coldest = &entries_[i];
     }
     if (count_ == kMax) {
@@ -55,11 +58,12 @@ class HotList {
     while (count_ > 0) cool(entries_[count_ - 1].slot);
   }
 
-  // The slot has left the notification since leave().
-  void left(uint32_t slot) {
+  // The slot has left the notification since leave(). Returns false when it is not hot any more: it must come back.
+  [[nodiscard]] bool left(uint32_t slot) {
     for (uint32_t i = 0; i < count_; ++i) {
-      if (entries_[i].slot == slot) entries_[i].outside = true;
+      if (entries_[i].slot == slot) return entries_[i].outside = true;
     }
+    return false;
   }
 
   // One receive from each. Returns whether the sink was told something, or nobody is hot any more.
@@ -75,11 +79,9 @@ class HotList {
         told = true;
         continue;
       }
-      Entry& entry = entries_[i];
       if (received == Received::Something) {
-        entry.misses = 0;
-        if (!entry.outside && ++entry.hits > kHitsInside) entry.outside = backend_.leave(slot);
-      } else if (++entry.misses > kMissesMax) {
+        hit(entries_[i]);
+      } else if (++entries_[i].misses > kMissesMax) {
         cool(slot);
         continue;
       }
@@ -100,6 +102,11 @@ class HotList {
     uint32_t hits;
     bool outside;  // of the notification
   };
+
+  void hit(Entry& entry) {
+    entry.misses = 0;
+    if (!entry.outside && ++entry.hits > kHitsInside) entry.outside = backend_.leave(entry.slot);
+  }
 
   Backend& backend_;
   std::array<Entry, kMax> entries_ = {};

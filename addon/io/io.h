@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string_view>
 
 #include "address.h"
 
@@ -21,6 +23,14 @@ struct IoSlice {
 struct IoSpace {
   uint8_t* data;
   size_t size;
+};
+
+// One of several sends that are made together.
+struct IoSend {
+  uint32_t slot = 0;
+  uint32_t count = 0;
+  IoSlice slices[3] = {};
+  int64_t taken = 0;  // as send() returns it
 };
 
 struct SocketOptions {
@@ -78,6 +88,9 @@ class Io {
   }
   // Makes room for slots 0 to count - 1. The only call, with listen(), that may allocate.
   virtual void reserve(uint32_t count) = 0;
+  // Offers the receive arena, once, before anything else. Returns how many bytes at its end the backend keeps for receives that
+  // it makes ahead; what on_received() shows of them stays as it is until the next poll().
+  [[nodiscard]] virtual uint32_t keep_ahead(uint8_t* arena, uint32_t bytes) = 0;
 
   // Each returns 0 or an errno value.
   virtual int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) = 0;
@@ -103,6 +116,11 @@ class Io {
     (void)slot;
     return true;
   }
+  // The same for several connections at once.
+  virtual void send_batch(IoSend* sends, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) sends[i].taken = send(sends[i].slot, sends[i].slices, sends[i].count);
+  }
+
   // Tells the other side that nothing follows. Only when all is sent.
   virtual void shutdown(uint32_t slot) = 0;
   // Closes; `reset` discards what the system has not sent yet. Returns whether that is all: if not, on_closed() follows. Nothing
@@ -115,6 +133,8 @@ class Io {
   // Reports what is complete. Never blocks. `spinning` says that the caller comes back at once and does not look at the wait
   // handle.
   virtual void poll(IoSink& sink, bool spinning) = 0;
+  // Whether poll() has something to report already. Asks no system.
+  [[nodiscard]] virtual bool has_news() const = 0;
   // A descriptor that is readable when poll() has something to report, provided that the last poll() was not a spinning one.
   // -1 where the system has no such thing: then wake_by() is used.
   [[nodiscard]] virtual int wait_handle() const = 0;
@@ -129,9 +149,9 @@ class Io {
   [[nodiscard]] virtual uint64_t now_ns() const = 0;
 };
 
-// The backends; each is made by the systems that have it. nullptr with the errno value that forbids it.
-std::unique_ptr<Io> make_epoll(int& error);
-std::unique_ptr<Io> make_rio(int& error);
-std::unique_ptr<Io> make_winsock(int& error);
+// The backends that this build has for its system, the best first, and how one is made: nullptr with the errno value that forbids
+// it.
+[[nodiscard]] std::span<const std::string_view> backend_names();
+[[nodiscard]] std::unique_ptr<Io> make_io(std::string_view backend, int& error);
 
 }  // namespace zerio

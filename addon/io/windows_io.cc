@@ -324,10 +324,10 @@ void WindowsIo::poll(IoSink& sink, bool spinning) {
   for (OVERLAPPED* done = nullptr; sink.has_room() && (done = port_.front()) != nullptr; port_.pop()) {
     if (!handle(sink, *reinterpret_cast<Operation*>(done))) break;
   }
-  bool left = report_accepts(sink);
-  left = poll_more(sink) || left || !port_.empty();
-  if (spinning) return;
-  if (left || arm_more()) {
+  left_ = report_accepts(sink);
+  left_ = poll_more(sink) || left_ || !port_.empty();
+  if (spinning || left_) return;
+  if (arm_more()) {
     port_.wake_now();
   } else {
     port_.arm();

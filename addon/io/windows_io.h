@@ -20,6 +20,10 @@
 
 namespace zerio {
 
+// The backends of Windows. Each is made by its own function: nullptr with the error number that forbids it.
+[[nodiscard]] std::unique_ptr<Io> make_rio(int& error);
+[[nodiscard]] std::unique_ptr<Io> make_winsock(int& error);
+
 // libuv's number for a Winsock error.
 [[nodiscard]] int error_number(int winsock_error);
 [[nodiscard]] inline int last_error_number() { return error_number(WSAGetLastError()); }
@@ -52,6 +56,7 @@ class Socket {
 class WindowsIo : public Io {
  public:
   void reserve(uint32_t count) override;
+  uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override;
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override;
   void accept_pause(uint32_t server, bool paused) override;
@@ -63,6 +68,7 @@ class WindowsIo : public Io {
   bool close(uint32_t slot, bool reset) override;
   void addresses(uint32_t slot, Address& local, Address& remote) const override;
   void poll(IoSink& sink, bool spinning) override;
+  bool has_news() const override { return left_; }
   int wait_handle() const override { return -1; }
   void wake_by(void (*wake)(void* context), void* context) override { port_.wake_by(wake, context); }
   [[nodiscard]] uint64_t now_ns() const override;
@@ -147,6 +153,7 @@ class WindowsIo : public Io {
   int take(uint32_t slot, Socket socket, const SocketOptions& options);
 
   DWORD socket_flags_;
+  bool left_ = false;  // the last poll() had no room for all
   LPFN_ACCEPTEX accept_ex_ = nullptr;
   LPFN_CONNECTEX connect_ex_ = nullptr;
   CompletionPort port_;

@@ -1,0 +1,86 @@
+// Builds a C++ program of the tests with the compiler alone: only what has changed, as many files at once as there are processors.
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const execute = promisify(execFile)
+
+async function run(compiler, given) {
+  try {
+    await execute(compiler, given, { maxBuffer: 1 << 26 })
+  } catch (error) {
+    throw new Error(`${compiler} failed:\n${error.stderr || error.message}`)
+  }
+}
+
+const warnings = [
+  '-Wall',
+  '-Wextra',
+  '-Wpedantic',
+  '-Werror',
+  '-Wshadow',
+  '-Wconversion',
+  '-Wno-unused-parameter'
+]
+warnings.push('-Wno-missing-field-initializers')
+
+/** The engine without Node.js and without an operating system's I/O. */
+export const engineSources = [
+  'addon/engine/engine.cc',
+  'addon/engine/handshake.cc',
+  'addon/io/address_posix.cc'
+]
+
+/** All C++ files of a folder. */
+export function sourcesOf(root, folder) {
+  return readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.cc'))
+    .map((name) => join(folder, name))
+}
+
+/** Whether an object is missing, or older than something that it was made from. */
+function isStale(object, rules) {
+  if (!existsSync(object) || !existsSync(rules)) return true
+  const made = statSync(object).mtimeMs
+  const files = readFileSync(rules, 'utf8')
+    .replace(/^[^:]*:/, '')
+    .split(/[\s\\]+/)
+    .filter((file) => file !== '')
+  return files.some((file) => !existsSync(file) || statSync(file).mtimeMs > made)
+}
+
+/**
+ * Compiles `sources` of the tree `root` and links them into `folder`/`name`. Returns the program's path; throws an Error that holds
+ * what the compiler said.
+ */
+export async function compile(
+  root,
+  { name, folder, sources, flags = [], compiler = process.env.CXX ?? 'g++' }
+) {
+  mkdirSync(folder, { recursive: true })
+  const objectOf = (source) => join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`)
+  const rulesOf = (source) => objectOf(source).replace(/\.o$/, '.d')
+  const stale = sources.filter((source) => isStale(objectOf(source), rulesOf(source)))
+  const program = join(folder, name)
+  if (stale.length === 0 && existsSync(program)) return program
+  rmSync(program, { force: true })
+  const worker = async () => {
+    for (let source = stale.pop(); source !== undefined; source = stale.pop())
+      await run(compiler, [
+        '-std=c++20',
+        '-g',
+        '-MMD',
+        ...warnings,
+        ...flags,
+        '-c',
+        join(root, source),
+        '-o',
+        objectOf(source)
+      ])
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, worker))
+  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program])
+  return program
+}

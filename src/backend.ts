@@ -1,0 +1,80 @@
+// Which system interface does the I/O of an engine, and why.
+import { systemErrorName, ZerioError } from './errors.js'
+import { native } from './native.js'
+import type { Backend } from './options.js'
+
+/** A backend of this build, and the sentence that says why it was chosen. */
+export interface Choice {
+  readonly backend: string
+  readonly reason: string
+}
+
+/** Sets the backend of all engines that do not ask for one by name: for operators, and to run the tests on each. */
+const VARIABLE = 'ZERIO_BACKEND'
+
+const causes: Readonly<Record<string, string>> = {
+  EPERM:
+    'it is forbidden here: by a seccomp profile (the default in Docker, containerd and Kubernetes) or by the sysctl kernel.io_uring_disabled',
+  EACCES: 'it is forbidden here, probably by a security module',
+  ENOSYS: 'the kernel has no io_uring, or a seccomp profile hides it',
+  EINVAL: 'the kernel is older than 5.19',
+  ENOTSUP: 'this system has no Registered I/O',
+  ENOMEM: 'the limit of locked memory (ulimit -l) or of the control group is too low'
+}
+/** To be short of descriptors passes, and is the error of the attempt that meets it. */
+const passing = ['EMFILE', 'ENFILE']
+
+const refusals = new Map<string, string>()
+
+/** Why the system refuses a backend; undefined when it does not. Asked once in a process. */
+function refusalOf(backend: string): string | undefined {
+  let refusal = refusals.get(backend)
+  if (refusal === undefined) {
+    const errno = native.probeBackend(backend)
+    const code = errno === 0 ? '' : systemErrorName(errno)
+    if (passing.includes(code)) return undefined
+    refusal = code === '' ? '' : `the system refuses it with ${code}: ${causes[code] ?? 'no common cause'}`
+    refusals.set(backend, refusal)
+  }
+  return refusal === '' ? undefined : refusal
+}
+
+function named(backend: string, reason: string): Choice {
+  if (!native.backends.includes(backend)) {
+    throw new ZerioError(
+      'ZERIO_BACKEND_UNAVAILABLE',
+      `The backend '${backend}' is not available in this build on ${process.platform}; use 'auto' or ${native.backends.map((name) => `'${name}'`).join(' or ')}.`
+    )
+  }
+  const refusal = refusalOf(backend)
+  if (refusal !== undefined) {
+    throw new ZerioError(
+      'ZERIO_BACKEND_UNAVAILABLE',
+      `The backend '${backend}' cannot be used: ${refusal}. Use 'auto', which takes the next best.`
+    )
+  }
+  return { backend, reason }
+}
+
+/** The backend for an engine. Throws `ZERIO_BACKEND_UNAVAILABLE` for one asked for by name that is not there. */
+export function chooseBackend(wanted: Backend): Choice {
+  if (wanted !== 'auto') return named(wanted, 'asked for by name')
+  const variable = process.env[VARIABLE]
+  if (variable !== undefined && variable !== '' && variable !== 'auto') {
+    return named(variable, `asked for by the environment variable ${VARIABLE}`)
+  }
+  const usable: string[] = []
+  const refused: string[] = []
+  for (const backend of native.backends) {
+    const refusal = refusalOf(backend)
+    if (refusal === undefined) usable.push(backend)
+    else refused.push(`'${backend}' cannot be used: ${refusal}`)
+  }
+  // When all are refused, the last one says so with its own error when the engine is made.
+  const backend = usable[0] ?? (native.backends.at(-1) as string)
+  const best =
+    process.platform === 'win32'
+      ? 'the first choice among those that this system has'
+      : 'the best of this system by measurement'
+  return { backend, reason: [best, ...refused].join('; ') }
+}

@@ -1,0 +1,12 @@
+// The ES module face of `zerio/gc`: the same objects as require('zerio/gc') gives.
+export {
+  type GcAllocator,
+  type GcCollections,
+  type GcEventLoop,
+  type GcMeasureOptions,
+  type GcPauses,
+  GcProbe,
+  type GcProbeOptions,
+  type GcReport,
+  type GcReportData
+} from './index.js'

@@ -1,0 +1,89 @@
+// Options of probes: their defaults, units and ranges, and the check of what the program passes.
+import { misuse } from '../errors.js'
+
+export interface GcProbeOptions {
+  /**
+   * Sample who allocates, every so many bytes on average; 0 (do not) or 512 to 2^30, default 32,768. One probe of a thread at a
+   * time can.
+   */
+  samplingBytes?: number
+  /** How many functions the report names; 0 to 1,000, default 10. */
+  topAllocators?: number
+  /**
+   * Count the memory of Buffers and ArrayBuffers, default true. It has V8 free such memory inside of collections, so that pauses
+   * of programs that drop many Buffers become longer; with `false` collections are as without the probe.
+   */
+  external?: boolean
+  /** How often to look for the event loop's delay, in milliseconds; 0 (never) to 1,000, default 10. */
+  loopResolutionMs?: number
+}
+
+export interface GcMeasureOptions extends GcProbeOptions {
+  /** Measured calls; 1 to 2^30, default 100,000. */
+  operations?: number
+  /** Calls before, until V8 has compiled the function; 0 to 2^30, default 20,000. */
+  warmup?: number
+}
+
+export type ResolvedProbeOptions = Required<GcProbeOptions>
+export type ResolvedMeasureOptions = Required<GcMeasureOptions>
+
+const probeDefaults: ResolvedProbeOptions = {
+  samplingBytes: 32_768,
+  topAllocators: 10,
+  external: true,
+  loopResolutionMs: 10
+}
+const measureDefaults: ResolvedMeasureOptions = { ...probeDefaults, operations: 100_000, warmup: 20_000 }
+
+const countMax = 2 ** 30
+const ranges: Readonly<Record<string, readonly [number, number]>> = {
+  samplingBytes: [0, countMax],
+  topAllocators: [0, 1_000],
+  loopResolutionMs: [0, 1_000],
+  operations: [1, countMax],
+  warmup: [0, countMax]
+}
+/** Less would be a sample for each object, and most of the time would be the profiler's. */
+const samplingBytesMin = 512
+
+function resolve<T extends object>(given: unknown, defaults: T): T {
+  if (given === undefined) return { ...defaults }
+  if (typeof given !== 'object' || given === null) {
+    throw misuse('ZERIO_BAD_OPTION', `Options must be an object, not ${String(given)}.`)
+  }
+  const result = { ...defaults } as Record<string, unknown>
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue
+    if (!Object.hasOwn(defaults, name)) {
+      const names = Object.keys(defaults).join(', ')
+      throw misuse('ZERIO_BAD_OPTION', `There is no option "${name}"; there are ${names}.`)
+    }
+    check(name, value)
+    result[name] = value
+  }
+  return result as T
+}
+
+function check(name: string, value: unknown): void {
+  const bad = (expected: string) =>
+    misuse('ZERIO_BAD_OPTION', `Option "${name}" must be ${expected}, not ${String(value)}.`)
+  if (name === 'external') {
+    if (typeof value !== 'boolean') throw bad('a boolean')
+    return
+  }
+  const [min, max] = ranges[name]
+  const number = Number.isInteger(value) ? (value as number) : Number.NaN
+  if (!(number >= min && number <= max)) throw bad(`an integer from ${min} to ${max}`)
+  if (name === 'samplingBytes' && number > 0 && number < samplingBytesMin) {
+    throw bad(`0 or an integer from ${samplingBytesMin} to ${max}`)
+  }
+}
+
+export function resolveProbeOptions(given: unknown): ResolvedProbeOptions {
+  return resolve(given, probeDefaults)
+}
+
+export function resolveMeasureOptions(given: unknown): ResolvedMeasureOptions {
+  return resolve(given, measureDefaults)
+}

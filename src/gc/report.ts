@@ -1,0 +1,169 @@
+// What a probe found: an object whose fields are plain data, as JSON.stringify writes them, and which prints as a table.
+import type { RecordableHistogram } from 'node:perf_hooks'
+import type { Allocator } from './allocation_sampler.js'
+import {
+  alignedTable,
+  bytesText,
+  countText,
+  durationText,
+  functionText,
+  percentText,
+  placeText
+} from './text.js'
+
+/** A function and what it allocated itself, estimated from samples. */
+export interface GcAllocator extends Allocator {
+  /** Part of all that was sampled, 0 to 1. */
+  share: number
+}
+
+/** Collections by kind. */
+export interface GcCollections {
+  /** Minor and major ones. */
+  total: number
+  /** Of the young generation. */
+  minor: number
+  /** Of the whole heap. */
+  major: number
+  /** Starts of incremental marking, the first step of most major collections: pauses, but no collections. */
+  incrementalMarking: number
+  /** Whatever else V8 reports, such as calls of weak callbacks. */
+  other: number
+}
+
+/** How long V8 held the program for each collection or step of one. All are 0 when there was none. */
+export interface GcPauses {
+  count: number
+  totalMs: number
+  /** Part of the elapsed time, 0 to 1. */
+  share: number
+  meanUs: number
+  p50Us: number
+  p90Us: number
+  p99Us: number
+  p999Us: number
+  maxUs: number
+}
+
+/** How late a timer came, and which part of the time the event loop was at work. */
+export interface GcEventLoop {
+  /** 0 when the program never returned to the loop; then there are no delays. */
+  samples: number
+  meanMs: number
+  p50Ms: number
+  p99Ms: number
+  maxMs: number
+  /** 0 to 1. */
+  utilization: number
+}
+
+/** The data of a {@link GcReport}, and its JSON. */
+export interface GcReportData {
+  elapsedMs: number
+  /** As counted by `operation()`. */
+  operations: number
+  /** Bytes allocated on the V8 heap, collected or not, without the probe's own. */
+  heapBytes: number
+  /** `null` without operations. */
+  heapBytesPerOperation: number | null
+  /** Bytes allocated outside of the heap: the memory of Buffers and ArrayBuffers. `null` when not asked for. */
+  externalBytes: number | null
+  externalBytesPerOperation: number | null
+  collections: GcCollections
+  pauses: GcPauses
+  eventLoop: GcEventLoop
+  /** Most first. */
+  topAllocators: GcAllocator[]
+  /** What the probe itself allocated in the measured time; it is subtracted above. */
+  overheadBytes: number
+}
+
+/** What a probe found. `String(report)` is a table for people, `JSON.stringify(report)` its {@link GcReportData}. */
+export class GcReport implements GcReportData {
+  readonly elapsedMs: number
+  readonly operations: number
+  readonly heapBytes: number
+  readonly heapBytesPerOperation: number | null
+  readonly externalBytes: number | null
+  readonly externalBytesPerOperation: number | null
+  readonly collections: GcCollections
+  readonly pauses: GcPauses
+  readonly eventLoop: GcEventLoop
+  readonly topAllocators: GcAllocator[]
+  readonly overheadBytes: number
+  readonly #pauseHistogram: RecordableHistogram
+
+  /** @internal */
+  constructor(data: GcReportData, pauseHistogram: RecordableHistogram) {
+    this.elapsedMs = data.elapsedMs
+    this.operations = data.operations
+    this.heapBytes = data.heapBytes
+    this.heapBytesPerOperation = data.heapBytesPerOperation
+    this.externalBytes = data.externalBytes
+    this.externalBytesPerOperation = data.externalBytesPerOperation
+    this.collections = data.collections
+    this.pauses = data.pauses
+    this.eventLoop = data.eventLoop
+    this.topAllocators = data.topAllocators
+    this.overheadBytes = data.overheadBytes
+    this.#pauseHistogram = pauseHistogram
+  }
+
+  /** All pauses in nanoseconds, as `perf_hooks` keeps them, for percentiles that the report does not have. */
+  get pauseHistogram(): RecordableHistogram {
+    return this.#pauseHistogram
+  }
+
+  /** The table. */
+  toString(): string {
+    return reportText(this)
+  }
+}
+
+/** The same table from the data alone, as another process sends it. */
+export function reportText(report: GcReportData): string {
+  const { collections, pauses, eventLoop } = report
+  const bytesRow = (name: string, bytes: number, perOperation: number | null): string[] => [
+    name,
+    bytesText(bytes),
+    `${bytesText((bytes * 1000) / report.elapsedMs)}/s`,
+    ...(perOperation === null ? [] : [`${bytesText(perOperation)}/operation`])
+  ]
+  const rows = [['time', durationText(report.elapsedMs)]]
+  if (report.operations > 0) rows[0].push(`${countText(report.operations)} operations`)
+  rows.push(bytesRow('heap', report.heapBytes, report.heapBytesPerOperation))
+  if (report.externalBytes !== null) {
+    rows.push(bytesRow('external', report.externalBytes, report.externalBytesPerOperation))
+  }
+  rows.push(['collections', `${countText(collections.minor)} minor`, `${countText(collections.major)} major`])
+  if (pauses.count > 0) {
+    rows.push([
+      'pauses',
+      `p50 ${durationText(pauses.p50Us / 1000)}`,
+      `p99 ${durationText(pauses.p99Us / 1000)}`,
+      `max ${durationText(pauses.maxUs / 1000)}`,
+      `all ${durationText(pauses.totalMs)} (${percentText(pauses.share)})`
+    ])
+  }
+  if (eventLoop.samples > 0) {
+    rows.push([
+      'loop delay',
+      `p50 ${durationText(eventLoop.p50Ms)}`,
+      `p99 ${durationText(eventLoop.p99Ms)}`,
+      `max ${durationText(eventLoop.maxMs)}`,
+      `busy ${percentText(eventLoop.utilization)}`
+    ])
+  }
+  const lines = alignedTable(rows)
+  if (report.topAllocators.length > 0) {
+    lines.push('top allocating functions')
+    lines.push(...alignedTable(report.topAllocators.map((one) => allocatorRow(one, report.operations))))
+  }
+  return lines.join('\n')
+}
+
+function allocatorRow(allocator: GcAllocator, operations: number): string[] {
+  const { share, bytes } = allocator
+  const amount = operations > 0 ? `${bytesText(bytes / operations)}/operation` : bytesText(bytes)
+  return [`  ${percentText(share)}`, amount, functionText(allocator), placeText(allocator)]
+}

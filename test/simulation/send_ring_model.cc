@@ -1,0 +1,150 @@
+// The producer of a send ring, function by function as in src/send_ring.ts.
+#include "send_ring_model.h"
+
+#include <algorithm>
+
+#include "../../addon/engine/bytes.h"
+#include "../../addon/engine/framing.h"
+#include "../../addon/engine/layout.h"
+
+namespace zerio::simulation {
+
+bool SendRingModel::waits_for_drain() const { return !scribbled_ && place_.words[layout::kSlotDrainNeed] != 0; }
+
+void SendRingModel::open(bool classic, uint32_t remote_length_max) {
+  classic_ = classic;
+  length_max_ = std::min<int64_t>(length_max_, remote_length_max);
+  status_ = Status::Sent;
+}
+
+void SendRingModel::publish() {
+  if (scribbled_) return;
+  place_.words[layout::kSlotTail] = static_cast<int32_t>(tail_);
+  place_.counters[layout::kSlotCounterMessagesSent] += messages_;
+  messages_ = 0;
+}
+
+void SendRingModel::close() {
+  if (status_ == Status::Sent) publish();
+  status_ = Status::Closed;
+  limit_ = kNoLimitLeft;
+  if (claimed_ >= 0) claimed_ = kLostClaim;
+}
+
+bool SendRingModel::flushed() {
+  dirty_ = claimed_ >= 0;
+  limit_ = kNoLimitLeft;
+  return dirty_;
+}
+
+void SendRingModel::drained() {
+  if (!scribbled_) place_.words[layout::kSlotDrainNeed] = 0;
+}
+
+bool SendRingModel::needs_a_closer_look(uint32_t length, uint32_t channel) const {
+  return tail_ + length > limit_ || channel != 0 || claimed_ != kNoClaim;
+}
+
+Status SendRingModel::send(uint32_t length, uint32_t channel) {
+  if (scribbled_) return Status::BackPressured;
+  if (needs_a_closer_look(length, channel)) {
+    const Status status = reserve(length, channel);
+    if (status != Status::Sent) return status;
+  }
+  append(length, channel);
+  return Status::Sent;
+}
+
+Status SendRingModel::claim(uint32_t length, uint32_t channel) {
+  if (scribbled_) return Status::BackPressured;
+  if (needs_a_closer_look(length, channel)) {
+    const Status status = reserve(length, channel);
+    if (status != Status::Sent) return status;
+  }
+  claimed_ = length | (static_cast<int64_t>(channel) << kChannelShift);
+  // The claimed bytes are the program's until it commits.
+  std::fill_n(place_.base + tail_ + kHeaderBytes, length, uint8_t{0xcc});
+  return Status::Sent;
+}
+
+Status SendRingModel::commit() {
+  const int64_t header = claimed_;
+  claimed_ = kNoClaim;
+  if (header < 0) return status_;
+  append(static_cast<uint32_t>(header) & kLengthMask, static_cast<uint32_t>(header) >> kChannelShift);
+  return Status::Sent;
+}
+
+void SendRingModel::append(uint32_t length, uint32_t channel) {
+  require(tail_ + kHeaderBytes + length <= place_.capacity, "a frame lies inside its ring");
+  stream_.accept(place_.base + tail_ + kHeaderBytes, length, channel);
+  store<uint32_t>(place_.base + tail_, length | (channel << kChannelShift));
+  tail_ += kHeaderBytes + length;
+  ++messages_;
+}
+
+Status SendRingModel::reserve(uint32_t length, uint32_t channel) {
+  claimed_ = kNoClaim;
+  if (status_ != Status::Sent) return status_;
+  if (length > length_max_) return Status::TooLarge;
+  if (channel != 0 && classic_) return Status::ChannelUnsupported;
+  const auto need = static_cast<int64_t>(kHeaderBytes + length);
+  const bool waiting = place_.words[layout::kSlotDrainNeed] != 0 && unsent() > place_.capacity / 2;
+  if (waiting) return refuse(need);
+  if (unsent() >= place_.flush_bytes || !place(need)) {
+    publish();
+    engine_.flush_one(*this);
+    if (!place(need)) return refuse(need);
+  }
+  if (!dirty_) {
+    dirty_ = true;
+    engine_.mark_dirty(*this);
+  }
+  return Status::Sent;
+}
+
+Status SendRingModel::refuse(int64_t need) {
+  limit_ = kNoLimitLeft;
+  place_.counters[layout::kSlotCounterBackPressured] += 1;
+  int32_t& drain_need = place_.words[layout::kSlotDrainNeed];
+  if (drain_need < need) drain_need = static_cast<int32_t>(need);
+  return Status::BackPressured;
+}
+
+int64_t SendRingModel::head() const {
+  const int32_t* const words = place_.words;
+  return words[layout::kSlotRewinds] == words[layout::kSlotRewindsSeen] ? words[layout::kSlotHead] : 0;
+}
+
+int64_t SendRingModel::unsent() const { return tail_ >= head() ? tail_ - head() : place_.capacity - head() + tail_; }
+
+bool SendRingModel::place(int64_t need) {
+  const int64_t head = this->head();
+  int64_t at = tail_;
+  int64_t end = place_.capacity;
+  if (at == head && at > 0) {
+    at = 0;
+    place_.words[layout::kSlotTail] = 0;
+    place_.words[layout::kSlotRewinds] += 1;
+  } else if (at < head) {
+    end = head - 1;
+  } else if (end - at < need && need < head) {
+    place_.words[layout::kSlotWrapEnd] = static_cast<int32_t>(at);
+    at = 0;
+    end = head - 1;
+  }
+  if (end - at < need) return false;
+  tail_ = at;
+  const int64_t until_flush = std::max<int64_t>(need, int64_t{place_.flush_bytes} - unsent());
+  limit_ = std::min(end, at + std::min<int64_t>(until_flush, length_max_ + static_cast<int64_t>(kHeaderBytes))) -
+           static_cast<int64_t>(kHeaderBytes);
+  return true;
+}
+
+void SendRingModel::scribble(uint32_t word, int32_t value) {
+  publish();
+  scribbled_ = true;
+  place_.words[word] = value;
+}
+
+}  // namespace zerio::simulation

@@ -1,0 +1,456 @@
+// The course of a simulation: faults and traffic, then rest, then the end, with questions after each step.
+#include "world.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace zerio::simulation {
+
+namespace {
+
+// A shorter linger time promises nothing.
+constexpr uint32_t kLingerMsMin = 50;
+
+}  // namespace
+
+World::World(const WorldOptions& options)
+    : options_(options),
+      random_(options.seed),
+      trace_(options.trace, now_ns_),
+      torture_(options.torture),
+      network_(random_, trace_, faults_, now_ns_) {
+  if (options.faults) faults_ = Faults::of(random_);
+  const uint64_t engines = random_.between(1, 4);
+  for (uint32_t i = 0; i < engines; ++i) make_engine(i);
+  if (options.faults) {
+    for (uint64_t i = random_.below(3); i > 0; --i) {
+      uint16_t port = 0;
+      if (network_.listen(port, 16) == 0) raw_listeners_.push_back({port});
+    }
+  }
+  for (uint32_t& weight : weights_) weight_total_ += weight = static_cast<uint32_t>(random_.between(1, 100));
+  echo_ = static_cast<uint32_t>(random_.below(900));
+  closing_ = random_.chance(300) ? 0 : static_cast<uint32_t>(random_.below(60));
+}
+
+void World::make_engine(uint32_t number) {
+  static constexpr uint32_t kLengths[] = {64, 1000, 4000, 20000};
+  static constexpr Wait kWaits[] = {Wait::Blocking, Wait::Blocking, Wait::Spin, Wait::Hybrid, Wait::Manual};
+  EngineShape shape;
+  EngineOptions& options = shape.options;
+  options.message_length_max = static_cast<uint32_t>(random_.between(2, random_.pick(kLengths)));
+  const uint32_t least = 2 * (options.message_length_max + static_cast<uint32_t>(kHeaderBytes));
+  options.send_ring_bytes = (least + static_cast<uint32_t>(random_.below(random_.chance(500) ? 64 : 40000)) + 7) / 8 * 8;
+  options.assembly_bytes = std::max(options.message_length_max, kControlLengthMax);
+  options.arena_bytes = static_cast<uint32_t>(random_.between(4, 8)) * 4096;
+  options.events_capacity = options.arena_bytes / 8 + static_cast<uint32_t>(random_.between(80, 4096));
+  shape.first_slots = static_cast<uint32_t>(random_.between(2, 16));
+  const uint32_t flush_bytes[] = {122880, options.send_ring_bytes / 2, 600};
+  shape.flush_bytes = random_.pick(flush_bytes);
+  shape.wait = random_.pick(kWaits);
+  const Shape io_shape = random_.chance(500) ? Shape::Completion : Shape::Readiness;
+  engines_.push_back(std::make_unique<EngineModel>(
+      number, shape, std::make_unique<SimulatedIo>(number, io_shape, network_, random_, trace_, faults_, torture_), network_,
+      ledger_, random_, trace_, faults_, static_cast<Program&>(*this)));
+  trace_.add('e', number, "is made: messages of # bytes, rings of #, arena of #, completes late #, wait strategy #",
+             {options.message_length_max, options.send_ring_bytes, options.arena_bytes, static_cast<uint64_t>(io_shape),
+              static_cast<uint64_t>(shape.wait)});
+}
+
+WorldResult World::run() {
+  const uint64_t steps = random_.between(options_.steps_max / 4, options_.steps_max);
+  for (uint64_t i = 0; i < steps; ++i) {
+    step();
+    ++result_.steps;
+    for (const auto& engine : engines_) engine->audit();
+  }
+  finish();
+  for (const auto& engine : engines_) {
+    result_.messages += engine->tally().messages;
+    result_.bytes += engine->io().counts().bytes_received;
+    result_.endings += engine->tally().released;
+  }
+  result_.connections = network_.link_count();
+  result_.digest = trace_.digest();
+  result_.torture = torture_;
+  return result_;
+}
+
+void World::step() {
+  uint64_t at = random_.below(weight_total_);
+  uint32_t kind = 0;
+  while (at >= weights_[kind]) at -= weights_[kind++];
+  switch (kind) {
+    case 0:
+    case 1:
+      for (uint64_t i = random_.between(1, 8); i > 0; --i) network_.step();
+      return;
+    case 2:
+    case 3:
+      any_engine().turn();
+      return;
+    case 4:
+      act(any_engine());
+      return;
+    case 5:
+      if (raw_peers_.empty()) return;
+      raw_peers_[random_.below(raw_peers_.size())].act();
+      return;
+    case 6:
+      now_ns_ += random_.between(1, 500) * 1000;
+      if (faults_.on && random_.chance(faults_.clock_jump)) now_ns_ += random_.between(1, 3000) * 1'000'000;
+      return;
+    default:
+      network_.strike();
+      if (faults_.on && random_.chance(50)) start_raw_client();
+      accept_raw();
+  }
+}
+
+// ---- The programs
+
+std::string World::any_id() {
+  // A small choice, so that names collide.
+  return random_.chance(100) ? "same" : "peer-" + std::to_string(++ids_);
+}
+
+uint32_t World::any_length(const Connection& connection) {
+  uint32_t most = connection.engine->shape().options.message_length_max;
+  // Classic peers do not tell each other their limits.
+  if (connection.classic) {
+    for (const auto& engine : engines_) most = std::min(most, engine->shape().options.message_length_max - 1);
+  }
+  switch (random_.below(8)) {
+    case 0:
+      return 0;
+    case 1:
+      return most;
+    case 2:
+      return most + 1;
+    case 3:
+      return static_cast<uint32_t>(random_.below(most + 1));
+    default:
+      return static_cast<uint32_t>(random_.below(std::min<uint64_t>(most + 1, 100)));
+  }
+}
+
+Connection* World::any_connection(EngineModel& engine) {
+  const auto& all = engine.connections();
+  const size_t first = random_.below(all.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    Connection* const one = all[(first + i) % all.size()].get();
+    if (one != nullptr && one->open()) return one;
+  }
+  return nullptr;
+}
+
+void World::act(EngineModel& engine) {
+  if (resting_) return;
+  Connection* const one = any_connection(engine);
+  switch (random_.below(16)) {
+    case 0:
+      start_server(engine);
+      return;
+    case 1:
+    case 2:
+      start_client(engine);
+      return;
+    case 3:
+      if (!random_.chance(closing_) || one == nullptr) return;
+      engine.close(*one, static_cast<uint16_t>(random_.chance(500) ? 1000 : random_.between(4000, 4999)),
+                   random_.chance(500) ? "" : "the program wishes it");
+      return;
+    case 4:
+      if (!random_.chance(closing_)) return;
+      for (const auto& connection : engine.connections()) {
+        // Also one that connects still, or has ended already.
+        if (connection != nullptr && connection->server == kNone && random_.chance(500)) engine.close(*connection, 1000, "");
+      }
+      return;
+    case 5:
+      if (!random_.chance(closing_) || one == nullptr || one->ring->claim_open()) return;
+      engine.abort(*one);
+      return;
+    case 6:
+      if (!random_.chance(closing_ / 2) || engine.servers().empty()) return;
+      engine.stop_server(static_cast<uint32_t>(random_.below(engine.servers().size())));
+      return;
+    case 7:
+      engine.flush();
+      return;
+    case 8:
+      if (one != nullptr) use_claim(*one);
+      return;
+    case 9:
+      if (one != nullptr && faults_.on && random_.chance(faults_.scribble)) scribble(*one);
+      return;
+    case 10:
+      for (const auto& connection : engine.connections()) {
+        if (connection != nullptr && connection->open()) send_some(*connection, 1);
+      }
+      return;
+    default:
+      if (one != nullptr) send_some(*one, random_.chance(100) ? 500 : 20);
+  }
+}
+
+void World::send_some(Connection& connection, uint64_t most) {
+  if (connection.ring->claim_open()) return;
+  for (uint64_t i = random_.between(1, most); i > 0; --i) {
+    const auto channel = static_cast<uint32_t>(random_.chance(200) ? random_.below(128) : 0);
+    if (connection.ring->send(any_length(connection), channel) == Status::BackPressured) return;
+  }
+}
+
+void World::use_claim(Connection& connection) {
+  SendRingModel& ring = *connection.ring;
+  if (ring.claim_open()) {
+    if (random_.chance(700)) {
+      ring.commit();
+    } else {
+      ring.abort();
+    }
+    return;
+  }
+  ring.claim(any_length(connection), random_.chance(100) ? 5 : 0);
+}
+
+void World::scribble(Connection& connection) {
+  static constexpr uint32_t kWords[] = {layout::kSlotTail, layout::kSlotWrapEnd, layout::kSlotDrainNeed, layout::kSlotHead,
+                                        layout::kSlotRewinds};
+  trace_.add('p', 0, "overwrites the control words of link #", {connection.link});
+  if (connection.ring->claim_open()) return;
+  ledger_.stream(connection.link, 0).spoil();
+  ledger_.stream(connection.link, 1).spoil();
+  network_.link(connection.link).touched = true;
+  const uint32_t ring = connection.engine->shape().options.send_ring_bytes;
+  for (uint64_t i = random_.between(1, 4); i > 0; --i) {
+    const auto value = static_cast<int32_t>(random_.chance(500) ? random_.below(ring + 2) : random_.next());
+    connection.ring->scribble(random_.pick(kWords), value);
+  }
+  connection.engine->flush();
+}
+
+bool World::any_port(uint16_t& port, const EngineModel*& owner) {
+  owner = nullptr;
+  if (!raw_listeners_.empty() && random_.chance(100)) {
+    port = raw_listeners_[random_.below(raw_listeners_.size())].port;
+    return true;
+  }
+  for (int tries = 0; tries < 4; ++tries) {
+    const EngineModel& engine = any_engine();
+    if (engine.servers().empty()) continue;
+    const ServerModel& server = engine.servers()[random_.below(engine.servers().size())];
+    if (!server.used && !random_.chance(50)) continue;
+    port = server.port;
+    owner = &engine;
+    return true;
+  }
+  return false;
+}
+
+void World::start_server(EngineModel& engine) {
+  uint32_t used = 0;
+  for (const ServerModel& server : engine.servers()) used += server.used ? 1 : 0;
+  if (used >= 2) return;
+  ServerOptions options;
+  options.id = "server-" + std::to_string(engine.number);
+  options.listen.backlog = static_cast<uint32_t>(random_.between(1, 32));
+  options.peers_max = static_cast<uint32_t>(random_.chance(200) ? random_.between(1, 3) : 1000);
+  options.handshakes_max = static_cast<uint32_t>(random_.chance(200) ? random_.between(1, 3) : 1000);
+  options.handshake_timeout_ms = static_cast<uint32_t>(random_.between(50, 500));
+  options.linger_ms = static_cast<uint32_t>(random_.chance(200) ? random_.below(50) : 1000);
+  options.heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 200) : 0);
+  options.replace_duplicates = random_.chance(500);
+  options.asks_for_verdict = random_.chance(500);
+  engine.listen(options, 0);
+}
+
+void World::start_client(EngineModel& engine) {
+  uint16_t port = 0;
+  const EngineModel* owner = nullptr;
+  uint32_t used = 0;
+  for (const auto& connection : engine.connections()) used += connection != nullptr ? 1 : 0;
+  if (used > 40 || !any_port(port, owner)) return;
+  ClientOptions options;
+  options.id = any_id();
+  if (random_.chance(200)) options.credential = "secret";
+  options.classic = random_.chance(300);
+  options.connect_timeout_ms = static_cast<uint32_t>(random_.between(100, 1000));
+  options.linger_ms = static_cast<uint32_t>(random_.chance(200) ? random_.below(50) : 1000);
+  options.heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 200) : 0);
+  const uint32_t link = network_.link_count();
+  if (engine.connect(options, port) != 0 || owner != nullptr) return;
+  raw_links_[link] = kServerSide;
+  raw_bound_[link] = {&engine, options};
+}
+
+void World::start_raw_client() {
+  uint16_t port = 0;
+  const EngineModel* owner = nullptr;
+  if (raw_peers_.size() > 60 || !any_port(port, owner) || owner == nullptr) return;
+  const uint32_t link = network_.connect(port);
+  raw_links_[link] = kClientSide;
+  auto reference =
+      std::make_unique<Reference>(Role::Server, "", owner->shape().options.message_length_max, ledger_.stream(link, kClientSide));
+  raw_peers_.emplace_back(network_, random_, trace_, link, kClientSide, std::move(reference));
+  trace_.add('r', link, "connects to port #", {port});
+  raw_peers_.back().greet(any_id(), random_.chance(300));
+}
+
+void World::accept_raw() {
+  for (const RawListener& listener : raw_listeners_) {
+    if (!network_.has_queued(listener.port)) continue;
+    const uint32_t link = network_.accept(listener.port);
+    const auto& [engine, options] = raw_bound_[link];
+    auto reference = std::make_unique<Reference>(options.classic ? Role::ClassicClient : Role::NativeClient, options.id,
+                                                 engine->shape().options.message_length_max, ledger_.stream(link, kServerSide));
+    raw_peers_.emplace_back(network_, random_, trace_, link, kServerSide, std::move(reference));
+    raw_peers_.back().greet(options.classic ? options.id : "raw server", options.classic);
+  }
+}
+
+// ---- Their handlers
+
+bool World::authenticate(EngineModel& engine) {
+  if (random_.chance(100)) act(engine);
+  return resting_ || random_.chance(800);
+}
+
+void World::connected(Connection& connection) {
+  if (!resting_ && connection.open() && random_.chance(500)) send_some(connection, 3);
+}
+
+bool World::message(Connection& connection) {
+  if (resting_) return false;
+  if (connection.open() && random_.chance(echo_)) send_some(connection, 2);
+  if (random_.chance(20)) act(*connection.engine);
+  return faults_.on && random_.chance(faults_.handler_throws);
+}
+
+void World::drain(Connection& connection) {
+  if (!resting_ && connection.open()) send_some(connection, 20);
+}
+
+void World::disconnected(Connection& connection, uint32_t code, uint32_t error, bool local) {
+  (void)error;
+  endings_[connection.link] = code;
+  if (!resting_ && random_.chance(300)) act(*connection.engine);
+  // Two engines never find fault with each other, unless the program wrote over the memory of one.
+  if (!is_raw(connection.link) && !ledger_.stream(connection.link, 0).spoiled()) {
+    require(code != 1002 && code != 1003 && code != 2005, "engines understand each other");
+  }
+  // CLOSE is the last frame of whoever wished the end, behind everything that he had accepted.
+  const bool wished = code == 1000 || code == 1001 || (code >= 4000 && code <= 4999);
+  if (local || !wished || is_raw(connection.link)) return;
+  require(ledger_.stream(connection.link, 1 - connection.side).complete(), "a close comes behind everything that was accepted");
+}
+
+// ---- Rest and end
+
+void World::settle() {
+  constexpr uint64_t kRoundsMax = 200000;
+  for (uint64_t round = 0; round < kRoundsMax; ++round) {
+    bool moved = network_.step();
+    if (round % 8 == 0 || !moved) {
+      for (const auto& engine : engines_) {
+        moved = engine->turn() || moved;
+        engine->audit();
+      }
+    }
+    if (!moved) return;
+  }
+  require(false, "engines come to rest when nobody does anything");
+}
+
+void World::advance(uint64_t milliseconds) {
+  for (uint64_t passed = 0; passed < milliseconds; passed += 10) {
+    now_ns_ += 10'000'000;
+    settle();
+  }
+}
+
+void World::check_at_rest() {
+  std::map<uint32_t, int> ends;
+  for (const auto& engine : engines_) {
+    require(!engine->ignores_somebody(), "who connects is accepted when there is room");
+    for (const auto& connection : engine->connections()) {
+      if (connection == nullptr || is_raw(connection->link)) continue;
+      if (!connection->open()) continue;
+      ++ends[connection->link];
+      require(!connection->ring->waits_for_drain(), "who was refused hears of room");
+    }
+  }
+  for (const auto& [link, count] : ends) {
+    require_equal(static_cast<uint64_t>(count), 2, "a connection is open on both sides");
+    for (const int side : {kClientSide, kServerSide}) {
+      require(ledger_.stream(link, side).complete(), "all that was accepted on a living connection arrives");
+    }
+  }
+}
+
+void World::finish() {
+  trace_.add('w', 0, "the faults end");
+  faults_.on = false;
+  resting_ = true;
+  for (const auto& engine : engines_) {
+    for (const auto& connection : engine->connections()) {
+      if (connection != nullptr && connection->ring->claim_open()) connection->ring->commit();
+    }
+  }
+  settle();
+  advance(100);
+  check_at_rest();
+  if (torture_.failed) check_torture();
+
+  // A last burst, and then one side of everything stops.
+  trace_.add('w', 0, "the last burst");
+  std::vector<std::pair<uint32_t, int>> promised;
+  const auto stops_first = static_cast<int>(random_.below(2));
+  for (const auto& engine : engines_) {
+    for (const auto& connection : engine->connections()) {
+      if (connection != nullptr && connection->open()) send_some(*connection, 30);
+    }
+    for (const auto& connection : engine->connections()) {
+      if (connection == nullptr || !connection->receiving || connection->disconnected) continue;
+      if (connection->side != stops_first) continue;
+      const bool has_time = connection->linger_ms >= kLingerMsMin;
+      if (connection->connected && has_time && !is_raw(connection->link))
+        promised.emplace_back(connection->link, connection->side);
+      if (connection->side == kClientSide) engine->close(*connection, 1000, "");
+    }
+    for (const ServerModel& server : engine->servers()) {
+      if (server.used && stops_first == kServerSide) engine->stop_server(server.number);
+    }
+  }
+  settle();
+  for (const auto& [link, side] : promised) {
+    if (link == torture_.link || ledger_.stream(link, side).complete()) continue;
+    throw Violation("a stop sends everything that was accepted (side " + std::to_string(side) + " of link " +
+                    std::to_string(link) + ")");
+  }
+  for (const auto& engine : engines_) {
+    for (const auto& connection : engine->connections()) {
+      if (connection != nullptr && connection->side == kClientSide) engine->close(*connection, 1000, "");
+    }
+    for (const ServerModel& server : engine->servers()) {
+      if (server.used) engine->stop_server(server.number);
+    }
+  }
+  trace_.add('w', 0, "everybody has stopped");
+  // The longest of all timeouts, and some ticks of the engine's clock.
+  advance(1100);
+  for (const auto& engine : engines_) require(engine->idle(), "a stop ends within the linger time");
+}
+
+// The call that failed must have ended its connection, and no other one.
+void World::check_torture() {
+  if (torture_.link == 0xffffffff || (torture_.call == Call::Send && torture_.error == ENOBUFS)) return;
+  for (const auto& engine : engines_) {
+    for (const auto& connection : engine->connections()) {
+      require(connection == nullptr || connection->link != torture_.link, "a connection whose system call failed ends");
+    }
+  }
+}
+
+}  // namespace zerio::simulation
