@@ -630,10 +630,13 @@ bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
   if (peer.send_failed || peer.send_blocked) return false;
   if (peer.farewell_due && peer.control.empty() && peer.ring.empty()) {
     peer.farewell_due = false;
+    peer.farewell_queued = true;
     uint8_t frame[kControlFrameBytesMax];
     queue_control(peer, frame, write_farewell(frame, peer.farewell, {peer.close_code, peer.reason}));
   }
   const bool control = !peer.control.empty();
+  // What a handler of the same batch has written since comes too late.
+  if (peer.farewell_queued && !control) return false;
   const uint32_t end = control ? peer.control.barrier : peer.ring.tail();
   const SendRing::Pending pending = peer.ring.pending(end);
   if (pending.corrupt) {
@@ -719,7 +722,8 @@ void Engine::after_pump(Peer& peer) {
     release(peer);
     return;
   }
-  if (peer.farewell_due || !peer.control.empty() || !peer.ring.empty() || !io_->sent_all(peer.slot)) return;
+  if (peer.farewell_due || !peer.control.empty() || (!peer.farewell_queued && !peer.ring.empty())) return;
+  if (!io_->sent_all(peer.slot)) return;
   io_->shutdown(peer.slot);
   if (peer.end_received) {
     release(peer);

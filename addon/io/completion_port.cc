@@ -53,7 +53,8 @@ void CompletionPort::arm() {
   if (wake_ == nullptr) return;
   if (!thread_runs_) {
     if (uv_sem_init(&armed_, 0) != 0) return wake_now();
-    thread_runs_ = uv_thread_create(&thread_, [](void* self) { static_cast<CompletionPort*>(self)->run(); }, this) == 0;
+    thread_runs_ = uv_thread_create(
+                       &thread_, [](void* self) { static_cast<CompletionPort*>(self)->run(); }, this) == 0;
     if (!thread_runs_) {
       uv_sem_destroy(&armed_);
       return wake_now();

@@ -5,14 +5,13 @@
 // slab by slab, and their bytes stay there until they complete, which is when the other side has acknowledged them. Short ones
 // are copied into a block of the connection's own first: so they count as sent at once, and what follows does not wait for an
 // acknowledgement. Receives are copied from the connection's registered buffer into the engine's memory.
-#include "rio_abi.h"
-
 #include <uv/errno.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 
+#include "rio_abi.h"
 #include "windows_io.h"
 
 namespace zerio {
@@ -135,7 +134,8 @@ class Rio final : public WindowsIo {
       const Registered* const memory = find(slices[i]);
       int error = 0;
       if (memory != nullptr) {
-        const rio::Slice slice = {memory->id, static_cast<ULONG>(slices[i].data - memory->base), static_cast<ULONG>(slices[i].size)};
+        const rio::Slice slice = {memory->id, static_cast<ULONG>(slices[i].data - memory->base),
+                                  static_cast<ULONG>(slices[i].size)};
         error = post_send(slot, slice, !last, {slot, queue.life, Request::Kind::Piece, kNoBlock});
         if (error == 0) queue.owed_bytes += slices[i].size;
       } else if (queue.free_blocks != 0) {

@@ -17,8 +17,8 @@ inline const BufferId kInvalidBuffer = reinterpret_cast<BufferId>(static_cast<ui
 inline constexpr ULONG kCorruptQueue = 0xFFFFFFFF;
 inline constexpr DWORD kMaxQueueSize = 0x8000000;
 inline constexpr DWORD kMessageDefer = 2;
-inline constexpr DWORD kSocketFlag = 0x100;                     // WSA_FLAG_REGISTERED_IO
-inline constexpr DWORD kGetMultipleExtensions = 0xC8000024;     // SIO_GET_MULTIPLE_EXTENSION_FUNCTION_POINTER
+inline constexpr DWORD kSocketFlag = 0x100;                  // WSA_FLAG_REGISTERED_IO
+inline constexpr DWORD kGetMultipleExtensions = 0xC8000024;  // SIO_GET_MULTIPLE_EXTENSION_FUNCTION_POINTER
 inline constexpr GUID kExtensionId = {0x8509e081, 0x96dd, 0x4005, {0xb1, 0x65, 0x9e, 0x2e, 0xe8, 0xc7, 0x9e, 0x3f}};
 
 struct Slice {  // RIO_BUF

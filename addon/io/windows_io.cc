@@ -120,8 +120,8 @@ void WindowsIo::post_accepts(Listener& listener) {
     accept.socket = make_socket(listener.family);
     DWORD bytes = 0;
     const bool posted =
-        accept.socket.open() && (accept_ex_(listener.socket.get(), accept.socket.get(), accept.addresses, 0, Accept::kAddressBytes,
-                                            Accept::kAddressBytes, &bytes, &accept.overlapped) != 0 ||
+        accept.socket.open() && (accept_ex_(listener.socket.get(), accept.socket.get(), accept.addresses, 0,
+                                            Accept::kAddressBytes, Accept::kAddressBytes, &bytes, &accept.overlapped) != 0 ||
                                  WSAGetLastError() == WSA_IO_PENDING);
     if (!posted) {
       const int error = WSAGetLastError();
