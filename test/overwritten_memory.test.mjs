@@ -46,8 +46,7 @@ for (const kind of [KIND_MESSAGE, KIND_CONNECTED, KIND_DISCONNECTED]) {
       memory.setInt32(PRODUCED, 6, true)
       for (let event = 1; event < 6; event++) {
         memory.setInt32(EVENTS + event * 32, kind, true)
-        for (let word = 2; word < 8; word++)
-          memory.setInt32(EVENTS + event * 32 + word * 4, -event * 1e8, true)
+        for (let word = 2; word < 8; word++) memory.setInt32(EVENTS + event * 32 + word * 4, -event * 1e8, true)
       }
     }))
 }

@@ -4,9 +4,9 @@
 //
 // Three processes: the server, the good peers, and the attackers, who run at a lower priority because they stand for other machines.
 
-import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
+import { setTimeout as pause } from 'node:timers/promises'
 import { attacks } from './lib/attacks.mjs'
 import { startChild } from './lib/processes.mjs'
 
@@ -101,8 +101,7 @@ for (const [name, attack] of Object.entries(attacks)) {
     after = await ask(server, 'report')
   }
   const { ended, accepted } = accounted(before, after)
-  if (after.counters.peers !== GOOD_PEERS)
-    troubles.push(`${after.counters.peers - GOOD_PEERS} peers too many`)
+  if (after.counters.peers !== GOOD_PEERS) troubles.push(`${after.counters.peers - GOOD_PEERS} peers too many`)
   if (after.counters.handshakes !== 0) troubles.push(`${after.counters.handshakes} handshakes left`)
   if (ended !== accepted) troubles.push(`${accepted} accepted, ${ended} counted`)
   if (rssMb > RSS_MB_MAX) troubles.push(`${rssMb} MB`)

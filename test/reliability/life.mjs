@@ -31,9 +31,7 @@ async function stage(name, count) {
     else if (after.rssMb - before.rssMb > GROWTH_MB_MAX)
       trouble = `memory grew from ${before.rssMb} to ${after.rssMb} MB`
   }
-  const counts = ['descriptors', 'handles', 'rssMb'].map(
-    (what) => `${what} ${before?.[what]} → ${after?.[what]}`
-  )
+  const counts = ['descriptors', 'handles', 'rssMb'].map((what) => `${what} ${before?.[what]} → ${after?.[what]}`)
   const seconds = Math.round((performance.now() - began) / 1000)
   verdict(
     name,

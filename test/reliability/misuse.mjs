@@ -25,9 +25,7 @@ await inParallel(seeds, 2, async (seed) => {
   const trouble = troubleOf(result)
   if (trouble !== undefined) {
     failed++
-    console.log(
-      `seed ${seed}: ${trouble}\n  again: node test/reliability/misuse.mjs --first ${seed} --seeds 1`
-    )
+    console.log(`seed ${seed}: ${trouble}\n  again: node test/reliability/misuse.mjs --first ${seed} --seeds 1`)
     return
   }
   for (const name of Object.keys(total)) total[name] += result.report[name]

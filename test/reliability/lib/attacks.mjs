@@ -59,8 +59,7 @@ export const attacks = {
       }
       introduce(socket)
       await GREETED(socket)
-      const header =
-        random(2) === 0 ? controlFrame(OPCODE.ping, Buffer.alloc(2000)) : Buffer.from([255, 255, 255, 3])
+      const header = random(2) === 0 ? controlFrame(OPCODE.ping, Buffer.alloc(2000)) : Buffer.from([255, 255, 255, 3])
       socket.write(header)
     }
   },

@@ -41,16 +41,7 @@ const names = Object.keys(regions)
 const chosen = seed % 4 < 2 ? names : [names[(seed >> 2) % names.length]]
 const extremes = [0, 1, 2, 3, 15, 16, 17, -1, -2, 2 ** 31 - 1, -(2 ** 31), 4095, 4096, 65535, 65536, 65532]
 const faults = []
-const report = {
-  seed,
-  strategy,
-  regions: chosen.length,
-  writes: 0,
-  messages: 0,
-  connections: 0,
-  lagMs: 0,
-  faults
-}
+const report = { seed, strategy, regions: chosen.length, writes: 0, messages: 0, connections: 0, lagMs: 0, faults }
 
 function fault(text) {
   if (faults.length < 5) faults.push(String(text))
