@@ -11,6 +11,13 @@
         ],
         "cflags_cc!": ["-std=gnu++17", "-std=gnu++14", "-std=gnu++20"],
         "cflags_cc": ["-std=c++20", "-Wno-missing-field-initializers"]
+      }],
+      ["OS=='win'", {
+        "include_dirs": ["<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
+        "defines": ["_WIN32_WINNT=0x0A00", "NOMINMAX", "WIN32_LEAN_AND_MEAN"],
+        "msvs_settings": {
+          "VCCLCompilerTool": {"AdditionalOptions": ["/std:c++20", "/Zc:__cplusplus"], "WarningLevel": "3"}
+        }
       }]
     ]
   },
@@ -27,6 +34,7 @@
         ["OS=='linux'", {
           "sources": [
             "addon/binding/loop_wait_linux.cc",
+            "addon/binding/loop_wake_linux.cc",
             "addon/io/address_posix.cc",
             "addon/io/clock_posix.cc",
             "addon/io/epoll.cc",
@@ -36,6 +44,21 @@
             "addon/io/socket_posix.cc",
             "addon/io/uring_queue.cc"
           ]
+        }],
+        ["OS=='win'", {
+          "sources": [
+            "addon/binding/loop_wait_windows.cc",
+            "addon/binding/loop_wake_windows.cc",
+            "addon/io/address_windows.cc",
+            "addon/io/clock_windows.cc",
+            "addon/io/completion_port.cc",
+            "addon/io/memory_windows.cc",
+            "addon/io/rio.cc",
+            "addon/io/windows.cc",
+            "addon/io/windows_io.cc",
+            "addon/io/winsock.cc"
+          ],
+          "libraries": ["-lws2_32.lib", "-lmswsock.lib"]
         }]
       ]
     }
@@ -45,7 +68,7 @@
       "targets": [
         {
           "target_name": "zerio_test",
-          "sources": ["test/native/zerio_test.cc", "addon/engine/handshake.cc"]
+          "sources": ["test/native/zerio_test.cc", "test/native/guarded_posix.cc", "addon/engine/handshake.cc"]
         }
       ]
     }]

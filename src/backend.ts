@@ -18,6 +18,7 @@ const causes: Readonly<Record<string, string>> = {
   EACCES: 'it is forbidden here, probably by a security module',
   ENOSYS: 'the kernel has no io_uring, or a seccomp profile hides it',
   EINVAL: 'the kernel is older than 5.19',
+  ENOTSUP: 'this system has no Registered I/O',
   ENOMEM: 'the limit of locked memory (ulimit -l) or of the control group is too low'
 }
 /** To be short of descriptors passes, and is the error of the attempt that meets it. */
@@ -72,5 +73,9 @@ export function chooseBackend(wanted: Backend): Choice {
   }
   // When all are refused, the last one says so with its own error when the engine is made.
   const backend = usable[0] ?? (native.backends.at(-1) as string)
-  return { backend, reason: ['the best of this system by measurement', ...refused].join('; ') }
+  const best =
+    process.platform === 'win32'
+      ? 'the first choice among those that this system has'
+      : 'the best of this system by measurement'
+  return { backend, reason: [best, ...refused].join('; ') }
 }

@@ -1,4 +1,5 @@
 // Loads the addon and types what it exports (addon/binding/addon.cc).
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkLayout } from './layout.js'
 
@@ -90,9 +91,12 @@ interface Native {
 }
 
 function load(): Native {
-  const path = join(__dirname, '..', 'build', 'Release', 'zerio.node')
+  const built = join(__dirname, '..', 'build')
+  // Cross-compiled; a build on Windows itself is where node-gyp puts it everywhere.
+  const windows = join(built, 'windows', 'zerio.node')
+  const cross = process.platform === 'win32' && existsSync(windows)
   try {
-    return require(path) as Native
+    return require(cross ? windows : join(built, 'Release', 'zerio.node')) as Native
   } catch (cause) {
     throw new Error(
       `zerio: the native engine cannot be loaded on ${process.platform}-${process.arch}; in a checkout, run "npm run build" first.`,

@@ -6,7 +6,7 @@ import { Header } from './layout.js'
 /** How a thread waits for the network. See docs/tuning.md. */
 export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'
 /** Which system interface does the I/O. */
-export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio'
+export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio' | 'winsock'
 
 /** Options that choose the engine: servers and clients of a thread with equal ones share one engine and its memory. */
 export interface EngineOptions {
@@ -131,7 +131,7 @@ const clientDefaults: Required<ClientOptions> = {
 }
 
 const choices: Readonly<Record<string, readonly string[]>> = {
-  backend: ['auto', 'epoll', 'io_uring', 'rio'],
+  backend: ['auto', 'epoll', 'io_uring', 'rio', 'winsock'],
   waitStrategy: ['blocking', 'spin', 'hybrid', 'manual'],
   duplicateIds: ['refuse', 'replace'],
   protocol: ['native', 'classic']

@@ -1,8 +1,8 @@
 // The wait strategies: which libuv handles run, and what they do.
 //
-//   Blocking  poll handle: the loop sleeps until the engine's wait handle is readable
+//   Blocking  wake handle: the loop sleeps until the engine has something to report
 //   Spin      idle handle: the loop never sleeps
-//   Hybrid    poll handle, and the idle handle until `spin_ns` after the last event
+//   Hybrid    wake handle, and the idle handle until `spin_ns` after the last event
 //   Manual    nothing, but as Blocking while a start or a stop is under way
 //
 // Once awake, the engine is served without a return to libuv for as long as libuv has nothing else to do, because Node makes an
@@ -47,7 +47,8 @@ Loop* Loop::create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy st
                     napi_create_reference(env, nothing, 1, &loop->nothing_) == napi_ok &&
                     napi_create_reference(env, dispatch, 1, &loop->dispatch_) == napi_ok &&
                     napi_create_reference(env, flush, 1, &loop->flush_) == napi_ok;
-  error = made ? uv_poll_init(loop->uv_, &loop->poll_, loop->engine_->io().wait_handle()) : UV_ENOMEM;
+  const auto serve = [](void* self) { static_cast<Loop*>(self)->serve(); };
+  error = made ? loop->wake_.init(loop->uv_, loop->engine_->io(), serve, loop) : UV_ENOMEM;
   if (error != 0) {
     delete loop;
     return nullptr;
@@ -58,9 +59,9 @@ Loop* Loop::create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy st
   uv_check_init(loop->uv_, &loop->check_);
   uv_timer_init(loop->uv_, &loop->timer_);
   loop->open_handles_ = 5;
-  loop->poll_.data = loop->idle_.data = loop->prepare_.data = loop->check_.data = loop->timer_.data = loop;
+  loop->idle_.data = loop->prepare_.data = loop->check_.data = loop->timer_.data = loop;
   // Only the check handle keeps the loop alive, so that the others do not show in the loop's count of active handles.
-  uv_unref(reinterpret_cast<uv_handle_t*>(&loop->poll_));
+  uv_unref(loop->wake_.handle());
   uv_unref(reinterpret_cast<uv_handle_t*>(&loop->idle_));
   uv_unref(reinterpret_cast<uv_handle_t*>(&loop->prepare_));
   uv_unref(reinterpret_cast<uv_handle_t*>(&loop->timer_));
@@ -80,7 +81,7 @@ void Loop::tear_down() {
     delete &loop;
     napi_remove_async_cleanup_hook(cleanup);
   };
-  uv_close(reinterpret_cast<uv_handle_t*>(&poll_), closed);
+  wake_.close(closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&idle_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&check_), closed);
@@ -103,7 +104,7 @@ void Loop::set_driven(bool driven) {
 void Loop::apply() {
   if (torn_down_) return;
   if (!serving()) {
-    uv_poll_stop(&poll_);
+    wake_.stop();
     uv_prepare_stop(&prepare_);
     uv_check_stop(&check_);
     uv_timer_stop(&timer_);
@@ -114,9 +115,7 @@ void Loop::apply() {
   uv_prepare_start(&prepare_, [](uv_prepare_t* handle) { of(handle).before_block(); });
   uv_check_start(&check_, [](uv_check_t* handle) { of(handle).flush_if_dirty(); });
   if (strategy_ == WaitStrategy::Spin || spun_) start_idle();
-  if (strategy_ != WaitStrategy::Spin) {
-    uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).serve(); });
-  }
+  if (strategy_ != WaitStrategy::Spin) wake_.start();
 }
 
 void Loop::start_idle() {
@@ -142,15 +141,13 @@ bool Loop::spins(uint64_t now_ns) const {
   return strategy_ == WaitStrategy::Spin || (strategy_ == WaitStrategy::Hybrid && now_ns - last_event_ns_ < spin_ns_);
 }
 
-// From the poll or the idle callback: serves the engine for as long as nobody else wants the thread.
+// From the wake or the idle callback: serves the engine for as long as nobody else wants the thread.
 void Loop::serve() {
-  uv_poll_stop(&poll_);
+  wake_.stop();
   stop_idle();
   serve_on(monotonic_ns() + kServeNs);
   if (torn_down_ || !serving()) return;
-  if (strategy_ != WaitStrategy::Spin) {
-    uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).serve(); });
-  }
+  if (strategy_ != WaitStrategy::Spin) wake_.start();
   if (engine_->wants_poll() || spun_ || spins(monotonic_ns())) start_idle();
 }
 

@@ -9,6 +9,7 @@
 
 #include "../engine/engine.h"
 #include "loop_wait.h"
+#include "loop_wake.h"
 
 namespace zerio {
 
@@ -83,7 +84,7 @@ class Loop {
   napi_async_cleanup_hook_handle cleanup_ = nullptr;
   std::unique_ptr<LoopWait> wait_;
   uv_loop_t* uv_ = nullptr;
-  uv_poll_t poll_ = {};
+  LoopWake wake_;
   uv_idle_t idle_ = {};
   uv_prepare_t prepare_ = {};
   uv_check_t check_ = {};

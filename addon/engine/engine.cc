@@ -1,8 +1,9 @@
 // The engine's state machine. The order of the functions is the life of a connection: made, greeted, used, ended.
 #include "engine.h"
 
+#include <uv/errno.h>
+
 #include <algorithm>
-#include <cerrno>
 
 #include "../io/memory.h"
 #include "framing.h"
@@ -136,6 +137,7 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
     peers_.push_back(&peer);
   }
   for (uint32_t i = parts.count; i-- > 0;) free_.push_back(first + i);
+  io_->add_memory(base + parts.rings_offset, size_t{parts.count} * options_.send_ring_bytes);
   io_->reserve(total);
   slots_low_reported_ = false;
   resume_accepts();
@@ -201,7 +203,7 @@ uint8_t* Engine::slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) cons
 int Engine::listen(const ServerOptions& options, const Address& address, uint32_t& server, Address& bound) {
   server = 0;
   while (server < servers_.size() && servers_[server].used) ++server;
-  if (server == layout::kServersMax) return EOVERFLOW;
+  if (server == layout::kServersMax) return -UV__EOVERFLOW;
   if (server == servers_.size()) servers_.emplace_back();
   const int error = io_->listen(server, address, options.listen, bound);
   if (error != 0) return error;
@@ -285,7 +287,7 @@ void Engine::on_accept_error(uint32_t server, int error) {
 
 int Engine::connect(const ClientOptions& options, const Address& address, uint32_t& slot) {
   Peer* const peer = take_slot();
-  if (peer == nullptr) return ENOBUFS;
+  if (peer == nullptr) return -UV__ENOBUFS;
   const int error = io_->connect(peer->slot, address, options.socket);
   if (error != 0) {
     free_.push_back(peer->slot);
@@ -630,10 +632,13 @@ bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
   if (peer.send_failed || peer.send_blocked) return false;
   if (peer.farewell_due && peer.control.empty() && peer.ring.empty()) {
     peer.farewell_due = false;
+    peer.farewell_queued = true;
     uint8_t frame[kControlFrameBytesMax];
     queue_control(peer, frame, write_farewell(frame, peer.farewell, {peer.close_code, peer.reason}));
   }
   const bool control = !peer.control.empty();
+  // What a handler of the same batch has written since comes too late.
+  if (peer.farewell_queued && !control) return false;
   const uint32_t end = control ? peer.control.barrier : peer.ring.tail();
   const SendRing::Pending pending = peer.ring.pending(end);
   if (pending.corrupt) {
@@ -722,7 +727,8 @@ void Engine::after_pump(Peer& peer) {
     release(peer);
     return;
   }
-  if (peer.farewell_due || !peer.control.empty() || !peer.ring.empty()) return;
+  if (peer.farewell_due || !peer.control.empty() || (!peer.farewell_queued && !peer.ring.empty())) return;
+  if (!io_->sent_all(peer.slot)) return;
   io_->shutdown(peer.slot);
   if (peer.end_received) {
     release(peer);

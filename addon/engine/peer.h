@@ -47,15 +47,16 @@ struct Peer {
   State state = State::Free;
   Protocol protocol = Protocol::Unknown;
   bool of_server = false;
-  bool send_failed = false;     // nothing can be sent any more; what the system received is still read
-  bool send_blocked = false;    // the system took less than all; on_sent() follows
-  bool send_prepared = false;   // is in the batch that a flush is putting together
-  bool farewell_due = false;    // a CLOSE or REJECT frame follows the last data
-  bool awaits_verdict = false;  // the program has not said yet whether it takes this peer
-  bool heard = false;           // something came since the last heartbeat
-  uint32_t high_water = 0;      // the furthest ring position in this life: what was touched
-  uint32_t blocked_bytes = 0;   // of the ring, given to the blocked send and not taken yet
-  uint32_t blocked_end = 0;     // where they end
+  bool send_failed = false;      // nothing can be sent any more; what the system received is still read
+  bool send_blocked = false;     // the system took less than all; on_sent() follows
+  bool send_prepared = false;    // is in the batch that a flush is putting together
+  bool farewell_queued = false;  // it is among the control frames, and nothing follows it
+  bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
+  bool awaits_verdict = false;   // the program has not said yet whether it takes this peer
+  bool heard = false;            // something came since the last heartbeat
+  uint32_t high_water = 0;       // the furthest ring position in this life: what was touched
+  uint32_t blocked_bytes = 0;    // of the ring, given to the blocked send and not taken yet
+  uint32_t blocked_end = 0;      // where they end
   FrameReader reader{0};
   uint32_t read_batch = 0;  // the last batch with messages of this peer
 
@@ -94,7 +95,7 @@ struct Peer {
     state = State::Free;
     protocol = Protocol::Unknown;
     of_server = connected = was_connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
-        close_requested = deferred = reset_on_close = farewell_due = heard = timed = false;
+        close_requested = deferred = reset_on_close = farewell_queued = farewell_due = heard = timed = false;
     silent_heartbeats = 0;
     send_error = 0;
     close_code = 0;

@@ -1,50 +1,7 @@
-// Address on systems with BSD sockets.
+// Address on POSIX systems.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <cstring>
-
-#include "address.h"
-
-namespace zerio {
-
-static_assert(sizeof(sockaddr_storage) <= Address::kBytesMax);
-
-bool Address::parse(const std::string& host, uint16_t port, Address& out) {
-  addrinfo hints = {};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return false;
-  const bool fits = found->ai_addrlen <= kBytesMax;
-  if (fits) {
-    std::memcpy(out.bytes_, found->ai_addr, found->ai_addrlen);
-    out.size_ = static_cast<uint32_t>(found->ai_addrlen);
-  }
-  freeaddrinfo(found);
-  return fits;
-}
-
-std::string Address::host() const {
-  char text[INET6_ADDRSTRLEN + 32] = {};
-  if (size_ == 0 ||
-      getnameinfo(reinterpret_cast<const sockaddr*>(bytes_), size_, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0) {
-    return "";
-  }
-  return text;
-}
-
-uint16_t Address::port() const {
-  sockaddr_storage storage = {};
-  std::memcpy(&storage, bytes_, sizeof storage);
-  if (storage.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
-  if (storage.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);
-  return 0;
-}
-
-bool Address::is_ipv6() const { return reinterpret_cast<const sockaddr*>(bytes_)->sa_family == AF_INET6; }
-
-}  // namespace zerio
+#include "address_bsd.h"

@@ -49,7 +49,8 @@ struct ListenOptions {
 // A connection that the system accepted and that has no slot yet.
 using AcceptedSocket = intptr_t;
 
-// What the engine is told, always from inside Io::poll(). Errors are positive errno values, 0 is success.
+// What the engine is told, always from inside Io::poll(). Errors are positive errno values, 0 is success; on Windows they are
+// libuv's numbers for the same names, because those are the ones that Node.js knows there.
 class IoSink {
  public:
   // The sink either gives the socket to Io::attach() or to Io::discard().
@@ -79,6 +80,11 @@ class Io {
 
   [[nodiscard]] virtual const char* name() const = 0;
 
+  // Sends come from here, but for control frames. For a backend that must know: the memory stays as long as the backend.
+  virtual void add_memory(uint8_t* at, size_t bytes) {
+    (void)at;
+    (void)bytes;
+  }
   // Makes room for slots 0 to count - 1. The only call, with listen(), that may allocate.
   virtual void reserve(uint32_t count) = 0;
   // Offers the receive arena, once, before anything else. Returns how many bytes at its end the backend keeps for receives that
@@ -104,12 +110,17 @@ class Io {
   // system may read the rest and no other send() is made for this slot.
   [[nodiscard]] virtual int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) = 0;
 
+  // Whether all that send() took has left this process' memory. If not, on_sent() follows when it has.
+  [[nodiscard]] virtual bool sent_all(uint32_t slot) {
+    (void)slot;
+    return true;
+  }
   // The same for several connections at once.
   virtual void send_batch(IoSend* sends, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) sends[i].taken = send(sends[i].slot, sends[i].slices, sends[i].count);
   }
 
-  // Tells the other side that nothing follows.
+  // Tells the other side that nothing follows. Only when all is sent.
   virtual void shutdown(uint32_t slot) = 0;
   // Closes; `reset` discards what the system has not sent yet. Returns whether that is all: if not, on_closed() follows. Nothing
   // else is reported for this slot afterwards.
@@ -124,7 +135,14 @@ class Io {
   // Whether poll() has something to report already. Asks no system.
   [[nodiscard]] virtual bool has_news() const = 0;
   // A descriptor that is readable when poll() has something to report, provided that the last poll() was not a spinning one.
+  // -1 where the system has no such thing: then wake_by() is used.
   [[nodiscard]] virtual int wait_handle() const = 0;
+  // Has `wake(context)` called, on any thread, when poll() has something to report, provided likewise. No call is under way any
+  // more once wake_by(nullptr, nullptr) returns.
+  virtual void wake_by(void (*wake)(void* context), void* context) {
+    (void)wake;
+    (void)context;
+  }
 
   // Monotonic nanoseconds.
   [[nodiscard]] virtual uint64_t now_ns() const = 0;

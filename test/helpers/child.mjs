@@ -13,7 +13,8 @@ export function startScript(source, { flags = [], args = [], ipc = false, timeou
   const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', source, '--', ...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe', ...(ipc ? ['ipc'] : [])],
-    env: { ...process.env, NODE_OPTIONS: '' }
+    // A run with another backend under the addon preloads it into children, too.
+    env: { ...process.env, NODE_OPTIONS: process.env.ZERIO_TEST_NODE_OPTIONS ?? '' }
   })
   let stdout = ''
   let stderr = ''

@@ -1,8 +1,9 @@
-// The engine's framing, handshake readers and send ring without sockets: build/Release/zerio_test.node.
+// The engine's framing, handshake readers and send ring without sockets: the addon zerio_test.node, from beside the product's.
 
 import { createRequire } from 'node:module'
 
-export const native = createRequire(import.meta.url)('../../build/Release/zerio_test.node')
+const folder = process.platform === 'win32' ? 'windows' : 'Release'
+export const native = createRequire(import.meta.url)(`../../build/${folder}/zerio_test.node`)
 
 export const CODE = Object.freeze({
   none: 0,

@@ -1,8 +1,6 @@
 // Framing, handshakes and the send ring without sockets, for test/framing_alone.test.mjs and test/send_ring_alone.test.mjs.
 // Input and assembly buffers end where a page without access begins, so that a read or write beyond them ends the process.
 #include <napi.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -11,30 +9,9 @@
 #include "../../addon/engine/framing.h"
 #include "../../addon/engine/handshake.h"
 #include "../../addon/engine/send_ring.h"
+#include "guarded.h"
 
 namespace {
-
-// Exactly `size` bytes in front of a page that nobody may touch.
-class Guarded {
- public:
-  explicit Guarded(size_t size) {
-    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-    const size_t pages = (size + page - 1) / page * page;
-    mapped_ = pages + page;
-    base_ = static_cast<uint8_t*>(::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    (void)::mprotect(base_ + pages, page, PROT_NONE);
-    data_ = base_ + pages - size;
-  }
-  Guarded(const Guarded&) = delete;
-  Guarded& operator=(const Guarded&) = delete;
-  ~Guarded() { ::munmap(base_, mapped_); }
-  [[nodiscard]] uint8_t* data() const { return data_; }
-
- private:
-  uint8_t* base_ = nullptr;
-  uint8_t* data_ = nullptr;
-  size_t mapped_ = 0;
-};
 
 uint32_t number(const Napi::CallbackInfo& info, size_t index) {
   return info[index].IsNumber() ? info[index].As<Napi::Number>().Uint32Value() : 0;

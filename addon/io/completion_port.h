@@ -1,0 +1,76 @@
+// An I/O completion port that is drained by poll(), and by a thread of its own while the loop sleeps.
+//
+// No handle of Windows says that a completion port has something, so somebody must wait inside of it. The thread does, but only
+// when armed: it takes one batch, leaves it here for poll(), wakes the loop, and rests until it is armed again.
+#pragma once
+
+#include <uv.h>
+#include <winsock2.h>
+
+#include <array>
+#include <atomic>
+
+namespace zerio {
+
+class CompletionPort {
+ public:
+  using Wake = void (*)(void* context);
+  static constexpr unsigned long kBatch = 256;
+
+  // nullptr in handle() when the system refuses.
+  CompletionPort() : port_(CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 1)) {}
+  ~CompletionPort();
+  CompletionPort(const CompletionPort&) = delete;
+  CompletionPort& operator=(const CompletionPort&) = delete;
+
+  [[nodiscard]] HANDLE handle() const { return port_; }
+  [[nodiscard]] bool associate(SOCKET socket) {
+    return CreateIoCompletionPort(reinterpret_cast<HANDLE>(socket), port_, 0, 0) == port_;
+  }
+  // As if the system had completed it.
+  void post(OVERLAPPED* overlapped) { PostQueuedCompletionStatus(port_, 0, 0, overlapped); }
+
+  // The first completion that was not popped, or nullptr. After begin() there is one batch, what was left of the last one or a
+  // new one: so no operation that is begun meanwhile completes in it.
+  void begin() { asked_ = !empty(); }
+  [[nodiscard]] OVERLAPPED* front();
+  void pop() { ++next_; }
+  // Waits for one more batch, when all of the last one is popped.
+  void wait();
+  [[nodiscard]] bool empty() const { return next_ == count_; }
+
+  // `wake` is called once after each arm() that is followed by a completion. No `wake`: the thread ends.
+  void wake_by(Wake wake, void* context);
+  // The thread is made by the first call: engines that never sleep have none. Where none can be made, the loop does not sleep.
+  void arm();
+  // Lets the loop come back although nothing completes.
+  void wake_now() {
+    if (wake_ != nullptr) wake_(context_);
+  }
+
+ private:
+  enum class Waiter { Resting, Waiting, Delivered };
+  using Batch = std::array<OVERLAPPED_ENTRY, kBatch>;
+
+  void run();
+  void end_thread();
+  bool take_delivered();
+
+  HANDLE port_;
+  Batch batch_ = {};
+  unsigned long next_ = 0;
+  unsigned long count_ = 0;
+  bool asked_ = false;
+
+  Wake wake_ = nullptr;
+  void* context_ = nullptr;
+  uv_thread_t thread_ = {};
+  uv_sem_t armed_ = {};
+  bool thread_runs_ = false;
+  std::atomic<bool> ending_ = false;
+  std::atomic<Waiter> waiter_ = Waiter::Resting;
+  Batch delivered_ = {};  // the thread's own while it is Waiting
+  unsigned long delivered_count_ = 0;
+};
+
+}  // namespace zerio
