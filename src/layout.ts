@@ -40,6 +40,7 @@ export const enum EventKind {
 export const enum Layout {
   EngineCountersOffset = 512,
   EngineCounters = 16,
+  ErrorTooManyServers = 0x10000,
   ServersMax = 64,
   ServerCountersOffset = 1024,
   ServerCountersBytes = 256,
@@ -64,6 +65,7 @@ export const enum Header {
 }
 
 const mirror: Readonly<Record<string, number>> = {
+  errorTooManyServers: Layout.ErrorTooManyServers,
   serversMax: Layout.ServersMax,
   engineCountersOffset: Layout.EngineCountersOffset,
   serverCountersOffset: Layout.ServerCountersOffset,

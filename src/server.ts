@@ -284,6 +284,12 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
         engine.retain()
         return
       }
+      if (result.errno === Layout.ErrorTooManyServers) {
+        throw new ZerioError(
+          'ZERIO_TOO_MANY_SERVERS',
+          'An engine has at most 64 servers; stop some, or use more threads.'
+        )
+      }
       const error = systemError(result.errno, `Cannot listen on ${host} port ${this.#port}`, {
         syscall: 'listen',
         address: host,
@@ -292,12 +298,6 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
       // Without IPv6 a server without a host listens on IPv4 alone.
       const next =
         host === '::' && hosts.length > 1 && (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL')
-      if (error.code === 'EOVERFLOW') {
-        throw new ZerioError(
-          'ZERIO_TOO_MANY_SERVERS',
-          'An engine has at most 64 servers; stop some, or use more threads.'
-        )
-      }
       if (!next) throw error
     }
   }

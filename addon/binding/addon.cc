@@ -278,6 +278,7 @@ Napi::Value make_clock(const Napi::CallbackInfo& info) {
 
 Napi::Object layout_of(Napi::Env env) {
   Napi::Object result = Napi::Object::New(env);
+  result.Set("errorTooManyServers", layout::kErrorTooManyServers);
   result.Set("serversMax", layout::kServersMax);
   result.Set("engineCountersOffset", layout::kEngineCountersOffset);
   result.Set("serverCountersOffset", layout::kServerCountersOffset);

@@ -1,8 +1,6 @@
 // The engine's state machine. The order of the functions is the life of a connection: made, greeted, used, ended.
 #include "engine.h"
 
-#include <uv/errno.h>
-
 #include <algorithm>
 
 #include "../io/memory.h"
@@ -203,7 +201,7 @@ uint8_t* Engine::slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) cons
 int Engine::listen(const ServerOptions& options, const Address& address, uint32_t& server, Address& bound) {
   server = 0;
   while (server < servers_.size() && servers_[server].used) ++server;
-  if (server == layout::kServersMax) return -UV__EOVERFLOW;
+  if (server == layout::kServersMax) return layout::kErrorTooManyServers;
   if (server == servers_.size()) servers_.emplace_back();
   const int error = io_->listen(server, address, options.listen, bound);
   if (error != 0) return error;
@@ -287,7 +285,7 @@ void Engine::on_accept_error(uint32_t server, int error) {
 
 int Engine::connect(const ClientOptions& options, const Address& address, uint32_t& slot) {
   Peer* const peer = take_slot();
-  if (peer == nullptr) return -UV__ENOBUFS;
+  if (peer == nullptr) return layout::kErrorNoSlot;
   const int error = io_->connect(peer->slot, address, options.socket);
   if (error != 0) {
     free_.push_back(peer->slot);

@@ -68,7 +68,7 @@ class Engine final : private IoSink {
   void slab_refused();
   [[nodiscard]] uint32_t slots_free() const { return static_cast<uint32_t>(free_.size()); }
 
-  // Each returns 0 or an errno value; listen EOVERFLOW when there are kServersMax.
+  // Each returns 0, an errno value, or one of layout.h's errors.
   int listen(const ServerOptions& options, const Address& address, uint32_t& server, Address& bound);
   int connect(const ClientOptions& options, const Address& address, uint32_t& slot);
 

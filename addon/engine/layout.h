@@ -25,6 +25,10 @@ inline constexpr uint32_t kEngineCounterMessagesReceived = 7;
 inline constexpr uint32_t kEngineCounterMessagesAssembled = 8;
 inline constexpr uint32_t kEngineCounterCorruptions = 9;
 
+// What listen() and connect() return beside the system's errno values, which are small.
+inline constexpr int kErrorTooManyServers = 0x10000;
+inline constexpr int kErrorNoSlot = 0x10001;
+
 // Counters of one server (float64), written by the engine only.
 inline constexpr uint32_t kServersMax = 64;
 inline constexpr uint32_t kServerCountersOffset = 1024;
