@@ -24,6 +24,13 @@ const causes: Readonly<Record<string, string>> = {
 /** To be short of descriptors passes, and is the error of the attempt that meets it. */
 const passing = ['EMFILE', 'ENFILE']
 
+/** Why a backend comes first where it can be used. */
+const preferred: Readonly<Record<string, string>> = {
+  epoll:
+    'works on every kernel and in every container; io_uring, where it is allowed, can be asked for by name',
+  rio: 'the system has Registered I/O'
+}
+
 const refusals = new Map<string, string>()
 
 /** Why the system refuses a backend; undefined when it does not. Asked once in a process. */

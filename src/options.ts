@@ -101,7 +101,7 @@ const engineDefaults: ResolvedEngineOptions = {
   spinUs: 50,
   maxMessageLength: 65536,
   sendRingBytes: 0,
-  receiveArenaBytes: 524288
+  receiveArenaBytes: 1048576
 }
 const socketDefaults: Required<SocketOptions> = {
   noDelay: true,

@@ -71,7 +71,7 @@ test('auto says which and why', (t) => {
   const result = run(undefined, [])
   t.like(result, { status: 0, stderr: '', answer: 'oui' })
   t.true(['epoll', 'io_uring'].includes(result.backend))
-  t.regex(result.reason, /by measurement/)
+  t.regex(result.reason, /can be asked for by name/)
 })
 
 test('an environment variable chooses for those who do not', (t) => {
