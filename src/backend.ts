@@ -80,9 +80,6 @@ export function chooseBackend(wanted: Backend): Choice {
   }
   // When all are refused, the last one says so with its own error when the engine is made.
   const backend = usable[0] ?? (native.backends.at(-1) as string)
-  const best =
-    process.platform === 'win32'
-      ? 'the first choice among those that this system has'
-      : 'the best of this system by measurement'
-  return { backend, reason: [best, ...refused].join('; ') }
+  const why = preferred[backend] ?? 'the first that this system allows'
+  return { backend, reason: [why, ...refused].join('; ') }
 }
