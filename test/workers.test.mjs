@@ -125,3 +125,30 @@ test.serial('workers share a port with reusePort', async (t) => {
   t.is(result.stdout, '2\n')
   t.is(result.code, 0)
 })
+
+test('workers terminated while they make engines and start servers leave the process healthy', async (t) => {
+  const { code, signal, stderr } = await runScript(`
+    import { Worker } from 'node:worker_threads'
+    import { once } from 'node:events'
+    const source = \`
+      const { ZerioServer } = require('zerio')
+      require('node:worker_threads').parentPort.postMessage('here')
+      const servers = []
+      const startAll = async () => {
+        for (let i = 0; i < 60; i++) {
+          const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { sendRingBytes: 262144 + 4096 * (i + 1) })
+          servers.push(server)
+          await server.start('server')
+        }
+      }
+      startAll()
+    \`
+    for (let i = 0; i < 60; i++) {
+      const worker = new Worker(source, { eval: true, execArgv: [] })
+      await once(worker, 'message')
+      await new Promise((resolve) => setTimeout(resolve, i % 7))
+      await worker.terminate()
+    }
+  `)
+  t.deepEqual([code, signal, stderr], [0, null, ''])
+})
