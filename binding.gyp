@@ -9,14 +9,17 @@
           "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
           "-fvisibility=hidden", "-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"
         ],
-        "cflags_cc!": ["-std=gnu++17", "-std=gnu++14", "-std=gnu++20"],
-        "cflags_cc": ["-std=c++20", "-Wno-missing-field-initializers"]
+        "cflags_cc!": ["-std=gnu++17", "-std=gnu++14", "-std=gnu++20", "-fno-exceptions"],
+        "cflags_cc": ["-std=c++20", "-fexceptions", "-Wno-missing-field-initializers"]
       }],
       ["OS=='win'", {
         "include_dirs": ["<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
+        "defines!": ["_HAS_EXCEPTIONS=0"],
         "defines": ["_WIN32_WINNT=0x0A00", "NOMINMAX", "WIN32_LEAN_AND_MEAN"],
         "msvs_settings": {
-          "VCCLCompilerTool": {"AdditionalOptions": ["/std:c++20", "/Zc:__cplusplus"], "WarningLevel": "3"}
+          "VCCLCompilerTool": {
+            "AdditionalOptions": ["/std:c++20", "/Zc:__cplusplus"], "ExceptionHandling": 1, "WarningLevel": "3"
+          }
         }
       }]
     ]

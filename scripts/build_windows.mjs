@@ -1,14 +1,17 @@
-// Cross-compiles the addon for 64-bit Windows with mingw-w64: build/windows/zerio.node. Nothing but the system's own libraries
-// and node.exe is linked dynamically. On Windows itself node-gyp builds the same files with MSVC.
-import { spawn, spawnSync } from 'node:child_process'
+// Cross-compiles the addon for 64-bit Windows with mingw-w64: npm run build:windows makes build/windows/zerio.node, and the
+// addons of the tests. Nothing but the system's own libraries and node.exe is linked dynamically. On Windows itself node-gyp
+// builds the same files with MSVC. `--tree` names another copy of the sources to build, with its output in it.
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { compile } from './compile.mjs'
 
 const require = createRequire(import.meta.url)
-const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const { values } = parseArgs({ options: { tree: { type: 'string' } } })
+const root = values.tree ?? join(dirname(fileURLToPath(import.meta.url)), '..')
 const out = join(root, 'build', 'windows')
 const compiler = 'x86_64-w64-mingw32-g++-posix'
 const dlltool = 'x86_64-w64-mingw32-dlltool'
@@ -48,27 +51,19 @@ function fail(sentence) {
   process.exit(1)
 }
 
-function missing(command) {
-  return `${command} is missing; on Debian: apt-get install g++-mingw-w64-x86-64-posix`
-}
-
-function run(command, args) {
-  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
-  if (result.error) fail(missing(command))
-  if (result.status !== 0) process.exit(result.status ?? 1)
-}
-
 const gyp = JSON.parse(readFileSync(join(root, 'binding.gyp'), 'utf8'))
+const forWindows = ({ conditions }) => conditions.find(([condition]) => condition === "OS=='win'")[1]
+const definitions = [...gyp.target_defaults.defines, ...forWindows(gyp.target_defaults).defines]
 
 /** The product's sources as binding.gyp has them for Windows, and the addon of the tests, which is not in the package. */
 function targets() {
   const [zerio] = gyp.targets
-  const [, windows] = zerio.conditions.find(([condition]) => condition === "OS=='win'")
   const tests = ['test/native/zerio_test.cc', 'test/native/guarded_windows.cc', 'addon/engine/handshake.cc']
   return [
-    { name: zerio.target_name, sources: [...zerio.sources, ...windows.sources] },
+    { name: zerio.target_name, sources: [...zerio.sources, ...forWindows(zerio).sources] },
     { name: 'zerio_test', sources: tests },
-    { name: 'rio_emulator', sources: ['test/windows/rio_emulator.cc'] }
+    { name: 'rio_emulator', sources: ['test/windows/rio_emulator.cc'] },
+    { name: 'refuse_memory', sources: ['test/windows/refuse_memory.cc'] }
   ].filter(({ sources }) => sources.every((source) => existsSync(join(root, source))))
 }
 
@@ -82,41 +77,31 @@ if (headers === undefined)
   )
 
 mkdirSync(out, { recursive: true })
-const definitions = join(out, 'node.def')
+const exported = join(out, 'node.def')
 const nodeApi = ['js_native_api.def', 'node_api.def'].flatMap((name) =>
   readFileSync(require.resolve(`node-api-headers/def/${name}`), 'utf8')
     .split('\n')
     .filter((line) => /^(napi|node)_\w+$/.test(line.trim()))
 )
-writeFileSync(definitions, ['NAME NODE.EXE', 'EXPORTS', ...nodeApi, ...libuv, ''].join('\n'))
+writeFileSync(exported, ['NAME NODE.EXE', 'EXPORTS', ...nodeApi, ...libuv, ''].join('\n'))
 const library = join(out, 'libnode.a')
-run(dlltool, ['--input-def', definitions, '--output-lib', library])
+const made = spawnSync(dlltool, ['--input-def', exported, '--output-lib', library], { stdio: 'inherit' })
+if (made.error) fail(`${dlltool} is missing; on Debian: apt-get install g++-mingw-w64-x86-64-posix`)
+if (made.status !== 0) process.exit(made.status ?? 1)
 
 const flags = [
-  ...['-std=c++20', '-O2', '-fno-exceptions', '-fno-rtti', '-fvisibility=hidden'],
-  ...['-Wall', '-Wextra', '-Wpedantic', '-Werror', '-Wshadow', '-Wconversion'],
-  ...['-Wno-unused-parameter', '-Wno-missing-field-initializers'],
-  ...['-DNAPI_VERSION=8', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', '-DNODE_ADDON_API_DISABLE_DEPRECATED'],
-  ...['-D_WIN32_WINNT=0x0A00', '-DBUILDING_NODE_EXTENSION'],
+  ...['-O2', '-fno-rtti', '-fvisibility=hidden'],
+  '-DBUILDING_NODE_EXTENSION',
+  ...definitions.map((definition) => `-D${definition}`),
   ...['-isystem', headers, '-isystem', dirname(require.resolve('node-addon-api/package.json'))]
 ]
-
-const objectOf = (source) => join(out, `${source.replaceAll('/', '_')}.o`)
-const queue = [...new Set(targets().flatMap(({ sources }) => sources))]
-async function compile() {
-  for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
-    const args = [...flags, '-c', source, '-o', objectOf(source)]
-    const child = spawn(compiler, args, { cwd: root, stdio: 'inherit' })
-    const status = await new Promise((resolve) => child.once('error', resolve).once('close', resolve))
-    if (typeof status !== 'number') fail(missing(compiler))
-    if (status !== 0) process.exit(status)
-  }
-}
-await Promise.all(Array.from({ length: availableParallelism() }, compile))
-
+const linkFlags = ['-shared', '-static', '-s', library, '-lws2_32', '-lmswsock']
 for (const { name, sources } of targets()) {
-  const addon = join(out, `${name}.node`)
-  const objects = sources.map(objectOf)
-  run(compiler, ['-shared', '-static', '-s', '-o', addon, ...objects, library, '-lws2_32', '-lmswsock'])
-  console.log(`built ${addon}`)
+  try {
+    console.log(
+      `built ${await compile(root, { name: `${name}.node`, folder: out, sources, flags, linkFlags, compiler })}`
+    )
+  } catch (error) {
+    fail(error.message)
+  }
 }

@@ -1,6 +1,6 @@
 // Builds a C++ program of the tests with the compiler alone: only what has changed, as many files at once as there are processors.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -53,18 +53,24 @@ function isStale(object, rules) {
 
 /**
  * Compiles `sources` of the tree `root` and links them into `folder`/`name`. Returns the program's path; throws an Error that holds
- * what the compiler said.
+ * what the compiler said. `linkFlags` stand behind the objects.
  */
 export async function compile(
   root,
-  { name, folder, sources, flags = [], compiler = process.env.CXX ?? 'g++' }
+  { name, folder, sources, flags = [], linkFlags = [], compiler = process.env.CXX ?? 'g++' }
 ) {
   mkdirSync(folder, { recursive: true })
   const objectOf = (source) => join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`)
   const rulesOf = (source) => objectOf(source).replace(/\.o$/, '.d')
-  const stale = sources.filter((source) => isStale(objectOf(source), rulesOf(source)))
+  const stamp = join(folder, 'flags.txt')
+  const all = JSON.stringify([compiler, ...flags])
+  const changed = !existsSync(stamp) || readFileSync(stamp, 'utf8') !== all
+  const stale = sources.filter((source) => changed || isStale(objectOf(source), rulesOf(source)))
   const program = join(folder, name)
-  if (stale.length === 0 && existsSync(program)) return program
+  const made = existsSync(program) ? statSync(program).mtimeMs : 0
+  // Another program of this folder may have made an object anew.
+  if (stale.length === 0 && sources.every((source) => statSync(objectOf(source)).mtimeMs <= made))
+    return program
   rmSync(program, { force: true })
   const worker = async () => {
     for (let source = stale.pop(); source !== undefined; source = stale.pop())
@@ -81,6 +87,7 @@ export async function compile(
       ])
   }
   await Promise.all(Array.from({ length: availableParallelism() }, worker))
-  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program])
+  if (changed) writeFileSync(stamp, all)
+  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags])
   return program
 }

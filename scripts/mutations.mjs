@@ -1,48 +1,19 @@
-// Tests the tests: plants each bug of test/mutations in a copy of the engine and runs the simulation, which must find it.
+// Tests the tests: plants each bug of test/mutations in a copy of the engine, and the simulation must find it. A patch of what the
+// simulation replaces says in a line of its own what must find it instead: "Found by: <backend> <files of tests>".
 //
 //   npm run test:mutations [-- name …]
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { addonEnvironment, buildAddon } from '../test/reliability/lib/addon.mjs'
 import { compile, engineSources, sourcesOf } from './compile.mjs'
+import { plant } from './patches.mjs'
 
 const SEEDS_MAX = 1000
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const patches = join(root, 'test', 'mutations')
-
-/** The hunks of a unified diff as { file, before, after }: line numbers are not looked at, so that other changes do not matter. */
-function hunksOf(patch) {
-  const hunks = []
-  let file = ''
-  for (const line of patch.split('\n').slice(0, -1)) {
-    if (line.startsWith('+++ b/')) file = line.slice(6)
-    else if (line.startsWith('@@')) hunks.push({ file, before: '', after: '' })
-    else if (hunks.length > 0) {
-      const hunk = hunks.at(-1)
-      if (line[0] !== '+') hunk.before += `${line.slice(1)}\n`
-      if (line[0] !== '-') hunk.after += `${line.slice(1)}\n`
-    }
-  }
-  return hunks
-}
-
-/** Changes the tree and returns a function that undoes it; undefined when the patch does not apply in exactly one place. */
-function plant(tree, patch) {
-  const originals = new Map()
-  for (const { file, before, after } of hunksOf(patch)) {
-    const path = join(tree, file)
-    const text = readFileSync(path, 'utf8')
-    if (!originals.has(path)) originals.set(path, text)
-    const parts = text.split(before)
-    if (parts.length !== 2) return undefined
-    writeFileSync(path, parts.join(after))
-  }
-  return () => {
-    for (const [path, text] of originals) writeFileSync(path, text)
-  }
-}
 
 const tree = mkdtempSync(join(tmpdir(), 'zerio-mutations-'))
 for (const folder of ['addon', join('test', 'simulation')])
@@ -55,12 +26,31 @@ const build = () =>
     flags: ['-O1', '-Wno-error']
   })
 
+/** Runs tests of the public suite with the addon that this tree makes. */
+async function tested(backend, files) {
+  const addon = await buildAddon(tree, join(tree, 'build', 'addon'), ['-O1'])
+  const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
+  const { status, stdout } = spawnSync(process.execPath, [ava, '--fail-fast', '--timeout', '30s', ...files], {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, ...addonEnvironment(addon), ZERIO_BACKEND: backend }
+  })
+  return status === 0
+    ? undefined
+    : (/✘ (?:\[fail\]: )?(.*)/.exec(stdout)?.[1] ?? stdout.trim().split('\n').at(-1))
+}
+
 /** What became of one planted bug. */
 async function verdictOf(name) {
   const patch = readFileSync(join(patches, `${name}.patch`), 'utf8')
   const heal = plant(tree, patch)
   if (heal === undefined) return { found: false, text: 'the patch does not apply any more' }
   try {
+    const suite = /^Found by: (\S+) (.*)$/m.exec(patch)
+    if (suite !== null) {
+      const failure = await tested(suite[1], suite[2].split(' '))
+      return { found: failure !== undefined, text: failure ?? `survived ${suite[2]}` }
+    }
     const program = await build()
     const { status, stdout } = spawnSync(program, ['--seeds', `${SEEDS_MAX}`], { encoding: 'utf8' })
     const lines = stdout.trim().split('\n')

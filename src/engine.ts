@@ -3,7 +3,7 @@ import { type Choice, chooseBackend } from './backend.js'
 import { EngineCounters } from './counters.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { EngineWord, EventKind, Header, Layout } from './layout.js'
-import { type NativeEngine, native } from './native.js'
+import { type NativeEngine, native, type SlabParts } from './native.js'
 import { REASON_BYTES_MAX, type ResolvedEngineOptions, type WaitStrategy } from './options.js'
 import { allocatePool, type PoolBuffer, poolBuffer, type Slab } from './pool.js'
 import { DisconnectReason } from './reason.js'
@@ -69,12 +69,8 @@ function pages(bytes: number): number {
 }
 
 /** Where the parts of the next slab begin. */
-interface SlabPlan {
+interface SlabPlan extends SlabParts {
   readonly first: number
-  readonly count: number
-  readonly slotsOffset: number
-  readonly ringsOffset: number
-  readonly assembliesOffset: number
   readonly bytes: number
 }
 
@@ -160,6 +156,8 @@ export class Engine implements EngineInfo, RingEngine {
     const plan = this.#planSlab()
     const memory = allocateSlab(plan.bytes)
     this.native = native.createEngine(
+      new Uint8Array(memory),
+      plan,
       {
         backend: choice.backend,
         waitStrategy: waitStrategies[options.waitStrategy],
@@ -181,7 +179,7 @@ export class Engine implements EngineInfo, RingEngine {
     this.backend = this.native.backend
     this.backendReason = choice.reason
     this.waitStrategy = options.waitStrategy
-    const core = this.#addSlab(plan, memory)
+    const core = this.#listSlab(plan, memory)
     this.#coreView = core.view
     this.#coreBuffer = core.buffer
     this.#words = core.words
@@ -246,19 +244,20 @@ export class Engine implements EngineInfo, RingEngine {
     this.#words[EngineWord.DirtyCount] = ++this.#dirtyCount
   }
 
-  /** Hands all rings with unsent bytes to the system. */
+  /** Hands all rings with unsent bytes to the system. Touches each ring once: the sends of many peers push all else out of the cache. */
   flush(): void {
     const count = this.#dirtyCount
     if (count === 0) return
     const dirty = this.#dirty
-    for (let i = 0; i < count; i++) dirty[i]?.publish()
+    let kept = 0
+    for (let i = 0; i < count; i++) {
+      const ring = dirty[i] as SendRing
+      if (ring.publishForFlush()) dirty[kept++] = ring
+    }
     this.#nativeFlush()
     this.#dirtyCount = 0
-    for (let i = 0; i < count; i++) {
-      const ring = dirty[i]
-      if (ring?.flushed()) this.markDirty(ring)
-    }
-    this.#words[EngineWord.DirtyCount] = this.#dirtyCount
+    for (let i = 0; i < kept; i++) this.markDirty(dirty[i] as SendRing)
+    this.#words[EngineWord.DirtyCount] = kept
   }
 
   flushOne(ring: SendRing): void {
@@ -443,7 +442,14 @@ export class Engine implements EngineInfo, RingEngine {
 
   #growSlabs(): void {
     const plan = this.#planSlab()
-    this.#addSlab(plan, allocateSlab(plan.bytes))
+    const memory = allocateSlab(plan.bytes)
+    if (this.native.addSlab(new Uint8Array(memory), plan) !== 0) {
+      throw new ZerioError(
+        'ZERIO_OUT_OF_MEMORY',
+        `There is no memory for more connections, or the engine has all ${Layout.SlotsMax}; use more threads.`
+      )
+    }
+    this.#listSlab(plan, memory)
   }
 
   #planSlab(): SlabPlan {
@@ -462,15 +468,10 @@ export class Engine implements EngineInfo, RingEngine {
     return { first, count, slotsOffset, ringsOffset, assembliesOffset, bytes }
   }
 
-  #addSlab(plan: SlabPlan, memory: ArrayBuffer): Slab {
-    const { first, count, slotsOffset, ringsOffset, assembliesOffset } = plan
+  /** JavaScript's side of a slab that the engine has taken. */
+  #listSlab(plan: SlabPlan, memory: ArrayBuffer): Slab {
+    const { first, count, slotsOffset, ringsOffset } = plan
     const buffer = poolBuffer(memory)
-    if (!this.native.addSlab(buffer, slotsOffset, ringsOffset, assembliesOffset, count)) {
-      throw new ZerioError(
-        'ZERIO_OUT_OF_MEMORY',
-        `An engine has at most ${Layout.SlotsMax} connections; use more threads.`
-      )
-    }
     const slab: Slab = {
       index: this.#slabs.length,
       first,

@@ -1,5 +1,6 @@
 // ZerioError, its codes, and the sentence of each.
 import { getSystemErrorName } from 'node:util'
+import { Layout } from './layout.js'
 
 /** Codes of mistakes in the program. Each is thrown, or rejects the promise, at the call that makes the mistake. */
 export type MisuseCode =
@@ -68,7 +69,8 @@ const advice: Readonly<Record<string, string>> = {
   EMFILE: 'the process is out of file descriptors; raise its limit (ulimit -n) or close some',
   ENFILE: 'the system is out of file descriptors; close some',
   ENOBUFS: 'the system is out of socket memory; close some connections',
-  ENOMEM: 'the system is out of memory'
+  ENOMEM: 'the system is out of memory',
+  ZERIO_OUT_OF_MEMORY: 'the process is out of memory'
 }
 
 /** An error from the system. `errno` is the positive number; `what` is the attempt, as in "cannot listen on …". */
@@ -78,6 +80,7 @@ export function systemError(errno: number, what: string, details: ErrorDetails):
 }
 
 export function systemErrorName(errno: number): string {
+  if (errno === Layout.ErrorOutOfMemory) return 'ZERIO_OUT_OF_MEMORY'
   try {
     return getSystemErrorName(-errno)
   } catch {

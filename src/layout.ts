@@ -41,6 +41,7 @@ export const enum Layout {
   EngineCountersOffset = 512,
   EngineCounters = 16,
   ErrorTooManyServers = 0x10000,
+  ErrorOutOfMemory = 0x10002,
   ServersMax = 64,
   ServerCountersOffset = 1024,
   ServerCountersBytes = 256,
@@ -66,6 +67,7 @@ export const enum Header {
 
 const mirror: Readonly<Record<string, number>> = {
   errorTooManyServers: Layout.ErrorTooManyServers,
+  errorOutOfMemory: Layout.ErrorOutOfMemory,
   serversMax: Layout.ServersMax,
   engineCountersOffset: Layout.EngineCountersOffset,
   serverCountersOffset: Layout.ServerCountersOffset,

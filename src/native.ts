@@ -36,17 +36,20 @@ export interface ConnectRequest {
   socketReceiveBytes: number
 }
 
+/** Where the parts of a slab begin in its memory, and of how many slots they are. */
+export interface SlabParts {
+  readonly slotsOffset: number
+  readonly ringsOffset: number
+  readonly assembliesOffset: number
+  readonly count: number
+}
+
 export interface NativeEngine {
   /** Positive when the engine could not be made; then nothing else is there. */
   readonly errno: number
   readonly backend: string
-  addSlab(
-    memory: Uint8Array,
-    slotsOffset: number,
-    ringsOffset: number,
-    assembliesOffset: number,
-    count: number
-  ): boolean
+  /** 0, or an error. */
+  addSlab(memory: Uint8Array, parts: SlabParts): number
   slabRefused(): void
   slotsFree(): number
   listen(request: ListenRequest): { errno: number; server: number; host: string; port: number }
@@ -81,7 +84,13 @@ export interface NativeEngineOptions {
 }
 
 interface Native {
-  createEngine(options: NativeEngineOptions, dispatch: () => void, flush: () => void): NativeEngine
+  createEngine(
+    memory: Uint8Array,
+    firstSlab: SlabParts,
+    options: NativeEngineOptions,
+    dispatch: () => void,
+    flush: () => void
+  ): NativeEngine
   makeClock(words: Float64Array): () => void
   /** What this build has for this system, the best first. */
   readonly backends: readonly string[]

@@ -42,7 +42,8 @@ const meanings: Readonly<Record<number, Meaning>> = {
     code: 'ZERIO_MEMORY_CORRUPTED',
     message: 'the program overwrote the send ring of this connection outside of a claim'
   },
-  2006: { code: 'ZERIO_ABORTED', message: 'the connection was aborted' }
+  2006: { code: 'ZERIO_ABORTED', message: 'the connection was aborted' },
+  2007: { code: 'ZERIO_OUT_OF_MEMORY', message: 'the process had no memory for one more connection' }
 }
 
 /** The close codes that travel in CLOSE and REJECT frames and mean something to zerio. A program chooses its own from 4000 to 4999. */

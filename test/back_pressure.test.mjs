@@ -20,8 +20,8 @@ function numbered(index, length) {
 async function fillUp(peer, first, lengthOf) {
   let index = first
   let refusals = 0
-  // The kernel goes on taking a little as the other side's buffer fills.
-  while (refusals < 20) {
+  // The kernel goes on taking a little as the other side's buffer fills, and may wait 40 ms with an acknowledgement.
+  while (refusals < 60) {
     const status = peer.send(numbered(index, lengthOf(index)))
     if (status === SendStatus.Sent) {
       index++

@@ -1,4 +1,5 @@
-// Which backend an engine gets, what it says about it, and what happens where the system forbids io_uring.
+// Which backend an engine gets, what it says about it, and what happens where the system forbids one.
+// On Windows ZERIO_TEST_BACKEND says which one must be chosen there (scripts/test_windows.mjs).
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -11,7 +12,9 @@ import { ZerioClient, ZerioServer } from 'zerio'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'zerio-'))
 const forbid = join(folder, 'forbid_io_uring')
+const windows = process.platform === 'win32'
 test.before(() => {
+  if (windows) return
   const source = fileURLToPath(new URL('helpers/forbid_io_uring.c', import.meta.url))
   execFileSync(process.env.CC ?? 'cc', ['-O2', '-Wall', '-Werror', source, '-o', forbid])
 })
@@ -31,7 +34,7 @@ const script = `
     client.send(Buffer.from('oui'))
     const [answer] = await once(client, 'message')
     let named = 'started'
-    const other = new ZerioServer({ host: '127.0.0.1', port: 0 }, { backend: 'io_uring' })
+    const other = new ZerioServer({ host: '127.0.0.1', port: 0 }, { backend: '${windows ? 'rio' : 'io_uring'}' })
     await other.start('other').catch((error) => { named = { name: error.name, code: error.code, message: error.message } })
     result = { answer: String(answer), backend: server.engine.backend, reason: server.engine.backendReason, named }
     await Promise.all([other.stop(), client.stop(), server.stop()])
@@ -67,16 +70,38 @@ for (const [name, cause] of [
   })
 }
 
-test('auto says which and why', (t) => {
-  const result = run(undefined, [])
-  t.like(result, { status: 0, stderr: '', answer: 'oui' })
-  t.true(['epoll', 'io_uring'].includes(result.backend))
-  t.regex(result.reason, /can be asked for by name/)
-})
+if (!windows) {
+  test('auto says which and why', (t) => {
+    const result = run(undefined, [])
+    t.like(result, { status: 0, stderr: '', answer: 'oui' })
+    t.true(['epoll', 'io_uring'].includes(result.backend))
+    t.regex(result.reason, /can be asked for by name/)
+  })
+} else if (process.env.ZERIO_TEST_BACKEND === 'rio') {
+  test('auto takes Registered I/O where the system has it', (t) => {
+    t.like(run(undefined, []), {
+      status: 0,
+      stderr: '',
+      answer: 'oui',
+      backend: 'rio',
+      reason: 'the system has Registered I/O',
+      named: 'started'
+    })
+  })
+} else {
+  test('auto takes winsock where Registered I/O is missing, and says so; who insists gets an error', (t) => {
+    const result = run(undefined, [])
+    t.like(result, { status: 0, stderr: '', answer: 'oui', backend: 'winsock' })
+    t.regex(result.reason, /^works on every Windows; 'rio' cannot be used: .*no Registered I\/O$/)
+    t.like(result.named, { name: 'ZerioError', code: 'ZERIO_BACKEND_UNAVAILABLE' })
+    t.regex(result.named.message, /no Registered I\/O/)
+  })
+}
 
 test('an environment variable chooses for those who do not', (t) => {
-  const result = run(undefined, [], { ZERIO_BACKEND: 'epoll' })
-  t.like(result, { status: 0, answer: 'oui', backend: 'epoll' })
+  const backend = windows ? 'winsock' : 'epoll'
+  const result = run(undefined, [], { ZERIO_BACKEND: backend })
+  t.like(result, { status: 0, answer: 'oui', backend })
   t.regex(result.reason, /ZERIO_BACKEND/)
   const wrong = run(undefined, [], { ZERIO_BACKEND: 'abacus' })
   t.is(wrong.code, 'ZERIO_BACKEND_UNAVAILABLE')
@@ -84,17 +109,18 @@ test('an environment variable chooses for those who do not', (t) => {
 })
 
 test('a backend of another system rejects start with a sentence', async (t) => {
-  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { backend: 'rio' })
+  const backend = windows ? 'epoll' : 'rio'
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { backend })
   const error = await t.throwsAsync(server.start('server'), { code: 'ZERIO_BACKEND_UNAVAILABLE' })
   t.regex(error.message, /use 'auto' or '/)
-  const client = new ZerioClient(1, { backend: 'rio' })
+  const client = new ZerioClient(1, { backend })
   await t.throwsAsync(client.start('client'), { code: 'ZERIO_BACKEND_UNAVAILABLE' })
 })
 
 // What older kernels lack, taken away one by one and together.
-for (const without of ['incremental', 'multishot', 'files', 'queues', 'all']) {
+for (const without of ['incremental', 'multishot', 'queues', 'all']) {
   test(`io_uring without ${without} exchanges messages`, (t) => {
-    const features = without === 'all' ? 'incremental,multishot,files,queues' : without
+    const features = without === 'all' ? 'incremental,multishot,queues' : without
     const env = { ZERIO_BACKEND: 'io_uring', ZERIO_IO_URING_WITHOUT: features }
     const result = run(undefined, [], env)
     if (result.code === 'ZERIO_BACKEND_UNAVAILABLE') {

@@ -138,7 +138,7 @@ test.serial(
       const { fork, spawn } = require('node:child_process')
       const { Worker } = require('node:worker_threads')
       if (process.argv[2] === 'child') process.exit(0)
-      const stays = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' })
+      const stays = spawn(process.execPath, ['--eval', 'setTimeout(() => {}, 60000)'], { detached: true, stdio: 'ignore' })
       stays.unref()
       console.log(stays.pid)
       fork(__filename, ['child']).on('exit', (code) => {

@@ -90,9 +90,13 @@ test('the package has the probe, the command and the walkthrough', async (t) => 
 test('the probe loads neither the engine nor anything else of zerio', async (t) => {
   const { stdout } = await runScript(`
     import { createRequire } from 'node:module'
+    import { sep } from 'node:path'
     const require = createRequire(process.cwd() + '/')
+    const before = Object.keys(require.cache)
     require('zerio/gc')
-    console.log(Object.keys(require.cache).filter((name) => !name.includes('/dist/gc/')).map((name) => name.split('/').pop()).join())
+    const files = Object.keys(require.cache).filter((name) => !before.includes(name))
+    const loaded = files.map((name) => name.split(sep).slice(-2))
+    console.log(loaded.filter(([folder]) => folder !== 'gc').map(([, file]) => file).join())
   `)
   t.is(stdout, 'errors.js\n')
 })

@@ -1,5 +1,6 @@
 // Heartbeats: a silent native peer is asked and then given up; everybody else stays.
 
+import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { ZerioClient } from 'zerio'
 import { startClient, startServer } from './helpers/link.mjs'
@@ -32,6 +33,32 @@ test('a silent peer gets three PINGs and CLOSE 1019', async (t) => {
   t.like(seen.disconnected[0].reason, { code: 'ZERIO_HEARTBEAT_TIMEOUT', closeCode: 1019, local: false })
   t.is(server.counters.heartbeatTimeouts, 1)
   t.is(server.counters.protocolErrors, 0)
+})
+
+test('heartbeats that are due together leave a few at a time', async (t) => {
+  const PEERS = 60
+  const server = await startServer(t, { heartbeatMs: 500, waitStrategy: 'manual' })
+  const polling = setInterval(() => server.poll(), 1)
+  const raws = []
+  for (let i = 0; i < PEERS; i++) raws.push(await connectNative(t, server, `silent ${i}`))
+  clearInterval(polling)
+  const { counters } = server.engine
+  // In the first interval they were heard; at the end of the second all of them are late.
+  await pause(600)
+  for (let i = 0; i < 100; i++) server.poll()
+  await pause(600)
+  const before = counters.sends
+  let sendsPerPollMax = 0
+  let polls = 0
+  for (; counters.sends < before + PEERS && polls < 1000; polls++) {
+    const { sends } = counters
+    server.poll()
+    sendsPerPollMax = Math.max(sendsPerPollMax, counters.sends - sends)
+  }
+  t.true(sendsPerPollMax <= 4, `${sendsPerPollMax} in one poll`)
+  // The next poll goes on at once, and not with the next tick of the clock.
+  t.true(polls < 2 * PEERS, `${polls} polls`)
+  for (const raw of raws) await raw.receives(raw.greetingBytes + 12)
 })
 
 test('a peer that answers stays, and so does one that only talks', async (t) => {

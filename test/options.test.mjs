@@ -156,12 +156,13 @@ test('ids that cannot travel reject start, and the object can start with a good 
 })
 
 test('the engine says what it is', async (t) => {
-  const server = await startServer(t, { backend: 'epoll', waitStrategy: 'hybrid', spinUs: 10 })
-  t.is(server.engine.backend, 'epoll')
+  const backend = process.platform === 'win32' ? 'winsock' : 'epoll'
+  const server = await startServer(t, { backend, waitStrategy: 'hybrid', spinUs: 10 })
+  t.is(server.engine.backend, backend)
   t.is(server.engine.backendReason, 'asked for by name')
   t.is(server.engine.waitStrategy, 'hybrid')
   const other = await startServer(t)
-  t.true(['epoll', 'io_uring'].includes(other.engine.backend))
+  t.true(['epoll', 'io_uring', 'rio', 'winsock'].includes(other.engine.backend))
   t.regex(other.engine.backendReason, /\w+ \w+/)
   t.is(other.engine.waitStrategy, 'blocking')
 })

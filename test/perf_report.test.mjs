@@ -37,6 +37,17 @@ test('a file of latencies becomes percentiles', (t) => {
   t.throws(() => readFileSync(file), { code: 'ENOENT' })
 })
 
+test('a stall decides the p99 of its own window only', (t) => {
+  const file = join(temporary(t), 'samples.f64')
+  // Three windows of 1 to 500 microseconds; the second one stalls.
+  const samples = Float64Array.from({ length: 1_600 }, (_, i) => ((i % 500) + 1) * 1000)
+  samples.fill(5e6, 700, 750)
+  writeFileSync(file, samples)
+  t.deepEqual(recordFile(emptyHistogram(), file), [495, 5000, 495])
+  writeFileSync(file, Float64Array.of(3000, 1000, 2000))
+  t.deepEqual(recordFile(emptyHistogram(), file), [3])
+})
+
 test('percentiles that no sample exceeds are left out', (t) => {
   const histogram = emptyHistogram()
   for (let i = 1; i <= 500; i++) histogram.record(i * 1000)

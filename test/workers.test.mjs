@@ -28,7 +28,8 @@ for (const waitStrategy of strategies) {
       import { readdirSync } from 'node:fs'
       import { Worker } from 'node:worker_threads'
       import { ZerioClient, ZerioServer } from 'zerio'
-      const fds = () => readdirSync('/proc/self/fd').length
+      // Windows has no list of them.
+      const fds = () => process.platform === 'win32' ? 0 : readdirSync('/proc/self/fd').length
       const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
       server.onMessage = (peer, buffer, offset, length) => { peer.send(buffer, offset, length) }
       await server.start('server')
@@ -126,19 +127,22 @@ test.serial('workers share a port with reusePort', async (t) => {
   t.is(result.code, 0)
 })
 
-test('workers terminated while they make engines and start servers leave the process healthy', async (t) => {
+test('workers terminated while they make engines, servers and connections leave the process healthy', async (t) => {
   const { code, signal, stderr } = await runScript(`
     import { Worker } from 'node:worker_threads'
     import { once } from 'node:events'
     const source = \`
-      const { ZerioServer } = require('zerio')
+      const { ZerioClient, ZerioServer } = require('zerio')
       require('node:worker_threads').parentPort.postMessage('here')
-      const servers = []
+      const all = []
       const startAll = async () => {
         for (let i = 0; i < 60; i++) {
-          const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { sendRingBytes: 262144 + 4096 * (i + 1) })
-          servers.push(server)
+          const options = { sendRingBytes: 262144 + 4096 * (i + 1), authenticate: () => true }
+          const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
           await server.start('server')
+          const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
+          await client.start('client')
+          all.push(server, client, server.peer('client')?.remoteAddress)
         }
       }
       startAll()

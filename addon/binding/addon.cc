@@ -1,154 +1,141 @@
 // The addon's JavaScript face: createEngine, the shared layout, and the clock. src/native.ts types it.
-#include <napi.h>
+#include <node_api.h>
 
 #include <algorithm>
+#include <cstring>
+#include <new>
 #include <string>
 
 #include "../engine/layout.h"
 #include "../io/clock.h"
 #include "../io/io.h"
 #include "loop.h"
+#include "values.h"
 
 namespace zerio {
 namespace {
 
-// Options come from src/options.ts, which has checked them; what is missing reads as 0, false or empty.
-uint32_t number(const Napi::Object& object, const char* name) {
-  const Napi::Value value = object.Get(name);
-  return value.IsNumber() ? value.As<Napi::Number>().Uint32Value() : 0;
+// Options come from src/options.ts, which has checked them.
+SocketOptions socket_options(const Value& options) {
+  return {options.get("noDelay").flag(), options.get("socketSendBytes").number(), options.get("socketReceiveBytes").number()};
 }
 
-bool flag(const Napi::Object& object, const char* name) {
-  const Napi::Value value = object.Get(name);
-  return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+uint32_t argument(const Call& call, size_t index) { return call[index].number(kNone); }
+
+Loop& loop_of(const Call& call) { return *static_cast<Loop*>(call.data()); }
+Engine& engine_of(const Call& call) { return loop_of(call).engine(); }
+
+// Where connections are made memory is allocated, and may be refused: that is an error like those of the system.
+template <class Function>
+int guarded(Function function) {
+  try {
+    return function();
+  } catch (const std::bad_alloc&) {
+    return layout::kErrorOutOfMemory;
+  }
 }
 
-std::string text(const Napi::Value& value) { return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string(); }
-
-std::string bytes(const Napi::Value& value) {
-  if (!value.IsTypedArray()) return {};
-  auto array = value.As<Napi::Uint8Array>();
-  return {reinterpret_cast<const char*>(array.Data()), array.ByteLength()};
-}
-
-uint32_t argument(const Napi::CallbackInfo& info, size_t index) {
-  return info[index].IsNumber() ? info[index].As<Napi::Number>().Uint32Value() : kNone;
-}
-
-SocketOptions socket_options(const Napi::Object& options) {
-  return {flag(options, "noDelay"), number(options, "socketSendBytes"), number(options, "socketReceiveBytes")};
-}
-
-Loop& loop_of(const Napi::CallbackInfo& info) { return *static_cast<Loop*>(info.Data()); }
-Engine& engine_of(const Napi::CallbackInfo& info) { return loop_of(info).engine(); }
-
-// The whole memory behind a Uint8Array over a WebAssembly.Memory.
-struct Memory {
-  uint8_t* base;
-  size_t bytes;
-};
-Memory memory_of(const Napi::Value& value) {
-  if (!value.IsTypedArray()) return {nullptr, 0};
-  auto array = value.As<Napi::Uint8Array>();
-  return {array.Data(), array.ByteLength()};
-}
-
-Napi::Value add_slab(const Napi::CallbackInfo& info) {
-  const Memory memory = memory_of(info[0]);
-  const SlabParts parts = {argument(info, 1), argument(info, 2), argument(info, 3), argument(info, 4)};
-  const bool added = memory.base != nullptr && engine_of(info).add_slab(memory.base, memory.bytes, parts);
+// `memory` is a Uint8Array over all of a WebAssembly.Memory.
+int add_slab_to(Engine& engine, const Value& memory, const Value& slab) {
+  const std::span<uint8_t> bytes = memory.bytes();
+  const SlabParts parts = {slab.get("slotsOffset").number(), slab.get("ringsOffset").number(),
+                           slab.get("assembliesOffset").number(), slab.get("count").number()};
+  if (bytes.data() == nullptr || !engine.add_slab(bytes.data(), bytes.size(), parts)) return layout::kErrorNoSlot;
   // The memory must live as long as the engine, which is as long as the thread.
-  if (added) Napi::Persistent(info[0].As<Napi::Object>()).SuppressDestruct();
-  return Napi::Boolean::New(info.Env(), added);
+  memory.keep();
+  return 0;
 }
 
-Napi::Value slots_free(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), engine_of(info).slots_free()); }
+// addSlab(memory, slab) returns 0 or an error.
+napi_value add_slab(const Call& call) {
+  return call.number(guarded([&] { return add_slab_to(engine_of(call), call[0], call[1]); }));
+}
 
-void slab_refused(const Napi::CallbackInfo& info) { engine_of(info).slab_refused(); }
+napi_value slots_free(const Call& call) { return call.number(engine_of(call).slots_free()); }
 
-Napi::Value listen(const Napi::CallbackInfo& info) {
-  const auto options = info[0].As<Napi::Object>();
+void slab_refused(const Call& call) { engine_of(call).slab_refused(); }
+
+int listen_on(Engine& engine, const Value& options, uint32_t& server, Address& bound) {
   ServerOptions server_options;
-  server_options.id = text(options.Get("id"));
-  server_options.listen.backlog = number(options, "backlog");
-  server_options.listen.ipv6_only = flag(options, "ipv6Only");
-  server_options.listen.reuse_port = flag(options, "reusePort");
+  server_options.id = options.get("id").text();
+  server_options.listen.backlog = options.get("backlog").number();
+  server_options.listen.ipv6_only = options.get("ipv6Only").flag();
+  server_options.listen.reuse_port = options.get("reusePort").flag();
   server_options.listen.socket = socket_options(options);
-  server_options.peers_max = number(options, "maxPeers");
-  server_options.handshakes_max = number(options, "maxHandshakes");
-  server_options.handshake_timeout_ms = number(options, "handshakeTimeoutMs");
-  server_options.linger_ms = number(options, "lingerMs");
-  server_options.heartbeat_ms = number(options, "heartbeatMs");
-  server_options.replace_duplicates = flag(options, "replaceDuplicates");
-  server_options.asks_for_verdict = flag(options, "asksForVerdict");
-
-  Napi::Object result = Napi::Object::New(info.Env());
+  server_options.peers_max = options.get("maxPeers").number();
+  server_options.handshakes_max = options.get("maxHandshakes").number();
+  server_options.handshake_timeout_ms = options.get("handshakeTimeoutMs").number();
+  server_options.linger_ms = options.get("lingerMs").number();
+  server_options.heartbeat_ms = options.get("heartbeatMs").number();
+  server_options.replace_duplicates = options.get("replaceDuplicates").flag();
+  server_options.asks_for_verdict = options.get("asksForVerdict").flag();
+  const auto port = static_cast<uint16_t>(options.get("port").number());
   Address address;
+  const bool parsed = Address::parse(options.get("host").text(), port, address);
+  return parsed ? engine.listen(std::move(server_options), address, server, bound) : UV_EINVAL;
+}
+
+napi_value listen(const Call& call) {
   Address bound;
   uint32_t server = 0;
-  const bool parsed = Address::parse(text(options.Get("host")), static_cast<uint16_t>(number(options, "port")), address);
-  const int error = parsed ? engine_of(info).listen(server_options, address, server, bound) : UV_EINVAL;
-  result.Set("errno", std::abs(error));
-  result.Set("server", server);
-  result.Set("host", bound.host());
-  result.Set("port", static_cast<uint32_t>(bound.port()));
-  return result;
+  const int error = guarded([&] { return listen_on(engine_of(call), call[0], server, bound); });
+  Object result(call.env());
+  result.set("errno", std::abs(error));
+  result.set("server", server);
+  result.set("host", std::string_view(bound.host().text));
+  result.set("port", bound.port());
+  return result.raw();
 }
 
-Napi::Value connect(const Napi::CallbackInfo& info) {
-  const auto options = info[0].As<Napi::Object>();
+int connect_to(Engine& engine, const Value& options, uint32_t& slot) {
   ClientOptions client_options;
-  client_options.id = text(options.Get("id"));
-  client_options.credential = bytes(options.Get("credential"));
+  const std::span<uint8_t> credential = options.get("credential").bytes();
+  client_options.id = options.get("id").text();
+  client_options.credential.assign(credential.begin(), credential.end());
   client_options.socket = socket_options(options);
-  client_options.classic = flag(options, "classic");
-  client_options.connect_timeout_ms = number(options, "connectTimeoutMs");
-  client_options.linger_ms = number(options, "lingerMs");
-  client_options.heartbeat_ms = number(options, "heartbeatMs");
+  client_options.classic = options.get("classic").flag();
+  client_options.connect_timeout_ms = options.get("connectTimeoutMs").number();
+  client_options.linger_ms = options.get("lingerMs").number();
+  client_options.heartbeat_ms = options.get("heartbeatMs").number();
+  const auto port = static_cast<uint16_t>(options.get("port").number());
   Address address;
+  const bool parsed = Address::parse(options.get("host").text(), port, address);
+  return parsed ? engine.connect(std::move(client_options), address, slot) : UV_EINVAL;
+}
+
+napi_value connect(const Call& call) {
   uint32_t slot = 0;
-  const bool parsed = Address::parse(text(options.Get("host")), static_cast<uint16_t>(number(options, "port")), address);
-  const int error = parsed ? engine_of(info).connect(client_options, address, slot) : UV_EINVAL;
-  return Napi::Number::New(info.Env(), error == 0 ? static_cast<double>(slot) : -std::abs(static_cast<double>(error)));
+  const int error = guarded([&] { return connect_to(engine_of(call), call[0], slot); });
+  return call.number(error == 0 ? static_cast<double>(slot) : -std::abs(static_cast<double>(error)));
 }
 
-void unlisten(const Napi::CallbackInfo& info) { engine_of(info).unlisten(argument(info, 0)); }
-Napi::Value server_slots(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), engine_of(info).server_slots(argument(info, 0)));
+void unlisten(const Call& call) { engine_of(call).unlisten(argument(call, 0)); }
+napi_value server_slots(const Call& call) { return call.number(engine_of(call).server_slots(argument(call, 0))); }
+void forget_server(const Call& call) { engine_of(call).forget_server(argument(call, 0)); }
+void admit(const Call& call) { engine_of(call).admit(argument(call, 0), call[1].flag()); }
+void close(const Call& call) {
+  char reason[kReasonBytesMax + 1] = {};
+  size_t size = 0;
+  napi_get_value_string_utf8(call.env(), call[2].raw(), reason, sizeof reason, &size);
+  engine_of(call).close(argument(call, 0), static_cast<uint16_t>(argument(call, 1)), {reason, size});
 }
-void forget_server(const Napi::CallbackInfo& info) { engine_of(info).forget_server(argument(info, 0)); }
-void admit(const Napi::CallbackInfo& info) { engine_of(info).admit(argument(info, 0), info[1].ToBoolean()); }
-void close(const Napi::CallbackInfo& info) {
-  engine_of(info).close(argument(info, 0), static_cast<uint16_t>(argument(info, 1)), text(info[2]));
-}
-void abort(const Napi::CallbackInfo& info) { engine_of(info).abort(argument(info, 0)); }
-void set_active(const Napi::CallbackInfo& info) { loop_of(info).set_active(info[0].ToBoolean()); }
-void set_driven(const Napi::CallbackInfo& info) { loop_of(info).set_driven(info[0].ToBoolean()); }
+void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
+void set_active(const Call& call) { loop_of(call).set_active(call[0].flag()); }
+void set_driven(const Call& call) { loop_of(call).set_driven(call[0].flag()); }
 
-Napi::Value addresses(const Napi::CallbackInfo& info) {
+napi_value addresses(const Call& call) {
   Address local;
   Address remote;
-  engine_of(info).addresses(argument(info, 0), local, remote);
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("localHost", local.host());
-  result.Set("localPort", static_cast<uint32_t>(local.port()));
-  result.Set("remoteHost", remote.host());
-  result.Set("remotePort", static_cast<uint32_t>(remote.port()));
-  return result;
+  engine_of(call).addresses(argument(call, 0), local, remote);
+  Object result(call.env());
+  result.set("localHost", std::string_view(local.host().text));
+  result.set("localPort", local.port());
+  result.set("remoteHost", std::string_view(remote.host().text));
+  result.set("remotePort", remote.port());
+  return result.raw();
 }
 
-// The functions of the message path use Node-API itself and no argument that they do not need.
-struct Arguments {
-  size_t count;
-  napi_value values[5];
-  void* data;
-};
-Arguments arguments(napi_env env, napi_callback_info info, size_t count) {
-  Arguments result = {count, {}, nullptr};
-  napi_get_cb_info(env, info, &result.count, result.values, nullptr, &result.data);
-  return result;
-}
-
+// The functions of the message path ask for no argument that they do not need.
 napi_value poll(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
@@ -164,149 +151,168 @@ napi_value flush(napi_env env, napi_callback_info info) {
 }
 
 napi_value flush_slot(napi_env env, napi_callback_info info) {
-  const Arguments given = arguments(env, info, 1);
-  uint32_t slot = kNone;
-  napi_get_value_uint32(env, given.values[0], &slot);
-  static_cast<Loop*>(given.data)->engine().flush_slot(slot);
+  const Call call(env, info, 1);
+  engine_of(call).flush_slot(argument(call, 0));
   return nullptr;
 }
 
 // copy(slab, offset, source, sourceOffset, length): garbage-free where JavaScript has no call for a part of an array.
 napi_value copy(napi_env env, napi_callback_info info) {
-  const Arguments given = arguments(env, info, 5);
-  uint32_t slab = kNone;
-  uint32_t offset = 0;
-  uint32_t source_offset = 0;
-  uint32_t length = 0;
-  napi_typedarray_type type = napi_uint8_array;
-  size_t size = 0;
-  void* source = nullptr;
-  const bool read = napi_get_value_uint32(env, given.values[0], &slab) == napi_ok &&
-                    napi_get_value_uint32(env, given.values[1], &offset) == napi_ok &&
-                    napi_get_typedarray_info(env, given.values[2], &type, &size, &source, nullptr, nullptr) == napi_ok &&
-                    napi_get_value_uint32(env, given.values[3], &source_offset) == napi_ok &&
-                    napi_get_value_uint32(env, given.values[4], &length) == napi_ok;
-  uint8_t* const target = read ? static_cast<Loop*>(given.data)->engine().slab_range(slab, offset, length) : nullptr;
-  if (target == nullptr || type != napi_uint8_array || uint64_t{source_offset} + length > size) return nullptr;
-  std::memmove(target, static_cast<const uint8_t*>(source) + source_offset, length);
+  const Call call(env, info, 5);
+  const std::span<uint8_t> source = call[2].bytes();
+  const uint32_t source_offset = argument(call, 3);
+  const uint32_t length = argument(call, 4);
+  uint8_t* const target = engine_of(call).slab_range(argument(call, 0), argument(call, 1), length);
+  if (target == nullptr || uint64_t{source_offset} + length > source.size()) return nullptr;
+  std::memmove(target, source.data() + source_offset, length);
   return nullptr;
 }
 
-template <Napi::Value (*Function)(const Napi::CallbackInfo&)>
-void method(const Napi::Object& target, const char* name, Loop* loop) {
-  target.Set(name, Napi::Function::New<Function>(target.Env(), name, loop));
+template <napi_value (*Function)(const Call&)>
+napi_value enter(napi_env env, napi_callback_info info) {
+  return Function(Call(env, info));
 }
 
-template <void (*Function)(const Napi::CallbackInfo&)>
-void method(const Napi::Object& target, const char* name, Loop* loop) {
-  target.Set(name, Napi::Function::New<Function>(target.Env(), name, loop));
+template <void (*Function)(const Call&)>
+napi_value enter(napi_env env, napi_callback_info info) {
+  Function(Call(env, info));
+  return nullptr;
 }
 
-void hot_method(const Napi::Object& target, const char* name, napi_callback function, Loop* loop) {
-  napi_value made = nullptr;
-  napi_create_function(target.Env(), name, NAPI_AUTO_LENGTH, function, loop, &made);
-  target.Set(name, made);
-}
-
-// createEngine(options, dispatch, flush)
-Napi::Value create_engine(const Napi::CallbackInfo& info) {
-  const auto options = info[0].As<Napi::Object>();
+int make_loop(const Call& call, Loop*& loop) {
+  const Value options = call[2];
   EngineOptions engine_options;
-  engine_options.message_length_max = number(options, "maxMessageLength");
-  engine_options.send_ring_bytes = number(options, "sendRingBytes");
-  engine_options.assembly_bytes = number(options, "assemblyBytes");
-  engine_options.arena_bytes = number(options, "receiveArenaBytes");
-  engine_options.arena_offset = number(options, "arenaOffset");
-  engine_options.events_capacity = number(options, "eventsCapacity");
+  engine_options.message_length_max = options.get("maxMessageLength").number();
+  engine_options.send_ring_bytes = options.get("sendRingBytes").number();
+  engine_options.assembly_bytes = options.get("assemblyBytes").number();
+  engine_options.arena_bytes = options.get("receiveArenaBytes").number();
+  engine_options.arena_offset = options.get("arenaOffset").number();
+  engine_options.events_capacity = options.get("eventsCapacity").number();
 
   int error = 0;
+  std::unique_ptr<Io> io = make_io(options.get("backend").text(), error);
+  if (io == nullptr) return error;
+  auto engine = std::make_unique<Engine>(std::move(io), engine_options);
+  // The engine goes to the loop, which lives as long as the thread, only when it has its first slab.
+  error = add_slab_to(*engine, call[0], call[1]);
+  if (error != 0) return error;
+  loop = Loop::create(call.env(), std::move(engine), static_cast<WaitStrategy>(options.get("waitStrategy").number()),
+                      uint64_t{options.get("spinUs").number()} * 1000, call[3].raw(), call[4].raw(), error);
+  return error;
+}
+
+struct Method {
+  const char* name;
+  napi_callback function;
+};
+constexpr Method kMethods[] = {
+    {"addSlab", enter<add_slab>},
+    {"slabRefused", enter<slab_refused>},
+    {"slotsFree", enter<slots_free>},
+    {"listen", enter<listen>},
+    {"connect", enter<connect>},
+    {"unlisten", enter<unlisten>},
+    {"serverSlots", enter<server_slots>},
+    {"forgetServer", enter<forget_server>},
+    {"admit", enter<admit>},
+    {"close", enter<close>},
+    {"abort", enter<abort>},
+    {"addresses", enter<addresses>},
+    {"setActive", enter<set_active>},
+    {"setDriven", enter<set_driven>},
+    {"poll", poll},
+    {"flush", flush},
+    {"flushSlot", flush_slot},
+    {"copy", copy},
+};
+
+// createEngine(memory, first slab, options, dispatch, flush)
+napi_value create_engine(const Call& call) {
   Loop* loop = nullptr;
-  std::unique_ptr<Io> io = make_io(text(options.Get("backend")), error);
-  if (io != nullptr) {
-    loop = Loop::create(info.Env(), std::make_unique<Engine>(std::move(io), engine_options),
-                        static_cast<WaitStrategy>(number(options, "waitStrategy")), uint64_t{number(options, "spinUs")} * 1000,
-                        info[1], info[2], error);
-  }
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("errno", std::abs(error));
-  if (loop == nullptr) return result;
-  method<add_slab>(result, "addSlab", loop);
-  method<slab_refused>(result, "slabRefused", loop);
-  method<slots_free>(result, "slotsFree", loop);
-  method<listen>(result, "listen", loop);
-  method<connect>(result, "connect", loop);
-  method<unlisten>(result, "unlisten", loop);
-  method<server_slots>(result, "serverSlots", loop);
-  method<forget_server>(result, "forgetServer", loop);
-  method<admit>(result, "admit", loop);
-  method<close>(result, "close", loop);
-  method<abort>(result, "abort", loop);
-  method<addresses>(result, "addresses", loop);
-  method<set_active>(result, "setActive", loop);
-  method<set_driven>(result, "setDriven", loop);
-  hot_method(result, "poll", poll, loop);
-  hot_method(result, "flush", flush, loop);
-  hot_method(result, "flushSlot", flush_slot, loop);
-  hot_method(result, "copy", copy, loop);
-  result.Set("backend", loop->engine().io().name());
-  return result;
+  const int error = guarded([&] { return make_loop(call, loop); });
+  Object result(call.env());
+  result.set("errno", std::abs(error));
+  if (loop == nullptr) return result.raw();
+  for (const auto& [name, function] : kMethods) result.set(name, function, loop);
+  result.set("backend", std::string_view(loop->engine().io().name()));
+  return result.raw();
 }
 
 // probeBackend(name)
-Napi::Value probe_backend(const Napi::CallbackInfo& info) {
-  int error = 0;
-  (void)make_io(text(info[0]), error);
-  return Napi::Number::New(info.Env(), error);
+napi_value probe_backend(const Call& call) {
+  return call.number(guarded([&] {
+    int refusal = 0;
+    (void)make_io(call[0].text(), refusal);
+    return refusal;
+  }));
+}
+
+napi_value stamp(napi_env env, napi_callback_info info) {
+  void* word = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &word);
+  *static_cast<double*>(word) = static_cast<double>(monotonic_ns());
+  return nullptr;
 }
 
 // clock(words) returns a function that writes the time in nanoseconds into the first of these float64 words.
-Napi::Value make_clock(const Napi::CallbackInfo& info) {
-  auto words = info[0].As<Napi::Float64Array>();
-  Napi::Persistent(info[0].As<Napi::Object>()).SuppressDestruct();
+napi_value make_clock(const Call& call) {
+  const std::span<double> words = call[0].doubles();
+  if (words.empty()) return nullptr;
+  call[0].keep();
   napi_value made = nullptr;
-  napi_create_function(
-      info.Env(), "stamp", NAPI_AUTO_LENGTH,
-      [](napi_env env, napi_callback_info call) -> napi_value {
-        void* word = nullptr;
-        napi_get_cb_info(env, call, nullptr, nullptr, nullptr, &word);
-        *static_cast<double*>(word) = static_cast<double>(monotonic_ns());
-        return nullptr;
-      },
-      words.Data(), &made);
-  return {info.Env(), made};
+  (void)napi_create_function(call.env(), "stamp", NAPI_AUTO_LENGTH, stamp, words.data(), &made);
+  return made;
 }
 
-Napi::Object layout_of(Napi::Env env) {
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("errorTooManyServers", layout::kErrorTooManyServers);
-  result.Set("serversMax", layout::kServersMax);
-  result.Set("engineCountersOffset", layout::kEngineCountersOffset);
-  result.Set("serverCountersOffset", layout::kServerCountersOffset);
-  result.Set("serverCountersBytes", layout::kServerCountersBytes);
-  result.Set("slotsMax", layout::kSlotsMax);
-  result.Set("dirtyOffset", layout::kDirtyOffset);
-  result.Set("eventsOffset", layout::kEventsOffset);
-  result.Set("eventWords", layout::kEventWords);
-  result.Set("slotBytes", layout::kSlotBytes);
-  result.Set("slotCountersOffset", layout::kSlotCountersOffset);
-  result.Set("sparePerSlab", AssemblyPool::kSparePerSlab);
-  return result;
+struct Constant {
+  const char* name;
+  uint32_t value;
+};
+constexpr Constant kLayout[] = {
+    {"errorTooManyServers", layout::kErrorTooManyServers},
+    {"errorOutOfMemory", layout::kErrorOutOfMemory},
+    {"serversMax", layout::kServersMax},
+    {"engineCountersOffset", layout::kEngineCountersOffset},
+    {"serverCountersOffset", layout::kServerCountersOffset},
+    {"serverCountersBytes", layout::kServerCountersBytes},
+    {"slotsMax", layout::kSlotsMax},
+    {"dirtyOffset", layout::kDirtyOffset},
+    {"eventsOffset", layout::kEventsOffset},
+    {"eventWords", layout::kEventWords},
+    {"slotBytes", layout::kSlotBytes},
+    {"slotCountersOffset", layout::kSlotCountersOffset},
+    {"sparePerSlab", AssemblyPool::kSparePerSlab},
+};
+
+napi_value layout_of(napi_env env) {
+  Object result(env);
+  for (const auto& [name, value] : kLayout) result.set(name, value);
+  return result.raw();
 }
 
-Napi::Object init(Napi::Env env, Napi::Object exports) {
-  exports.Set("createEngine", Napi::Function::New<create_engine>(env, "createEngine"));
-  exports.Set("makeClock", Napi::Function::New<make_clock>(env, "makeClock"));
-  exports.Set("probeBackend", Napi::Function::New<probe_backend>(env, "probeBackend"));
-  Napi::Array backends = Napi::Array::New(env);
-  for (const std::string_view name : backend_names()) backends.Set(backends.Length(), std::string(name));
-  exports.Set("backends", backends);
-  exports.Set("layout", layout_of(env));
+napi_value backends_of(napi_env env) {
+  napi_value names = nullptr;
+  (void)napi_create_array(env, &names);
+  uint32_t count = 0;
+  for (const std::string_view name : backend_names()) {
+    napi_value made = nullptr;
+    (void)napi_create_string_utf8(env, name.data(), name.size(), &made);
+    (void)napi_set_element(env, names, count++, made);
+  }
+  return names;
+}
+
+napi_value initialise(napi_env env, napi_value exports) {
+  Object result(env, exports);
+  result.set("createEngine", enter<create_engine>, nullptr);
+  result.set("makeClock", enter<make_clock>, nullptr);
+  result.set("probeBackend", enter<probe_backend>, nullptr);
+  result.set("backends", backends_of(env));
+  result.set("layout", layout_of(env));
   return exports;
 }
 
 }  // namespace
 }  // namespace zerio
 
-static Napi::Object initialise(Napi::Env env, Napi::Object exports) { return zerio::init(env, exports); }
-
-NODE_API_MODULE(zerio, initialise)
+NAPI_MODULE_INIT() { return zerio::initialise(env, exports); }

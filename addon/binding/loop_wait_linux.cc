@@ -2,6 +2,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <new>
+
 #include "loop_wait.h"
 
 namespace zerio {
@@ -34,10 +36,12 @@ class EpollWait final : public LoopWait {
 }  // namespace
 
 std::unique_ptr<LoopWait> LoopWait::create(uv_loop_t* loop, int engine_handle) {
+  // Without one the loop returns to libuv more often, which is no error.
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) return nullptr;
-  auto wait = std::make_unique<EpollWait>(epoll);
-  if (!wait->add(engine_handle, true) || !wait->add(uv_backend_fd(loop), false)) return nullptr;
+  std::unique_ptr<EpollWait> wait(new (std::nothrow) EpollWait(epoll));
+  if (wait == nullptr) ::close(epoll);
+  if (wait == nullptr || !wait->add(engine_handle, true) || !wait->add(uv_backend_fd(loop), false)) return nullptr;
   return wait;
 }
 

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "check.h"
+
 namespace zerio {
 
 class AssemblyPool {
@@ -11,15 +13,20 @@ class AssemblyPool {
   // More buffers than slots in each slab, so that a batch can always begin: every slot keeps at most one between batches.
   static constexpr uint32_t kSparePerSlab = 16;
 
+  // Makes room for so many in all: the only call that allocates.
+  void reserve(size_t count) {
+    free_.reserve(count);
+    held_.reserve(count);
+  }
+
   void add(uint8_t* first, uint32_t bytes, uint32_t count) {
-    free_.reserve(free_.capacity() + count);
-    held_.reserve(free_.capacity());
     for (uint32_t i = count; i-- > 0;) free_.push_back(first + static_cast<size_t>(i) * bytes);
   }
 
   [[nodiscard]] bool available() const { return !free_.empty(); }
 
   [[nodiscard]] uint8_t* take() {
+    check(!free_.empty(), "a frame found no assembly buffer");
     uint8_t* buffer = free_.back();
     free_.pop_back();
     return buffer;

@@ -30,14 +30,11 @@ enum class Code : uint16_t {
   MalformedWelcome = 2004,
   MemoryCorrupted = 2005,
   Aborted = 2006,
+  OutOfMemory = 2007,
 };
 
 // The codes that only this side knows: the other side has no business sending them.
 inline constexpr uint16_t kLocalCodeMin = 2000;
 inline constexpr uint16_t kLocalCodeMax = 2999;
-
-// The codes from which a program may choose its own.
-inline constexpr uint16_t kApplicationCodeMin = 4000;
-inline constexpr uint16_t kApplicationCodeMax = 4999;
 
 }  // namespace zerio

@@ -63,14 +63,15 @@ class Engine final : private IoSink {
   Engine(std::unique_ptr<Io> io, const EngineOptions& options) : io_(std::move(io)), options_(options) {}
 
   // The first slab holds the core memory (layout.h) in front of its slots. False when the parts do not fit into `bytes`.
+  // This call, listen() and connect() throw std::bad_alloc and leave all as it was; the others never throw.
   [[nodiscard]] bool add_slab(uint8_t* base, size_t bytes, const SlabParts& parts);
   // JavaScript could not add the slab that SlotsLow asked for.
   void slab_refused();
   [[nodiscard]] uint32_t slots_free() const { return static_cast<uint32_t>(free_.size()); }
 
   // Each returns 0, an errno value, or one of layout.h's errors.
-  int listen(const ServerOptions& options, const Address& address, uint32_t& server, Address& bound);
-  int connect(const ClientOptions& options, const Address& address, uint32_t& slot);
+  int listen(ServerOptions options, const Address& address, uint32_t& server, Address& bound);
+  int connect(ClientOptions options, const Address& address, uint32_t& slot);
 
   void unlisten(uint32_t server);
   // Connections of this server that are not released yet, those in their handshake included.
@@ -94,7 +95,7 @@ class Engine final : private IoSink {
 
   // Whether poll() has something to do although the wait handle is quiet.
   [[nodiscard]] bool wants_poll() const {
-    return !deferred_.empty() || !freed_in_batch_.empty() || events_.unconsumed() > 0 || io_->has_news();
+    return !deferred_.empty() || !freed_in_batch_.empty() || ticking_ || events_.unconsumed() > 0 || io_->has_news();
   }
   [[nodiscard]] bool has_timers() const { return timed_first_ != kNone || heartbeats_ > 0 || accept_retries_ > 0; }
   [[nodiscard]] uint32_t dirty_count() const;
@@ -123,6 +124,9 @@ class Engine final : private IoSink {
     uint64_t accept_retry_ns = 0;
     bool accept_paused = false;
     std::unordered_map<std::string, uint32_t> ids;
+
+    // Whether there was memory for its id.
+    bool remember(const Peer& peer);
   };
   struct Location {
     uint32_t slab;
@@ -135,6 +139,7 @@ class Engine final : private IoSink {
   void on_accept_error(uint32_t server, int error) override;
   void on_connected(uint32_t slot, int error) override;
   IoSpace receive_space() override;
+  [[nodiscard]] uint32_t receive_bytes_max() const override { return contended_ > 0 ? fair_bytes_ : kNoLimit; }
   void on_received(uint32_t slot, uint8_t* data, size_t size, int error) override;
   void on_sent(uint32_t slot, size_t size, int error) override;
   void on_closed(uint32_t slot) override;
@@ -168,8 +173,8 @@ class Engine final : private IoSink {
     uint32_t end = 0;  // of the ring bytes
     size_t total = 0;
   };
-  static constexpr uint32_t kFlushBatchMax = 128;
 
+  void prefetch_sends(const int32_t* dirty, uint32_t at, uint32_t count);
   void pump(Peer& peer);
   bool prepare_send(Peer& peer, IoSend& send, Sending& sending);
   bool finish_send(const Sending& sending, int64_t taken);
@@ -181,8 +186,12 @@ class Engine final : private IoSink {
   void set_deadline(Peer& peer, uint32_t timeout_ms);
   void clear_deadline(Peer& peer);
   void tick();
+  void retry_accepts(uint64_t now_ns);
+  [[nodiscard]] bool expire_due(uint64_t now_ns, uint32_t& left);
+  [[nodiscard]] bool send_heartbeats(uint64_t now_ns, uint32_t& left);
   void heartbeat(Peer& peer, uint64_t now_ns);
   void expire(Peer& peer);
+  void end_probation(Peer& peer);
 
   [[nodiscard]] bool has_event_room() const;
   void share_arena();
@@ -210,8 +219,8 @@ class Engine final : private IoSink {
   uint64_t batch_bytes_ = 0;   // received in this batch
   uint64_t batch_frames_ = 0;  // likewise
   uint32_t received_last_ = kNone;
-  uint32_t contended_ = 0;       // for how many batches more several connections count as receiving
-  uint32_t fair_bytes_ = kNone;  // the most that one receive may bring then; known from the batch before
+  uint32_t contended_ = 0;          // for how many batches more several connections count as receiving
+  uint32_t fair_bytes_ = kNoLimit;  // the most that one receive may bring then; known from the batch before
   std::vector<Slab> slabs_;
   std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
   std::vector<Peer*> peers_;
@@ -219,13 +228,15 @@ class Engine final : private IoSink {
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
   std::vector<uint32_t> deferred_;
   std::vector<Server> servers_;
-  std::array<IoSend, kFlushBatchMax> sends_ = {};
-  std::array<Sending, kFlushBatchMax> sendings_ = {};
+  std::array<IoSend, Io::kSendsPerBatchMax> sends_ = {};
+  std::array<Sending, Io::kSendsPerBatchMax> sendings_ = {};
   uint32_t timed_first_ = kNone;
   uint32_t heartbeats_ = 0;      // peers that have one
   uint32_t accept_retries_ = 0;  // servers that wait to accept again
   uint32_t batch_ = 0;
   uint64_t next_tick_ns_ = 0;
+  bool ticking_ = false;         // more is due than the last poll could do
+  uint32_t heartbeat_next_ = 0;  // the peer whose heartbeat is looked at next
   bool slots_low_reported_ = false;
   bool asked_ = false;  // the program, in this batch, for a verdict
 };

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "check.h"
 #include "layout.h"
 
 namespace zerio {
@@ -33,7 +34,7 @@ class EventRing {
 
   void push(EventKind kind, uint32_t a, uint32_t b = 0, uint32_t c = 0, uint32_t d = 0, uint32_t e = 0, uint32_t f = 0,
             uint32_t g = 0) {
-    if (count_ == capacity_) return;  // Unreachable while the engine keeps to room(); a lost event is better than a wild write.
+    check(count_ < capacity_, "a batch has more events than there is room for");
     int32_t* at = words_ + static_cast<size_t>(count_) * layout::kEventWords;
     at[0] = static_cast<int32_t>(kind);
     at[1] = static_cast<int32_t>(a);

@@ -10,7 +10,6 @@ namespace zerio::layout {
 inline constexpr uint32_t kWordDirtyCount = 0;      // JavaScript: how many slots in the dirty list have unsent bytes
 inline constexpr uint32_t kWordEventsProduced = 1;  // engine: events in the event ring
 inline constexpr uint32_t kWordEventsConsumed = 2;  // JavaScript: events already dispatched
-inline constexpr uint32_t kEngineWordsBytes = 256;
 
 // Engine counters (float64), written by the engine only.
 inline constexpr uint32_t kEngineCountersOffset = 512;
@@ -25,9 +24,10 @@ inline constexpr uint32_t kEngineCounterMessagesReceived = 7;
 inline constexpr uint32_t kEngineCounterMessagesAssembled = 8;
 inline constexpr uint32_t kEngineCounterCorruptions = 9;
 
-// What listen() and connect() return beside the system's errno values, which are small.
+// What making an engine, listen() and connect() return beside the system's errno values, which are small.
 inline constexpr int kErrorTooManyServers = 0x10000;
 inline constexpr int kErrorNoSlot = 0x10001;
+inline constexpr int kErrorOutOfMemory = 0x10002;
 
 // Counters of one server (float64), written by the engine only.
 inline constexpr uint32_t kServersMax = 64;

@@ -59,6 +59,7 @@ struct Peer {
   uint32_t blocked_end = 0;      // where they end
   FrameReader reader{0};
   uint32_t read_batch = 0;  // the last batch with messages of this peer
+  ControlOut control;       // its sizes stand first
 
   uint32_t slab = 0;
   bool connected = false;        // `Connected` was reported and `Disconnected` was not
@@ -89,7 +90,6 @@ struct Peer {
   std::string id;          // the peer's on a server's side, our own on a client's
   std::string credential;  // client: kept until HELLO is written
   std::string reason;      // for the CLOSE frame
-  ControlOut control;
 
   void begin_life() {
     state = State::Free;

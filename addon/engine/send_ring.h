@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "../io/io.h"
+#include "../io/memory.h"
 #include "layout.h"
 
 namespace zerio {
@@ -77,12 +78,22 @@ class SendRing {
 
   void discard() { head_ = tail(); }
 
+  // Asks for what a send is going to touch. JavaScript's words and its counters are neighbours.
+  void prefetch() const {
+    memory_prefetch(words_, layout::kSlotBytes);
+    memory_prefetch(base_ + head_, 1);
+  }
+
   [[nodiscard]] uint32_t tail() {
     follow_rewind();
     return read(layout::kSlotTail);
   }
   [[nodiscard]] uint32_t head() const { return head_; }
-  [[nodiscard]] bool empty() { return tail() == head_; }
+  // Whether nothing is pending: behind a ring's end that was left unused there is nothing, too, until something follows.
+  [[nodiscard]] bool empty() {
+    const uint32_t end = tail();
+    return end == head_ || (end == 0 && wrap() == head_);
+  }
   [[nodiscard]] uint32_t capacity() const { return capacity_; }
   [[nodiscard]] uint8_t* base() const { return base_; }
 

@@ -13,7 +13,10 @@ class Address {
   // `host` is numeric: IPv4, or IPv6 with an optional %scope. Returns false when it is neither. Never asks a name server.
   [[nodiscard]] static bool parse(const std::string& host, uint16_t port, Address& out);
 
-  [[nodiscard]] std::string host() const;
+  struct Host {
+    char text[96] = {};
+  };
+  [[nodiscard]] Host host() const;
   [[nodiscard]] uint16_t port() const;
   [[nodiscard]] bool is_ipv6() const;
 

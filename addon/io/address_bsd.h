@@ -25,13 +25,13 @@ bool Address::parse(const std::string& host, uint16_t port, Address& out) {
   return fits;
 }
 
-std::string Address::host() const {
-  char text[INET6_ADDRSTRLEN + 32] = {};
-  if (size_ == 0 ||
-      getnameinfo(reinterpret_cast<const sockaddr*>(bytes_), size_, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0) {
-    return "";
-  }
-  return text;
+// Empty when there is none.
+Address::Host Address::host() const {
+  Host host;
+  static_assert(sizeof host.text > INET6_ADDRSTRLEN);
+  const bool named = size_ != 0 && getnameinfo(reinterpret_cast<const sockaddr*>(bytes_), size_, host.text, sizeof host.text,
+                                               nullptr, 0, NI_NUMERICHOST) == 0;
+  return named ? host : Host{};
 }
 
 uint16_t Address::port() const {

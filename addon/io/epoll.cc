@@ -5,28 +5,24 @@
 #include <array>
 #include <cerrno>
 #include <utility>
-#include <vector>
 
 #include "clock.h"
-#include "hot_list.h"
-#include "io.h"
 #include "linux.h"
-#include "socket_posix.h"
+#include "socket_io.h"
 
 namespace zerio {
 namespace {
 
 constexpr int kReadyMax = 256;
-constexpr uint32_t kInsistMax = 10000;
-// An accepted connection costs some 20 microseconds, for which all peers wait.
-constexpr uint32_t kAcceptsPerPollMax = 8;
 // While connections are hot all others wait this long at most, so that a program that polls now and then asks epoll every time.
 constexpr uint64_t kDirectNs = 20000;
 // A try is 0.2 microseconds; the way from JavaScript to here and back is as long. So one way is worth some tries.
 constexpr uint32_t kDirectTries = 4;
 
-// What epoll hands back: a listener or a connection, and which life of it, so that events of a closed one are recognised.
+// What epoll hands back: a listener or a connection, and which life of it, so that events of a closed one are recognised. Or the
+// set of the strangers.
 struct Tag {
+  static constexpr uint64_t kStrangers = ~uint64_t{0};
   static constexpr uint64_t kListenerBit = uint64_t{1} << 63;
   static uint64_t listener(uint32_t server, uint32_t life) { return kListenerBit | connection(server, life); }
   static uint64_t connection(uint32_t slot, uint32_t life) { return (uint64_t{life & 0x7fffffff} << 32) | slot; }
@@ -35,9 +31,26 @@ struct Tag {
   static uint32_t life(uint64_t tag) { return static_cast<uint32_t>(tag >> 32) & 0x7fffffff; }
 };
 
-class Epoll final : public Io {
+struct Connection {
+  Descriptor fd;
+  uint32_t life = 0;
+  bool is_peer = false;  // otherwise with the strangers
+  bool connecting = false;
+  bool receiving = true;
+  bool send_blocked = false;
+};
+
+struct Listener {
+  Descriptor fd;
+  uint32_t life = 0;
+};
+
+class Epoll final : public SocketIo<Connection, Listener> {
  public:
-  explicit Epoll(int fd) : epoll_(fd) {}
+  Epoll(Descriptor peers, Descriptor strangers) : SocketIo(std::move(strangers)), peers_(std::move(peers)) {}
+
+  // Returns 0 or an errno value.
+  int set_up() { return change_epoll(peers_.get(), EPOLL_CTL_ADD, strangers_.get(), EPOLLIN, Tag::kStrangers); }
 
   const char* name() const override { return "epoll"; }
   void reserve(uint32_t count) override {
@@ -47,23 +60,18 @@ class Epoll final : public Io {
   uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
 
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override {
-    if (server >= listeners_.size()) listeners_.resize(server + 1);
-    Descriptor fd;
-    const int error = open_listener(address, options, fd, bound);
+    int error = open_life(server, address, options, bound);
     if (error != 0) return error;
     Listener& listener = listeners_[server];
-    ++listener.life;
-    epoll_event event = {EPOLLIN, {.u64 = Tag::listener(server, listener.life)}};
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0) return errno;
-    listener.fd = std::move(fd);
-    return 0;
+    error = change(strangers_, EPOLL_CTL_ADD, listener.fd, EPOLLIN, Tag::listener(server, listener.life));
+    if (error != 0) listener.fd.reset(-1);
+    return error;
   }
 
   void accept_pause(uint32_t server, bool paused) override {
     Listener& listener = listeners_[server];
     if (!listener.fd.open()) return;
-    epoll_event event = {paused ? 0U : EPOLLIN, {.u64 = Tag::listener(server, listener.life)}};
-    insist(EPOLL_CTL_MOD, listener.fd.get(), event);
+    (void)change(strangers_, EPOLL_CTL_MOD, listener.fd, paused ? 0U : EPOLLIN, Tag::listener(server, listener.life));
   }
 
   void unlisten(uint32_t server) override {
@@ -74,19 +82,23 @@ class Epoll final : public Io {
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override {
     Descriptor fd(static_cast<int>(socket));
     set_no_delay(fd.get(), options.no_delay);
-    return add(slot, std::move(fd), EPOLLIN);
+    return add(strangers_, slot, std::move(fd), EPOLLIN);
   }
 
-  void discard(AcceptedSocket socket, IoSlice farewell) override {
-    const Descriptor fd(static_cast<int>(socket));
-    if (farewell.size > 0) (void)send_slices(fd.get(), &farewell, 1);
+  int welcome(uint32_t slot) override {
+    Connection& connection = connections_[slot];
+    const int error = change(peers_, EPOLL_CTL_ADD, connection.fd, news_of(connection), Tag::connection(slot, connection.life));
+    if (error != 0) return error;
+    (void)::epoll_ctl(strangers_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr);
+    connection.is_peer = true;
+    return 0;
   }
 
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override {
     Descriptor fd;
     int error = open_connecting(address, options, fd);
-    if (error == 0) error = add(slot, std::move(fd), EPOLLOUT);
-    if (error == 0) connections_[slot].connecting = true;
+    if (error == 0) error = add(peers_, slot, std::move(fd), EPOLLOUT);
+    if (error == 0) connections_[slot].is_peer = connections_[slot].connecting = true;
     return error;
   }
 
@@ -98,20 +110,15 @@ class Epoll final : public Io {
 
   int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override {
     Connection& connection = connections_[slot];
-    size_t total = 0;
-    for (uint32_t i = 0; i < count; ++i) total += slices[i].size;
-    ssize_t taken = send_slices(connection.fd.get(), slices, count);
-    if (taken < 0 && !passes(errno)) return -errno;
-    if (taken < 0) taken = 0;
-    if (static_cast<size_t>(taken) < total) {
+    const ssize_t sent = send_slices(connection.fd.get(), slices, count);
+    const int64_t taken = taken_by_send(sent < 0 ? -errno : sent);
+    if (taken >= 0 && static_cast<size_t>(taken) < total_of(slices, count)) {
       hot_.cool(slot);
       connection.send_blocked = true;
       watch(slot);
     }
     return taken;
   }
-
-  void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].fd.get(), SHUT_WR); }
 
   bool close(uint32_t slot, bool reset) override {
     Connection& connection = connections_[slot];
@@ -120,10 +127,6 @@ class Epoll final : public Io {
     connection.fd.reset(-1);
     ++connection.life;
     return true;
-  }
-
-  void addresses(uint32_t slot, Address& local, Address& remote) const override {
-    read_addresses(connections_[slot].fd.get(), local, remote);
   }
 
   void poll(IoSink& sink, bool spinning) override {
@@ -142,7 +145,7 @@ class Epoll final : public Io {
         // A program that polls now and then comes here each time, and epoll does not know of those that left it.
         (void)hot_.receive();
       }
-      const int count = ::epoll_wait(epoll_.get(), ready_.data(), kReadyMax, 0);
+      const int count = ::epoll_wait(peers_.get(), ready_.data(), kReadyMax, 0);
       ready_next_ = 0;
       ready_count_ = count > 0 ? count : 0;
       if (ready_count_ > static_cast<int>(hot_.kMax)) hot_.cool_all();
@@ -155,78 +158,53 @@ class Epoll final : public Io {
 
   bool has_news() const override { return ready_next_ < ready_count_; }
 
-  int wait_handle() const override { return epoll_.get(); }
-
-  uint64_t now_ns() const override { return monotonic_ns(); }
+  int wait_handle() const override { return peers_.get(); }
 
   // For the hot list.
 
-  Received receive_directly(uint32_t slot) {
-    IoSink& sink = *sink_;
-    const IoSpace space = sink.receive_space();
-    if (space.size == 0) return Received::Full;
-    const ssize_t size = receive_bytes(connections_[slot].fd.get(), space.data, space.size);
-    if (size < 0) {
-      if (!passes(errno)) sink.on_received(slot, nullptr, 0, errno);
-      return Received::Nothing;
-    }
-    sink.on_received(slot, space.data, static_cast<size_t>(size), 0);
-    return size > 0 ? Received::Something : Received::Nothing;
-  }
+  Received receive_directly(uint32_t slot) { return receive_into(*sink_, slot); }
 
   bool leave(uint32_t slot) {
     const Connection& connection = connections_[slot];
-    return !connection.send_blocked && ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr) == 0;
+    return !connection.send_blocked && ::epoll_ctl(peers_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr) == 0;
   }
 
   void come_back(uint32_t slot) {
-    epoll_event event = {EPOLLIN, {.u64 = Tag::connection(slot, connections_[slot].life)}};
-    insist(EPOLL_CTL_ADD, connections_[slot].fd.get(), event);
+    (void)change(peers_, EPOLL_CTL_ADD, connections_[slot].fd, EPOLLIN, Tag::connection(slot, connections_[slot].life));
   }
 
  private:
-  struct Connection {
-    Descriptor fd;
-    uint32_t life = 0;
-    bool connecting = false;
-    bool receiving = true;
-    bool send_blocked = false;
-  };
-  struct Listener {
-    Descriptor fd;
-    uint32_t life = 0;
-  };
-
-  // The set has room: it had this descriptor before. Only the kernel's memory can be short, and then asking again helps.
-  void insist(int operation, int fd, epoll_event event) {
-    for (uint32_t i = 0; i < kInsistMax && ::epoll_ctl(epoll_.get(), operation, fd, &event) != 0; ++i) {
-    }
+  // Listeners and connections that are in the set stay there: they have room, and only the kernel's memory can be short.
+  static int change(const Descriptor& set, int operation, const Descriptor& fd, uint32_t events, uint64_t tag) {
+    return change_epoll(set.get(), operation, fd.get(), events, tag);
   }
 
-  int add(uint32_t slot, Descriptor fd, uint32_t events) {
-    Connection& connection = connections_[slot];
-    epoll_event event = {events, {.u64 = Tag::connection(slot, connection.life)}};
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0) return errno;
-    connection.fd = std::move(fd);
-    connection.connecting = false;
-    connection.receiving = true;
-    connection.send_blocked = false;
-    return 0;
+  int add(const Descriptor& set, uint32_t slot, Descriptor fd, uint32_t events) {
+    const int error = change(set, EPOLL_CTL_ADD, fd, events, Tag::connection(slot, connections_[slot].life));
+    if (error == 0) open_life(slot, std::move(fd));
+    return error;
+  }
+
+  static uint32_t news_of(const Connection& connection) {
+    return (connection.receiving ? EPOLLIN : 0U) | (connection.send_blocked ? EPOLLOUT : 0U);
   }
 
   void watch(uint32_t slot) {
     const Connection& connection = connections_[slot];
-    epoll_event event = {(connection.receiving ? EPOLLIN : 0U) | (connection.send_blocked ? EPOLLOUT : 0U),
-                         {.u64 = Tag::connection(slot, connection.life)}};
-    insist(EPOLL_CTL_MOD, connection.fd.get(), event);
+    const Descriptor& set = connection.is_peer ? peers_ : strangers_;
+    (void)change(set, EPOLL_CTL_MOD, connection.fd, news_of(connection), Tag::connection(slot, connection.life));
   }
 
   // Returns false when the batch is full and the event must be looked at again.
   bool handle(IoSink& sink, const epoll_event& event) {
+    if (event.data.u64 == Tag::kStrangers) {
+      share_.renew();
+      attend_strangers(sink, [&](const epoll_event& stranger) { return handle(sink, stranger); });
+      return true;
+    }
     const uint32_t index = Tag::index(event.data.u64);
     if (Tag::is_listener(event.data.u64)) {
-      if (listeners_[index].fd.open() && is_life(listeners_[index].life, event)) accept(sink, index);
-      return true;
+      return !listeners_[index].fd.open() || !is_life(listeners_[index].life, event) || accept(sink, index);
     }
     Connection& connection = connections_[index];
     if (!connection.fd.open() || !is_life(connection.life, event)) return true;
@@ -238,7 +216,8 @@ class Epoll final : public Io {
       return true;
     }
     const bool failed = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
-    if (connection.send_blocked && ((event.events & EPOLLOUT) != 0 || failed)) {
+    // A broken connection tells its error once: while it receives, the receive shall have it.
+    if (connection.send_blocked && (failed ? !connection.receiving : (event.events & EPOLLOUT) != 0)) {
       connection.send_blocked = false;
       watch(index);
       sink.on_sent(index, 0, 0);
@@ -254,7 +233,7 @@ class Epoll final : public Io {
       case Received::Full:
         return false;
       case Received::Something:
-        if (connection.fd.open() && connection.receiving) hot_.warm(index);
+        if (connection.fd.open() && connection.receiving && connection.is_peer) hot_.warm(index);
         break;
       case Received::Nothing:
         break;
@@ -264,24 +243,19 @@ class Epoll final : public Io {
 
   static bool is_life(uint32_t life, const epoll_event& event) { return (life & 0x7fffffff) == Tag::life(event.data.u64); }
 
-  void accept(IoSink& sink, uint32_t server) {
-    for (uint32_t i = 0; i < kAcceptsPerPollMax && sink.can_accept(server) && listeners_[server].fd.open(); ++i) {
-      const int fd = ::accept4(listeners_[server].fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd >= 0) {
-        sink.on_accepted(server, fd);
-        continue;
-      }
-      if (errno == EAGAIN) return;
-      if (is_shortage(errno)) {
-        sink.on_accept_error(server, errno);
-        return;
-      }
+  // Returns false when there is no place.
+  bool accept(IoSink& sink, uint32_t server) {
+    if (!sink.can_accept(server)) return false;
+    const int fd = ::accept4(listeners_[server].fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      sink.on_accepted(server, fd);
+    } else if (is_shortage(errno)) {
+      sink.on_accept_error(server, errno);
     }
+    return true;
   }
 
-  Descriptor epoll_;
-  std::vector<Connection> connections_;
-  std::vector<Listener> listeners_;
+  Descriptor peers_;  // an epoll set, and that of the strangers is in it
   std::array<epoll_event, kReadyMax> ready_ = {};
   int ready_count_ = 0;
   int ready_next_ = 0;
@@ -293,9 +267,16 @@ class Epoll final : public Io {
 }  // namespace
 
 std::unique_ptr<Io> make_epoll(int& error) {
-  const int fd = ::epoll_create1(EPOLL_CLOEXEC);
-  error = fd < 0 ? errno : 0;
-  return fd < 0 ? nullptr : std::make_unique<Epoll>(fd);
+  Descriptor peers(::epoll_create1(EPOLL_CLOEXEC));
+  Descriptor strangers(::epoll_create1(EPOLL_CLOEXEC));
+  if (!peers.open() || !strangers.open()) {
+    error = errno;
+    return nullptr;
+  }
+  auto io = std::make_unique<Epoll>(std::move(peers), std::move(strangers));
+  error = io->set_up();
+  if (error != 0) return nullptr;
+  return io;
 }
 
 }  // namespace zerio

@@ -59,6 +59,9 @@ class IoSink {
   virtual void on_connected(uint32_t slot, int error) = 0;
   // Memory for one receive; size 0 when the batch is full and the backend must leave the rest for the next poll().
   virtual IoSpace receive_space() = 0;
+  // How much one receive may bring now. receive_space() is within it; backends ask whose receives come into other memory.
+  static constexpr uint32_t kNoLimit = 0xffffffff;
+  [[nodiscard]] virtual uint32_t receive_bytes_max() const = 0;
   // `size` 0 with error 0 is the other side's end of stream.
   virtual void on_received(uint32_t slot, uint8_t* data, size_t size, int error) = 0;
   // Once after each send() that took less than all: how much more of it was taken since (0 from a readiness backend: try again).
@@ -100,6 +103,12 @@ class Io {
 
   // Gives an accepted socket its slot and starts to receive. 0 or an errno value; on error the socket is closed.
   virtual int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) = 0;
+  // An attached connection has shown that it is a peer that stays: its events come with those of all peers from now on, and no
+  // longer with the strangers', who may keep nobody waiting. 0 or an errno value.
+  virtual int welcome(uint32_t slot) {
+    (void)slot;
+    return 0;
+  }
   // Tells why, with as much of `farewell` as the system takes at once, and closes.
   virtual void discard(AcceptedSocket socket, IoSlice farewell) = 0;
 
@@ -115,10 +124,15 @@ class Io {
     (void)slot;
     return true;
   }
-  // The same for several connections at once.
+  // The same for several connections at once, and for how many: more than one where it saves calls to the system.
+  static constexpr uint32_t kSendsPerBatchMax = 128;
+  [[nodiscard]] virtual uint32_t sends_per_batch() const { return 1; }
   virtual void send_batch(IoSend* sends, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) sends[i].taken = send(sends[i].slot, sends[i].slices, sends[i].count);
   }
+
+  // Whether a send that failed with this error only found that the other side had left before.
+  [[nodiscard]] virtual bool is_broken_pipe(int error) const = 0;
 
   // Tells the other side that nothing follows. Only when all is sent.
   virtual void shutdown(uint32_t slot) = 0;

@@ -5,22 +5,20 @@
 // docs/io_uring.md has the figures, and why each kernel feature is asked for.
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <deque>
+#include <limits>
+#include <new>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "clock.h"
-#include "hot_list.h"
-#include "io.h"
 #include "linux.h"
-#include "socket_posix.h"
+#include "socket_io.h"
 #include "uring_buffers.h"
 #include "uring_queue.h"
 
@@ -34,14 +32,19 @@ constexpr uint32_t kSqEntries = 1024;
 constexpr uint32_t kCqEntries = 16384;
 constexpr uint32_t kTinySqEntries = 4;
 constexpr uint32_t kTinyCqEntries = 8;
-constexpr uint32_t kFilesMax = 65536;
 constexpr uint32_t kDirectTries = 4;
 // Half of the arena is for direct receives, half for those that the kernel makes ahead.
 constexpr uint32_t kAheadShare = 2;
 // As many events as the sink always has room for.
 constexpr int kWritablePerPollMax = 32;
+// More connections than these wait in the listen queue, where they cost this process no descriptor.
+constexpr size_t kAcceptedMax = 256;
 constexpr uint32_t kTearDownWaitsMax = 1000;
 constexpr int kTearDownWaitMs = 10;
+constexpr int64_t kUnanswered = std::numeric_limits<int64_t>::min();
+
+// The epoll sets that the ring polls.
+enum class Watch : uint32_t { Writable = 0, Strangers = 1 };
 
 enum class Op : uint64_t { Accept = 1, Receive = 2, Poll = 3, Send = 4, Cancel = 5 };
 
@@ -56,9 +59,37 @@ struct Tag {
   static uint32_t index(uint64_t tag) { return static_cast<uint32_t>(tag); }
 };
 
-class IoUring final : public Io {
+struct Connection {
+  Descriptor fd;
+  uint32_t life = 0;
+  bool is_peer = false;  // otherwise a stranger, whom the ring does not receive from
+  bool connecting = false;
+  bool receiving = true;
+  bool receive_armed = false;
+  bool watched = false;  // for becoming writable
+  bool leaving = false;  // the ring's receive is being cancelled
+  bool direct = false;   // the ring has no receive; the hot list has
+  bool greedy = false;   // its last receive brought as much as it may
+};
+
+struct Listener {
+  Descriptor fd;
+  uint32_t life = 0;
+  bool armed = false;
+  bool paused = false;
+};
+
+// A connection that came when it could not be taken.
+struct Accepted {
+  uint32_t server;
+  uint32_t life;
+  int fd;
+};
+
+class IoUring final : public SocketIo<Connection, Listener> {
  public:
-  IoUring(std::unique_ptr<UringQueue> queue, Descriptor writable) : queue_(std::move(queue)), writable_(std::move(writable)) {}
+  IoUring(std::unique_ptr<UringQueue> queue, Descriptor writable, Descriptor strangers)
+      : SocketIo(std::move(strangers)), queue_(std::move(queue)), writable_(std::move(writable)) {}
   IoUring(const IoUring&) = delete;
   IoUring& operator=(const IoUring&) = delete;
 
@@ -67,7 +98,7 @@ class IoUring final : public Io {
     cancel_all();
     Cqe cqe = {};
     for (uint32_t waits = 0; in_flight_ > 0 && waits < kTearDownWaitsMax; ++waits) {
-      queue_->enter(true);
+      if (queue_->enter(true) != 0) break;
       while (queue_->take(cqe)) {
         if (is_last(cqe)) --in_flight_;
         if (Tag::op(cqe.user_data) == Op::Accept && cqe.result >= 0) Descriptor(cqe.result).reset(-1);
@@ -85,7 +116,6 @@ class IoUring final : public Io {
     if (error != 0) return error;
     // No flag tells of multishot receives; they came with SEND_ZC, in 6.0. Without them each receive is asked for.
     if (allows("multishot") && supports(uring::kSendZeroCopy)) receive_flags_ = uring::kReceiveMultishot;
-    if (allows("files")) register_files();
     return 0;
   }
 
@@ -103,17 +133,11 @@ class IoUring final : public Io {
   }
 
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override {
-    if (server >= listeners_.size()) listeners_.resize(server + 1);
-    Descriptor fd;
-    const int error = open_listener(address, options, fd, bound);
+    const int error = open_life(server, address, options, bound);
     if (error != 0) return error;
-    Listener& listener = listeners_[server];
-    ++listener.life;
-    listener.fd = std::move(fd);
-    listener.paused = listener.armed = false;
+    accepted_.reserve(2 * kAcceptedMax);
     arm_accept(server);
-    queue_->enter(false);
-    return 0;
+    return queue_->enter(false);
   }
 
   void accept_pause(uint32_t server, bool paused) override {
@@ -125,13 +149,13 @@ class IoUring final : public Io {
     } else if (listener.armed) {
       cancel(Tag::make(Op::Accept, listener.life, server));
     }
-    queue_->enter(false);
+    (void)queue_->enter(false);
   }
 
   void unlisten(uint32_t server) override {
     Listener& listener = listeners_[server];
     if (listener.armed) cancel(Tag::make(Op::Accept, listener.life, server));
-    queue_->enter(true);
+    (void)queue_->enter(true);
     ++listener.life;
     listener.armed = false;
     listener.fd.reset(-1);
@@ -140,41 +164,49 @@ class IoUring final : public Io {
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override {
     Descriptor fd(static_cast<int>(socket));
     set_no_delay(fd.get(), options.no_delay);
-    open(slot, std::move(fd));
-    arm_receive(slot);
+    const uint64_t tag = Tag::make(Op::Receive, connections_[slot].life, slot);
+    const int error = change_epoll(strangers_.get(), EPOLL_CTL_ADD, fd.get(), EPOLLIN, tag);
+    if (error != 0) return error;
+    open_life(slot, std::move(fd));
+    arm_poll(Watch::Strangers);
     return 0;
   }
 
-  void discard(AcceptedSocket socket, IoSlice farewell) override {
-    const Descriptor fd(static_cast<int>(socket));
-    if (farewell.size > 0) (void)send_slices(fd.get(), &farewell, 1);
+  int welcome(uint32_t slot) override {
+    forget_stranger(slot);
+    connections_[slot].is_peer = true;
+    if (connections_[slot].receiving) arm_receive(slot);
+    return 0;
   }
 
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override {
     Descriptor fd;
-    const int error = open_connecting(address, options, fd);
+    int error = open_connecting(address, options, fd);
     if (error != 0) return error;
-    open(slot, std::move(fd));
-    connections_[slot].connecting = true;
-    watch_writable(slot);
-    queue_->enter(false);
-    return 0;
+    Connection& connection = open_life(slot, std::move(fd));
+    connection.is_peer = connection.connecting = true;
+    error = watch_writable(slot);
+    if (error == 0) error = queue_->enter(false);
+    if (error == 0) return 0;
+    unwatch_writable(slot);
+    connections_[slot].fd.reset(-1);
+    return error;
   }
 
   void receive_stop(uint32_t slot) override {
     Connection& connection = connections_[slot];
     connection.receiving = false;
+    forget_stranger(slot);
     hot_.cool(slot);
     if (connection.receive_armed) cancel(Tag::make(Op::Receive, connection.life, slot));
   }
 
   int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override {
-    size_t total = 0;
-    for (uint32_t i = 0; i < count; ++i) total += slices[i].size;
     const ssize_t taken = send_slices(connections_[slot].fd.get(), slices, count);
-    return sent(slot, taken < 0 ? -errno : taken, total);
+    return sent(slot, taken < 0 ? -errno : taken, total_of(slices, count));
   }
 
+  uint32_t sends_per_batch() const override { return kSendsPerBatchMax; }
   void send_batch(IoSend* sends, uint32_t count) override {
     uint32_t submitted = 0;
     for (uint32_t i = 0; i < count; ++i) {
@@ -182,18 +214,19 @@ class IoUring final : public Io {
         sends[i].taken = send(sends[i].slot, sends[i].slices, sends[i].count);
         continue;
       }
-      Sqe& sqe = sqe_for(sends[i].slot);
+      Sqe& sqe = queue_->next_sqe();
       sqe.opcode = uring::kSend;
+      sqe.fd = connections_[sends[i].slot].fd.get();
       sqe.address = reinterpret_cast<uint64_t>(sends[i].slices[0].data);
       sqe.length = static_cast<uint32_t>(sends[i].slices[0].size);
       // With MSG_DONTWAIT a send is over when the submit is, and the ring bytes are JavaScript's again.
       sqe.operation_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
       sqe.user_data = Tag::make(Op::Send, 0, i);
+      sends[i].taken = kUnanswered;
       ++submitted;
     }
     if (submitted == 0) return;
-    queue_->enter(false);
-    for (;;) {
+    for (int error = queue_->enter(false);;) {
       queue_->pick([&](const Cqe& cqe) {
         if (Tag::op(cqe.user_data) != Op::Send) return false;
         IoSend& one = sends[Tag::index(cqe.user_data)];
@@ -202,31 +235,26 @@ class IoUring final : public Io {
         return true;
       });
       if (submitted == 0) return;
+      if (error != 0) return fail_unanswered(sends, count, error);
       // The rest has overflowed the completion queue.
       queue_->spill();
-      queue_->enter(true);
+      error = queue_->enter(true);
     }
   }
-
-  void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].fd.get(), SHUT_WR); }
 
   bool close(uint32_t slot, bool reset) override {
     Connection& connection = connections_[slot];
     if (reset && connection.fd.open()) set_reset_on_close(connection.fd.get());
     connection.receiving = false;
+    forget_stranger(slot);
     hot_.cool(slot);
     if (connection.receive_armed) cancel(Tag::make(Op::Receive, connection.life, slot));
     unwatch_writable(slot);
-    if (connection.registered) update_file(slot, -1);
     connection.fd.reset(-1);
     ++connection.life;
     // What is in flight holds the socket: only its cancellation ends the connection, and nobody may poll any more.
-    queue_->enter(true);
+    (void)queue_->enter(true);
     return true;
-  }
-
-  void addresses(uint32_t slot, Address& local, Address& remote) const override {
-    read_addresses(connections_[slot].fd.get(), local, remote);
   }
 
   void poll(IoSink& sink, bool spinning) override {
@@ -239,15 +267,16 @@ class IoUring final : public Io {
       for (uint32_t i = 0; i < kDirectTries && !hot_.receive(); ++i) {
       }
     }
-    take_accepted();
+    share_.renew();
+    if (!accepted_.empty()) take_accepted();
     // First those that found no buffer, in the order in which they came, so that nobody who is busy keeps them waiting.
     for (const uint32_t slot : starved_) arm_receive(slot);
     starved_.clear();
-    if (queue_->unsubmitted() > 0 || queue_->kernel_has_work()) queue_->enter(queue_->kernel_has_work());
+    if (queue_->unsubmitted() > 0 || queue_->kernel_has_work()) (void)queue_->enter(queue_->kernel_has_work());
     Cqe cqe = {};
     // No more than there are now: what completes meanwhile is for the next poll, after the engine's timers.
     for (uint32_t left = queue_->completions(); left > 0 && sink.has_room() && queue_->take(cqe); --left) complete(cqe);
-    if (queue_->unsubmitted() > 0) queue_->enter(false);
+    if (queue_->unsubmitted() > 0) (void)queue_->enter(false);
   }
 
   bool has_news() const override {
@@ -257,23 +286,9 @@ class IoUring final : public Io {
 
   int wait_handle() const override { return queue_->fd(); }
 
-  uint64_t now_ns() const override { return monotonic_ns(); }
-
   // For the hot list.
 
-  Received receive_directly(uint32_t slot) {
-    if (!connections_[slot].direct) return Received::Nothing;
-    IoSink& sink = *sink_;
-    const IoSpace space = sink.receive_space();
-    if (space.size == 0) return Received::Full;
-    const ssize_t size = receive_bytes(connections_[slot].fd.get(), space.data, space.size);
-    if (size < 0) {
-      if (!passes(errno)) sink.on_received(slot, nullptr, 0, errno);
-      return Received::Nothing;
-    }
-    sink.on_received(slot, space.data, static_cast<size_t>(size), 0);
-    return size > 0 ? Received::Something : Received::Nothing;
-  }
+  Received receive_directly(uint32_t slot) { return connections_[slot].direct ? receive_into(*sink_, slot) : Received::Nothing; }
 
   // Two receives at once would take the stream apart: it is left when the cancelled one has completed.
   bool leave(uint32_t slot) {
@@ -291,44 +306,12 @@ class IoUring final : public Io {
   }
 
  private:
-  struct Connection {
-    Descriptor fd;
-    uint32_t life = 0;
-    bool registered = false;  // in the ring's table of files, at the slot's place
-    bool connecting = false;
-    bool receiving = true;
-    bool receive_armed = false;
-    bool watched = false;  // for becoming writable
-    bool leaving = false;  // the ring's receive is being cancelled
-    bool direct = false;   // the ring has no receive; the hot list has
-  };
-  struct Listener {
-    Descriptor fd;
-    uint32_t life = 0;
-    bool armed = false;
-    bool paused = false;
-  };
-  // A connection that came when it could not be taken.
-  struct Accepted {
-    uint32_t server;
-    uint32_t life;
-    int fd;
-  };
-
   static bool is_last(const Cqe& cqe) {
     const Op op = Tag::op(cqe.user_data);
     return op != Op::Send && op != Op::Cancel && (cqe.flags & uring::kCqeMore) == 0;
   }
 
   // ---- Operations
-
-  Sqe& sqe_for(uint32_t slot) {
-    Sqe& sqe = queue_->next_sqe();
-    const Connection& connection = connections_[slot];
-    sqe.fd = connection.registered ? static_cast<int32_t>(slot) : connection.fd.get();
-    sqe.flags = connection.registered ? uring::kSqeFixedFile : 0;
-    return sqe;
-  }
 
   void arm_accept(uint32_t server) {
     Listener& listener = listeners_[server];
@@ -345,12 +328,21 @@ class IoUring final : public Io {
 
   void arm_receive(uint32_t slot) {
     Connection& connection = connections_[slot];
-    if (!connection.fd.open() || !connection.receiving || connection.receive_armed || connection.direct) return;
-    Sqe& sqe = sqe_for(slot);
+    // The slot of one that starved may be a stranger's meanwhile.
+    if (!connection.fd.open() || !connection.is_peer || !connection.receiving) return;
+    if (connection.receive_armed || connection.direct) return;
+    Sqe& sqe = queue_->next_sqe();
     sqe.opcode = uring::kReceive;
-    sqe.flags |= uring::kSqeBufferSelect;
+    sqe.fd = connection.fd.get();
+    sqe.flags = uring::kSqeBufferSelect;
     sqe.buffer_group = ProvidedBuffers::kGroup;
-    sqe.ioprio = receive_flags_;
+    // While several connections receive, those that bring much are asked one receive at a time, so that nobody has all buffers.
+    const uint32_t most = sink_->receive_bytes_max();
+    if (connection.greedy && most < IoSink::kNoLimit) {
+      sqe.length = most;
+    } else {
+      sqe.ioprio = receive_flags_;
+    }
     sqe.user_data = Tag::make(Op::Receive, connection.life, slot);
     connection.receive_armed = true;
     ++in_flight_;
@@ -359,15 +351,16 @@ class IoUring final : public Io {
   // Reports when the socket can be written to, or is connected, or broken: through an epoll set that the ring polls. The ring's
   // own poll of a socket ends at once when the other side has stopped to send (it always asks for POLLRDHUP), whether there is
   // room or not.
-  void watch_writable(uint32_t slot) {
+  int watch_writable(uint32_t slot) {
     Connection& connection = connections_[slot];
-    if (connection.watched) return;
-    epoll_event event = {EPOLLOUT, {.u64 = Tag::make(Op::Poll, connection.life, slot)}};
-    while (::epoll_ctl(writable_.get(), EPOLL_CTL_ADD, connection.fd.get(), &event) != 0 && errno == ENOMEM) {
-    }
+    if (connection.watched) return 0;
+    const uint64_t tag = Tag::make(Op::Poll, connection.life, slot);
+    const int error = change_epoll(writable_.get(), EPOLL_CTL_ADD, connection.fd.get(), EPOLLOUT, tag);
+    if (error != 0) return error;
     connection.watched = true;
     ++watched_;
-    arm_poll();
+    arm_poll(Watch::Writable);
+    return 0;
   }
 
   void unwatch_writable(uint32_t slot) {
@@ -378,14 +371,22 @@ class IoUring final : public Io {
     --watched_;
   }
 
-  void arm_poll() {
-    if (poll_armed_ || watched_ == 0) return;
+  void forget_stranger(uint32_t slot) {
+    const Connection& connection = connections_[slot];
+    if (connection.is_peer || !connection.fd.open()) return;
+    (void)::epoll_ctl(strangers_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr);
+  }
+
+  // The ring tells when an epoll set has something.
+  void arm_poll(Watch watch) {
+    const auto index = static_cast<uint32_t>(watch);
+    if (poll_armed_[index]) return;
     Sqe& sqe = queue_->next_sqe();
     sqe.opcode = uring::kPollAdd;
-    sqe.fd = writable_.get();
+    sqe.fd = watch == Watch::Writable ? writable_.get() : strangers_.get();
     sqe.operation_flags = POLLIN;
-    sqe.user_data = Tag::make(Op::Poll, 0, 0);
-    poll_armed_ = true;
+    sqe.user_data = Tag::make(Op::Poll, 0, index);
+    poll_armed_[index] = true;
     ++in_flight_;
   }
 
@@ -418,7 +419,15 @@ class IoUring final : public Io {
         received(cqe);
         return;
       case Op::Poll:
-        polled();
+        poll_armed_[Tag::index(cqe.user_data)] = false;
+        if (static_cast<Watch>(Tag::index(cqe.user_data)) == Watch::Writable) {
+          report_writable();
+        } else {
+          attend_strangers(*sink_, [this](const epoll_event& stranger) {
+            return receive_into(*sink_, Tag::index(stranger.data.u64)) != Received::Full;
+          });
+          arm_poll(Watch::Strangers);
+        }
         return;
       case Op::Send:
       case Op::Cancel:
@@ -435,31 +444,49 @@ class IoUring final : public Io {
     }
     if ((cqe.flags & uring::kCqeMore) == 0) listener.armed = false;
     if (cqe.result >= 0) {
-      accepted_.push_back({server, listener.life, cqe.result});
-      take_accepted();
+      keep_accepted(server, Descriptor(cqe.result));
+      if (accepted_.size() == 1) take_accepted();
+      if (accepted_.size() >= kAcceptedMax && listener.armed) cancel(Tag::make(Op::Accept, listener.life, server));
     } else if (is_shortage(-cqe.result)) {
       sink_->on_accept_error(server, -cqe.result);
     }
     if (accepted_.empty() && !listener.paused) arm_accept(server);
   }
 
+  void keep_accepted(uint32_t server, Descriptor fd) {
+    try {
+      accepted_.push_back({server, listeners_[server].life, fd.get()});
+      fd.release();
+    } catch (const std::bad_alloc&) {
+      sink_->on_accept_error(server, ENOMEM);
+    }
+  }
+
   // A connection that cannot be taken waits here, and those that follow in the listen queue.
   void take_accepted() {
     const size_t waiting = accepted_.size();
+    size_t kept = 0;
+    bool time_is_over = false;
     for (size_t i = 0; i < waiting; ++i) {
-      const Accepted one = accepted_.front();
-      accepted_.pop_front();
+      const Accepted one = accepted_[i];
       Listener& listener = listeners_[one.server];
       if (!listener.fd.open() || one.life != listener.life) {
         Descriptor(one.fd).reset(-1);
-      } else if (!listener.paused && sink_->can_accept(one.server)) {
+      } else if (time_is_over) {
+        accepted_[kept++] = one;
+      } else if (listener.paused || !sink_->can_accept(one.server)) {
+        accepted_[kept++] = one;
+        if (listener.armed) cancel(Tag::make(Op::Accept, listener.life, one.server));
+      } else if (share_.has_time()) {
         sink_->on_accepted(one.server, one.fd);
       } else {
-        accepted_.push_back(one);
-        if (listener.armed) cancel(Tag::make(Op::Accept, listener.life, one.server));
+        time_is_over = true;
+        share_.keep_waiting();
+        accepted_[kept++] = one;
       }
     }
-    if (waiting == 0 || !accepted_.empty()) return;
+    accepted_.resize(kept);
+    if (!accepted_.empty()) return;
     for (uint32_t server = 0; server < listeners_.size(); ++server) {
       if (listeners_[server].fd.open() && !listeners_[server].paused) arm_accept(server);
     }
@@ -483,6 +510,7 @@ class IoUring final : public Io {
       sink_->on_received(slot, nullptr, 0, -cqe.result);
       return;
     }
+    if (cqe.result > 0) notice_greed(slot, cqe);
     if (connection.receive_armed) return;
     if (connection.leaving) {
       connection.leaving = false;
@@ -495,8 +523,18 @@ class IoUring final : public Io {
     }
   }
 
-  void polled() {
-    poll_armed_ = false;
+  // A receive without end cannot be limited: it is cancelled, and the next one is.
+  void notice_greed(uint32_t slot, const Cqe& cqe) {
+    Connection& connection = connections_[slot];
+    const uint32_t most = sink_->receive_bytes_max();
+    // A buffer's end may have cut the receive short.
+    const bool has_more = connection.greedy && (cqe.flags & uring::kCqeSocketHasMore) != 0;
+    const bool greedy = most < IoSink::kNoLimit && (static_cast<uint32_t>(cqe.result) >= most || has_more);
+    if (greedy && !connection.greedy && connection.receive_armed) cancel(Tag::make(Op::Receive, connection.life, slot));
+    connection.greedy = greedy;
+  }
+
+  void report_writable() {
     std::array<epoll_event, kWritablePerPollMax> ready = {};
     const int count = ::epoll_wait(writable_.get(), ready.data(), kWritablePerPollMax, 0);
     for (int i = 0; i < count; ++i) {
@@ -504,6 +542,9 @@ class IoUring final : public Io {
       const uint32_t slot = Tag::index(tag);
       Connection& connection = connections_[slot];
       if (!Tag::is_life(tag, connection.life) || !connection.watched) continue;
+      const bool failed = (ready[static_cast<size_t>(i)].events & (EPOLLERR | EPOLLHUP)) != 0;
+      // A broken connection tells its error once: while it receives, the receive shall have it.
+      if (failed && connection.receiving && !connection.connecting) continue;
       unwatch_writable(slot);
       if (!connection.connecting) {
         sink_->on_sent(slot, 0, 0);
@@ -514,37 +555,21 @@ class IoUring final : public Io {
       if (error == 0) arm_receive(slot);
       sink_->on_connected(slot, error);
     }
-    arm_poll();
+    if (watched_ > 0) arm_poll(Watch::Writable);
   }
 
   // What a send has brought: a count, or a negative errno value. Returns what send() is to return.
   int64_t sent(uint32_t slot, int64_t result, size_t total) {
-    if (result < 0 && !passes(static_cast<int>(-result))) return result;
-    const int64_t taken = std::max<int64_t>(result, 0);
-    if (static_cast<size_t>(taken) < total) watch_writable(slot);
-    return taken;
+    const int64_t taken = taken_by_send(result);
+    const int error = taken >= 0 && static_cast<size_t>(taken) < total ? watch_writable(slot) : 0;
+    return error != 0 ? -error : taken;
   }
 
-  // ---- Files
-
-  void open(uint32_t slot, Descriptor fd) {
-    Connection& connection = connections_[slot];
-    const uint32_t life = connection.life;
-    connection = Connection{};
-    connection.life = life;
-    connection.fd = std::move(fd);
-    connection.registered = slot < files_ && update_file(slot, connection.fd.get());
-  }
-
-  // A look-up of the descriptor for each operation is a tenth of a fan-out.
-  void register_files() {
-    rlimit limit = {};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    // Since 5.19; without it everything works as well.
-    uring::ResourceRegistration table = {};
-    table.count = static_cast<uint32_t>(std::min<rlim_t>(limit.rlim_cur, kFilesMax));
-    table.flags = uring::kRegisterSparse;
-    if (queue_->control(uring::kRegisterFiles2, &table, sizeof table) == 0) files_ = table.count;
+  // The ring does not work any more: nobody knows what it has sent.
+  static void fail_unanswered(IoSend* sends, uint32_t count, int error) {
+    for (uint32_t i = 0; i < count; ++i) {
+      if (sends[i].taken == kUnanswered) sends[i].taken = -error;
+    }
   }
 
   [[nodiscard]] bool supports(uring::Operation operation) const {
@@ -554,22 +579,13 @@ class IoUring final : public Io {
            (probe.operations[operation].flags & kSupported) != 0;
   }
 
-  bool update_file(uint32_t slot, int fd) {
-    const int32_t files[1] = {fd};
-    uring::ResourceUpdate update = {slot, 0, reinterpret_cast<uint64_t>(files)};
-    return queue_->control(uring::kRegisterFilesUpdate, &update, 1) == 1;
-  }
-
   std::unique_ptr<UringQueue> queue_;
   Descriptor writable_;  // an epoll set
   uint32_t watched_ = 0;
-  bool poll_armed_ = false;
+  std::array<bool, 2> poll_armed_ = {};
   ProvidedBuffers buffers_;
   uint16_t receive_flags_ = 0;
-  uint32_t files_ = 0;
-  std::vector<Connection> connections_;
-  std::vector<Listener> listeners_;
-  std::deque<Accepted> accepted_;
+  std::vector<Accepted> accepted_;
   std::vector<uint32_t> starved_;
   uint64_t in_flight_ = 0;  // operations of which the kernel has not reported the end
   HotList<IoUring> hot_{*this};
@@ -580,7 +596,7 @@ class IoUring final : public Io {
 }  // namespace
 
 // A comma-separated list of features that shall not be used, for tests of what older kernels and full queues need:
-// incremental, multishot, files, and queues, which are tiny then.
+// incremental, multishot, and queues, which are tiny then.
 constexpr const char* kWithoutVariable = "ZERIO_IO_URING_WITHOUT";
 
 std::unique_ptr<Io> make_io_uring(int& error) {
@@ -591,11 +607,12 @@ std::unique_ptr<Io> make_io_uring(int& error) {
                                                        : UringQueue::create(kTinySqEntries, kTinyCqEntries, error);
   if (queue == nullptr) return nullptr;
   Descriptor writable(::epoll_create1(EPOLL_CLOEXEC));
-  if (!writable.open()) {
+  Descriptor strangers(::epoll_create1(EPOLL_CLOEXEC));
+  if (!writable.open() || !strangers.open()) {
     error = errno;
     return nullptr;
   }
-  auto io = std::make_unique<IoUring>(std::move(queue), std::move(writable));
+  auto io = std::make_unique<IoUring>(std::move(queue), std::move(writable), std::move(strangers));
   error = io->set_up(allows);
   if (error != 0) return nullptr;
   return io;

@@ -1,4 +1,4 @@
-// Memory advice by madvise.
+// Memory advice by madvise, and by the compilers of POSIX systems.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,5 +19,10 @@ void advise(uint8_t* at, size_t bytes, int advice) {
 void memory_use_small_pages(uint8_t* at, size_t bytes) { advise(at, bytes, MADV_NOHUGEPAGE); }
 
 void memory_discard(uint8_t* at, size_t bytes) { advise(at, bytes, MADV_DONTNEED); }
+
+void memory_prefetch(const void* at, size_t bytes) {
+  constexpr size_t kLineBytes = 64;
+  for (size_t line = 0; line < bytes; line += kLineBytes) __builtin_prefetch(static_cast<const uint8_t*>(at) + line);
+}
 
 }  // namespace zerio

@@ -15,4 +15,11 @@ void memory_discard(uint8_t* at, size_t bytes) {
   (void)VirtualAlloc(at + skipped, (bytes - skipped) / kPageBytes * kPageBytes, MEM_RESET, PAGE_READWRITE);
 }
 
+void memory_prefetch(const void* at, size_t bytes) {
+  constexpr size_t kLineBytes = 64;
+  for (size_t line = 0; line < bytes; line += kLineBytes) {
+    PreFetchCacheLine(PF_TEMPORAL_LEVEL_1, static_cast<const uint8_t*>(at) + line);
+  }
+}
+
 }  // namespace zerio

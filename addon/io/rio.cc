@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "rio_abi.h"
@@ -93,9 +95,13 @@ class Rio final : public WindowsIo {
   void add_memory(uint8_t* at, size_t bytes) override { (void)register_memory(at, bytes); }
 
   void reserve(uint32_t count) override {
-    WindowsIo::reserve(count);
     const auto first = static_cast<uint32_t>(queues_.size());
     if (count <= first) return;
+    WindowsIo::reserve(count);
+    // For the memory of these slots, and for their rings, which follow.
+    registered_.reserve(registered_.size() + 2);
+    arenas_.reserve(arenas_.size() + 1);
+    queues_.reserve(count);
     const size_t bytes = size_t{count - first} * kSlotBytes;
     auto* const arena = static_cast<uint8_t*>(VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
     const Registered* const memory = arena == nullptr ? nullptr : register_memory(arena, bytes);
@@ -157,7 +163,10 @@ class Rio final : public WindowsIo {
         break;
       }
     }
-    if (queue.deferred) commit(slot);
+    if (queue.deferred) {
+      const int error = commit(slot);
+      if (error != 0) return -error;
+    }
     queue.waits_for_block = queue.owed == 0;
     return 0;
   }
@@ -177,6 +186,8 @@ class Rio final : public WindowsIo {
     if (queue.requests == nullptr) return last_error_number();
     return post_receive(slot);
   }
+
+  bool bytes_come_by_port() const override { return false; }
 
   bool complete(IoSink&, Operation&) override {
     notify_pending_ = false;
@@ -227,7 +238,7 @@ class Rio final : public WindowsIo {
   const Registered* register_memory(uint8_t* at, size_t bytes) {
     const rio::BufferId id = rio_.register_buffer(reinterpret_cast<char*>(at), static_cast<DWORD>(bytes));
     if (id == rio::kInvalidBuffer) return nullptr;
-    return &registered_.emplace_back(at, bytes, id);
+    return &registered_.emplace_back(Registered{at, bytes, id});
   }
 
   [[nodiscard]] const Registered* find(const IoSlice& slice) const {
@@ -266,11 +277,10 @@ class Rio final : public WindowsIo {
     return 0;
   }
 
-  void commit(uint32_t slot) {
-    constexpr DWORD kCommitOnly = 8;
+  int commit(uint32_t slot) {
     Queue& queue = queues_[slot];
     queue.deferred = false;
-    (void)rio_.send(queue.requests, nullptr, 0, kCommitOnly, nullptr);
+    return rio_.send(queue.requests, nullptr, 0, rio::kMessageCommitOnly, nullptr) == FALSE ? last_error_number() : 0;
   }
 
   void sent(IoSink& sink, const Request& request, const rio::Result& result) {
@@ -280,8 +290,8 @@ class Rio final : public WindowsIo {
     if (!settle(sink, request.slot)) return;
     if (request.kind == Request::Kind::Block) {
       if (error != 0) queue.send_error = error;
-      const bool ended = queue.waits_for_end && (queue.free_blocks == kAllBlocks || error != 0);
-      if (!queue.waits_for_block && !ended) return;
+      const bool ended = queue.waits_for_end && queue.free_blocks == kAllBlocks;
+      if (!queue.waits_for_block && !ended && error == 0) return;
       queue.waits_for_block = queue.waits_for_end = false;
       sink.on_sent(request.slot, 0, queue.send_error);
       return;
@@ -336,8 +346,11 @@ class Rio final : public WindowsIo {
 
   void dequeue() {
     next_ = count_ = 0;
-    const ULONG count = rio_.dequeue_completion(queue_, results_.data(), kResults);
-    if (count != rio::kCorruptQueue) count_ = count;
+    count_ = rio_.dequeue_completion(queue_, results_.data(), kResults);
+    if (count_ != rio::kCorruptQueue) return;
+    // Somebody has overwritten memory. Connections would wait for their results for ever.
+    std::fputs("zerio: the completion queue of Registered I/O is corrupt\n", stderr);
+    std::abort();
   }
 
   bool handle(IoSink& sink, const rio::Result& result) {
@@ -352,7 +365,7 @@ class Rio final : public WindowsIo {
   rio::CompletionQueue queue_ = nullptr;
   Operation notified_;
   bool notify_pending_ = false;
-  std::deque<Registered> registered_;
+  std::vector<Registered> registered_;
   std::vector<void*> arenas_;
   std::vector<Queue> queues_;
   std::array<rio::Result, kResults> results_ = {};

@@ -3,6 +3,8 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -13,6 +15,8 @@
 
 namespace zerio {
 namespace {
+
+constexpr uint32_t kInsistMax = 10000;
 
 void set_flag(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
 
@@ -70,6 +74,22 @@ ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count) {
 }
 
 bool passes(int error) { return error == EAGAIN || error == ENOMEM || error == ENOBUFS; }
+
+void shutdown_sending(int fd) { (void)::shutdown(fd, SHUT_WR); }
+
+bool is_readable(int fd) {
+  pollfd asked = {fd, POLLIN, 0};
+  return ::poll(&asked, 1, 0) > 0;
+}
+
+int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag) {
+  epoll_event event = {events, {.u64 = tag}};
+  for (uint32_t i = 0; i < kInsistMax; ++i) {
+    if (::epoll_ctl(set, operation, fd, &event) == 0) return 0;
+    if (errno != ENOMEM && errno != ENOSPC) break;
+  }
+  return errno;
+}
 
 int open_listener(const Address& address, const ListenOptions& options, Descriptor& out, Address& bound) {
   Descriptor fd;

@@ -26,6 +26,8 @@ class Descriptor {
   ~Descriptor() { reset(-1); }
 
   void reset(int fd);
+  // The caller owns it from now on.
+  void release() { fd_ = -1; }
   [[nodiscard]] int get() const { return fd_; }
   [[nodiscard]] bool open() const { return fd_ >= 0; }
 
@@ -39,6 +41,19 @@ ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count);
 
 // Whether a send or receive that failed with this errno may succeed later: out of kernel memory passes like a full buffer.
 [[nodiscard]] bool passes(int error);
+// What a send has brought, a count or a negative errno value: as Io::send() returns it.
+[[nodiscard]] inline int64_t taken_by_send(int64_t result) {
+  return result >= 0 ? result : passes(static_cast<int>(-result)) ? 0 : result;
+}
+[[nodiscard]] inline size_t total_of(const IoSlice* slices, uint32_t count) {
+  size_t total = 0;
+  for (uint32_t i = 0; i < count; ++i) total += slices[i].size;
+  return total;
+}
+void shutdown_sending(int fd);
+[[nodiscard]] bool is_readable(int fd);
+// epoll_ctl, asked again and again while the kernel is short of memory or watches. Returns 0 or an errno value.
+int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag);
 
 // Each returns 0 or an errno value.
 int open_listener(const Address& address, const ListenOptions& options, Descriptor& out, Address& bound);

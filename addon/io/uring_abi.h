@@ -70,15 +70,6 @@ struct BufferRegistration {
 };
 static_assert(sizeof(BufferRegistration) == 40);
 
-struct ResourceRegistration {
-  uint32_t count;
-  uint32_t flags;
-  uint64_t reserved;
-  uint64_t data;
-  uint64_t tags;
-};
-static_assert(sizeof(ResourceRegistration) == 32);
-
 struct ResourceUpdate {
   uint32_t offset;
   uint32_t reserved;
@@ -110,14 +101,13 @@ enum SetupFlag : uint32_t {
   kSetupCoopTaskrun = 1U << 8,    // 5.19
   kSetupTaskrunFlag = 1U << 9,    // 5.19
   kSetupSingleIssuer = 1U << 12,  // 6.0
-  kSetupDeferTaskrun = 1U << 13,  // 6.1
 };
 
-enum Feature : uint32_t { kFeatureSingleMmap = 1U << 0, kFeatureNoDrop = 1U << 1 };
+enum Feature : uint32_t { kFeatureSingleMmap = 1U << 0, kFeatureNoDrop = 1U << 1 };  // 5.4, 5.5
 
-enum SqeFlag : uint8_t { kSqeFixedFile = 1U << 0, kSqeBufferSelect = 1U << 5, kSqeSkipSuccess = 1U << 6 };
+enum SqeFlag : uint8_t { kSqeBufferSelect = 1U << 5, kSqeSkipSuccess = 1U << 6 };
 
-enum CqeFlag : uint32_t { kCqeBuffer = 1U << 0, kCqeMore = 1U << 1, kCqeBufferMore = 1U << 4 };
+enum CqeFlag : uint32_t { kCqeBuffer = 1U << 0, kCqeMore = 1U << 1, kCqeSocketHasMore = 1U << 2, kCqeBufferMore = 1U << 4 };
 inline constexpr uint32_t kCqeBufferShift = 16;
 
 enum SqRingFlag : uint32_t { kSqOverflow = 1U << 1, kSqTaskrun = 1U << 2 };
@@ -131,12 +121,9 @@ inline constexpr uint16_t kAcceptMultishot = 1U << 0;   // 5.19
 enum CancelFlag : uint32_t { kCancelAll = 1U << 0, kCancelAny = 1U << 2 };
 
 inline constexpr uint16_t kBuffersIncremental = 2;  // 6.12
-inline constexpr uint32_t kRegisterSparse = 1;      // 5.19
 
 enum Register : uint32_t {
-  kRegisterFilesUpdate = 6,
   kRegisterProbe = 8,
-  kRegisterFiles2 = 13,
   kRegisterRingFds = 20,
   kUnregisterRingFds = 21,
   kRegisterBufferRing = 22,

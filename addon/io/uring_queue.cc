@@ -8,13 +8,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 namespace zerio {
 namespace {
 
-[[nodiscard]] uint32_t load_acquire(uint32_t* word) { return std::atomic_ref<uint32_t>(*word).load(std::memory_order_acquire); }
-[[nodiscard]] uint32_t load_relaxed(uint32_t* word) { return std::atomic_ref<uint32_t>(*word).load(std::memory_order_relaxed); }
 void store_release(uint32_t* word, uint32_t value) { std::atomic_ref<uint32_t>(*word).store(value, std::memory_order_release); }
 
 int set_up(uint32_t entries, uring::Params& params) {
@@ -65,22 +64,20 @@ std::unique_ptr<UringQueue> UringQueue::create(uint32_t sq_entries, uint32_t cq_
     error = -fd;
     return nullptr;
   }
+  Descriptor ring(fd);
   const size_t sq_bytes = params.sq.array + params.sq_entries * sizeof(uint32_t);
   const size_t cq_bytes = params.cq.cqes + params.cq_entries * sizeof(uring::Cqe);
   Mapping rings = Mapping::make(fd, uring::kOffsetSqRing, std::max(sq_bytes, cq_bytes));
   Mapping sqes = Mapping::make(fd, uring::kOffsetSqes, params.sq_entries * sizeof(uring::Sqe));
   constexpr uint32_t kNeeded = uring::kFeatureSingleMmap | uring::kFeatureNoDrop;
   error = !rings.open() || !sqes.open() ? errno : (params.features & kNeeded) != kNeeded ? ENOSYS : 0;
-  if (error != 0) {
-    ::close(fd);
-    return nullptr;
-  }
-  return std::unique_ptr<UringQueue>(new UringQueue(fd, params, std::move(rings), std::move(sqes)));
+  if (error != 0) return nullptr;
+  return std::unique_ptr<UringQueue>(new UringQueue(std::move(ring), params, std::move(rings), std::move(sqes)));
 }
 
-UringQueue::UringQueue(int fd, const uring::Params& params, Mapping rings, Mapping sqes)
-    : fd_(fd),
-      enter_fd_(fd),
+UringQueue::UringQueue(Descriptor fd, const uring::Params& params, Mapping rings, Mapping sqes)
+    : fd_(std::move(fd)),
+      enter_fd_(fd_.get()),
       rings_(std::move(rings)),
       sqe_pages_(std::move(sqes)),
       sqes_(reinterpret_cast<uring::Sqe*>(sqe_pages_.at(0))),
@@ -94,8 +91,9 @@ UringQueue::UringQueue(int fd, const uring::Params& params, Mapping rings, Mappi
       cq_mask_(params.cq_entries - 1) {
   auto* const array = reinterpret_cast<uint32_t*>(rings_.at(params.sq.array));
   for (uint32_t i = 0; i < sq_entries_; ++i) array[i] = i;
+  spilled_.reserve(params.cq_entries);
   // Saves the kernel the look-up of the descriptor at each entry. Since 5.18; without it everything works as well.
-  uring::ResourceUpdate ring = {~0U, 0, static_cast<uint64_t>(fd)};
+  uring::ResourceUpdate ring = {~0U, 0, static_cast<uint64_t>(fd_.get())};
   if (control(uring::kRegisterRingFds, &ring, 1) == 1) {
     enter_fd_ = static_cast<int>(ring.offset);
     enter_flags_ = uring::kEnterRegisteredRing;
@@ -107,16 +105,15 @@ UringQueue::~UringQueue() {
     uring::ResourceUpdate ring = {static_cast<uint32_t>(enter_fd_), 0, 0};
     (void)control(uring::kUnregisterRingFds, &ring, 1);
   }
-  ::close(fd_);
 }
 
 int UringQueue::control(uring::Register what, void* argument, uint32_t count) const {
-  const int64_t result = ::syscall(SYS_io_uring_register, fd_, what, argument, count);
+  const int64_t result = ::syscall(SYS_io_uring_register, fd_.get(), what, argument, count);
   return result < 0 ? -errno : static_cast<int>(result);
 }
 
 uring::Sqe& UringQueue::next_sqe() {
-  if (unsubmitted() == sq_entries_) enter(false);
+  if (unsubmitted() == sq_entries_) (void)enter(false);
   uring::Sqe& sqe = sqes_[sq_tail_ & sq_mask_];
   sqe = {};
   ++sq_tail_;
@@ -129,7 +126,7 @@ int64_t UringQueue::call(uint32_t to_submit, uint32_t min_complete, uint32_t fla
   return result < 0 ? -errno : result;
 }
 
-void UringQueue::enter(bool get_events) {
+int UringQueue::enter(bool get_events) {
   store_release(sq_tail_word_, sq_tail_);
   do {
     const int64_t result = call(unsubmitted(), 0, get_events ? uint32_t{uring::kEnterGetEvents} : 0U);
@@ -140,24 +137,13 @@ void UringQueue::enter(bool get_events) {
       spill();
       get_events = true;
     } else if (result != -EINTR) {
-      return;
+      sq_tail_ = submitted_;
+      store_release(sq_tail_word_, sq_tail_);
+      return static_cast<int>(-result);
     }
   } while (unsubmitted() > 0);
+  return 0;
 }
-
-void UringQueue::wait() {
-  store_release(sq_tail_word_, sq_tail_);
-  const int64_t result = call(unsubmitted(), 1, uring::kEnterGetEvents);
-  if (result > 0) submitted_ += static_cast<uint32_t>(result);
-}
-
-bool UringQueue::kernel_has_work() const { return (load_relaxed(sq_flags_) & (uring::kSqTaskrun | uring::kSqOverflow)) != 0; }
-
-uint32_t UringQueue::completions() const {
-  return static_cast<uint32_t>(spilled_.size() - spilled_next_) + (cq_tail() - cq_head_);
-}
-
-uint32_t UringQueue::cq_tail() const { return load_acquire(cq_tail_word_); }
 
 bool UringQueue::take(uring::Cqe& out) {
   while (spilled_next_ < spilled_.size()) {
@@ -179,7 +165,11 @@ bool UringQueue::take(uring::Cqe& out) {
 
 void UringQueue::spill() {
   const uint32_t tail = cq_tail();
-  for (; cq_head_ != tail; ++cq_head_) spilled_.push_back(cqes_[cq_head_ & cq_mask_]);
+  // Without memory they stay where they are, and whoever needs the room comes back.
+  try {
+    for (; cq_head_ != tail; ++cq_head_) spilled_.push_back(cqes_[cq_head_ & cq_mask_]);
+  } catch (const std::bad_alloc&) {
+  }
   store_release(cq_head_word_, cq_head_);
 }
 

@@ -1,10 +1,12 @@
 // One io_uring: its mappings, the submission queue's producer and the completion queue's consumer.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "socket_posix.h"
 #include "uring_abi.h"
 
 namespace zerio {
@@ -38,7 +40,7 @@ class UringQueue {
   UringQueue(const UringQueue&) = delete;
   UringQueue& operator=(const UringQueue&) = delete;
 
-  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] int fd() const { return fd_.get(); }
   // Returns a count or 0, or a negative errno value.
   int control(uring::Register what, void* argument, uint32_t count) const;
 
@@ -46,14 +48,17 @@ class UringQueue {
   uring::Sqe& next_sqe();
   [[nodiscard]] uint32_t unsubmitted() const { return sq_tail_ - submitted_; }
   // Makes the kernel take everything queued. With `get_events` it also runs what is pending for this thread and flushes overflow.
-  void enter(bool get_events);
-  // Waits for one completion.
-  void wait();
+  // Returns 0, or the errno value of a ring that does not work any more: what was queued is dropped then.
+  int enter(bool get_events);
 
   // Whether entering the kernel would produce completions.
-  [[nodiscard]] bool kernel_has_work() const;
+  [[nodiscard]] bool kernel_has_work() const {
+    return (std::atomic_ref(*sq_flags_).load(std::memory_order_relaxed) & (uring::kSqTaskrun | uring::kSqOverflow)) != 0;
+  }
   // How many completions can be taken, those that were picked included.
-  [[nodiscard]] uint32_t completions() const;
+  [[nodiscard]] uint32_t completions() const {
+    return static_cast<uint32_t>(spilled_.size() - spilled_next_) + (cq_tail() - cq_head_);
+  }
 
   // The next completion in order. False when there is none.
   bool take(uring::Cqe& out);
@@ -71,16 +76,16 @@ class UringQueue {
   // A completion that was picked.
   static constexpr uint64_t kTaken = ~uint64_t{0};
 
-  UringQueue(int fd, const uring::Params& params, Mapping rings, Mapping sqes);
+  UringQueue(Descriptor fd, const uring::Params& params, Mapping rings, Mapping sqes);
 
   template <class See>
   static void pick_one(uring::Cqe& cqe, See see) {
     if (cqe.user_data != kTaken && see(static_cast<const uring::Cqe&>(cqe))) cqe.user_data = kTaken;
   }
   int64_t call(uint32_t to_submit, uint32_t min_complete, uint32_t flags) const;
-  [[nodiscard]] uint32_t cq_tail() const;
+  [[nodiscard]] uint32_t cq_tail() const { return std::atomic_ref(*cq_tail_word_).load(std::memory_order_acquire); }
 
-  int fd_;
+  Descriptor fd_;
   int enter_fd_;
   uint32_t enter_flags_ = 0;
   Mapping rings_;

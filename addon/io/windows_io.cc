@@ -43,7 +43,11 @@ template <class Function>
 
 }  // namespace
 
-int error_number(int winsock_error) { return winsock_error == 0 ? 0 : -uv_translate_sys_error(winsock_error); }
+int error_number(int winsock_error) {
+  if (winsock_error == 0) return 0;
+  // libuv does not know this one.
+  return winsock_error == WSAEOPNOTSUPP ? -UV_ENOTSUP : -uv_translate_sys_error(winsock_error);
+}
 
 int WindowsIo::open() {
   if (port_.handle() == nullptr) return error_number(static_cast<int>(GetLastError()));
@@ -89,8 +93,12 @@ Socket WindowsIo::make_socket(int family) const {
 
 int WindowsIo::listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) {
   if (options.reuse_port) return -UV_ENOTSUP;
+  // All that is allocated for it is allocated here: room among the closed ones, too.
   if (server >= listeners_.size()) listeners_.resize(server + 1);
+  closed_listeners_.reserve(closed_listeners_.size() + listeners_.size());
   auto listener = std::make_unique<Listener>();
+  listener->idle.reserve(Listener::kAccepts);
+  listener->ready.reserve(Listener::kAccepts);
   listener->server = server;
   listener->family = address.is_ipv6() ? AF_INET6 : AF_INET;
   listener->socket = make_socket(listener->family);
@@ -189,18 +197,20 @@ void WindowsIo::accepted(Accept& accept) {
 void WindowsIo::report_accepted(IoSink& sink, Listener& listener) {
   const uint32_t server = listener.server;
   if (listener.error != 0 && !listener.paused) sink.on_accept_error(server, std::exchange(listener.error, 0));
-  while (!listener.ready.empty() && !listener.paused && sink.can_accept(server)) {
+  while (!listener.ready.empty() && !listener.paused && strangers_share_.has_time() && sink.can_accept(server)) {
     Accept& accept = *listener.ready.front();
-    listener.ready.pop_front();
+    listener.ready.erase(listener.ready.begin());
     listener.idle.push_back(&accept);
     sink.on_accepted(server, static_cast<AcceptedSocket>(accept.socket.release()));
   }
+  if (!listener.ready.empty()) strangers_share_.keep_waiting();
   post_accepts(listener);
 }
 
 // Returns whether connections are left that the sink takes in the next poll.
 bool WindowsIo::report_accepts(IoSink& sink) {
   bool left = false;
+  strangers_share_.renew();
   for (const auto& listener : listeners_) {
     if (listener == nullptr) continue;
     report_accepted(sink, *listener);
@@ -319,10 +329,22 @@ void WindowsIo::addresses(uint32_t slot, Address& local, Address& remote) const 
 
 // ---- The batch
 
+// Asking is a system call. Where only new connections come by the port, one that spins can do without it most of the time.
+bool WindowsIo::asks_port(bool spinning) {
+  constexpr uint64_t kAskNs = 50'000;
+  if (!spinning || bytes_come_by_port() || !port_.empty()) return true;
+  const uint64_t now = monotonic_ns();
+  if (now - asked_ns_ < kAskNs) return false;
+  asked_ns_ = now;
+  return true;
+}
+
 void WindowsIo::poll(IoSink& sink, bool spinning) {
-  port_.begin();
-  for (OVERLAPPED* done = nullptr; sink.has_room() && (done = port_.front()) != nullptr; port_.pop()) {
-    if (!handle(sink, *reinterpret_cast<Operation*>(done))) break;
+  if (asks_port(spinning)) {
+    port_.begin();
+    for (OVERLAPPED* done = nullptr; sink.has_room() && (done = port_.front()) != nullptr; port_.pop()) {
+      if (!handle(sink, *reinterpret_cast<Operation*>(done))) break;
+    }
   }
   left_ = report_accepts(sink);
   left_ = poll_more(sink) || left_ || !port_.empty();

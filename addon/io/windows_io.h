@@ -17,6 +17,7 @@
 
 #include "completion_port.h"
 #include "io.h"
+#include "strangers_share.h"
 
 namespace zerio {
 
@@ -64,6 +65,7 @@ class WindowsIo : public Io {
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override;
   void discard(AcceptedSocket socket, IoSlice farewell) override;
   void receive_stop(uint32_t slot) override { connections_[slot].receiving = false; }
+  bool is_broken_pipe(int error) const override { return error == error_number(WSAESHUTDOWN); }
   void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].socket.get(), SD_SEND); }
   bool close(uint32_t slot, bool reset) override;
   void addresses(uint32_t slot, Address& local, Address& remote) const override;
@@ -112,6 +114,8 @@ class WindowsIo : public Io {
   virtual int begin(uint32_t slot) = 0;
   // A completion of kind Receive, Send or Other. Returns false when the sink has no room and it must come again.
   virtual bool complete(IoSink& sink, Operation& operation) = 0;
+  // Whether receives and sends complete at the completion port, so that each poll() must ask it.
+  [[nodiscard]] virtual bool bytes_come_by_port() const { return true; }
   // What the completion port does not tell. Returns whether something is left for the next poll().
   virtual bool poll_more(IoSink&) { return false; }
   // A sleep is to come: whatever happens from now on must reach the completion port. Returns whether something happened already.
@@ -138,7 +142,7 @@ class WindowsIo : public Io {
     bool paused = false;
     int error = 0;  // to be told in the next poll()
     std::vector<Accept*> idle;
-    std::deque<Accept*> ready;  // connections that the sink has not taken
+    std::vector<Accept*> ready;  // connections that the sink has not taken
     Accept accepts[kAccepts];
   };
 
@@ -149,13 +153,16 @@ class WindowsIo : public Io {
   bool report_accepts(IoSink& sink);
   void connected(IoSink& sink, uint32_t slot);
   bool handle(IoSink& sink, Operation& operation);
+  [[nodiscard]] bool asks_port(bool spinning);
   void forget_closed_listeners();
   int take(uint32_t slot, Socket socket, const SocketOptions& options);
 
   DWORD socket_flags_;
-  bool left_ = false;  // the last poll() had no room for all
+  bool left_ = false;      // the last poll() had no room for all
+  uint64_t asked_ns_ = 0;  // when a spinning poll() asked the completion port last
   LPFN_ACCEPTEX accept_ex_ = nullptr;
   LPFN_CONNECTEX connect_ex_ = nullptr;
+  StrangersShare strangers_share_;
   CompletionPort port_;
   std::deque<Connection> connections_;  // their addresses never change
   std::vector<std::unique_ptr<Listener>> listeners_;

@@ -45,7 +45,7 @@ static inline int listen_on_loopback(struct sockaddr_in* address) {
   int listener = socket(AF_INET, SOCK_STREAM, 0);
   if (listener < 0) die("socket");
   if (bind(listener, (struct sockaddr*)address, size) != 0) die("bind");
-  if (listen(listener, 16) != 0) die("listen");
+  if (listen(listener, SOMAXCONN) != 0) die("listen");
   if (getsockname(listener, (struct sockaddr*)address, &size) != 0) die("getsockname");
   return listener;
 }

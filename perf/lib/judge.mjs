@@ -59,7 +59,11 @@ export function judge(target, programs, results) {
     return { target, value, unit: target.unit ?? own.unit, passes: reaches(target, value), note: '' }
   }
   const [subject, reference] = [target.program, target.reference].map((name) =>
-    measurementOf(name, programs[name], results.get(name))
+    measurementOf(
+      name,
+      { ...programs[name], metric: target.metric ?? programs[name].metric },
+      results.get(name)
+    )
   )
   const ratio = subject.median / reference.median
   const noisy = [subject, reference].filter(({ isNoisy }) => isNoisy)

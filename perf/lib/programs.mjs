@@ -2,9 +2,11 @@
 import { join } from 'node:path'
 import { measureGarbage } from '../zerio/garbage.mjs'
 import { measurePeerKb, measureServerMb } from '../zerio/memory.mjs'
-import { PAYLOAD_BYTES } from './message.mjs'
+import { format } from './message.mjs'
 import { nativePrograms } from './native_programs.mjs'
 import { runPair, runProgram } from './processes.mjs'
+
+const { PAYLOAD_BYTES } = format
 
 export const STRATEGIES = ['manual', 'spin', 'hybrid', 'blocking']
 

@@ -1,18 +1,40 @@
 // Keeps a zerio client sending as fast as the other side takes it, until that side closes the connection.
-import { SendStatus } from 'zerio'
-import { fail } from './program.mjs'
+import { SendStatus, ZerioClient } from 'zerio'
+import { format } from './message.mjs'
+import { fail, readFlags, report } from './program.mjs'
 import { Signal } from './signal.mjs'
 
 /** How many messages a sender sends before it lets the event loop run, unless it is held back before that. */
 export const MESSAGES_PER_TURN = 16_384
 const ROUNDS_PER_TURN = 64
 
+/** A sender's client, and what the command line says about it. */
+export function makeSender() {
+  const { port, strategy, backend, bytes, flushEach } = readFlags({
+    port: 0,
+    strategy: 'blocking',
+    backend: 'auto',
+    bytes: format.PAYLOAD_BYTES,
+    flushEach: false
+  })
+  const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy, backend })
+  return { client, strategy, bytes, flushEach }
+}
+
 /**
- * @param {import('zerio').ZerioClient} client connected
+ * Connects, sends until the other side closes, and reports.
+ * @param {import('zerio').ZerioClient} client
  * @param {string} strategy the client's wait strategy
  * @param {() => number} sendSome sends MESSAGES_PER_TURN messages or fewer, returns the last SendStatus
  */
-export function sendUntilClosed(client, strategy, sendSome) {
+export async function runSender(client, strategy, sendSome) {
+  await client.start('sender')
+  await sendUntilClosed(client, strategy, sendSome)
+  await client.stop()
+  report({ backPressured: client.counters.backPressured })
+}
+
+function sendUntilClosed(client, strategy, sendSome) {
   const sender = new Sender(sendSome)
   client.on('disconnected', () => sender.closed.set())
   if (strategy === 'manual') {

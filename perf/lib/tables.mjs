@@ -1,6 +1,6 @@
 // Shows measurements and verdicts as tables for people.
 import Table from 'cli-table3'
-import { limitOf } from './targets.mjs'
+import { labelOf, limitOf } from './targets.mjs'
 
 const COUNT_FORMAT = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const QUIET = {
@@ -39,7 +39,7 @@ export function verdictTable(verdicts) {
   for (const { target, value, unit, passes, note } of verdicts) {
     table.push([
       target.name,
-      target.reference === undefined ? target.program : `${target.program} / ${target.reference}`,
+      target.reference === undefined ? labelOf(target) : `${labelOf(target)} / ${target.reference}`,
       value === null ? '' : `${number(value, target.reference === undefined ? unit : '')} ${unit}`.trim(),
       limitOf(target),
       passes === null ? '' : passes ? 'pass' : 'MISS',

@@ -1,16 +1,10 @@
 // The sending side of node:net's hand-batched baseline as it is usually written: Buffer's own methods, one batch of 64 KiB
 // a write, and a wait for 'drain' when the socket asks for it.
 import { connect } from 'node:net'
-import {
-  HEADER_BYTES,
-  nextSequence,
-  PAYLOAD_BYTES,
-  PRICE_AT,
-  priceOf,
-  QUANTITY_AT,
-  quantityOf
-} from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
+
+const { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, PRICE_AT, priceOf, QUANTITY_AT, quantityOf } = format
 
 const BATCH_BYTES = 65_536
 const FRAME_BYTES = HEADER_BYTES + PAYLOAD_BYTES

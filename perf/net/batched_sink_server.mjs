@@ -1,9 +1,11 @@
 // The receiving side of node:net's hand-batched baseline as it is usually written: each message is a Buffer of its own over
 // the bytes received, and what is left of a chunk is put in front of the next one.
 import { createServer } from 'node:net'
-import { HEADER_BYTES, QUANTITY_AT, sequenceOf } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { Rate } from '../lib/rate.mjs'
+
+const { HEADER_BYTES, QUANTITY_AT, sequenceOf } = format
 
 const { warmupMs, durationMs } = readFlags({ warmupMs: 500, durationMs: 1000 })
 

@@ -1,7 +1,9 @@
 // Sends 64 KiB batches of frames over a node:net socket until the other side closes it.
 import { connect } from 'node:net'
-import { HEADER_BYTES, PAYLOAD_BYTES } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, report } from '../lib/program.mjs'
+
+const { HEADER_BYTES, PAYLOAD_BYTES } = format
 
 const BATCH_BYTES = 65_536
 const BATCHES = 8

@@ -2,8 +2,10 @@
 // with --batched the messages of a turn in one write() per peer. The blocks are those of perf/zerio/fan_out_server.mjs.
 import { createServer } from 'node:net'
 import { runBlocks } from '../lib/fan_out.mjs'
-import { HEADER_BYTES } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
+
+const { HEADER_BYTES } = format
 
 const flags = readFlags({ bytes: 32, peers: 1, perTurn: 1, turns: 100, blocks: 10, batched: false })
 const sockets = []

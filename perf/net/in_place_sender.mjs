@@ -1,8 +1,10 @@
 // The sending side of the fastest one-way baseline that node:net allows: no messages, only fields written straight
 // into a batch of 64 KiB by a loop that knows their size. What zerio's claim() does, without its interface.
-import { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, writeFields } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { readFlags } from '../lib/program.mjs'
 import { FRAME_BYTES, sendBatches } from './batches.mjs'
+
+const { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, writeFields } = format
 
 const { port } = readFlags({ port: 0 })
 let sequence = 0

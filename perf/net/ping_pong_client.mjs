@@ -1,8 +1,10 @@
 // The measuring side of node:net's ping-pong baseline. With --meter it measures what it allocates after the warm-up.
 import { connect } from 'node:net'
-import { HEADER_BYTES, PAYLOAD_BYTES } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { ROUND_TRIP_FLAGS, RoundTrips } from '../lib/round_trips.mjs'
+
+const { HEADER_BYTES, PAYLOAD_BYTES } = format
 
 const flags = readFlags(ROUND_TRIP_FLAGS)
 const roundTrips = new RoundTrips(flags)

@@ -1,7 +1,9 @@
 // The sending side of node:net's plain one-way baseline: one write() per message.
 import { connect } from 'node:net'
-import { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, writeFields } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
+
+const { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, writeFields } = format
 
 const { port } = readFlags({ port: 0 })
 

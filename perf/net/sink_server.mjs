@@ -1,9 +1,11 @@
 // The receiving side of node:net's one-way baselines, all but the usual one: makes no object for a message, parses the frames out of the stream, and gives each message to
 // a handler that does what the one in perf/zerio/sink_server.mjs does.
 import { createServer } from 'node:net'
-import { HEADER_BYTES, PAYLOAD_BYTES, QUANTITY_AT, sequenceOf } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { Rate } from '../lib/rate.mjs'
+
+const { HEADER_BYTES, PAYLOAD_BYTES, QUANTITY_AT, sequenceOf } = format
 
 const { warmupMs, durationMs } = readFlags({ warmupMs: 500, durationMs: 1000 })
 const FRAME_BYTES = HEADER_BYTES + PAYLOAD_BYTES

@@ -1,8 +1,10 @@
 // The sending side of a node:net baseline that was tuned as zerio is, doing what its send() does: each message is
 // written into a buffer of its own, then copied behind its length into a batch of 64 KiB.
-import { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, writeFields } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { readFlags } from '../lib/program.mjs'
 import { FRAME_BYTES, sendBatches } from './batches.mjs'
+
+const { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, writeFields } = format
 
 const { port } = readFlags({ port: 0 })
 const message = Buffer.alloc(PAYLOAD_BYTES)

@@ -3,11 +3,13 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { bunProgram, extern, installExtern } from '../lib/extern.mjs'
 import { interleave } from '../lib/interleave.mjs'
-import { PAYLOAD_BYTES } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { runPair, runProgram } from '../lib/processes.mjs'
 import { median, spread } from '../lib/stats.mjs'
 import { count, percent, repeated, table, us } from '../report/markdown.mjs'
+
+const { PAYLOAD_BYTES } = format
 
 const FULL = { warmup: 5_000, count: 20_000, warmupMs: 300, durationMs: 1_000, repetitions: 3 }
 const QUICK = { warmup: 500, count: 2_000, warmupMs: 100, durationMs: 200, repetitions: 1 }

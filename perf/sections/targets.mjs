@@ -4,7 +4,7 @@ import { interleave } from '../lib/interleave.mjs'
 import { judge, measurementOf, percent } from '../lib/judge.mjs'
 import { measuredPrograms } from '../lib/programs.mjs'
 import { measurementTable, number, verdictTable } from '../lib/tables.mjs'
-import { targets as allTargets, limitOf, targetNames } from '../lib/targets.mjs'
+import { targets as allTargets, labelOf, limitOf, targetNames } from '../lib/targets.mjs'
 import { repeated, table } from '../report/markdown.mjs'
 
 /** @type {import('./index.mjs').Section} */
@@ -57,10 +57,10 @@ export const targets = {
       '',
       table(
         ['what', 'compared with', 'ratio or value', 'aim', '', 'note'],
-        targets.map(({ program, reference, value, unit, passes, note, ...target }) => [
-          program,
-          reference ?? '',
-          value === null ? '' : `${number(value, reference === undefined ? unit : '')} ${unit}`.trim(),
+        targets.map(({ value, unit, passes, note, ...target }) => [
+          labelOf(target),
+          target.reference ?? '',
+          value === null ? '' : `${number(value, target.reference === undefined ? unit : '')} ${unit}`.trim(),
           limitOf(target),
           passes === null ? '' : passes ? 'reached' : '**missed**',
           note

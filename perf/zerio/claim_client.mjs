@@ -1,17 +1,10 @@
 // The sending side of zerio's one-way throughput with claim() and commit(): fields are written in place.
-import { ZerioClient } from 'zerio'
-import { nextSequence, PAYLOAD_BYTES, writeFields } from '../lib/message.mjs'
-import { readFlags, report } from '../lib/program.mjs'
-import { MESSAGES_PER_TURN, sendUntilClosed } from '../lib/sender.mjs'
+import { format } from '../lib/message.mjs'
+import { MESSAGES_PER_TURN, makeSender, runSender } from '../lib/sender.mjs'
 
-const { port, strategy, backend, bytes, flushEach } = readFlags({
-  port: 0,
-  strategy: 'blocking',
-  backend: 'auto',
-  bytes: PAYLOAD_BYTES,
-  flushEach: false
-})
-const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy, backend })
+const { nextSequence, writeFields } = format
+
+const { client, strategy, bytes, flushEach } = makeSender()
 let sequence = 0
 
 function sendSome() {
@@ -31,7 +24,4 @@ function sendSome() {
   return status
 }
 
-await client.start('sender')
-await sendUntilClosed(client, strategy, sendSome)
-await client.stop()
-report({ backPressured: client.counters.backPressured })
+await runSender(client, strategy, sendSome)

@@ -3,8 +3,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
-import { HEADER_BYTES } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
+
+const { HEADER_BYTES } = format
 
 const { port } = readFlags({ port: 0 })
 const CONNECTING_MAX = 64

@@ -2,11 +2,13 @@
 // has come back. Measuring makes no garbage: the clock writes into an array made before. With --meter it measures
 // what it allocates after the warm-up (see lib/meter.mjs).
 import { readClock, ZerioClient } from 'zerio'
-import { PAYLOAD_BYTES } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { Meter } from '../lib/meter.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 import { roundTripPercentiles } from '../lib/stats.mjs'
+
+const { PAYLOAD_BYTES } = format
 
 const flags = readFlags({
   port: 0,

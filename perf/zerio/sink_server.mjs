@@ -1,9 +1,11 @@
 // The receiving side of zerio's one-way throughput: reads a field of every message and counts them.
 import { ZerioServer } from 'zerio'
-import { QUANTITY_AT, sequenceOf } from '../lib/message.mjs'
+import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { Rate } from '../lib/rate.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
+
+const { QUANTITY_AT, sequenceOf } = format
 
 const flags = readFlags({
   strategy: 'blocking',

@@ -179,14 +179,16 @@ export class BenchClient {
       readClock(slice, 0)
       slice[0] += sliceNs
       for (;;) {
-        if (step.call(this) !== Status.Sent) {
-          isWaiting = true
-          return
-        }
+        const status = step.call(this)
         readClock(this.#clock, Clock.Now)
+        // A slow connection may never take a whole step.
         if (this.#clock[Clock.Now] >= this.#clock[Clock.End]) {
           this.#goOn = () => {}
           this.#phaseOver()
+          return
+        }
+        if (status !== Status.Sent) {
+          isWaiting = true
           return
         }
         if (this.#clock[Clock.Now] >= slice[0]) {

@@ -39,10 +39,7 @@ export function numberOf(
   min: number,
   max: number
 ): number {
-  if (text === undefined) return fallback
-  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
-  if (value >= min && value <= max) return value
-  throw new UsageError(`--${flag} must be a number from ${min} to ${max}, not '${text}'`)
+  return checked(flag, text, fallback, min, max, /^\d+(\.\d+)?$/, 'a number')
 }
 
 export function integerOf(
@@ -52,8 +49,20 @@ export function integerOf(
   min: number,
   max: number
 ): number {
+  return checked(flag, text, fallback, min, max, /^\d+$/, 'a whole number')
+}
+
+function checked(
+  flag: string,
+  text: string | undefined,
+  fallback: number,
+  min: number,
+  max: number,
+  form: RegExp,
+  kind: string
+): number {
   if (text === undefined) return fallback
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  const value = form.test(text) ? Number(text) : Number.NaN
   if (value >= min && value <= max) return value
-  throw new UsageError(`--${flag} must be a whole number from ${min} to ${max}, not '${text}'`)
+  throw new UsageError(`--${flag} must be ${kind} from ${min} to ${max}, not '${text}'`)
 }

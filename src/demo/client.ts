@@ -1,9 +1,9 @@
 // A client process: subscribes to the ticks, answers some with orders, and measures the round trip of each.
 
+import { keepPolling } from '../cli/polling.js'
 import { ZerioClient } from '../index.js'
 import { childTask, leave, onCommand, runChild, tellParent } from './ipc.js'
 import { Meter } from './meter.js'
-import { pollAndTurn } from './pacer.js'
 import { Reporter } from './reporter.js'
 import { Trader } from './trader.js'
 
@@ -29,7 +29,7 @@ async function main(): Promise<void> {
 
   await client.start(name)
   // With the other strategies every tick is a turn.
-  const stopPolling = flags.wait === 'manual' ? pollAndTurn(client, () => {}) : () => {}
+  const stopPolling = flags.wait === 'manual' ? keepPolling(client) : () => {}
   const reporter = new Reporter(meter)
 
   const drain = () => {

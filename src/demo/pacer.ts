@@ -1,5 +1,6 @@
 // Turns time into work: how many messages are due at a given rate, and who calls whom to find out.
 
+import { keepPolling } from '../cli/polling.js'
 import { readClock } from '../index.js'
 import type { WaitStrategy } from './flags.js'
 
@@ -31,40 +32,12 @@ export class Pacer {
   }
 }
 
-/**
- * A timer or an immediate of Node makes 300 to 400 bytes of garbage each time, more than anything else in this
- * program, so there are few of them: most turns come with a message.
- */
+/** A timer of Node makes 300 to 400 bytes of garbage each time, so there are few: most turns come with a message. */
 const turnMs = 4
-const yieldNs = 20e6
 
 /** Calls `turn` again and again; where the strategy is manual, it polls as well. Returns how to stop it. */
-export function drive(wait: WaitStrategy, endpoint: Pollable, turn: () => void): () => void {
-  if (wait === 'manual') return pollAndTurn(endpoint, turn)
+export function drive(wait: WaitStrategy, endpoint: { poll(): number }, turn: () => void): () => void {
+  if (wait === 'manual') return keepPolling(endpoint, turn)
   const timer = setInterval(turn, turnMs)
   return () => clearInterval(timer)
-}
-
-interface Pollable {
-  poll(): number
-}
-
-/** Polls without a pause, but lets Node's own timers and messages in between from time to time. */
-export function pollAndTurn(endpoint: Pollable, turn: () => void): () => void {
-  const clock = new Float64Array(2)
-  let running = true
-  const pollForAWhile = () => {
-    if (running) setImmediate(pollForAWhile)
-    readClock(clock, 1)
-    do {
-      if (!running) return
-      endpoint.poll()
-      turn()
-      readClock(clock, 0)
-    } while (clock[0] - clock[1] < yieldNs)
-  }
-  setImmediate(pollForAWhile)
-  return () => {
-    running = false
-  }
 }

@@ -15,7 +15,8 @@ export function startCommand(
 ) {
   const child = spawn(command[0], [...command.slice(1), ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_OPTIONS: '' }
+    // A run with another backend under the addon preloads it into children, too.
+    env: { ...process.env, NODE_OPTIONS: process.env.ZERIO_TEST_NODE_OPTIONS ?? '' }
   })
   const output = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr']) {

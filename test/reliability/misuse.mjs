@@ -4,7 +4,7 @@
 //   node test/reliability/misuse.mjs [--first 0] [--seeds 40] [--seconds 1.5] [--asan]
 
 import { parseArgs } from 'node:util'
-import { asanEnvironment, buildAsan, loaderFlags } from './lib/asan.mjs'
+import { addonEnvironment, buildSanitized, sanitizerEnvironment } from './lib/addon.mjs'
 import { inParallel, startChild, troubleOf } from './lib/processes.mjs'
 
 const { values } = parseArgs({
@@ -21,8 +21,9 @@ const ms = Number(values.seconds) * 1000
 const total = { writes: 0, messages: 0, connections: 0 }
 let lagMs = 0
 let failed = 0
-if (values.asan) buildAsan()
-const tools = values.asan ? { env: asanEnvironment(), flags: loaderFlags } : {}
+const tools = values.asan
+  ? { env: { ...sanitizerEnvironment(), ...addonEnvironment(await buildSanitized()) } }
+  : {}
 
 await inParallel(seeds, 2, async (seed) => {
   const result = await startChild('misuse_child.mjs', [seed, ms], { timeoutMs: ms + 60_000, ...tools }).ended

@@ -1,6 +1,6 @@
 // Each system call and each allocation of the addon fails once, in turn, in a scenario with a server and clients.
 //
-//   node test/reliability/torture.mjs [--only sendto] [--most 12] [--strategies blocking,spin] [--verbose]
+//   node test/reliability/torture.mjs [--only sendto] [--most 12] [--backends epoll] [--strategies blocking] [--verbose]
 //
 // `--most` limits how many calls of a kind are tried with each error: the first ones, and the rest evenly spread. 0: all.
 
@@ -15,6 +15,7 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
     most: { type: 'string', default: '0' },
+    backends: { type: 'string', default: 'epoll,io_uring' },
     strategies: { type: 'string', default: 'blocking,spin' },
     verbose: { type: 'boolean', default: false }
   }
@@ -40,11 +41,16 @@ const errors = {
   shutdown: ['ENOTCONN'],
   close: ['EINTR', 'EIO'],
   madvise: ['EAGAIN'],
+  mmap: ['ENOMEM'],
+  poll: ['EINTR'],
+  getrlimit: ['EPERM'],
+  io_uring_setup: ['EMFILE', 'ENOMEM', 'EPERM'],
+  io_uring_enter: ['EINTR', 'EAGAIN', 'EBUSY'],
+  io_uring_register: ['ENOMEM', 'EINVAL', 'EBUSY'],
+  operator_new: ['ENOMEM'],
   // Pools: WebAssembly.Memory refuses.
   pool: ['ENOMEM']
 }
-// operator new ends the process, as it does in Node.js itself: only on request.
-if (values.only === 'operator_new') errors.operator_new = ['ENOMEM']
 
 const library = join(root, 'build', 'reliability', 'fail_calls.so')
 mkdirSync(join(root, 'build', 'reliability'), { recursive: true })
@@ -65,10 +71,10 @@ execFileSync('g++', [
 const folder = mkdtempSync(join(tmpdir(), 'zerio-torture-'))
 let runs = 0
 
-async function run(strategy, failure) {
+async function run(backend, strategy, failure) {
   const report = join(folder, `${++runs}.json`)
   const env = { LD_PRELOAD: library, FAIL_REPORT: report, ...failure }
-  const result = await startChild('torture_child.mjs', [strategy], { timeoutMs: 40_000, env }).ended
+  const result = await startChild('torture_child.mjs', [backend, strategy], { timeoutMs: 40_000, env }).ended
   let counts = {}
   try {
     counts = JSON.parse(readFileSync(report, 'utf8'))
@@ -88,27 +94,35 @@ let failed = 0
 let met = 0
 let survived = 0
 let cases = 0
-for (const strategy of values.strategies.split(',')) {
-  const whole = await run(strategy, {})
+const list = (text) => text.split(',')
+const kinds = list(values.backends).flatMap((backend) =>
+  list(values.strategies).map((strategy) => [backend, strategy])
+)
+for (const [backend, strategy] of kinds) {
+  const whole = await run(backend, strategy, {})
   if (whole.trouble !== undefined) throw new Error(`without any failure: ${whole.trouble}`)
   const { descriptors } = whole.result.report
   const plan = []
+  const began = performance.now()
+  const made = {}
   for (const [call, codes] of Object.entries(errors)) {
-    if (!call.includes(values.only)) continue
-    // The second scenario repeats the first.
-    const count = call === 'pool' ? whole.result.report.pools : Math.ceil(whole.counts[call] * 0.55)
+    const count = call === 'pool' ? whole.result.report.pools : whole.counts[call]
+    if (!call.includes(values.only) || !(count > 0)) continue
+    made[call] = count
     for (const nth of chosen(count)) for (const code of codes) plan.push({ call, nth, code })
   }
+  const calls = Object.entries(made).map(([call, count]) => `${call} ${count}`)
+  console.log(`${backend}, ${strategy}: ${plan.length} cases; calls of one run: ${calls.join(', ')}`)
   await inParallel(plan, 2, async ({ call, nth, code }) => {
     const failure = { FAIL_CALL: call, FAIL_NTH: nth, FAIL_ERRNO: constants.errno[code] }
-    const { result, counts, trouble } = await run(strategy, failure)
+    const { result, counts, trouble } = await run(backend, strategy, failure)
     cases++
     let verdict = trouble
     const left = (result.report?.descriptors ?? 0) - descriptors
     if (verdict === undefined && left > 0) verdict = `${left} descriptors left`
     if (verdict !== undefined) {
       failed++
-      console.log(`FAILED ${strategy} ${call} ${nth} ${code}: ${verdict.slice(0, 700)}`)
+      console.log(`FAILED ${backend} ${strategy} ${call} ${nth} ${code}: ${verdict.slice(0, 700)}`)
       return
     }
     if (!counts.failed && !result.report.refused) return
@@ -122,8 +136,10 @@ for (const strategy of values.strategies.split(',')) {
     if (told.length === 0) outcomes[call].survived++
     for (const text of new Set(told.map((one) => one.split(': ')[1])))
       outcomes[call].told[text] = (outcomes[call].told[text] ?? 0) + 1
-    if (values.verbose) console.log(`${strategy} ${call} ${nth} ${code}: ${told.join(', ') || 'survived'}`)
+    if (values.verbose)
+      console.log(`${backend} ${strategy} ${call} ${nth} ${code}: ${told.join(', ') || 'survived'}`)
   })
+  console.log(`${backend}, ${strategy}: ${Math.round((performance.now() - began) / 1000)} s`)
 }
 for (const [call, { met, survived, told }] of Object.entries(outcomes)) {
   const codes = Object.entries(told).map(([code, count]) => `${code} ${count}`)

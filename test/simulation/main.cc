@@ -1,6 +1,6 @@
 // The command: runs seeds until one breaks a promise, for a number of seeds or a time; replays one seed; or tortures.
 //
-//   simulation --seed S [--trace] | --seeds N [--from S] | --minutes M [--from S] | --torture
+//   simulation --seed S [--trace] | --seeds N [--from S] | --minutes M [--from S, else the time] | --torture
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -74,7 +74,7 @@ bool run(const WorldOptions& options, WorldResult& result) {
 struct Arguments {
   uint64_t seed = 0;
   uint64_t seeds = 0;
-  uint64_t from = 1;
+  uint64_t from = 0;
   double minutes = 0;
   bool one = false;
   bool torture = false;
@@ -111,6 +111,11 @@ bool parse(int count, char** texts, Arguments& out) {
         return false;
       }
     }
+  }
+  // Minutes are for seeds that nobody has run yet.
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  if (out.from == 0) {
+    out.from = out.minutes > 0 ? static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) : 1;
   }
   return out.one || out.torture || out.seeds > 0 || out.minutes > 0;
 }
@@ -151,6 +156,7 @@ int run_many(const Arguments& arguments) {
   const auto seconds = [begin] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   uint64_t seeds = 0;
   WorldResult all;
+  if (arguments.minutes > 0) std::printf("Fresh seeds from %llu\n", static_cast<unsigned long long>(arguments.from));
   for (uint64_t seed = arguments.from; seeds < arguments.seeds || seconds() < arguments.minutes * 60; ++seed, ++seeds) {
     WorldResult result;
     if (!run(world_of(seed, false), result)) return 1;
@@ -200,7 +206,7 @@ int run_torture() {
 int main(int count, char** texts) {
   Arguments arguments;
   if (!parse(count, texts, arguments)) {
-    std::puts("simulation --seed S [--trace] | --seeds N [--from S] | --minutes M [--from S] | --torture");
+    std::puts("simulation --seed S [--trace] | --seeds N [--from S] | --minutes M [--from S, else the time] | --torture");
     return 2;
   }
   watch_for_crashes();

@@ -12,4 +12,9 @@ void memory_use_small_pages(uint8_t* at, size_t bytes) {
 
 void memory_discard(uint8_t* at, size_t bytes) { std::memset(at, 0xdd, bytes); }
 
+void memory_prefetch(const void* at, size_t bytes) {
+  (void)at;
+  (void)bytes;
+}
+
 }  // namespace zerio

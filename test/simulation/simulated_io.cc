@@ -181,6 +181,7 @@ void SimulatedIo::shutdown(uint32_t slot) {
   Slot& it = slots_[slot];
   require(it.open && !it.blocked, "the end of the stream is sent behind all bytes");
   it.finished = true;
+  trace_.add('e', number_, "slot # sends no more", {slot});
   network_.finish(it.link, it.side);
 }
 

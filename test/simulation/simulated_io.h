@@ -4,6 +4,7 @@
 // an accept may complete late, and the memory of a send must not change until then.
 #pragma once
 
+#include <cerrno>
 #include <memory>
 #include <vector>
 
@@ -60,6 +61,8 @@ class SimulatedIo final : public Io {
   void discard(AcceptedSocket socket, IoSlice farewell) override;
   void receive_stop(uint32_t slot) override;
   [[nodiscard]] int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override;
+  [[nodiscard]] uint32_t sends_per_batch() const override { return shape_ == Shape::Completion ? kSendsPerBatchMax : 1; }
+  bool is_broken_pipe(int error) const override { return error == EPIPE; }
   void shutdown(uint32_t slot) override;
   [[nodiscard]] bool close(uint32_t slot, bool reset) override;
   void addresses(uint32_t slot, Address& local, Address& remote) const override;

@@ -19,12 +19,12 @@ function frame(bytes) {
 async function talk(port, index, reset) {
   const socket = connect({ host: '127.0.0.1', port })
   await once(socket, 'connect')
-  const message = frame(Buffer.alloc(20 + (index % 7) * 900, index))
+  const size = 20 + (index % 7) * 900
   const id = frame(Buffer.from(`client ${index}`))
-  const expected = id.length + ANSWERS * message.length
+  const expected = id.length + ANSWERS * (4 + size)
   let got = 0
   socket.write(id)
-  for (let i = 0; i < ANSWERS; i++) socket.write(message)
+  for (let i = 0; i < ANSWERS; i++) socket.write(frame(Buffer.alloc(size, index + i)))
   const closed = new Promise((resolve) => socket.once('close', resolve))
   socket.on('error', () => {})
   socket.on('data', (bytes) => {

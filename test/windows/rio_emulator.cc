@@ -1,8 +1,15 @@
-// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none: what the real one answers with an error, with
-// corrupted memory or not at all ends up in a report here, and fails the run.
+// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none: what the real one answers with an
+// error, with corrupted memory or not at all ends up in a report here, and fails the run.
 //
 // It is a second addon. inject() changes the product's import table, so that WSAIoctl hands out the 13 functions below; the
 // product's file stays as it is. Nothing here is fast, and nothing about speed can be learned from it.
+//
+// A send completes when its connection has taken all of it, and each fourth one a little later, as if its acknowledgement were on
+// its way. Until the completion is dequeued the bytes must stay as they were.
+//
+// Queues belong to the thread that uses them first: Registered I/O asks only that no two calls meet, and the engine has one
+// thread, so calls that could have met are found whether they did or not. What a thread made must be gone when its Node.js
+// environment ends; only process.exit(), which tears nothing down, leaves everything to the system.
 //
 // Report (a file named by ZERIO_RIO_REPORT): one line for each violation, and one for each process that ends.
 #include <winsock2.h>
@@ -10,6 +17,7 @@
 #include <node_api.h>
 #include <windows.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -23,17 +31,17 @@
 #include <vector>
 
 #include "../../addon/io/rio_abi.h"
+#include "imports.h"
 
 namespace {
 
 using namespace zerio::rio;
-
-constexpr DWORD kDontNotify = 1;
-constexpr DWORD kCommitOnly = 8;
+using zerio::test::replace_import;
 
 struct Buffer {
   char* data;
   DWORD bytes;
+  DWORD thread = GetCurrentThreadId();
   uint32_t in_flight = 0;
 };
 
@@ -50,6 +58,7 @@ struct Operation {
   ULONG done = 0;
   uint64_t sum = 0;
   bool deferred = false;
+  bool late = false;
   int failed = 0;
   void* context = nullptr;
   OVERLAPPED overlapped = {};
@@ -66,14 +75,12 @@ struct Connection {  // what a RequestQueue points to
   void* context = nullptr;
   std::deque<Operation> receiving;
   std::deque<Operation> sending;
-  std::atomic_flag used;
 };
 
 struct Completed {
   Result result;
   Connection* connection;
-  Buffer* buffer;
-  bool sends;
+  Operation operation;
 };
 
 struct Queue {  // what a CompletionQueue points to
@@ -83,7 +90,7 @@ struct Queue {  // what a CompletionQueue points to
   bool armed = false;
   std::deque<Completed> completed;
   std::set<Connection*> connections;
-  std::atomic_flag used;
+  DWORD thread = GetCurrentThreadId();
 };
 
 std::recursive_mutex mutex;
@@ -110,25 +117,14 @@ void report(const std::string& line) {
   std::fclose(file);
 }
 
+// The first of each kind are enough for a report.
 void violation(const std::string& what) {
+  constexpr int kLinesMax = 10;
+  static std::map<std::string, int> lines;
+  const std::lock_guard lock(mutex);
   ++violations;
-  report("violation: " + what);
+  if (++lines[what] <= kLinesMax) report("violation: " + what);
 }
-
-// Two threads in one queue at once.
-template <class Object>
-class Use {
- public:
-  explicit Use(Object& object) : object_(object) {
-    if (object_.used.test_and_set()) violation("a queue is used by two threads at the same time");
-  }
-  ~Use() { object_.used.clear(); }
-  Use(const Use&) = delete;
-  Use& operator=(const Use&) = delete;
-
- private:
-  Object& object_;
-};
 
 uint64_t sum_of(const char* data, ULONG bytes) {
   uint64_t sum = 1469598103934665603U;
@@ -136,30 +132,37 @@ uint64_t sum_of(const char* data, ULONG bytes) {
   return sum;
 }
 
+void check_thread(const Queue& queue) {
+  if (queue.thread != GetCurrentThreadId()) violation("a queue is used by two threads");
+}
+
 Queue* find_queue(CompletionQueue id) {
   const auto found = queues.find(reinterpret_cast<Queue*>(id));
-  if (found != queues.end()) return found->second.get();
-  violation("a completion queue that does not exist");
-  return nullptr;
+  if (found == queues.end()) {
+    violation("a completion queue that does not exist");
+    return nullptr;
+  }
+  check_thread(*found->second);
+  return found->second.get();
 }
 
 Connection* find_connection(RequestQueue id) {
   const auto found = connections.find(reinterpret_cast<Connection*>(id));
-  if (found != connections.end() && found->second->open) return found->second.get();
-  violation("a request queue whose socket is closed");
-  return nullptr;
+  if (found == connections.end() || !found->second->open) {
+    violation("a request queue whose socket is closed");
+    return nullptr;
+  }
+  check_thread(*found->second->queue);
+  return found->second.get();
 }
 
 // ---- Work
 
 void complete(Operation& operation, LONG status) {
   Connection& connection = *operation.connection;
-  if (operation.sends && sum_of(operation.data, operation.bytes) != operation.sum) {
-    violation("bytes of a send were changed before it completed");
-  }
   const Result result = {status, operation.done, reinterpret_cast<ULONGLONG>(connection.context),
                          reinterpret_cast<ULONGLONG>(operation.context)};
-  connection.queue->completed.push_back({result, &connection, operation.buffer, operation.sends});
+  connection.queue->completed.push_back({result, &connection, operation});
 }
 
 // Receives are overlapped, because Wine tells of a reset only those that wait for bytes.
@@ -167,8 +170,8 @@ void start_receive(Operation& operation) {
   WSABUF bytes = {operation.bytes, operation.data};
   DWORD flags = 0;
   // With the lowest bit set, the product's completion port hears nothing of it.
-  operation.overlapped.hEvent = reinterpret_cast<HANDLE>(
-      reinterpret_cast<uintptr_t>(CreateEventW(nullptr, TRUE, FALSE, nullptr)) | 1);
+  operation.overlapped.hEvent =
+      reinterpret_cast<HANDLE>(reinterpret_cast<uintptr_t>(CreateEventW(nullptr, TRUE, FALSE, nullptr)) | 1);
   if (WSARecv(operation.connection->socket, &bytes, 1, nullptr, &flags, &operation.overlapped, nullptr) == 0 ||
       WSAGetLastError() == WSA_IO_PENDING) {
     return;
@@ -182,8 +185,7 @@ void finish_receive(Operation& operation) {
   DWORD got = 0;
   DWORD flags = 0;
   LONG status = operation.failed;
-  if (status == 0 &&
-      WSAGetOverlappedResult(operation.connection->socket, &operation.overlapped, &got, TRUE, &flags) == FALSE) {
+  if (status == 0 && WSAGetOverlappedResult(operation.connection->socket, &operation.overlapped, &got, TRUE, &flags) == FALSE) {
     status = WSAGetLastError();
   }
   CloseHandle(reinterpret_cast<HANDLE>(reinterpret_cast<uintptr_t>(operation.overlapped.hEvent) & ~uintptr_t{1}));
@@ -191,7 +193,7 @@ void finish_receive(Operation& operation) {
   complete(operation, status);
 }
 
-void work_on(Connection& connection) {
+void work_on(Connection& connection, bool tick) {
   while (!connection.receiving.empty()) {
     Operation& operation = connection.receiving.front();
     if (!HasOverlappedIoCompleted(&operation.overlapped)) break;
@@ -200,18 +202,23 @@ void work_on(Connection& connection) {
   }
   while (!connection.sending.empty() && !connection.sending.front().deferred) {
     Operation& operation = connection.sending.front();
-    const int put = send(connection.socket, operation.data + operation.done, static_cast<int>(operation.bytes - operation.done), 0);
-    if (put < 0 && WSAGetLastError() == WSAEWOULDBLOCK) break;
-    if (put > 0) operation.done += static_cast<ULONG>(put);
-    if (put >= 0 && operation.done < operation.bytes) break;
-    complete(operation, put < 0 ? WSAGetLastError() : 0);
+    int error = 0;
+    if (operation.done < operation.bytes) {
+      const int put =
+          send(connection.socket, operation.data + operation.done, static_cast<int>(operation.bytes - operation.done), 0);
+      if (put < 0) error = WSAGetLastError();
+      if (put > 0) operation.done += static_cast<ULONG>(put);
+      if (error == WSAEWOULDBLOCK || (error == 0 && operation.done < operation.bytes)) break;
+    }
+    if (error == 0 && operation.late && !tick) break;
+    complete(operation, error);
     connection.sending.pop_front();
   }
 }
 
-void work(Queue& queue) {
+void work(Queue& queue, bool tick) {
   for (Connection* connection : queue.connections) {
-    if (connection->open) work_on(*connection);
+    if (connection->open) work_on(*connection, tick);
   }
 }
 
@@ -221,11 +228,12 @@ void work_always() {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const std::lock_guard lock(mutex);
     for (auto& [queue, owner] : queues) {
-      work(*queue);
+      work(*queue, true);
       if (!queue->armed || queue->completed.empty()) continue;
       queue->armed = false;
       const Notification::Port& port = queue->notification.port;
-      PostQueuedCompletionStatus(port.handle, 0, reinterpret_cast<ULONG_PTR>(port.key), static_cast<OVERLAPPED*>(port.overlapped));
+      PostQueuedCompletionStatus(port.handle, 0, reinterpret_cast<ULONG_PTR>(port.key),
+                                 static_cast<OVERLAPPED*>(port.overlapped));
     }
   }
 }
@@ -242,9 +250,9 @@ BOOL begin(RequestQueue id, Slice* slice, ULONG count, DWORD flags, void* contex
   const std::lock_guard lock(mutex);
   Connection* const connection = find_connection(id);
   if (connection == nullptr) return WSASetLastError(WSAEINVAL), FALSE;
-  if (flags == kCommitOnly) {
+  if (flags == kMessageCommitOnly) {
     for (Operation& operation : connection->sending) operation.deferred = false;
-    work_on(*connection);
+    work_on(*connection, false);
     return TRUE;
   }
   ULONG& used = sends ? connection->sends : connection->receives;
@@ -266,7 +274,7 @@ BOOL begin(RequestQueue id, Slice* slice, ULONG count, DWORD flags, void* contex
     violation("bytes outside of their registration");
     return WSASetLastError(WSAEINVAL), FALSE;
   }
-  if ((flags & ~(kDontNotify | kMessageDefer)) != 0) violation("flags that do not exist");
+  if ((flags & ~(kMessageDontNotify | kMessageDefer)) != 0) violation("flags that do not exist");
   Operation operation;
   operation.connection = connection;
   operation.sends = sends;
@@ -275,7 +283,11 @@ BOOL begin(RequestQueue id, Slice* slice, ULONG count, DWORD flags, void* contex
   operation.bytes = slice->length;
   operation.deferred = (flags & kMessageDefer) != 0;
   operation.context = context;
-  if (sends) operation.sum = sum_of(operation.data, operation.bytes);
+  if (sends) {
+    static uint64_t sent = 0;
+    operation.late = ++sent % 4 == 0;
+    operation.sum = sum_of(operation.data, operation.bytes);
+  }
   if (!operation.deferred) {
     for (Operation& earlier : connection->sending) earlier.deferred = false;
   }
@@ -284,7 +296,7 @@ BOOL begin(RequestQueue id, Slice* slice, ULONG count, DWORD flags, void* contex
   ++requests;
   (sends ? connection->sending : connection->receiving).push_back(operation);
   if (!sends) start_receive(connection->receiving.back());
-  if (sends && !operation.deferred) work_on(*connection);
+  if (sends && !operation.deferred) work_on(*connection, false);
   return TRUE;
 }
 
@@ -375,14 +387,18 @@ ULONG PASCAL rio_dequeue_completion(CompletionQueue id, Result* results, ULONG c
   const std::lock_guard lock(mutex);
   Queue* const queue = find_queue(id);
   if (queue == nullptr) return kCorruptQueue;
-  if (queue->completed.empty()) work(*queue);
+  if (queue->completed.empty()) work(*queue, false);
   ULONG taken = 0;
   for (; taken < count && !queue->completed.empty(); ++taken) {
     const Completed completed = queue->completed.front();
+    const Operation& operation = completed.operation;
     queue->completed.pop_front();
+    if (operation.sends && sum_of(operation.data, operation.bytes) != operation.sum) {
+      violation("bytes of a send were changed before it completed");
+    }
     results[taken] = completed.result;
-    --completed.buffer->in_flight;
-    --(completed.sends ? completed.connection->sends : completed.connection->receives);
+    --operation.buffer->in_flight;
+    --(operation.sends ? completed.connection->sends : completed.connection->receives);
     forget_if_over(*completed.connection);
   }
   return taken;
@@ -425,17 +441,24 @@ void PASCAL rio_deregister_buffer(BufferId id) {
 
 int WSAAPI emulated_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_bytes, void* out, DWORD out_bytes, DWORD* bytes,
                           WSAOVERLAPPED* overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
-  const bool asked = code == kGetMultipleExtensions && in_bytes == sizeof(GUID) &&
-                     IsEqualGUID(*static_cast<const GUID*>(in), kExtensionId);
+  const bool asked =
+      code == kGetMultipleExtensions && in_bytes == sizeof(GUID) && IsEqualGUID(*static_cast<const GUID*>(in), kExtensionId);
   if (!asked) return real_ioctl(socket, code, in, in_bytes, out, out_bytes, bytes, overlapped, routine);
   if (out_bytes != sizeof(Functions)) return WSASetLastError(WSAEFAULT), SOCKET_ERROR;
-  *static_cast<Functions*>(out) = {sizeof(Functions),           rio_receive,
-                                   rio_receive_ex,              rio_send,
-                                   rio_send_ex,                 rio_close_completion_queue,
-                                   rio_create_completion_queue, rio_create_request_queue,
-                                   rio_dequeue_completion,      rio_deregister_buffer,
-                                   rio_notify,                  rio_register_buffer,
-                                   rio_resize_completion_queue, rio_resize_request_queue};
+  *static_cast<Functions*>(out) = {sizeof(Functions),
+                                   rio_receive,
+                                   rio_receive_ex,
+                                   rio_send,
+                                   rio_send_ex,
+                                   rio_close_completion_queue,
+                                   rio_create_completion_queue,
+                                   rio_create_request_queue,
+                                   rio_dequeue_completion,
+                                   rio_deregister_buffer,
+                                   rio_notify,
+                                   rio_register_buffer,
+                                   rio_resize_completion_queue,
+                                   rio_resize_request_queue};
   *bytes = sizeof(Functions);
   return 0;
 }
@@ -469,55 +492,41 @@ int WSAAPI emulated_close(SOCKET socket) {
   return real_close(socket);
 }
 
-template <class Function>
-bool replace(char* module, const char* name, Function replacement, Function& original) {
-  const auto* const headers = reinterpret_cast<IMAGE_NT_HEADERS*>(module + reinterpret_cast<IMAGE_DOS_HEADER*>(module)->e_lfanew);
-  const DWORD imports = headers->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT].VirtualAddress;
-  for (auto* one = reinterpret_cast<IMAGE_IMPORT_DESCRIPTOR*>(module + imports); one->Name != 0; ++one) {
-    if (_stricmp(module + one->Name, "WS2_32.dll") != 0) continue;
-    auto* names = reinterpret_cast<IMAGE_THUNK_DATA*>(module + one->OriginalFirstThunk);
-    auto* functions = reinterpret_cast<IMAGE_THUNK_DATA*>(module + one->FirstThunk);
-    for (; names->u1.AddressOfData != 0; ++names, ++functions) {
-      if (IMAGE_SNAP_BY_ORDINAL(names->u1.Ordinal)) continue;
-      const auto* const import = reinterpret_cast<IMAGE_IMPORT_BY_NAME*>(module + names->u1.AddressOfData);
-      if (std::string(import->Name) != name) continue;
-      DWORD before = 0;
-      VirtualProtect(&functions->u1.Function, sizeof(void*), PAGE_READWRITE, &before);
-      original = reinterpret_cast<Function>(functions->u1.Function);
-      functions->u1.Function = reinterpret_cast<ULONGLONG>(replacement);
-      VirtualProtect(&functions->u1.Function, sizeof(void*), before, &before);
-      return true;
-    }
-  }
-  return false;
-}
-
 // inject(): true once the product, which must be loaded already, asks us.
 napi_value inject(napi_env env, napi_callback_info) {
   const std::lock_guard lock(mutex);
   auto* const module = reinterpret_cast<char*>(GetModuleHandleW(L"zerio.node"));
   if (!injected && module != nullptr) {
-    injected = replace(module, "WSAIoctl", &emulated_ioctl, real_ioctl) &&
-               replace(module, "closesocket", &emulated_close, real_close) &&
-               replace(module, "WSASocketW", &emulated_socket, real_socket);
+    injected = replace_import(module, "WS2_32.dll", "WSAIoctl", &emulated_ioctl, real_ioctl) &&
+               replace_import(module, "WS2_32.dll", "closesocket", &emulated_close, real_close) &&
+               replace_import(module, "WS2_32.dll", "WSASocketW", &emulated_socket, real_socket);
   }
   napi_value result = nullptr;
   napi_get_boolean(env, injected, &result);
   return result;
 }
 
+// The thread's engines are gone: their hooks are younger than this one, and so they ran before it.
+void report_left(void*) {
+  const std::lock_guard lock(mutex);
+  const DWORD thread = GetCurrentThreadId();
+  const auto mine = [thread](const auto& entry) { return entry.second->thread == thread; };
+  const auto left_queues = std::count_if(queues.begin(), queues.end(), mine);
+  const auto left_buffers = std::count_if(buffers.begin(), buffers.end(), mine);
+  if (left_queues > 0) violation(std::to_string(left_queues) + " completion queues are left by a thread");
+  if (left_buffers > 0) violation(std::to_string(left_buffers) + " registered buffers are left by a thread");
+}
+
 void report_end() {
-  const size_t live = queues.size() + connections.size() + buffers.size();
-  // A process that exits without tearing its engines down leaves everything to the system.
-  if (queues.empty() && live > 0) violation(std::to_string(live) + " objects are left at the end");
   report("end: requests " + std::to_string(requests) + ", violations " + std::to_string(violations) + ", live " +
-         std::to_string(live));
+         std::to_string(queues.size() + connections.size() + buffers.size()));
 }
 
 napi_value initialise(napi_env env, napi_value exports) {
   napi_value function = nullptr;
   napi_create_function(env, "inject", NAPI_AUTO_LENGTH, inject, nullptr, &function);
   napi_set_named_property(env, exports, "inject", function);
+  napi_add_env_cleanup_hook(env, report_left, env);
   return exports;
 }
 

@@ -1,7 +1,9 @@
 // The measuring side of ping-pong with Bun's TCP.
-import { HEADER_BYTES, PAYLOAD_BYTES } from '../../lib/message.mjs'
+import { format } from '../../lib/message.mjs'
 import { fail, readFlags, report } from '../../lib/program.mjs'
 import { roundTripPercentiles } from '../../lib/stats.mjs'
+
+const { HEADER_BYTES, PAYLOAD_BYTES } = format
 
 const flags = readFlags({ port: 0, warmup: 2_000, count: 20_000 })
 const total = flags.warmup + flags.count

@@ -1,7 +1,9 @@
 // The sending side of one-way throughput with Bun's TCP, which buffers nothing by itself: messages are collected in an
 // ArrayBufferSink, as its documentation advises, and what a write did not take is written when the socket drains.
-import { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, writeFields } from '../../lib/message.mjs'
+import { format } from '../../lib/message.mjs'
 import { fail, readFlags, report } from '../../lib/program.mjs'
+
+const { HEADER_BYTES, nextSequence, PAYLOAD_BYTES, writeFields } = format
 
 const BATCH_BYTES = 65_536
 const FRAME_BYTES = HEADER_BYTES + PAYLOAD_BYTES

@@ -1,7 +1,9 @@
 // The receiving side of one-way throughput with Bun's TCP: parses frames out of the stream, a field of every message.
-import { HEADER_BYTES, QUANTITY_AT, sequenceOf } from '../../lib/message.mjs'
+import { format } from '../../lib/message.mjs'
 import { fail, readFlags, report } from '../../lib/program.mjs'
 import { Rate } from '../../lib/rate.mjs'
+
+const { HEADER_BYTES, QUANTITY_AT, sequenceOf } = format
 
 const { warmupMs, durationMs } = readFlags({ warmupMs: 500, durationMs: 1000 })
 const rate = new Rate(warmupMs, durationMs)

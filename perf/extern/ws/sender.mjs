@@ -1,7 +1,9 @@
 // The sending side of one-way throughput with ws: one send() per message, and a wait until a batch is written.
 import WebSocket from 'ws'
-import { nextSequence, PAYLOAD_BYTES, writeFields } from '../../lib/message.mjs'
+import { format } from '../../lib/message.mjs'
 import { fail, readFlags, report } from '../../lib/program.mjs'
+
+const { nextSequence, PAYLOAD_BYTES, writeFields } = format
 
 const BATCH_MESSAGES = 1_024
 const { port } = readFlags({ port: 0 })

@@ -1,8 +1,10 @@
 // The receiving side of one-way throughput with ws: reads a field of every message and counts them.
 import { WebSocketServer } from 'ws'
-import { QUANTITY_AT, sequenceOf } from '../../lib/message.mjs'
+import { format } from '../../lib/message.mjs'
 import { fail, readFlags, report } from '../../lib/program.mjs'
 import { Rate } from '../../lib/rate.mjs'
+
+const { QUANTITY_AT, sequenceOf } = format
 
 const CHECK_MASK = 1023
 const { warmupMs, durationMs } = readFlags({ warmupMs: 500, durationMs: 1000 })

@@ -1,8 +1,10 @@
 // The measuring side of ping-pong with zeromq: a Request socket, as in its documentation.
 import { Request } from 'zeromq'
-import { PAYLOAD_BYTES } from '../../lib/message.mjs'
+import { format } from '../../lib/message.mjs'
 import { readFlags, report } from '../../lib/program.mjs'
 import { ROUND_TRIP_FLAGS, RoundTrips } from '../../lib/round_trips.mjs'
+
+const { PAYLOAD_BYTES } = format
 
 const flags = readFlags(ROUND_TRIP_FLAGS)
 const roundTrips = new RoundTrips(flags)

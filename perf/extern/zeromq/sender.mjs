@@ -1,7 +1,9 @@
 // The sending side of one-way throughput with zeromq: a Push socket, each send awaited as in its documentation.
 import { Push } from 'zeromq'
-import { nextSequence, PAYLOAD_BYTES, writeFields } from '../../lib/message.mjs'
+import { format } from '../../lib/message.mjs'
 import { readFlags, report } from '../../lib/program.mjs'
+
+const { nextSequence, PAYLOAD_BYTES, writeFields } = format
 
 const { port } = readFlags({ port: 0 })
 const socket = new Push({ linger: 0 })

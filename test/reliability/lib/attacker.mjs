@@ -1,5 +1,5 @@
-// Attacks a server. Arguments: port. Commands: `begin <name of attack>`; `end <n>` begins no more connections, waits until the
-// server has closed those that are left, and prints how many there were.
+// Attacks a server. Arguments: port. Commands: `begin <name of attack>`, or `begin nothing`, which only uses the processor as an attack
+// does; `end <n>` begins no more connections, waits until the server has closed those that are left, and prints how many there were.
 
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
@@ -14,6 +14,7 @@ const open = new Set()
 let made = 0
 let attack
 let going = false
+let ended = Promise.resolve()
 
 function openOne(done) {
   const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true })
@@ -31,10 +32,19 @@ function openOne(done) {
   socket.once('connect', () => attack.one(socket, () => going))
 }
 
+async function computeInstead() {
+  while (going) {
+    const until = performance.now() + 1
+    while (performance.now() < until);
+    await new Promise(setImmediate)
+  }
+}
+
 async function begin(name) {
   attack = attacks[name]
   going = true
   made = 0
+  if (attack === undefined) return computeInstead()
   const began = performance.now()
   let busy = 0
   while (going) {
@@ -48,7 +58,8 @@ async function begin(name) {
 
 async function end(number) {
   going = false
-  if (attack.legal) for (const socket of open) socket.destroy()
+  await ended
+  if (attack?.legal) for (const socket of open) socket.destroy()
   const until = performance.now() + CLOSED_WITHIN_MS
   // Who does not read cannot see the end either.
   while (open.size > 0 && performance.now() < until) {
@@ -64,7 +75,7 @@ console.log(JSON.stringify({ ready: true }))
 createInterface({ input: process.stdin })
   .on('line', (line) => {
     const [, command, rest] = /^(\w+) (.*)$/.exec(line)
-    if (command === 'begin') begin(rest)
+    if (command === 'begin') ended = begin(rest)
     else end(rest)
   })
   .on('close', () => process.exit(0))

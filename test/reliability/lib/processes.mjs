@@ -1,11 +1,13 @@
 // Runs the laboratory's scripts in processes of their own and collects the JSON line that each prints last.
 
-import { spawn } from 'node:child_process'
-import { setPriority } from 'node:os'
+import { spawn, spawnSync } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 export const here = fileURLToPath(new URL('.', import.meta.url))
 export const root = fileURLToPath(new URL('../../..', import.meta.url))
+
+const isAllowed = (command, args) => spawnSync(command, args).status === 0
 
 /**
  * Starts `lib/<script>` with these arguments. `ended` resolves with `{ code, signal, stdout, stderr, report }`; a process that takes
@@ -14,21 +16,19 @@ export const root = fileURLToPath(new URL('../../..', import.meta.url))
 export function startChild(
   script,
   args,
-  { timeoutMs = 60_000, env = {}, flags = [], niceness = 0, ipc = false } = {}
+  { timeoutMs = 60_000, env = {}, flags = [], realTime = false, idle = false, processor, ipc = false } = {}
 ) {
   const command = [process.execPath, ...flags, `${here}${script}`, ...args.map(String)]
-  if (niceness > 0) command.unshift('nice', '-n', String(niceness))
+  if (processor !== undefined && availableParallelism() > processor)
+    command.unshift('taskset', '-c', String(processor))
+  // Whoever else wants the processor has it at once; or nobody else, where that is allowed.
+  if (idle) command.unshift('chrt', '--idle', '0')
+  if (realTime && isAllowed('chrt', ['--rr', '1', 'true'])) command.unshift('chrt', '--rr', '1')
   const child = spawn(command[0], command.slice(1), {
     cwd: root,
     stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? ['ipc'] : [])],
     env: { ...process.env, NODE_OPTIONS: '', ...env }
   })
-  // Below 0 only for who may; otherwise it runs as all others do.
-  if (niceness < 0) {
-    try {
-      setPriority(child.pid, niceness)
-    } catch {}
-  }
   const result = { code: null, signal: null, stdout: '', stderr: '', report: undefined }
   const waiting = new Set()
   let over = false

@@ -1,6 +1,6 @@
 // The scenario that torture.mjs runs again and again: a server, three clients and a raw peer, traffic in both directions, back-pressure,
 // all ways to end. Whatever one failing call does to it, each promise must settle, with a documented code where it rejects.
-// Arguments: wait strategy. Prints what happened as one JSON line.
+// Arguments: backend, wait strategy. Prints what happened as one JSON line.
 
 import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
 import { hello } from '../../helpers/wire_raw.mjs'
 
-const waitStrategy = process.argv[2]
+const [backend, waitStrategy] = process.argv.slice(2)
 const { Memory } = WebAssembly
 let pools = 0
 let refused = false
@@ -25,7 +25,7 @@ const faults = []
 const events = []
 const fault = (text) => faults.push(text)
 const options = {
-  backend: 'epoll',
+  backend,
   waitStrategy,
   socketSendBytes: 8192,
   socketReceiveBytes: 8192,
@@ -65,12 +65,15 @@ async function within(ms, promise, what) {
 async function start(one, id) {
   if (await within(3000, one.start(id), `start of ${id}`)) return true
   if (await within(3000, one.start(id), `second start of ${id}`)) return true
+  // What the kernel says to the first question after a backend holds for the process.
+  if (events.at(-1).endsWith(': ZERIO_BACKEND_UNAVAILABLE')) return false
   fault(`${id} does not start`)
   return false
 }
 
 async function scenario() {
-  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
+  // It echoes without looking at what send answers, so its ring has room for all.
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { ...options, sendRingBytes: 294_912 })
   server.on('error', (error) => {
     events.push(`server: ${error.code}`)
     if (!documented.test(error.code)) fault(error.stack)
@@ -140,11 +143,8 @@ async function rawPeer(server) {
 }
 
 await scenario()
-// The call fails once. Whatever it was, the second time all goes well.
-const told = events.length
+// The call fails once. Whatever it was, the next time all goes well.
 await scenario()
 for (let i = 0; i < 200 && process.getActiveResourcesInfo().length > 3; i++) await pause(5)
-console.log(
-  JSON.stringify({ events: events.slice(0, told), descriptors: descriptors(), pools, refused, faults })
-)
+console.log(JSON.stringify({ events, descriptors: descriptors(), pools, refused, faults }))
 process.exit(0)

@@ -7,11 +7,14 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include <atomic>
 #include <cerrno>
@@ -41,12 +44,19 @@ enum Call {
   kShutdown,
   kClose,
   kAdvise,
+  kMap,
+  kPoll,
+  kGetLimit,
+  kUringSetup,
+  kUringEnter,
+  kUringRegister,
   kNew,
   kCalls
 };
-constexpr const char* kNames[kCalls] = {"socket",     "bind",        "listen",   "accept4", "connect", "epoll_create1",
-                                        "epoll_ctl",  "epoll_wait",  "recvfrom", "sendto",  "sendmsg", "setsockopt",
-                                        "getsockopt", "getsockname", "shutdown", "close",   "madvise", "operator_new"};
+constexpr const char* kNames[kCalls] = {
+    "socket",   "bind",   "listen",  "accept4",    "connect",        "epoll_create1",  "epoll_ctl",         "epoll_wait",
+    "recvfrom", "sendto", "sendmsg", "setsockopt", "getsockopt",     "getsockname",    "shutdown",          "close",
+    "madvise",  "mmap",   "poll",    "getrlimit",  "io_uring_setup", "io_uring_enter", "io_uring_register", "operator_new"};
 
 struct State {
   int call = -1;
@@ -83,17 +93,34 @@ State& state() {
   return it;
 }
 
-// Whether a call comes from the addon: asked for each allocation of Node.js too, so it must be fast (dladdr is not).
-bool of_addon(void* caller) {
+// The file that a call comes from: asked for each allocation of Node.js too, so it must be fast (dladdr is not).
+const char* file_of(void* caller) {
   dl_find_object found = {};
-  if (_dl_find_object(caller, &found) != 0 || found.dlfo_link_map == nullptr) return false;
-  const char* const name = found.dlfo_link_map->l_name;
-  const size_t length = std::strlen(name);
-  return length >= 10 && std::strcmp(name + length - 10, "zerio.node") == 0;
+  if (_dl_find_object(caller, &found) != 0 || found.dlfo_link_map == nullptr) return "";
+  const char* const path = found.dlfo_link_map->l_name;
+  const char* const slash = std::strrchr(path, '/');
+  return slash == nullptr ? path : slash + 1;
+}
+
+bool is_addon(const char* file) { return std::strcmp(file, "zerio.node") == 0; }
+
+// Whether the C++ library allocates for the addon: the first caller outside of that library decides.
+bool for_addon() {
+  bool found = false;
+  const auto look = [](_Unwind_Context* frame, void* out) {
+    const char* const file = file_of(reinterpret_cast<void*>(_Unwind_GetIP(frame)));
+    if (std::strncmp(file, "libstdc++", 9) == 0 || std::strcmp(file, "fail_calls.so") == 0) return _URC_NO_REASON;
+    *static_cast<bool*>(out) = is_addon(file);
+    return _URC_END_OF_STACK;
+  };
+  _Unwind_Backtrace(look, &found);
+  return found;
 }
 
 bool fails(Call call, void* caller) {
-  if (!of_addon(caller)) return false;
+  const char* const file = file_of(caller);
+  const bool library = call == kNew && std::strncmp(file, "libstdc++", 9) == 0;
+  if (!(library ? for_addon() : is_addon(file))) return false;
   State& it = state();
   const long number = ++it.counts[call];
   if (it.call != call || number != it.nth) return false;
@@ -179,6 +206,27 @@ EXPORT int madvise(void* at, size_t size, int advice) noexcept {
   REAL(madvise);
   return fails(kAdvise, CALLER) ? -1 : next(at, size, advice);
 }
+EXPORT void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) noexcept {
+  REAL(mmap);
+  return fails(kMap, CALLER) ? MAP_FAILED : next(at, size, protection, flags, fd, offset);
+}
+// What node-gyp's settings for large files make of mmap and getrlimit.
+EXPORT void* mmap64(void* at, size_t size, int protection, int flags, int fd, off64_t offset) noexcept {
+  REAL(mmap64);
+  return fails(kMap, CALLER) ? MAP_FAILED : next(at, size, protection, flags, fd, offset);
+}
+EXPORT int getrlimit64(__rlimit_resource_t what, rlimit64* limit) noexcept {
+  REAL(getrlimit64);
+  return fails(kGetLimit, CALLER) ? -1 : next(what, limit);
+}
+EXPORT int poll(pollfd* descriptors, nfds_t count, int timeout) {
+  REAL(poll);
+  return fails(kPoll, CALLER) ? -1 : next(descriptors, count, timeout);
+}
+EXPORT int getrlimit(__rlimit_resource_t what, rlimit* limit) noexcept {
+  REAL(getrlimit);
+  return fails(kGetLimit, CALLER) ? -1 : next(what, limit);
+}
 EXPORT long syscall(long number, ...) noexcept {
   REAL(syscall);
   va_list list;
@@ -189,6 +237,9 @@ EXPORT long syscall(long number, ...) noexcept {
   void* const caller = CALLER;
   if (number == SYS_recvfrom && fails(kReceive, caller)) return -1;
   if (number == SYS_sendto && fails(kSend, caller)) return -1;
+  if (number == SYS_io_uring_setup && fails(kUringSetup, caller)) return -1;
+  if (number == SYS_io_uring_enter && fails(kUringEnter, caller)) return -1;
+  if (number == SYS_io_uring_register && fails(kUringRegister, caller)) return -1;
   return next(number, values[0], values[1], values[2], values[3], values[4], values[5]);
 }
 

@@ -1,0 +1,183 @@
+// What `npm run test:windows` runs besides the suite: connections that are reset, threads that are terminated, memory that is refused,
+// conversations between two systems, the seeded program on both, and bugs that are planted in the backend for the emulator to find.
+import { spawn, spawnSync } from 'node:child_process'
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { plant } from './patches.mjs'
+import { build, readIfThere, root, runNode } from './wine.mjs'
+
+const TIMEOUT_MS = 240_000
+const CROSSING_TIMEOUT_MS = 60_000
+const PLANTED_TIMEOUT_MS = 30_000
+const RESET_ROUNDS = 20
+const TEARDOWN_ROUNDS = 3
+
+/** Prints one line for a program that ran, and what it wrote when it is bad. Here everything must be gone at the end. */
+function judge(major, mode, name, good, ran) {
+  const { violations, live, processes, requests, seconds, text } = ran
+  const failed = (good ? 0 : 1) + violations.length + (live > 0 ? 1 : 0)
+  const verdict = `${failed > 0 ? 'FAILED' : 'ok'} node ${major}, ${mode}, ${name}, ${seconds} s`
+  const emulator = `; ${requests} requests of ${processes} processes, ${violations.length} violations, ${live} live objects`
+  console.log(mode === 'rio' ? verdict + emulator : verdict)
+  if (failed > 0) process.stdout.write(`${violations.join('\n')}\n${text}\n`)
+  return { passed: failed > 0 ? 0 : 1, failed, requests }
+}
+
+async function rounds(major, mode, script, count, name) {
+  const args = [`test/windows/${script}.mjs`, String(count)]
+  const ran = await runNode(major, mode, args, { name: script, timeoutMs: TIMEOUT_MS })
+  const right = [...ran.text.matchAll(/^round \d+: (\w+)/gm)].filter(([, backend]) => backend === mode)
+  return judge(major, mode, `${count} ${name}`, ran.code === 0 && right.length === count, ran)
+}
+
+/** A conversation of a Windows and a Linux process. */
+async function cross(major, mode, windowsSide) {
+  const linuxSide = windowsSide === 'server' ? 'client' : 'server'
+  const script = 'test/windows/crossing.mjs'
+  const folder = mkdtempSync(join(tmpdir(), 'zerio-crossing-'))
+  const port = join(folder, 'port')
+  const log = join(folder, 'linux.txt')
+  const file = openSync(log, 'w')
+  const linux = spawn(process.execPath, [script, linuxSide, port], {
+    cwd: root,
+    stdio: ['ignore', file, file]
+  })
+  closeSync(file)
+  const guard = setTimeout(() => linux.kill('SIGKILL'), CROSSING_TIMEOUT_MS)
+  const ended = new Promise((resolve) => linux.once('close', resolve))
+  const ran = await runNode(major, mode, [script, windowsSide, `Z:${port}`], {
+    name: `crossing-${windowsSide}`,
+    timeoutMs: CROSSING_TIMEOUT_MS
+  })
+  const good = ran.code === 0 && (await ended) === 0
+  clearTimeout(guard)
+  if (!good) process.stdout.write(readIfThere(log))
+  rmSync(folder, { recursive: true })
+  return judge(major, mode, `Windows ${windowsSide}, Linux ${linuxSide}`, good, ran)
+}
+
+/** The lines of the seeded program without the backend, which stands last, and the backends. */
+function agreed(text) {
+  const lines = text.trim().split(/\r?\n/)
+  const split = lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), line.split(' ').at(-1)])
+  return {
+    runs: [...new Set(split.map(([run]) => run))].join('\n'),
+    backends: [...new Set(split.map(([, name]) => name))]
+  }
+}
+
+/** The seeded program must see the same on Linux and on Windows. */
+async function agree(major, mode) {
+  const script = 'test/windows/agree.mjs'
+  const options = { cwd: root, encoding: 'utf8', timeout: TIMEOUT_MS }
+  const linux = agreed(spawnSync(process.execPath, [script], options).stdout)
+  const ran = await runNode(major, mode, [script], { name: 'agree', timeoutMs: TIMEOUT_MS })
+  const windows = agreed(ran.text)
+  const good = ran.code === 0 && windows.backends.includes(mode) && windows.runs === linux.runs
+  const backends = [...linux.backends, ...windows.backends].join(', ')
+  if (!good) process.stdout.write(`on Linux:\n${linux.runs}\n`)
+  return judge(major, mode, `${linux.runs.split('\n').length} seeded programs agree: ${backends}`, good, ran)
+}
+
+const user = `
+  import { once } from 'node:events'
+  import { ZerioClient, ZerioServer } from 'zerio'
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
+  await server.start('server')
+  const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
+  await client.start('client')
+  client.send(Buffer.from('oui'))
+  const [answer] = await once(client, 'message')
+  console.log(String(answer), server.engine.backend)
+  await client.stop()
+  await server.stop()
+`
+
+/** The npm package as it is published, in a project of its own. */
+async function installed(major, mode) {
+  const folder = mkdtempSync(join(tmpdir(), 'zerio-installed-'))
+  const zerio = join(folder, 'node_modules', 'zerio')
+  mkdirSync(zerio, { recursive: true })
+  const pack = ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder]
+  spawnSync('npm', pack, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+  const archive = readdirSync(folder).find((name) => name.endsWith('.tgz'))
+  spawnSync('tar', ['xzf', join(folder, String(archive)), '--strip-components=1', '-C', zerio])
+  writeFileSync(join(folder, 'main.mjs'), user)
+  const options = { name: 'installed', timeoutMs: CROSSING_TIMEOUT_MS, cwd: folder }
+  const ran = await runNode(major, mode, ['main.mjs'], options)
+  rmSync(folder, { recursive: true })
+  const good = ran.code === 0 && ran.text.trim() === `oui ${mode}`
+  return judge(major, mode, 'the npm package, installed', good, ran)
+}
+
+/** All programs but the planted bugs, to be called one by one. */
+export function programs(major, mode) {
+  return [
+    () => rounds(major, mode, 'resets', RESET_ROUNDS, 'rounds of 300 connections, a third of them reset'),
+    () => rounds(major, mode, 'teardown', TEARDOWN_ROUNDS, 'threads terminated in traffic'),
+    () => rounds(major, mode, 'memory', 1, 'round of refused memory'),
+    () => cross(major, mode, 'server'),
+    () => cross(major, mode, 'client'),
+    () => agree(major, mode),
+    // The emulator is made for the addon of a checkout.
+    ...(mode === 'winsock' ? [() => installed(major, mode)] : [])
+  ]
+}
+
+/** Plants each bug of test/windows/planted in a copy of the backend; the emulator must report what the patch says. */
+export async function runPlanted(major) {
+  const patches = join(root, 'test', 'windows', 'planted')
+  const tree = mkdtempSync(join(tmpdir(), 'zerio-planted-'))
+  const add = (result, one) => ({ passed: result.passed + one, failed: result.failed + 1 - one, requests: 0 })
+  let result = { passed: 0, failed: 0, requests: 0 }
+  try {
+    for (const part of ['addon', 'dist', 'package.json', 'binding.gyp', 'test/windows'])
+      cpSync(join(root, part), join(tree, part), { recursive: true })
+    for (const name of readdirSync(patches).sort()) {
+      const patch = readFileSync(join(patches, name), 'utf8')
+      const expected = /^Found as: (.*)$/m.exec(patch)[1]
+      const found = (violations) => violations.some((line) => line.includes(expected))
+      const heal = plant(tree, patch)
+      let text = 'the patch does not apply any more'
+      if (heal !== undefined) {
+        const made = spawnSync(process.execPath, ['scripts/build_windows.mjs', '--tree', tree], {
+          cwd: root,
+          encoding: 'utf8'
+        })
+        text = made.stderr
+        if (made.status === 0) {
+          cpSync(join(build, 'rio_emulator.node'), join(tree, 'build', 'windows', 'rio_emulator.node'))
+          const script = patch.includes('Found by: teardown') ? 'teardown' : 'resets'
+          const ran = await runNode(major, 'rio', [`test/windows/${script}.mjs`, '1'], {
+            name: `planted-${basename(name, '.patch')}`,
+            timeoutMs: PLANTED_TIMEOUT_MS,
+            cwd: tree,
+            ending: found
+          })
+          text = found(ran.violations)
+            ? ''
+            : `no "${expected}" in:\n${ran.violations.join('\n')}\n${ran.text}`
+        }
+        heal()
+      }
+      result = add(result, text === '' ? 1 : 0)
+      console.log(`${text === '' ? 'found    ' : 'NOT FOUND'} ${basename(name, '.patch').padEnd(28)} ${text}`)
+    }
+  } finally {
+    rmSync(tree, { recursive: true })
+  }
+  console.log(`${result.passed} of ${result.passed + result.failed} planted bugs were found by the emulator`)
+  return result
+}

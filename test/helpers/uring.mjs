@@ -1,0 +1,16 @@
+// Tests of the io_uring backend, which say so where the system refuses it.
+
+import { createRequire } from 'node:module'
+import test from 'ava'
+
+const { native } = createRequire(import.meta.url)('../../dist/native.js')
+const usable = native.backends.includes('io_uring') && native.probeBackend('io_uring') === 0
+const refused = (name) =>
+  test(name, (t) => {
+    t.log('not run: the system refuses io_uring')
+    t.pass()
+  })
+
+/** A test that needs io_uring. */
+export const uring = usable ? test : Object.assign(refused, { serial: refused })
+export const backend = 'io_uring'

@@ -1,0 +1,8 @@
+// Preloaded with --require: whoever loads the addon gets the one that ZERIO_LABORATORY_ADDON names.
+const Module = require('node:module')
+const { join } = require('node:path')
+
+const usual = join(__dirname, '..', '..', '..', 'build', 'Release', 'zerio.node')
+const load = Module._extensions['.node']
+Module._extensions['.node'] = (module, filename) =>
+  load(module, filename === usual ? process.env.ZERIO_LABORATORY_ADDON : filename)

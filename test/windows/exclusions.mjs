@@ -1,0 +1,45 @@
+// What of the test suite is not run in Windows Node.js under Wine, and why: a whole file, or tests of it by title; with
+// `mode`, only in this mode.
+// docs/windows.md sums it up.
+
+const LIBUV = 'each batch returns to libuv there, whose iterations cost Node.js some bytes of garbage'
+const SIGNAL = 'Windows has no signals: kill() ends a process at once'
+const PROC = 'reads /proc'
+const PYTHON = 'no Python in Wine'
+const ULIMIT = 'needs ulimit'
+const RESET_LOST =
+  'Wine tells of a reset only those that wait for bytes, and the emulator takes a moment to wait again'
+const SHARED_PORT = 'Windows cannot share a port'
+
+export const exclusions = [
+  { file: 'simulation', title: '*', reason: 'runs a Linux program that has no system under it' },
+  { file: 'io_uring_pressure', title: '*', reason: 'is about io_uring' },
+  { file: 'io_uring_faults', title: '*', reason: 'is about io_uring' },
+  { file: 'backend_choice', title: 'io_uring*', reason: 'is about io_uring' },
+  { file: 'cli_bench', title: 'SIGINT ends*', reason: SIGNAL },
+  { file: 'cli_bench', title: 'the listening process does not outlive the command', reason: PROC },
+  { file: 'cli_gc', title: 'SIGINT: the program decides', reason: SIGNAL },
+  { file: 'cli_gc', title: 'a third SIGINT*', reason: SIGNAL },
+  { file: 'cli_gc', title: 'on a terminal*', reason: PYTHON },
+  { file: 'cli_gc', title: 'Ctrl-C in a terminal*', reason: PYTHON },
+  { file: 'demo', title: 'Ctrl-C ends a run with its summary', reason: SIGNAL },
+  {
+    file: 'demo',
+    title: 'a process that dies is one line on stderr and the end of all',
+    reason: PROC
+  },
+  { file: 'demo', title: 'no process outlives the first one', reason: PROC },
+  { file: 'gc_package', title: 'the package has the probe*', reason: 'no npm in Wine' },
+  { file: 'differential', title: 'the Python client*', reason: PYTHON },
+  { file: 'machine_faults', title: 'EMFILE while*', reason: ULIMIT },
+  { file: 'machine_faults', title: 'no address space*', reason: ULIMIT },
+  { file: 'closing', title: 'a reset is ECONNRESET in the middle*', mode: 'rio', reason: RESET_LOST },
+  { file: 'addresses', title: 'reusePort*', reason: SHARED_PORT },
+  { file: 'workers', title: 'workers share a port with reusePort', reason: SHARED_PORT },
+  { file: 'docs', title: 'live.mjs prints what it says', reason: LIBUV },
+  ...['blocking, part', 'spin, claim', 'hybrid, whole'].map((how) => ({
+    file: 'zero_garbage',
+    title: `300000 round trips without a collection: ${how}`,
+    reason: LIBUV
+  }))
+]

@@ -1,0 +1,40 @@
+// A thread with an engine is terminated while 20 connections send both ways, as many rounds as asked: nothing may be left of it.
+import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
+import { isMainThread, parentPort, Worker } from 'node:worker_threads'
+import { ZerioClient, ZerioServer } from 'zerio'
+
+const CONNECTIONS = 20
+
+async function serve() {
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
+  await server.start('server')
+  parentPort.postMessage({ port: server.listeningPort, backend: server.engine.backend })
+}
+
+async function round(number) {
+  const worker = new Worker(new URL(import.meta.url))
+  const [{ port, backend }] = await once(worker, 'message')
+  let echoes = 0
+  let left = 0
+  const message = Buffer.alloc(5000)
+  const clients = Array.from({ length: CONNECTIONS }, () => new ZerioClient({ host: '127.0.0.1', port }))
+  await Promise.all(clients.map((client, index) => client.start(`client ${index}`)))
+  for (const client of clients) {
+    client.onMessage = () => {
+      echoes++
+      client.send(message)
+    }
+    client.on('disconnected', () => left++)
+    for (let i = 0; i < 8; i++) client.send(message)
+  }
+  while (echoes < CONNECTIONS * 20) await pause(1)
+  await worker.terminate()
+  while (left < CONNECTIONS) await pause(1)
+  await Promise.all(clients.map((client) => client.stop()))
+  console.log(`round ${number}: ${backend}`)
+}
+
+if (isMainThread) for (let i = 1; i <= Number(process.argv[2] ?? 1); i++) await round(i)
+else await serve()
