@@ -18,7 +18,7 @@ import { endWine, makePrefix, root, runNode, whatIsMissing } from './wine.mjs'
 
 const FILE_TIMEOUT_MS = 240_000
 // Of a busy machine; Windows has no such error for a program that is there.
-const WINE_STARTS_NOTHING = 'spawn UNKNOWN'
+const WINE_STARTS_NOTHING = /spawn(Sync \S+)? UNKNOWN/
 
 const { values, positionals } = parseArgs({
   options: {
@@ -52,7 +52,7 @@ async function runFile(major, mode, file) {
     const args = ['node_modules/ava/entrypoints/cli.mjs', '--timeout=60s', ...matches, file]
     const run = () => runNode(major, mode, args, { name, timeoutMs: FILE_TIMEOUT_MS })
     let ran = await run()
-    if (ran.text.includes(WINE_STARTS_NOTHING)) {
+    if (WINE_STARTS_NOTHING.test(ran.text)) {
       lines.push(`- ${name}: once more, because Wine could not start a process`)
       ran = await run()
     }
