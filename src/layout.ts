@@ -10,7 +10,7 @@ export const enum EngineWord {
 
 export const enum SlotWord {
   Tail = 0,
-  WrapEnd = 1,
+  JumpEnd = 1,
   DrainNeed = 2,
   Head = 3,
   Rewinds = 4,
@@ -50,9 +50,11 @@ export const enum Layout {
   DirtyOffset = ServerCountersOffset + ServersMax * ServerCountersBytes,
   EventsOffset = DirtyOffset + SlotsMax * 4,
   EventWords = 8,
-  SlotBytes = 128,
   SlotCountersOffset = 64,
-  SlotCounters = (SlotBytes - SlotCountersOffset) / 8,
+  SlotCounters = 8,
+  SlotFrontOffset = SlotCountersOffset + SlotCounters * 8,
+  SlotFrontBytes = 512,
+  SlotBytes = SlotFrontOffset + SlotFrontBytes,
   /** Assembly buffers in each slab beyond one per slot. */
   SparePerSlab = 16
 }
@@ -78,6 +80,7 @@ const mirror: Readonly<Record<string, number>> = {
   eventWords: Layout.EventWords,
   slotBytes: Layout.SlotBytes,
   slotCountersOffset: Layout.SlotCountersOffset,
+  slotFrontOffset: Layout.SlotFrontOffset,
   sparePerSlab: Layout.SparePerSlab
 }
 /** Throws unless the addon was built with the same layout. */

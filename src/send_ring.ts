@@ -1,4 +1,5 @@
-// JavaScript's half of a send ring: writes frames into the memory that the engine (addon/engine/send_ring.h) sends from.
+// JavaScript's half of a send ring: writes frames into the memory that the engine (addon/engine/send_ring.h) sends from. Its two pieces,
+// the front and the main part, are explained there.
 //
 // The straight path is one comparison: `end > limit`. The limit is the smallest of all reasons to look closer: the end of the
 // free space, the next automatic flush, the longest message, not being in the dirty list, not being connected.
@@ -27,6 +28,8 @@ const enum LoopBytesMax {
   Words = 64,
   Native = 48
 }
+/** The position at which a ring's main part begins; those below are the front, beside the control words. */
+const MAIN = Layout.SlotFrontBytes
 const NO_LIMIT_LEFT = -1
 const NO_CLAIM = -1
 const LOST_CLAIM = -2
@@ -56,7 +59,8 @@ export class SendRing {
 
   readonly #engine: RingEngine
   readonly #slab: number = 0
-  readonly #base: number = 0
+  readonly #frontBase: number = 0
+  readonly #mainBase: number = 0
   readonly #capacity: number = 0
   // Methods of a Buffer are looked up by name at each call (its prototype is a dictionary to V8), those of a Uint8Array are not.
   readonly #bytes: Uint8Array = NO_BYTES
@@ -65,6 +69,8 @@ export class SendRing {
   readonly #counterWords: Float64Array = NO_COUNTERS
   #lengthMax: number = 0
   #classic = false
+  /** Where position 0 of the piece with the tail would lie: of the front, or of the main part. */
+  #base = 0
   #tail = 0
   #messages = 0
   #limit = NO_LIMIT_LEFT
@@ -84,7 +90,8 @@ export class SendRing {
     this.#engine = engine
     this.#slab = slab.index
     this.#capacity = engine.options.sendRingBytes
-    this.#base = slab.ringsOffset + index * this.#capacity
+    this.#frontBase = shared + Layout.SlotFrontOffset
+    this.#mainBase = slab.ringsOffset + index * this.#capacity - MAIN
     this.#bytes = slab.bytes
     this.#words = slab.words
     this.#tailWord = shared / 4 + SlotWord.Tail
@@ -280,36 +287,51 @@ export class SendRing {
     if (words[at + SlotWord.Rewinds] !== words[at + SlotWord.RewindsSeen]) return 0
     const head = words[at + SlotWord.Head]
     // A program that overwrites it spoils this ring, and no other.
-    return head >= 0 && head <= this.#capacity ? head : 0
+    return head >= 0 && head <= MAIN + this.#capacity ? head : 0
   }
 
   #unsent(): number {
     const tail = this.#tail
     const head = this.#head()
-    return tail >= head ? tail - head : this.#capacity - head + tail
+    if (tail < head) return this.#capacity - head + tail
+    return tail - (head < MAIN && tail >= MAIN ? MAIN : head)
   }
 
   /** Sets the tail and the limit to a contiguous free part of at least `need` bytes. A ring that is empty always has one. */
   #place(need: number): boolean {
     const words = this.#words
     const head = this.#head()
+    const jumpEnd = this.#tailWord + SlotWord.JumpEnd
     let at = this.#tail
-    let end = this.#capacity
+    let end = MAIN + this.#capacity
     if (at === head && at > 0) {
-      // Empty: begin again at 0, so that a quiet peer touches one page and a busy one stays in the cache.
-      words[this.#tailWord] = at = 0
+      // Empty: begin again, so that a quiet peer touches its slot and a busy one stays in the cache. In the front when it had room for
+      // all since the last time.
+      const filled = at < MAIN ? at : at - MAIN + words[jumpEnd]
+      words[jumpEnd] = 0
+      words[this.#tailWord] = at = filled < MAIN ? 0 : MAIN
       words[this.#tailWord + SlotWord.Rewinds]++
     } else if (at < head) {
       // Tail and head must not meet, because that means empty.
       end = head - 1
-    } else if (end - at < need && need < head) {
+    } else if (end - at < need && need < head - MAIN) {
       // The end of the ring is left unused, so that no frame wraps.
-      words[this.#tailWord + SlotWord.WrapEnd] = at
-      at = 0
+      words[jumpEnd] = at
+      at = MAIN
       end = head - 1
+    }
+    if (at < MAIN) {
+      if (MAIN - 1 - at >= need) {
+        end = MAIN - 1
+      } else {
+        // A front that is full to its last byte would look like one that is followed by the main part.
+        words[jumpEnd] = at
+        at = MAIN
+      }
     }
     if (end - at < need) return false
     this.#tail = at
+    this.#base = at < MAIN ? this.#frontBase : this.#mainBase
     const untilFlush = Math.max(need, FLUSH_BYTES - this.#unsent())
     this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
     return true

@@ -8,16 +8,26 @@ import { native } from './helpers/wire_native.mjs'
 const { SendRing } = createRequire(import.meta.url)('../dist/send_ring.js')
 const SENT = 0
 const BACK_PRESSURED = -1
-const SLOT_BYTES = 128
-const WORD = { tail: 0, wrapEnd: 1, drainNeed: 2, head: 3 }
+const FRONT_OFFSET = 128
+const FRONT_BYTES = 512
+const SLOT_BYTES = FRONT_OFFSET + FRONT_BYTES
+const WORD = { tail: 0, jumpEnd: 1, drainNeed: 2, head: 3 }
 
-/** A ring of `capacity` bytes between two others, with both ends on it. */
+/** A ring with a main part of `capacity` bytes between two others, with both ends on it. */
 function makeRing(capacity, lengthMax) {
   const slots = 3
   const ringsOffset = slots * SLOT_BYTES
   const memory = new ArrayBuffer(ringsOffset + slots * capacity)
   const buffer = Buffer.from(memory)
-  buffer.fill(0xee, ringsOffset)
+  const begin = ringsOffset + capacity
+  const front = SLOT_BYTES + FRONT_OFFSET
+  /** All that is not this slot's: the slots beside it, and the main parts beside its own. */
+  const neighbours = [
+    buffer.subarray(0, SLOT_BYTES),
+    buffer.subarray(2 * SLOT_BYTES, begin),
+    buffer.subarray(begin + capacity)
+  ]
+  for (const bytes of neighbours) bytes.fill(0xee)
   const slab = {
     index: 0,
     first: 0,
@@ -29,7 +39,6 @@ function makeRing(capacity, lengthMax) {
     slotsOffset: 0,
     ringsOffset
   }
-  const begin = ringsOffset + capacity
   const consumer = new native.Ring(buffer, begin, capacity, SLOT_BYTES)
   const sent = []
   /** As the engine does in a flush: gives the socket what is pending, of which it takes `most` bytes. */
@@ -77,9 +86,10 @@ function makeRing(capacity, lengthMax) {
       consume(most)
       engine.dirty = false
     },
-    neighboursIntact: () =>
-      buffer.subarray(ringsOffset, begin).every((byte) => byte === 0xee) &&
-      buffer.subarray(begin + capacity).every((byte) => byte === 0xee)
+    neighboursIntact: () => neighbours.every((bytes) => bytes.every((byte) => byte === 0xee)),
+    owns: (from, size) =>
+      (from >= front && from + size <= front + FRONT_BYTES) ||
+      (from >= begin && from + size <= begin + capacity)
   }
 }
 
@@ -120,6 +130,7 @@ const operation = fc.oneof(
 test('random sends, claims, aborts and partial sends: every frame once, in order, whole', (t) => {
   let refused = 0
   let wrapped = 0
+  let jumped = 0
   fc.assert(
     fc.property(
       fc.array(operation, { minLength: 1, maxLength: 120, size: 'max' }),
@@ -154,7 +165,9 @@ test('random sends, claims, aborts and partial sends: every frame once, in order
             if (status === SENT && !ring.engine.dirty) return false
           }
           if (ring.words[WORD.tail] < ring.words[WORD.head]) wrapped++
-          if (ring.words[WORD.tail] > capacity || ring.words[WORD.head] > capacity) return false
+          const limit = FRONT_BYTES + capacity
+          if (ring.words[WORD.tail] > limit || ring.words[WORD.head] > limit) return false
+          if (ring.words[WORD.head] < FRONT_BYTES && ring.words[WORD.tail] >= FRONT_BYTES) jumped++
         }
         for (let i = 0; i < 4; i++) ring.flush(2 ** 20)
         return (
@@ -169,6 +182,7 @@ test('random sends, claims, aborts and partial sends: every frame once, in order
   )
   t.true(refused > 100, 'the programs must fill rings')
   t.true(wrapped > 100, 'the programs must wrap rings')
+  t.true(jumped > 100, 'the programs must go on behind the front')
 })
 
 test('whatever was refused fits when the engine says so, and not before the ring is half empty', (t) => {
@@ -197,11 +211,12 @@ test('whatever was refused fits when the engine says so, and not before the ring
 
 test('any words: slices lie inside of the ring, and advancing keeps the head there', (t) => {
   const capacity = 256
-  const begin = 3 * SLOT_BYTES + capacity
+  const limit = FRONT_BYTES + capacity
   const word = fc.oneof(
     fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
-    fc.integer({ min: -2, max: capacity + 2 }),
-    fc.constantFrom(0, 1, capacity - 1, capacity, capacity + 1, -1, 2 ** 31 - 1, -(2 ** 31))
+    fc.integer({ min: -2, max: limit + 2 }),
+    fc.constantFrom(0, 1, FRONT_BYTES - 1, FRONT_BYTES, FRONT_BYTES + 1),
+    fc.constantFrom(limit - 1, limit, limit + 1, -1, 2 ** 31 - 1, -(2 ** 31))
   )
   let corrupt = 0
   let slicesSeen = 0
@@ -209,10 +224,10 @@ test('any words: slices lie inside of the ring, and advancing keeps the head the
     fc.property(
       fc.array(fc.tuple(word, word, word, word, fc.nat(600)), { minLength: 1, maxLength: 40 }),
       (steps) => {
-        const { consumer, words } = makeRing(capacity, 120)
-        for (const [tail, wrapEnd, need, head, most] of steps) {
+        const { consumer, words, owns } = makeRing(capacity, 120)
+        for (const [tail, jumpEnd, need, head, most] of steps) {
           words[WORD.tail] = tail
-          words[WORD.wrapEnd] = wrapEnd
+          words[WORD.jumpEnd] = jumpEnd
           words[WORD.drainNeed] = need
           words[WORD.head] = head
           const end = consumer.tail()
@@ -230,13 +245,13 @@ test('any words: slices lie inside of the ring, and advancing keeps the head the
           for (let i = 0; i < found.slices.length; i += 2) {
             slicesSeen++
             const [from, size] = [found.slices[i], found.slices[i + 1]]
-            if (size <= 0 || from < begin || from + size > begin + capacity) return false
+            if (size <= 0 || !owns(from, size)) return false
             total += size
           }
           // The words may change between the two calls.
-          words[WORD.wrapEnd] = need
+          words[WORD.jumpEnd] = need
           consumer.advance(Math.min(most, total), end)
-          if (consumer.head() > capacity) return false
+          if (consumer.head() > limit) return false
         }
         return true
       }
@@ -244,4 +259,23 @@ test('any words: slices lie inside of the ring, and advancing keeps the head the
     { numRuns: 3000 }
   )
   t.true(corrupt > 100 && slicesSeen > 100)
+})
+
+test('short bursts stay in the front, long ones in the main part, each in one piece', (t) => {
+  const ring = makeRing(1024, 120)
+  const slicesOf = (count) => {
+    for (let i = 0; i < count; i++) t.is(ring.producer.sendAll(Buffer.alloc(32), 0), SENT)
+    ring.producer.publishForFlush()
+    const { slices } = ring.consumer.pending(ring.consumer.tail())
+    ring.consume(2 ** 20)
+    return slices
+  }
+  const [front] = slicesOf(1)
+  for (let i = 0; i < 3; i++) t.deepEqual(slicesOf(14), [front, 14 * 36])
+  const [sameFront, sizeInFront, main, sizeInMain] = slicesOf(15)
+  t.deepEqual([sameFront, sizeInFront, sizeInMain], [front, 14 * 36, 36])
+  for (let i = 0; i < 3; i++) t.deepEqual(slicesOf(15), [main, 15 * 36])
+  // The last long one is the reason for this one, too.
+  t.deepEqual(slicesOf(1), [main, 36])
+  t.deepEqual(slicesOf(1), [front, 36])
 })

@@ -281,6 +281,7 @@ constexpr Constant kLayout[] = {
     {"eventWords", layout::kEventWords},
     {"slotBytes", layout::kSlotBytes},
     {"slotCountersOffset", layout::kSlotCountersOffset},
+    {"slotFrontOffset", layout::kSlotFrontOffset},
     {"sparePerSlab", AssemblyPool::kSparePerSlab},
 };
 

@@ -729,7 +729,7 @@ bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
     send.slices[send.count++] = {peer.control.bytes + peer.control.sent, left};
     sending.total += left;
   }
-  peer.high_water = std::max(peer.high_water, std::max(end, end < peer.ring.head() ? peer.ring.capacity() : 0U));
+  peer.high_water = std::max(peer.high_water, std::max(end, end < peer.ring.head() ? peer.ring.limit() : 0U));
   return sending.total > 0;
 }
 
@@ -968,7 +968,7 @@ void Engine::release(Peer& peer) {
 void Engine::on_closed(uint32_t slot) {
   Peer& peer = *peers_[slot];
   check(peer.state == State::Free, "a living connection was closed");
-  if (peer.high_water > kRingBytesKept) memory_discard(peer.ring.base(), peer.ring.capacity());
+  if (peer.high_water > kRingBytesKept) memory_discard(peer.ring.main(), peer.ring.main_bytes());
   uint32_t slots_left = 0;
   if (peer.of_server) {
     Server& server = servers_[peer.server];

@@ -59,10 +59,9 @@ inline constexpr uint32_t kEventsOffset = kDirtyOffset + kSlotsMax * 4;
 inline constexpr uint32_t kEventWords = 8;
 inline constexpr uint32_t kEventBytes = kEventWords * 4;
 
-// One slot: words (int32), then counters (float64).
-inline constexpr uint32_t kSlotBytes = 128;
+// One slot: words (int32), counters (float64), and the front of the send ring.
 inline constexpr uint32_t kSlotTail = 0;         // JavaScript: where the next frame goes
-inline constexpr uint32_t kSlotWrapEnd = 1;      // JavaScript: where the frames before the last wrap end
+inline constexpr uint32_t kSlotJumpEnd = 1;      // JavaScript: where the frames before the last jump end
 inline constexpr uint32_t kSlotDrainNeed = 2;    // JavaScript: bytes that did not fit; 0 when nobody waits
 inline constexpr uint32_t kSlotHead = 3;         // engine: first byte that the socket has not taken
 inline constexpr uint32_t kSlotRewinds = 4;      // JavaScript: how often it has begun again at 0 because the ring was empty
@@ -75,5 +74,9 @@ inline constexpr uint32_t kSlotCounterBytesReceived = 3;     // engine
 inline constexpr uint32_t kSlotCounterBytesSent = 4;         // engine
 inline constexpr uint32_t kSlotCounterReceives = 5;          // engine
 inline constexpr uint32_t kSlotCounterSends = 6;             // engine
+inline constexpr uint32_t kSlotCounters = 8;
+inline constexpr uint32_t kSlotFrontOffset = kSlotCountersOffset + kSlotCounters * 8;
+inline constexpr uint32_t kSlotFrontBytes = 512;
+inline constexpr uint32_t kSlotBytes = kSlotFrontOffset + kSlotFrontBytes;
 
 }  // namespace zerio::layout

@@ -1,6 +1,7 @@
 // What the engine knows of one connection. Peers live as long as their slab and are reused, life after life.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -111,7 +112,7 @@ struct Peer {
     credential.clear();
     reason.clear();
     ring.reset();
-    for (uint32_t i = 0; i < (layout::kSlotBytes - layout::kSlotCountersOffset) / sizeof(double); ++i) counters[i] = 0;
+    std::fill_n(counters, layout::kSlotCounters, 0.0);
   }
 };
 

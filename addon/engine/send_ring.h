@@ -1,5 +1,10 @@
 // The engine's half of a send ring: JavaScript (src/send_ring.ts) appends frames, the engine hands them to the socket.
-// A frame never wraps. Positions are bytes from the ring's start; tail == head means empty.
+//
+// A ring is in two pieces of memory: positions below kMain are its front, which lies with the control words, all others its main
+// part. So the few short frames of one flush, which is all that most peers ever have, touch no page of their own: with a thousand
+// peers that is one page walk less for each send. A frame lies in one piece. Where the next one finds no room behind the last
+// one, it goes to kMain: that is a jump, from the front's end or from the ring's end, and only one of the two is pending at a
+// time. tail == head means empty.
 #pragma once
 
 #include <algorithm>
@@ -15,21 +20,24 @@ namespace zerio {
 class SendRing {
  public:
   SendRing() = default;
-  SendRing(uint8_t* base, uint32_t capacity, int32_t* words) : base_(base), words_(words), capacity_(capacity) {}
+  // `main` has `bytes` bytes; the front lies behind the slot's `words`.
+  SendRing(uint8_t* main, uint32_t bytes, int32_t* words) : main_(main), words_(words), limit_(kMain + bytes) {}
+
+  static constexpr uint32_t kMain = layout::kSlotFrontBytes;
 
   // Makes the ring empty. Only while JavaScript does not know the slot, because it writes JavaScript's words too.
   void reset() {
     head_ = rewinds_ = 0;
     write(layout::kSlotTail, 0);
-    write(layout::kSlotWrapEnd, 0);
+    write(layout::kSlotJumpEnd, 0);
     write(layout::kSlotDrainNeed, 0);
     write(layout::kSlotHead, 0);
     write(layout::kSlotRewinds, 0);
     write(layout::kSlotRewindsSeen, 0);
   }
 
-  // JavaScript begins again at 0 when it finds the ring empty. Returns whether it did since the last call: all positions before
-  // are those of sent bytes then.
+  // JavaScript begins again when it finds the ring empty: at 0, or by a jump from there. Returns whether it did since the last
+  // call: all positions before are those of sent bytes then.
   bool follow_rewind() {
     const uint32_t rewinds = read(layout::kSlotRewinds);
     if (rewinds == rewinds_) return false;
@@ -49,27 +57,27 @@ class SendRing {
   // The committed bytes up to `end`, a position that tail() returned. Never reaches outside the ring, whatever the words hold.
   [[nodiscard]] Pending pending(uint32_t end) const {
     Pending result;
-    if (end > capacity_) {
+    if (end > limit_) {
       result.corrupt = true;
-    } else if (end > head_) {
-      result.slices[result.count++] = {base_ + head_, end - head_};
-    } else if (end < head_) {
-      const uint32_t wrap_end = wrap();
-      if (wrap_end > capacity_ || wrap_end < head_) {
+    } else if (jumps(end)) {
+      const uint32_t jump = jump_end();
+      if (jump < head_ || jump > piece_end() || end < kMain) {
         result.corrupt = true;
         return result;
       }
-      if (wrap_end > head_) result.slices[result.count++] = {base_ + head_, wrap_end - head_};
-      if (end > 0) result.slices[result.count++] = {base_, end};
+      if (jump > head_) result.slices[result.count++] = {at(head_), jump - head_};
+      if (end > kMain) result.slices[result.count++] = {main_, end - kMain};
+    } else if (end > head_) {
+      result.slices[result.count++] = {at(head_), end - head_};
     }
     return result;
   }
 
   // Takes away the first `bytes` of what pending(end) returned.
   void advance(uint32_t bytes, uint32_t end) {
-    if (end < head_) {
-      const uint32_t first = std::clamp(wrap(), head_, capacity_) - head_;
-      head_ = bytes < first ? head_ + bytes : std::min(bytes - first, end);
+    if (jumps(end)) {
+      const uint32_t first = std::clamp(jump_end(), head_, piece_end()) - head_;
+      head_ = bytes < first ? head_ + bytes : std::min(kMain + bytes - first, end);
     } else {
       head_ += bytes;
     }
@@ -80,8 +88,8 @@ class SendRing {
 
   // Asks for what a send is going to touch. JavaScript's words and its counters are neighbours.
   void prefetch() const {
-    memory_prefetch(words_, layout::kSlotBytes);
-    memory_prefetch(base_ + head_, 1);
+    memory_prefetch(words_, layout::kSlotFrontOffset);
+    memory_prefetch(at(head_), 1);
   }
 
   [[nodiscard]] uint32_t tail() {
@@ -89,13 +97,15 @@ class SendRing {
     return read(layout::kSlotTail);
   }
   [[nodiscard]] uint32_t head() const { return head_; }
-  // Whether nothing is pending: behind a ring's end that was left unused there is nothing, too, until something follows.
+  // Whether nothing is pending: behind a jump there is nothing, too, until something follows.
   [[nodiscard]] bool empty() {
     const uint32_t end = tail();
-    return end == head_ || (end == 0 && wrap() == head_);
+    return end == head_ || (end == kMain && jump_end() == head_);
   }
-  [[nodiscard]] uint32_t capacity() const { return capacity_; }
-  [[nodiscard]] uint8_t* base() const { return base_; }
+  // The first position behind the ring.
+  [[nodiscard]] uint32_t limit() const { return limit_; }
+  [[nodiscard]] uint8_t* main() const { return main_; }
+  [[nodiscard]] uint32_t main_bytes() const { return limit_ - kMain; }
 
   // Whether somebody was refused and what was refused fits now. Cheap when nobody waits.
   [[nodiscard]] bool drained() {
@@ -104,10 +114,10 @@ class SendRing {
     const uint32_t end = tail();
     if (end == head_) return true;
     const bool wrapped = end < head_;
-    const uint32_t used = wrapped ? capacity_ - head_ + end : end - head_;
-    const uint32_t contiguous =
-        wrapped ? head_ - 1 - end : std::max(capacity_ - std::min(end, capacity_), head_ > 0 ? head_ - 1 : 0);
-    return used <= capacity_ / 2 && contiguous >= need;
+    const uint32_t used = wrapped ? limit_ - head_ + end - kMain : end - (jumps(end) ? kMain : head_);
+    const uint32_t before_head = head_ > kMain ? head_ - 1 - kMain : 0;
+    const uint32_t contiguous = wrapped ? head_ - 1 - end : std::max(limit_ - std::clamp(end, kMain, limit_), before_head);
+    return used <= main_bytes() / 2 && contiguous >= need;
   }
 
  private:
@@ -117,11 +127,18 @@ class SendRing {
   void write(uint32_t word, uint32_t value) {
     std::atomic_ref<int32_t>(words_[word]).store(static_cast<int32_t>(value), std::memory_order_release);
   }
-  [[nodiscard]] uint32_t wrap() const { return read(layout::kSlotWrapEnd); }
+  [[nodiscard]] uint32_t jump_end() const { return read(layout::kSlotJumpEnd); }
+  // Whether there is a jump between the head and `end`. A front that is followed by the main part is never full to its last byte.
+  [[nodiscard]] bool jumps(uint32_t end) const { return end < head_ || (head_ < kMain && end >= kMain); }
+  [[nodiscard]] uint32_t piece_end() const { return head_ < kMain ? kMain : limit_; }
+  [[nodiscard]] uint8_t* at(uint32_t position) const {
+    return position < kMain ? reinterpret_cast<uint8_t*>(words_) + layout::kSlotFrontOffset + position
+                            : main_ + (position - kMain);
+  }
 
-  uint8_t* base_ = nullptr;
+  uint8_t* main_ = nullptr;
   int32_t* words_ = nullptr;
-  uint32_t capacity_ = 0;
+  uint32_t limit_ = kMain;
   uint32_t head_ = 0;
   uint32_t rewinds_ = 0;
 };

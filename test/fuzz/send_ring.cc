@@ -15,6 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint32_t capacity = 8 * (1U + data[0] + 256U * (data[1] & 15U));
   std::vector<uint8_t> bytes(capacity);
   alignas(8) int32_t words[zerio::layout::kSlotBytes / 4] = {};
+  const uint8_t* const front = reinterpret_cast<uint8_t*>(words) + zerio::layout::kSlotFrontOffset;
   zerio::SendRing ring(bytes.data(), capacity, words);
   ring.reset();
   for (size_t at = 2; at + 5 <= size; at += 5) {
@@ -41,18 +42,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         size_t total = 0;
         for (uint32_t i = 0; i < pending.count; ++i) {
           const zerio::IoSlice& slice = pending.slices[i];
-          require(slice.data >= bytes.data() && slice.size <= capacity);
-          require(slice.data + slice.size <= bytes.data() + capacity);
+          const bool in_main = slice.data >= bytes.data() && slice.data < bytes.data() + capacity;
+          const uint8_t* const piece = in_main ? bytes.data() : front;
+          const size_t piece_bytes = in_main ? capacity : zerio::layout::kSlotFrontBytes;
+          require(slice.data >= piece && slice.size <= piece_bytes);
+          require(slice.data + slice.size <= piece + piece_bytes);
           total += slice.size;
         }
-        require(total <= size_t{2} * capacity);
+        require(total <= size_t{2} * capacity + zerio::layout::kSlotFrontBytes);
         // The program can write between a send and its completion.
         if (data[at] % 16 == 13) words[value % 6] = static_cast<int32_t>(value >> 8);
         ring.advance(static_cast<uint32_t>(total == 0 ? 0 : value % (total + 1)), end);
         break;
       }
       default:
-        words[data[at] % 6] = static_cast<int32_t>(data[at] % 16 < 4 ? value % (capacity + 2) : value);
+        words[data[at] % 6] = static_cast<int32_t>(data[at] % 16 < 4 ? value % (zerio::SendRing::kMain + capacity + 2) : value);
     }
   }
   return 0;

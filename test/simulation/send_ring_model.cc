@@ -63,7 +63,7 @@ Status SendRingModel::claim(uint32_t length, uint32_t channel) {
   }
   claimed_ = length | (static_cast<int64_t>(channel) << kChannelShift);
   // The claimed bytes are the program's until it commits.
-  std::fill_n(place_.base + tail_ + kHeaderBytes, length, uint8_t{0xcc});
+  std::fill_n(at(tail_) + kHeaderBytes, length, uint8_t{0xcc});
   return Status::Sent;
 }
 
@@ -76,10 +76,11 @@ Status SendRingModel::commit() {
 }
 
 void SendRingModel::append(uint32_t length, uint32_t channel) {
-  require(tail_ + kHeaderBytes + length <= place_.capacity, "a frame lies inside its ring");
-  stream_.accept(place_.base + tail_ + kHeaderBytes, length, channel);
-  store<uint32_t>(place_.base + tail_, length | (channel << kChannelShift));
-  tail_ += static_cast<int64_t>(kHeaderBytes + length);
+  const int64_t end = tail_ + static_cast<int64_t>(kHeaderBytes + length);
+  require(end <= (tail_ < kMain ? kMain : kMain + place_.capacity), "a frame lies inside its ring");
+  stream_.accept(at(tail_) + kHeaderBytes, length, channel);
+  store<uint32_t>(at(tail_), length | (channel << kChannelShift));
+  tail_ = end;
   ++messages_;
 }
 
@@ -116,22 +117,42 @@ int64_t SendRingModel::head() const {
   return words[layout::kSlotRewinds] == words[layout::kSlotRewindsSeen] ? words[layout::kSlotHead] : 0;
 }
 
-int64_t SendRingModel::unsent() const { return tail_ >= head() ? tail_ - head() : place_.capacity - head() + tail_; }
+int64_t SendRingModel::unsent() const {
+  const int64_t head = this->head();
+  if (tail_ < head) return place_.capacity - head + tail_;
+  return tail_ - (head < kMain && tail_ >= kMain ? kMain : head);
+}
+
+uint8_t* SendRingModel::at(int64_t position) const {
+  return position < kMain ? reinterpret_cast<uint8_t*>(place_.words) + layout::kSlotFrontOffset + position
+                          : place_.main + (position - kMain);
+}
 
 bool SendRingModel::place(int64_t need) {
   const int64_t head = this->head();
+  int32_t* const words = place_.words;
   int64_t at = tail_;
-  int64_t end = place_.capacity;
+  int64_t end = kMain + place_.capacity;
   if (at == head && at > 0) {
-    at = 0;
-    place_.words[layout::kSlotTail] = 0;
-    place_.words[layout::kSlotRewinds] += 1;
+    const int64_t filled = at < kMain ? at : at - kMain + words[layout::kSlotJumpEnd];
+    at = filled < kMain ? 0 : kMain;
+    words[layout::kSlotJumpEnd] = 0;
+    words[layout::kSlotTail] = static_cast<int32_t>(at);
+    words[layout::kSlotRewinds] += 1;
   } else if (at < head) {
     end = head - 1;
-  } else if (end - at < need && need < head) {
-    place_.words[layout::kSlotWrapEnd] = static_cast<int32_t>(at);
-    at = 0;
+  } else if (end - at < need && need < head - kMain) {
+    words[layout::kSlotJumpEnd] = static_cast<int32_t>(at);
+    at = kMain;
     end = head - 1;
+  }
+  if (at < kMain) {
+    if (kMain - 1 - at >= need) {
+      end = kMain - 1;
+    } else {
+      words[layout::kSlotJumpEnd] = static_cast<int32_t>(at);
+      at = kMain;
+    }
   }
   if (end - at < need) return false;
   tail_ = at;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "../../addon/engine/layout.h"
 #include "ledger.h"
 
 namespace zerio::simulation {
@@ -30,12 +31,12 @@ class RingEngine {
   ~RingEngine() = default;
 };
 
-// Where a ring lies.
+// Where a ring lies; its front lies behind the words.
 struct RingPlace {
-  uint8_t* base;
+  uint8_t* main;
   int32_t* words;
   double* counters;
-  uint32_t capacity;
+  uint32_t capacity;  // of the main part
   uint32_t length_max;
   uint32_t flush_bytes;
 };
@@ -72,6 +73,7 @@ class SendRingModel {
   static constexpr int64_t kNoClaim = -1;
   static constexpr int64_t kLostClaim = -2;
   static constexpr int64_t kNoLimitLeft = -1;
+  static constexpr int64_t kMain = layout::kSlotFrontBytes;
 
   [[nodiscard]] bool needs_a_closer_look(uint32_t length, uint32_t channel) const;
   void append(uint32_t length, uint32_t channel);
@@ -79,6 +81,7 @@ class SendRingModel {
   Status refuse(int64_t need);
   [[nodiscard]] int64_t head() const;
   [[nodiscard]] int64_t unsent() const;
+  [[nodiscard]] uint8_t* at(int64_t position) const;
   [[nodiscard]] bool place(int64_t need);
 
   RingEngine& engine_;

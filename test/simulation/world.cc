@@ -216,7 +216,7 @@ void World::use_claim(Connection& connection) {
 }
 
 void World::scribble(Connection& connection) {
-  static constexpr uint32_t kWords[] = {layout::kSlotTail, layout::kSlotWrapEnd, layout::kSlotDrainNeed, layout::kSlotHead,
+  static constexpr uint32_t kWords[] = {layout::kSlotTail, layout::kSlotJumpEnd, layout::kSlotDrainNeed, layout::kSlotHead,
                                         layout::kSlotRewinds};
   trace_.add('p', 0, "overwrites the control words of link #", {connection.link});
   if (connection.ring->claim_open()) return;
@@ -225,7 +225,7 @@ void World::scribble(Connection& connection) {
   network_.link(connection.link).touched = true;
   const uint32_t ring = connection.engine->shape().options.send_ring_bytes;
   for (uint64_t i = random_.between(1, 4); i > 0; --i) {
-    const auto value = static_cast<int32_t>(random_.chance(500) ? random_.below(ring + 2) : random_.next());
+    const auto value = static_cast<int32_t>(random_.chance(500) ? random_.below(SendRing::kMain + ring + 2) : random_.next());
     connection.ring->scribble(random_.pick(kWords), value);
   }
   connection.engine->flush();
