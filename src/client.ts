@@ -15,7 +15,7 @@ import {
 import type { PoolBuffer } from './pool.js'
 import { CloseCode, ConnectFailure, DisconnectReason } from './reason.js'
 import { lookupAll } from './resolve.js'
-import { makeUnconnectedRing, type SendRing } from './send_ring.js'
+import { type SendRing, unconnectedRing } from './send_ring.js'
 import type { SendStatus } from './status.js'
 
 /**
@@ -50,13 +50,13 @@ interface Attempt {
   refused(reason: DisconnectReason): void
 }
 
-const unconnected = makeUnconnectedRing()
-
 /** One attempt to connect and, when it succeeds, the connection until its slot is released. */
 class ClientConnection implements Connection {
   receiving = true
   established = false
-  onReleased: (() => void) | undefined
+  #released = false
+  #onReleased: (() => void) | undefined
+  #whenReleased: Promise<void> | undefined
 
   constructor(
     readonly client: ZerioClient,
@@ -92,8 +92,21 @@ class ClientConnection implements Connection {
   }
   released(): void {
     this.attempt.failed(new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.'))
+    this.#released = true
     this.engine.release()
-    this.onReleased?.()
+    this.client._released(this)
+    this.#onReleased?.()
+  }
+  /** Resolves when all that was accepted has been sent, or cannot be sent any more. Makes it happen with `manual`, too. */
+  ended(): Promise<void> {
+    if (this.#released) return Promise.resolve()
+    if (this.#whenReleased === undefined) {
+      this.engine.drive(1)
+      this.#whenReleased = new Promise<void>((resolve) => {
+        this.#onReleased = resolve
+      }).then(() => this.engine.drive(-1))
+    }
+    return this.#whenReleased
   }
 }
 
@@ -109,7 +122,7 @@ class ClientConnection implements Connection {
  */
 export class ZerioClient extends EventEmitter<ClientEventMap> {
   /** Called for each message; see {@link ClientMessageHandler}. Without it and without a `message` listener messages are dropped. */
-  onMessage: ClientMessageHandler | null = null
+  onMessage: ClientMessageHandler | null | undefined = null
 
   readonly #options: ResolvedClientOptions
   readonly #host: string
@@ -121,7 +134,9 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   #copies = false
   #engine: Engine | undefined
   #connection: ClientConnection | undefined
-  #ring = unconnected
+  /** The last connection, after `disconnected` and until its slot is released. */
+  #leaving: ClientConnection | undefined
+  #ring = unconnectedRing
   #serverId = ''
   #stopped: Promise<void> | undefined
 
@@ -193,6 +208,11 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     return this.#ring.view
   }
 
+  /** As `pendingBytes` of a server's `Peer`, of the present or last connection. */
+  get pendingBytes(): number {
+    return this.#ring.pendingBytes
+  }
+
   /** Counters of the present or last connection, without garbage. */
   get counters(): ConnectionCounters {
     return this.#ring.counters
@@ -256,9 +276,9 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     this.#attempt++
     const connection = this.#connection
     if (connection === undefined) {
-      // Resolving a host name, or idle.
+      // Resolving a host name, or idle; the last connection may still send what it accepted.
       this.#state = 'idle'
-      return Promise.resolve()
+      return this.#leaving === undefined ? Promise.resolve() : this.#leaving.ended()
     }
     this.#state = 'stopping'
     this.#stopped = this.#stop(connection)
@@ -267,7 +287,9 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
 
   /** As in every EventEmitter. */
   override removeAllListeners(eventName?: string | symbol): this {
-    super.removeAllListeners(eventName as never)
+    // An argument that is undefined would be the name of an event.
+    if (eventName === undefined) super.removeAllListeners()
+    else super.removeAllListeners(eventName as never)
     if (eventName === undefined || eventName === 'newListener') this.#watchListeners()
     return this
   }
@@ -278,16 +300,11 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   }
 
   async #stop(connection: ClientConnection): Promise<void> {
-    const { engine } = connection
-    engine.drive(1)
     connection.receiving = false
     connection.ring.close()
-    engine.native.close(connection.ring.slot, CloseCode.Normal, '')
-    await new Promise<void>((resolve) => {
-      connection.onReleased = resolve
-    })
+    connection.engine.native.close(connection.ring.slot, CloseCode.Normal, '')
+    await connection.ended()
     this.#connection = undefined
-    engine.drive(-1)
     this.#state = 'idle'
   }
 
@@ -382,7 +399,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     length: number,
     channel: number
   ): void {
-    if (this.onMessage !== null) this.onMessage(buffer, offset, length, channel)
+    if (this.onMessage != null) this.onMessage(buffer, offset, length, channel)
     if (this.#copies === true && connection.receiving) this.#deliverCopy(buffer, offset, length, channel)
   }
 
@@ -402,7 +419,13 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     if (this.#state === 'connected') {
       this.#state = 'idle'
       if (this.#connection === connection) this.#connection = undefined
+      this.#leaving = connection
     }
     this.emit('disconnected', reason)
+  }
+
+  /** @internal */
+  _released(connection: ClientConnection): void {
+    if (this.#leaving === connection) this.#leaving = undefined
   }
 }

@@ -232,6 +232,11 @@ export class Engine implements EngineInfo, RingEngine {
     return ring
   }
 
+  /** Ends a connection at once, unless its slot has begun another life. */
+  abort(ring: SendRing): void {
+    if (this.#rings[ring.slot] === ring) this.native.abort(ring.slot)
+  }
+
   setConnection(slot: number, connection: Connection): void {
     this.#connections[slot] = connection
   }

@@ -22,6 +22,8 @@ export type FateCode =
   | 'ZERIO_CONNECT_TIMEOUT'
   | 'ZERIO_HANDSHAKE_FAILED'
   | 'ZERIO_TOO_MANY_SERVERS'
+  | 'ZERIO_AUTHENTICATE_FAILED'
+  | 'ZERIO_NO_BINARY'
 
 /** Where a system error happened, as in Node's own errors. */
 export interface ErrorDetails {

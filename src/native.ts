@@ -1,6 +1,7 @@
 // Loads the addon and types what it exports (addon/binding/addon.cc).
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { ZerioError } from './errors.js'
 import { checkLayout } from './layout.js'
 
 export interface ListenRequest {
@@ -107,8 +108,9 @@ function load(): Native {
   try {
     return require(cross ? windows : join(built, 'Release', 'zerio.node')) as Native
   } catch (cause) {
-    throw new Error(
-      `zerio: the native engine cannot be loaded on ${process.platform}-${process.arch}; in a checkout, run "npm run build" first.`,
+    throw new ZerioError(
+      'ZERIO_NO_BINARY',
+      `The native engine cannot be loaded on ${process.platform}-${process.arch}. The package has it for 64-bit x86, on Linux with glibc and on Windows; elsewhere build it in a checkout, with "npm install && npm run build".`,
       { cause }
     )
   }

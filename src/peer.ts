@@ -1,16 +1,14 @@
 // A server's handle of one connected peer.
 import type { ConnectionCounters } from './counters.js'
-import { misuse } from './errors.js'
-import { describe, REASON_BYTES_MAX } from './options.js'
 import type { PoolBuffer } from './pool.js'
-import { CloseCode } from './reason.js'
+import { CloseCode, checkClose } from './reason.js'
 import type { SendRing } from './send_ring.js'
 import { type SendStatus, Status } from './status.js'
 
 /** What {@link Peer} needs of its server. */
 export interface PeerOwner {
   closePeer(peer: Peer, code: number, reason: string): void
-  peerAddress(peer: Peer): string
+  terminatePeer(peer: Peer): void
 }
 
 /**
@@ -22,6 +20,11 @@ export class Peer {
   readonly id: string
   /** `'native'` or `'classic'`. */
   readonly protocol: 'native' | 'classic'
+  /**
+   * Address and port of the other side when it connected, as in `127.0.0.1:50000` or `[::1]:50000`; empty when it was gone before
+   * it could be asked.
+   */
+  readonly remoteAddress: string
   /** Whatever the program wants to keep with the peer. zerio never looks at it. */
   userData: unknown = undefined
   /** @internal */
@@ -31,14 +34,14 @@ export class Peer {
   /** @internal Whether messages are still delivered. */
   _receiving = true
   readonly #owner: PeerOwner
-  #remoteAddress: string | undefined
 
   /** @internal */
-  constructor(owner: PeerOwner, ring: SendRing, id: string, classic: boolean) {
+  constructor(owner: PeerOwner, ring: SendRing, id: string, classic: boolean, remoteAddress: string) {
     this.#owner = owner
     this._ring = ring
     this.id = id
     this.protocol = classic ? 'classic' : 'native'
+    this.remoteAddress = remoteAddress
   }
 
   /** The memory in which `claim` returns an offset; tens of megabytes shared by many peers, so write only what you claimed. */
@@ -61,10 +64,12 @@ export class Peer {
     return this._ring.counters
   }
 
-  /** Address and port of the other side, as in `127.0.0.1:50000` or `[::1]:50000`; empty when unknown. Allocates on first use. */
-  get remoteAddress(): string {
-    this.#remoteAddress ??= this.#owner.peerAddress(this)
-    return this.#remoteAddress
+  /**
+   * How much of what was accepted the system has not taken yet, in bytes, headers included; up to `sendRingBytes` and 511 more. A
+   * peer that reads too slowly lets it grow until `send` answers `BackPressured`. Allocates nothing.
+   */
+  get pendingBytes(): number {
+    return this._ring.pendingBytes
   }
 
   /**
@@ -109,22 +114,12 @@ export class Peer {
     checkClose(code, reason)
     this.#owner.closePeer(this, code, reason)
   }
-}
-
-function checkClose(code: unknown, reason: unknown): void {
-  const allowed =
-    Number.isInteger(code) &&
-    (code === CloseCode.Normal ||
-      ((code as number) >= CloseCode.ApplicationMin && (code as number) <= CloseCode.ApplicationMax))
-  if (!allowed)
-    throw misuse(
-      'ZERIO_BAD_ARGUMENT',
-      `A close code must be 1000 or an integer from 4000 to 4999, not ${describe(code)}.`
-    )
-  if (typeof reason !== 'string' || Buffer.byteLength(reason) > REASON_BYTES_MAX) {
-    throw misuse(
-      'ZERIO_BAD_ARGUMENT',
-      `A reason must be a string of at most ${REASON_BYTES_MAX} bytes, not ${describe(reason)}.`
-    )
+  /**
+   * Ends the connection at once, with a reset: what was accepted and not sent is lost, and no reason is told. For a peer that does
+   * not read; also after `close`, to end its waiting. `clientDisconnected` follows in a later turn, with `ZERIO_ABORTED` unless
+   * `close` came first. A second call does nothing.
+   */
+  terminate(): void {
+    this.#owner.terminatePeer(this)
   }
 }

@@ -1,5 +1,6 @@
 // Why a connection ended: the close codes of docs/protocol.md with their names and sentences.
-import { systemErrorName } from './errors.js'
+import { misuse, systemErrorName } from './errors.js'
+import { describe, REASON_BYTES_MAX } from './options.js'
 
 interface Meaning {
   readonly code: string
@@ -68,6 +69,25 @@ export const CloseCode = Object.freeze({
 
 /** The local codes with which an attempt to connect can end. */
 export const ConnectFailure = Object.freeze({ PeerLeft: 2000, Lost: 2001, System: 2002, Timeout: 2003 })
+
+/** Throws unless a program may close a connection with these. */
+export function checkClose(code: unknown, reason: unknown): void {
+  const allowed =
+    Number.isInteger(code) &&
+    (code === CloseCode.Normal ||
+      ((code as number) >= CloseCode.ApplicationMin && (code as number) <= CloseCode.ApplicationMax))
+  if (!allowed)
+    throw misuse(
+      'ZERIO_BAD_ARGUMENT',
+      `A close code must be 1000 or an integer from 4000 to 4999, not ${describe(code)}.`
+    )
+  if (typeof reason !== 'string' || Buffer.byteLength(reason) > REASON_BYTES_MAX) {
+    throw misuse(
+      'ZERIO_BAD_ARGUMENT',
+      `A reason must be a string of at most ${REASON_BYTES_MAX} bytes, not ${describe(reason)}.`
+    )
+  }
+}
 
 /** Why a connection ended, or was refused. `String(reason)` is its message. */
 export class DisconnectReason {

@@ -76,6 +76,7 @@ export class SendRing {
   #limit = NO_LIMIT_LEFT
   #claimed = NO_CLAIM
   #dirty = false
+  #detached = false
   #status: SendStatus = Status.NotConnected
 
   constructor(
@@ -108,6 +109,19 @@ export class SendRing {
     return this.#status
   }
 
+  /** Whether a claim is open. */
+  get claiming(): boolean {
+    return this.#claimed >= 0
+  }
+
+  /** Bytes of frames, and of what is left unused between them, that the system has not taken. */
+  get pendingBytes(): number {
+    if (this.#detached) return 0
+    const head = this.#head()
+    const jumps = head < MAIN && this.#tail >= MAIN
+    return this.#unsent() + (jumps ? Math.max(0, this.#words[this.#tailWord + SlotWord.JumpEnd] - head) : 0)
+  }
+
   open(classic: boolean, remoteLengthMax: number): void {
     this.#classic = classic
     this.#lengthMax = Math.min(this.#lengthMax, remoteLengthMax)
@@ -132,6 +146,7 @@ export class SendRing {
   /** The slot gets its next life: nothing of it may be touched any more, so the counters move out. */
   detach(): void {
     this.close()
+    this.#detached = true
     this.counters._freeze()
   }
 
@@ -245,12 +260,7 @@ export class SendRing {
     if (length >>> 0 !== length) {
       throw misuse('ZERIO_BAD_ARGUMENT', `A length must be a non-negative integer, not ${describe(length)}.`)
     }
-    if (this.#claimed >= 0) {
-      throw misuse(
-        'ZERIO_CLAIM_OPEN',
-        'A claim is open on this connection; commit or abort it before the next claim or send.'
-      )
-    }
+    if (this.#claimed >= 0) throw claimOpen()
     this.#claimed = NO_CLAIM
     if (this.#status !== Status.Sent) return this.#status
     if (length > this.#lengthMax) return Status.TooLarge
@@ -338,8 +348,17 @@ export class SendRing {
   }
 }
 
-/** The ring of who has no connection yet: it refuses everything with `NotConnected`. */
-export function makeUnconnectedRing(): SendRing {
+export function claimOpen(): Error {
+  return misuse(
+    'ZERIO_CLAIM_OPEN',
+    'A claim is open on this connection; commit or abort it before the next claim or send.'
+  )
+}
+
+/** The ring of who has no connection: it refuses everything with `NotConnected`, and wrong arguments as every other. */
+export const unconnectedRing = makeUnconnectedRing()
+
+function makeUnconnectedRing(): SendRing {
   const buffer = poolBuffer(new ArrayBuffer(0))
   const words = new Int32Array(Layout.SlotBytes / 4)
   const engine = {

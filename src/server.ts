@@ -7,6 +7,7 @@ import { Layout } from './layout.js'
 import {
   type Address,
   checkPeerId,
+  describe,
   isNumericHost,
   type ResolvedServerOptions,
   resolveAddress,
@@ -17,7 +18,7 @@ import { Peer } from './peer.js'
 import type { PoolBuffer } from './pool.js'
 import { CloseCode, DisconnectReason } from './reason.js'
 import { lookupAll } from './resolve.js'
-import type { SendRing } from './send_ring.js'
+import { claimOpen, type SendRing, unconnectedRing } from './send_ring.js'
 import { type SendStatus, Status } from './status.js'
 
 /**
@@ -84,7 +85,7 @@ class PeerConnection implements Connection {
  */
 export class ZerioServer extends EventEmitter<ServerEventMap> {
   /** Called for each message; see {@link ServerMessageHandler}. Without it and without a `message` listener messages are dropped. */
-  onMessage: ServerMessageHandler | null = null
+  onMessage: ServerMessageHandler | null | undefined = null
 
   readonly #options: ResolvedServerOptions
   readonly #host: string | undefined
@@ -190,28 +191,35 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   send(peerId: string, bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
   send(peerId: string, bytes: Uint8Array, offset = 0, length?: number, channel = 0): SendStatus {
     const peer = this.#peersById.get(peerId)
-    if (peer === undefined) return this.#unknownPeer(peerId, bytes)
-    return length === undefined
-      ? peer._ring.sendAll(bytes, offset)
-      : peer._ring.sendPart(bytes, offset, length, channel)
+    const ring = peer === undefined ? ringOfNobody(peerId) : peer._ring
+    return length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
   }
 
   /**
    * Sends one message to all connected peers. Returns how many took it: peers whose ring is full, who do not accept the length
-   * or who have no channels are left out. Allocates nothing.
+   * or who have no channels are left out. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT` for wrong types, and `ZERIO_CLAIM_OPEN`
+   * when a peer has an open claim, after all others were sent to.
    */
   broadcast(bytes: Uint8Array, channel?: number): number
   broadcast(bytes: Uint8Array, offset: number, length: number, channel?: number): number
   broadcast(bytes: Uint8Array, offset = 0, length?: number, channel = 0): number {
+    // Wrong arguments are told before anybody is sent to, and also when nobody is there.
+    if (length === undefined) unconnectedRing.sendAll(bytes, offset)
+    else unconnectedRing.sendPart(bytes, offset, length, channel)
     const peers = this.#peers
     let taken = 0
-    if (peers.length === 0) this.#unknownPeer('', bytes)
+    let claiming = false
     for (let i = 0; i < peers.length; i++) {
       const ring = peers[i]._ring
+      if (ring.claiming) {
+        claiming = true
+        continue
+      }
       const status =
         length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
       if (status === Status.Sent) taken++
     }
+    if (claiming) throw claimOpen()
     return taken
   }
 
@@ -247,7 +255,9 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   /** As in every EventEmitter. */
   override removeAllListeners(eventName?: string | symbol): this {
-    super.removeAllListeners(eventName as never)
+    // An argument that is undefined would be the name of an event.
+    if (eventName === undefined) super.removeAllListeners()
+    else super.removeAllListeners(eventName as never)
     if (eventName === undefined || eventName === 'newListener') this.#watchListeners()
     return this
   }
@@ -341,14 +351,30 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   #asked(slot: number, hello: Hello): void {
     const idEnd = hello.offset + hello.idLength
-    let admitted = false
+    const id = hello.buffer.toString('utf8', hello.offset, idEnd)
+    const credential = Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength))
+    let verdict: unknown = false
+    let error: ZerioError | undefined
     try {
-      const id = hello.buffer.toString('utf8', hello.offset, idEnd)
-      const credential = Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength))
-      admitted = this.#state === 'listening' && !!this.#options.authenticate?.(id, credential)
-    } finally {
-      this.#engine?.native.admit(slot, admitted)
+      if (this.#state === 'listening') verdict = this.#options.authenticate?.(id, credential)
+    } catch (cause) {
+      // What strangers send must not end the process.
+      error = new ZerioError(
+        'ZERIO_AUTHENTICATE_FAILED',
+        `The option "authenticate" threw for the peer ${describe(id)}, which was refused; let it return false instead.`,
+        { cause }
+      )
     }
+    this.#engine?.native.admit(slot, verdict === true)
+    if (error === undefined && typeof verdict !== 'boolean') {
+      // A promise is true to JavaScript, whatever becomes of it.
+      Promise.resolve(verdict).catch(() => {})
+      error = new ZerioError(
+        'ZERIO_AUTHENTICATE_FAILED',
+        `The option "authenticate" must return true or false at once, not ${describe(verdict)}; the peer ${describe(id)} was refused.`
+      )
+    }
+    if (error !== undefined) this.#report(error)
   }
 
   #greeted(ring: SendRing, hello: Hello): void {
@@ -357,11 +383,12 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     const peer = new Peer(
       {
         closePeer: (one, code, reason) => this._close(one, code, reason),
-        peerAddress: (one) => this.#address(one)
+        terminatePeer: (one) => this.#terminate(one)
       },
       ring,
       id,
-      hello.classic
+      hello.classic,
+      remoteAddress(engine, ring.slot)
     )
     ring.open(hello.classic, hello.lengthMax)
     peer._index = this.#peers.push(peer) - 1
@@ -374,7 +401,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   /** @internal */
   _deliver(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void {
-    if (this.onMessage !== null) this.onMessage(peer, buffer, offset, length, channel)
+    if (this.onMessage != null) this.onMessage(peer, buffer, offset, length, channel)
     if (this.#copies === true && peer._receiving) this.#deliverCopy(peer, buffer, offset, length, channel)
   }
 
@@ -415,23 +442,29 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.#engine?.native.close(peer._ring.slot, code, reason)
   }
 
-  #address(peer: Peer): string {
-    if (peer._index < 0) return ''
-    const { remoteHost, remotePort } = (this.#engine as Engine).native.addresses(peer._ring.slot)
-    if (remoteHost === '') return ''
-    return remoteHost.includes(':') ? `[${remoteHost}]:${remotePort}` : `${remoteHost}:${remotePort}`
-  }
-
-  #unknownPeer(peerId: unknown, bytes: unknown): SendStatus {
-    if (typeof peerId !== 'string')
-      throw misuse('ZERIO_BAD_ARGUMENT', `A peer id is a string, not ${typeof peerId}.`)
-    if (!(bytes instanceof Uint8Array))
-      throw misuse('ZERIO_BAD_ARGUMENT', `A message must be a Uint8Array, not ${typeof bytes}.`)
-    return Status.NotConnected
+  #terminate(peer: Peer): void {
+    peer._receiving = false
+    peer._ring.close()
+    this.#engine?.abort(peer._ring)
   }
 
   #report(error: ZerioError): void {
     if (this.listenerCount('error') > 0) this.emit('error', error)
     else process.emitWarning(error)
   }
+}
+
+/** Empty when the system has forgotten it already. */
+function remoteAddress(engine: Engine, slot: number): string {
+  const { remoteHost, remotePort } = engine.native.addresses(slot)
+  if (remoteHost === '') return ''
+  // An IPv4 address on a listener for both.
+  const host = remoteHost.replace(/^::ffff:(?=\d+\.)/, '')
+  return host.includes(':') ? `[${host}]:${remotePort}` : `${host}:${remotePort}`
+}
+
+function ringOfNobody(peerId: unknown): SendRing {
+  if (typeof peerId !== 'string')
+    throw misuse('ZERIO_BAD_ARGUMENT', `A peer id is a string, not ${describe(peerId)}.`)
+  return unconnectedRing
 }

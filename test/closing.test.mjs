@@ -1,5 +1,7 @@
 // How connections end: by CLOSE, by a bare end of stream, by a reset, or not at all; and what is still delivered.
 
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import test from 'ava'
 import { SendStatus, ZerioClient } from 'zerio'
@@ -232,6 +234,75 @@ test('a peer that never reads is cut off when lingerMs is over', async (t) => {
   other.socket.resume()
   await other.ends()
   t.true(other.bytes.length - other.greetingBytes < accepted * (4 + MESSAGE_BYTES))
+})
+
+for (const closedBefore of [false, true]) {
+  test(`terminate cuts off at once${closedBefore ? ', also after close' : ''}`, async (t) => {
+    const server = await startServer(t, { lingerMs: 600_000 })
+    const seen = watch(server)
+    const bystander = await startBystander(t, server)
+    const raw = await connectNative(t, server)
+    raw.socket.pause()
+    const peer = await until(() => server.peer('raw'))
+    t.is(peer.pendingBytes, 0)
+    await fill(peer)
+    t.true(peer.pendingBytes > 100_000)
+    if (closedBefore) {
+      peer.close()
+      await until(() => seen.disconnected.length === 1)
+      t.true(peer.pendingBytes > 100_000, 'what was accepted waits for lingerMs')
+    }
+    peer.terminate()
+    peer.terminate()
+    t.is(peer.send(Buffer.from('x')), SendStatus.Closed)
+    await until(() => seen.disconnected.length === 1)
+    const { code, local } = seen.disconnected[0].reason
+    t.deepEqual([code, local], [closedBefore ? 'ZERIO_NORMAL' : 'ZERIO_ABORTED', true])
+    await until(() => peer.pendingBytes === 0)
+    // Whoever has the slot now is not concerned.
+    const next = await startClient(t, server, 'next')
+    peer.terminate()
+    await bystander.goesOn()
+    t.true(next.isConnected)
+    // Nothing lingers: a stop need not wait.
+    await next.stop()
+    await server.stop()
+  })
+}
+
+test('stop of a client whose server has left waits until what was accepted is sent', async (t) => {
+  let socket
+  const bytes = []
+  const listener = createServer({ allowHalfOpen: true, noDelay: true }, (one) => {
+    socket = one
+    one.once('data', () => one.end(welcome()))
+    one.on('error', () => {})
+  })
+  await new Promise((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => listener.close())
+  const client = new ZerioClient({ host: '127.0.0.1', port: listener.address().port }, { lingerMs: 20_000 })
+  t.teardown(() => client.stop())
+  const left = once(client, 'disconnected')
+  client.on('connected', () => {
+    socket.pause()
+    while (client.send(Buffer.alloc(60_000)) === SendStatus.Sent);
+  })
+  await client.start('client')
+  await left
+  const waiting = client.pendingBytes
+  t.true(waiting > 0)
+  let stopped = false
+  const stop = client.stop().then(() => {
+    stopped = true
+  })
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.false(stopped)
+  socket.on('data', (data) => bytes.push(data.length))
+  socket.resume()
+  await stop
+  t.is(client.pendingBytes, 0)
+  await new Promise((resolve) => (socket.readableEnded ? resolve() : socket.once('end', resolve)))
+  t.is(bytes.reduce((sum, count) => sum + count, 0) % 60_004, 0)
 })
 
 test('a peer that reads but never ends is left when lingerMs is over', async (t) => {

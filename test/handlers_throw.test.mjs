@@ -137,11 +137,11 @@ test('clientConnected, connected, clientDisconnected and disconnected that throw
   t.true(seen.indexOf('hello') < seen.indexOf('clientDisconnected'))
 })
 
-test('authenticate that throws refuses the peer, and the exception reaches the process', async (t) => {
+test('authenticate that throws refuses the peer, and the process is warned and goes on', async (t) => {
   const result = await runScript(`
     import { ZerioClient, ZerioServer } from 'zerio'
     const caught = []
-    process.on('uncaughtException', (error) => caught.push(error.message))
+    process.on('warning', (warning) => caught.push(warning.code, warning.cause.message))
     const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, {
       authenticate(id) {
         if (id === 'bad') throw new Error('who is that?')
@@ -157,11 +157,11 @@ test('authenticate that throws refuses the peer, and the exception reaches the p
     await good.stop()
     await server.stop()
   `)
-  t.is(result.stderr, '')
+  t.regex(result.stderr, /ZerioError.*"authenticate" threw/)
   t.is(result.code, 0)
   t.deepEqual(JSON.parse(result.stdout), {
     refused: 'ZERIO_UNAUTHORIZED',
-    caught: ['who is that?'],
+    caught: ['ZERIO_AUTHENTICATE_FAILED', 'who is that?'],
     peers: ['good']
   })
 })

@@ -1,8 +1,8 @@
 // What a bad, late or unwanted first frame gets: its own connection is closed with a code and counted, the others notice nothing.
 
 import test from 'ava'
-import { makeClient, startClient, startServer } from './helpers/link.mjs'
-import { pollUntil, until } from './helpers/until.mjs'
+import { makeClient, ownEngine, startClient, startServer } from './helpers/link.mjs'
+import { until } from './helpers/until.mjs'
 import {
   CODE,
   connectNative,
@@ -364,26 +364,39 @@ test('authenticate takes or refuses by id and credential', async (t) => {
   await startClient(t, server, 'bad', { credential: Buffer.from('open\xff', 'latin1') })
 })
 
-test('an authenticate that throws refuses, and the exception reaches the program', async (t) => {
-  const server = await startServer(t, {
-    waitStrategy: 'manual',
-    authenticate: () => {
+for (const [what, authenticate, told] of [
+  [
+    'throws',
+    () => {
       throw new Error('no database')
-    }
+    },
+    /threw/
+  ],
+  ['is async', async () => true, /at once/],
+  ['is async and rejects', () => Promise.reject(new Error('no database')), /at once/],
+  ['returns something true', () => 'yes', /'yes'/]
+]) {
+  test(`an authenticate that ${what} refuses, and the error event says so`, async (t) => {
+    const errors = []
+    const server = await startServer(t, ownEngine({ authenticate }), (one) =>
+      one.on('error', (error) => errors.push(error))
+    )
+    const seen = watch(server)
+    const raw = await connectRaw(t, server.listeningPort)
+    raw.write(hello({ id: 'raw', credential: 'key' }))
+    t.deepEqual(await raw.ends(), reject(CODE.unauthorized))
+    t.is(seen.connected.length, 0)
+    t.is(server.peerCount, 0)
+    t.is(server.counters.refused, 1)
+    t.deepEqual(
+      errors.map(({ code }) => code),
+      ['ZERIO_AUTHENTICATE_FAILED']
+    )
+    t.regex(errors[0].message, told)
+    t.regex(errors[0].message, /'raw'/)
+    if (what === 'throws') t.is(errors[0].cause.message, 'no database')
   })
-  const seen = watch(server)
-  const raw = await connectRaw(t, server.listeningPort)
-  raw.write(hello({ id: 'raw', credential: 'key' }))
-  await t.throwsAsync(
-    pollUntil(server, () => false),
-    { message: 'no database' }
-  )
-  await pollUntil(server, () => raw.ended)
-  t.deepEqual(raw.bytes, reject(CODE.unauthorized))
-  t.is(seen.connected.length, 0)
-  t.is(server.peerCount, 0)
-  t.is(server.counters.refused, 1)
-})
+}
 
 test('a HELLO and a breach in one segment: authenticate comes first, and a breach by one who may not connect is not seen', async (t) => {
   const server = await startServer(t, { authenticate: (id) => id === 'known' })

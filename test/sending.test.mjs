@@ -280,6 +280,79 @@ test('server.send goes to the peer of this id and to nobody else', async (t) => 
   )
 })
 
+test('wrong arguments throw also when nobody is there to be sent to', async (t) => {
+  const server = await startServer(t)
+  const bad = { code: 'ZERIO_BAD_ARGUMENT' }
+  const bytes = Buffer.from('x')
+  for (const args of [[bytes, 999], [bytes, -1], [bytes, 5, 9], [bytes, 0, 1, 128], ['x'], [undefined]]) {
+    t.throws(() => server.send('nobody', ...args), bad)
+    t.throws(() => server.broadcast(...args), bad)
+  }
+  t.is(server.broadcast(bytes, 3), 0)
+  t.is(server.send('nobody', bytes, 0, 1, 127), SendStatus.NotConnected)
+})
+
+test('a broadcast goes to all who have no open claim, and then throws', async (t) => {
+  const server = await startServer(t)
+  const clients = []
+  for (let i = 0; i < 5; i++) clients.push(collect(await startClient(t, server, `client ${i}`)))
+  await until(() => server.peerCount === 5)
+  const claiming = server.peer('client 2')
+  const at = claiming.claim(2)
+  t.throws(() => server.broadcast(Buffer.from('all')), { code: 'ZERIO_CLAIM_OPEN' })
+  t.throws(() => server.broadcast(Buffer.from('[all]'), 1, 3), { code: 'ZERIO_CLAIM_OPEN' })
+  claiming.buffer.write('me', at)
+  claiming.commit()
+  t.is(server.broadcast(Buffer.from('end')), 5)
+  await until(() => clients.every((got) => got.at(-1)?.bytes.toString() === 'end'))
+  for (const [i, got] of clients.entries()) {
+    t.deepEqual(
+      got.map(({ bytes }) => bytes.toString()),
+      i === 2 ? ['me', 'end'] : ['all', 'all', 'end']
+    )
+  }
+})
+
+test('a handler is taken away with null, undefined or delete', async (t) => {
+  const { server, client, peer } = await startPair(t)
+  const got = collect(server)
+  const answers = collect(client)
+  let handled = 0
+  for (const takeAway of [
+    (one) => (one.onMessage = null),
+    (one) => (one.onMessage = undefined),
+    (one) => delete one.onMessage
+  ]) {
+    server.onMessage = client.onMessage = () => handled++
+    takeAway(server)
+    takeAway(client)
+    client.send(Buffer.from('x'))
+    peer.send(Buffer.from('x'))
+  }
+  await until(() => got.length === 3 && answers.length === 3)
+  t.is(handled, 0)
+})
+
+test('removeAllListeners takes all away, and listeners that follow are heard', async (t) => {
+  const { server, client, peer } = await startPair(t)
+  for (const one of [server, client]) {
+    const names = ['message', 'drain', 'error']
+    for (const name of names) one.on(name, () => t.fail())
+    one.removeAllListeners()
+    for (const name of names) t.is(one.listenerCount(name), 0)
+    one.removeAllListeners()
+    t.is(one.listenerCount('newListener'), 1)
+  }
+  client.send(Buffer.from('dropped'))
+  await until(() => server.counters.messagesReceived === 1)
+  const got = collect(server)
+  const answers = collect(client)
+  client.send(Buffer.from('heard'))
+  peer.send(Buffer.from('too'))
+  await until(() => got.length === 1 && answers.length === 1)
+  t.is(got[0].bytes.toString() + answers[0].bytes.toString(), 'heardtoo')
+})
+
 test('a status is a number, negative but for Sent, and the list is frozen', (t) => {
   t.true(Object.isFrozen(SendStatus))
   t.deepEqual(SendStatus, {
