@@ -84,7 +84,9 @@ export function systemError(errno: number, what: string, details: ErrorDetails):
 export function systemErrorName(errno: number): string {
   if (errno === Layout.ErrorOutOfMemory) return 'ZERIO_OUT_OF_MEMORY'
   try {
-    return getSystemErrorName(-errno)
+    const name = getSystemErrorName(-errno)
+    // Numbers that libuv has no name for are not in its table.
+    return /^E[A-Z0-9]+$/.test(name) ? name : `ERRNO_${errno}`
   } catch {
     return `ERRNO_${errno}`
   }

@@ -1,8 +1,10 @@
 // Peers share a server's time: who sends without end has a small part of each batch, and all others keep theirs.
+import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { ownEngine, startClient, startServer } from './helpers/link.mjs'
 import { until } from './helpers/until.mjs'
+import { hello } from './helpers/wire_raw.mjs'
 
 const FLOODERS = ['flood 1', 'flood 2']
 const ANSWERS = 300
@@ -41,3 +43,65 @@ for (const waitStrategy of ['blocking', 'spin']) {
     t.deepEqual(server.peers.map((peer) => peer.id).toSorted(), [...FLOODERS, 'good 1', 'good 2'].toSorted())
   })
 }
+
+/** A thread with raw sockets: it connects when it is told to, says HELLO, and tells how each connection went. */
+const crowd = (port, count) =>
+  new Worker(
+    `
+    const { connect } = require('node:net')
+    const { parentPort, workerData } = require('node:worker_threads')
+    const { port, count, hellos } = workerData
+    const outcomes = { greeted: 0, ended: 0 }
+    const tell = () => parentPort.postMessage({ ...outcomes })
+    parentPort.once('message', () => {
+      for (let i = 0; i < count; i++) {
+        const socket = connect(port, '127.0.0.1', () => socket.write(hellos[i]))
+        socket.once('data', () => { outcomes.greeted++; tell() })
+        socket.once('close', () => { outcomes.ended++; tell() })
+        socket.on('error', () => {})
+      }
+    })
+    parentPort.postMessage('ready')
+    `,
+    {
+      eval: true,
+      workerData: { port, count, hellos: Array.from({ length: count }, (_, i) => hello({ id: `p${i}` })) }
+    }
+  )
+
+const busyFor = (ms) => {
+  for (const end = performance.now() + ms; performance.now() < end; );
+}
+
+test('a crowd that came during a long handler is greeted, however few handshakes may be open', async (t) => {
+  const server = await startServer(t, ownEngine({ maxHandshakes: 8 }))
+  const COUNT = 100
+  const worker = crowd(server.listeningPort, COUNT)
+  t.teardown(() => worker.terminate())
+  await once(worker, 'message')
+  let last = {}
+  worker.on('message', (outcomes) => {
+    last = outcomes
+  })
+  worker.postMessage('go')
+  busyFor(300)
+  await until(() => last.greeted + last.ended >= COUNT)
+  t.deepEqual(last, { greeted: COUNT, ended: 0 })
+  t.is(server.counters.refused, 0)
+})
+
+test('whoever connects while a server stops is not kept waiting', async (t) => {
+  const server = await startServer(t, ownEngine({ waitStrategy: 'blocking' }))
+  const worker = crowd(server.listeningPort, 5)
+  t.teardown(() => worker.terminate())
+  await once(worker, 'message')
+  let last = {}
+  worker.on('message', (outcomes) => {
+    last = outcomes
+  })
+  worker.postMessage('go')
+  busyFor(200)
+  await server.stop()
+  await until(() => last.ended === 5)
+  t.is(last.greeted, 0)
+})

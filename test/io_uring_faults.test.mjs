@@ -106,33 +106,54 @@ for (const without of ['', 'queues', 'incremental,multishot']) {
   )
 }
 
-uring('a ring that breaks ends what used it, not the process', (t) => {
-  const script = `
-    import { setTimeout as pause } from 'node:timers/promises'
-    import { ZerioClient, ZerioServer } from 'zerio'
-    const options = { lingerMs: 100 }
-    const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
-    await server.start('server')
-    const clients = []
-    let ended = 0
-    server.on('clientDisconnected', () => ended++)
-    for (let i = 0; i < 4; i++) {
-      const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
-      await client.start('client ' + i)
-      clients.push(client)
-    }
-    for (let round = 0; round < 500 && ended < 4; round++) {
-      server.broadcast(Buffer.alloc(100))
-      await pause(1)
-    }
-    console.log(ended)
-    await Promise.all([...clients.map((client) => client.stop()), server.stop()])
-    console.log('stopped')
-  `
-  const result = run('broken', script)
-  t.like(result, { status: 0, signal: null, stderr: '', stdout: '4\nstopped\n' })
-  t.true(result.report.faults > 0)
-})
+// Of the server's peers all are told, and the server; of the clients in the same process, too, although they only receive.
+for (const [kind, what, code] of [
+  ['broken', 'answers no more', 'ERRNO_77'],
+  ['once', 'fails once, so that nobody knows what it took', 'EFAULT'],
+  ['refused', 'has no memory any more', 'EAGAIN'],
+  ['lost', 'has dropped a completion', 'ENOBUFS']
+]) {
+  uring(`a ring that ${what} ends what used it, not the process`, (t) => {
+    const script = `
+      import { setTimeout as pause } from 'node:timers/promises'
+      import { ZerioClient, ZerioServer } from 'zerio'
+      const options = { lingerMs: 100 }
+      const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
+      const errors = []
+      server.on('error', (error) => errors.push(error.code))
+      await server.start('server')
+      const clients = []
+      const reasons = { peers: [], clients: [] }
+      server.on('clientDisconnected', (id, reason) => reasons.peers.push(reason.code))
+      for (let i = 0; i < 4; i++) {
+        const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
+        client.on('disconnected', (reason) => reasons.clients.push(reason.code))
+        await client.start('client ' + i)
+        clients.push(client)
+      }
+      const all = () => reasons.peers.length === 4 && reasons.clients.length === 4
+      for (let round = 0; round < 500 && !all(); round++) {
+        server.broadcast(Buffer.alloc(100))
+        await pause(1)
+      }
+      const late = await clients[0].start('late').then(() => 'connected', (error) => error.code)
+      const stopping = Date.now()
+      await Promise.all([...clients.map((client) => client.stop()), server.stop()])
+      console.log(JSON.stringify({ ...reasons, errors, late, slow: Date.now() - stopping > 2000 }))
+    `
+    const began = Date.now()
+    const result = run(kind, script)
+    t.like(result, { status: 0, signal: null, stderr: '' })
+    t.true(Date.now() - began < 10_000, 'the end does not wait for what never comes')
+    const { peers, clients, errors, late, slow } = JSON.parse(result.stdout)
+    t.true([...peers, ...clients].includes(code), `${[...peers, ...clients]}`)
+    t.deepEqual([peers.length, clients.length], [4, 4])
+    t.deepEqual(errors, [code])
+    t.is(late, code)
+    t.false(slow)
+    t.true(result.report.faults > 0)
+  })
+}
 
 uring('a forked child has no ring, and the parent goes on', (t) => {
   const result = run('fork', traffic(60, `if (round === 20) process.kill(process.pid, 'SIGUSR2')`))

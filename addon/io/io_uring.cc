@@ -40,6 +40,8 @@ constexpr int kWritablePerPollMax = 32;
 // More connections than these wait in the listen queue, where they cost this process no descriptor.
 constexpr size_t kAcceptedMax = 256;
 constexpr uint32_t kTearDownWaitsMax = 1000;
+// When nobody knows what is still in flight.
+constexpr uint32_t kTearDownWaitsBroken = 20;
 constexpr int kTearDownWaitMs = 10;
 constexpr int64_t kUnanswered = std::numeric_limits<int64_t>::min();
 
@@ -76,13 +78,13 @@ struct Listener {
   Descriptor fd;
   uint32_t life = 0;
   bool armed = false;
+  bool leaving = false;  // the accept is being cancelled
   bool paused = false;
 };
 
 // A connection that came when it could not be taken.
 struct Accepted {
   uint32_t server;
-  uint32_t life;
   int fd;
 };
 
@@ -97,7 +99,8 @@ class IoUring final : public SocketIo<Connection, Listener> {
     // The kernel may receive into the pools until its last operation is over, and they go away behind us.
     cancel_all();
     Cqe cqe = {};
-    for (uint32_t waits = 0; in_flight_ > 0 && waits < kTearDownWaitsMax; ++waits) {
+    const uint32_t waits_max = broken_ == 0 ? kTearDownWaitsMax : kTearDownWaitsBroken;
+    for (uint32_t waits = 0; in_flight_ > 0 && waits < waits_max; ++waits) {
       if (queue_->enter(true) != 0) break;
       while (queue_->take(cqe)) {
         if (is_last(cqe)) --in_flight_;
@@ -112,7 +115,9 @@ class IoUring final : public SocketIo<Connection, Listener> {
   // 0 or an errno value. `allows(feature)` says whether the kernel's newer features may be used.
   template <class Allows>
   int set_up(Allows allows) {
-    const int error = buffers_.set_up(*queue_, allows("incremental"));
+    // Before 6.15 a receive that ends could be told of after one that got later bytes of the same buffer, in which only the order
+    // of the completions says what is whose. (Repaired in later 6.12 and 6.14, too, where nothing tells.)
+    const int error = buffers_.set_up(*queue_, allows("incremental") && queue_->has(uring::kFeatureNoIoWait));
     if (error != 0) return error;
     // No flag tells of multishot receives; they came with SEND_ZC, in 6.0. Without them each receive is asked for.
     if (allows("multishot") && supports(uring::kSendZeroCopy)) receive_flags_ = uring::kReceiveMultishot;
@@ -133,42 +138,57 @@ class IoUring final : public SocketIo<Connection, Listener> {
   }
 
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override {
-    const int error = open_life(server, address, options, bound);
+    if (broken_ != 0) return broken_;
+    int error = open_life(server, address, options, bound);
     if (error != 0) return error;
     accepted_.reserve(2 * kAcceptedMax);
     arm_accept(server);
-    return queue_->enter(false);
+    error = submit(false);
+    if (error != 0) listeners_[server].fd.reset(-1);
+    return error;
   }
 
   void accept_pause(uint32_t server, bool paused) override {
     Listener& listener = listeners_[server];
     listener.paused = paused;
-    if (!listener.fd.open()) return;
-    if (!paused) {
-      arm_accept(server);
-    } else if (listener.armed) {
-      cancel(Tag::make(Op::Accept, listener.life, server));
+    if (!listener.fd.open() || broken_ != 0) return;
+    if (paused) {
+      stop_accepting(server);
+    } else {
+      go_on_accepting(server);
     }
-    (void)queue_->enter(false);
+    (void)submit(false);
   }
 
   void unlisten(uint32_t server) override {
     Listener& listener = listeners_[server];
-    if (listener.armed) cancel(Tag::make(Op::Accept, listener.life, server));
-    (void)queue_->enter(true);
+    stop_accepting(server);
+    (void)submit(true);
+    // Nobody may poll any more.
+    queue_->pick([&](const Cqe& cqe) {
+      if (Tag::op(cqe.user_data) != Op::Accept || Tag::index(cqe.user_data) != server) return false;
+      if (is_last(cqe)) --in_flight_;
+      if (cqe.result >= 0) Descriptor(cqe.result).reset(-1);
+      return true;
+    });
+    std::erase_if(accepted_, [&](const Accepted& one) {
+      if (one.server == server) Descriptor(one.fd).reset(-1);
+      return one.server == server;
+    });
     ++listener.life;
-    listener.armed = false;
+    listener.armed = listener.leaving = false;
     listener.fd.reset(-1);
   }
 
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override {
     Descriptor fd(static_cast<int>(socket));
+    if (broken_ != 0) return broken_;
     set_no_delay(fd.get(), options.no_delay);
     const uint64_t tag = Tag::make(Op::Receive, connections_[slot].life, slot);
     const int error = change_epoll(strangers_.get(), EPOLL_CTL_ADD, fd.get(), EPOLLIN, tag);
     if (error != 0) return error;
     open_life(slot, std::move(fd));
-    arm_poll(Watch::Strangers);
+    if (!strangers_ready_) arm_poll(Watch::Strangers);
     return 0;
   }
 
@@ -180,13 +200,14 @@ class IoUring final : public SocketIo<Connection, Listener> {
   }
 
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override {
+    if (broken_ != 0) return broken_;
     Descriptor fd;
     int error = open_connecting(address, options, fd);
     if (error != 0) return error;
     Connection& connection = open_life(slot, std::move(fd));
     connection.is_peer = connection.connecting = true;
     error = watch_writable(slot);
-    if (error == 0) error = queue_->enter(false);
+    if (error == 0) error = submit(false);
     if (error == 0) return 0;
     unwatch_writable(slot);
     connections_[slot].fd.reset(-1);
@@ -226,7 +247,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
       ++submitted;
     }
     if (submitted == 0) return;
-    for (int error = queue_->enter(false);;) {
+    for (int error = submit(false);;) {
       queue_->pick([&](const Cqe& cqe) {
         if (Tag::op(cqe.user_data) != Op::Send) return false;
         IoSend& one = sends[Tag::index(cqe.user_data)];
@@ -238,7 +259,8 @@ class IoUring final : public SocketIo<Connection, Listener> {
       if (error != 0) return fail_unanswered(sends, count, error);
       // The rest has overflowed the completion queue.
       queue_->spill();
-      error = queue_->enter(true);
+      error = submit(true);
+      if (queue_->lost()) error = ENOBUFS;
     }
   }
 
@@ -250,10 +272,11 @@ class IoUring final : public SocketIo<Connection, Listener> {
     hot_.cool(slot);
     if (connection.receive_armed) cancel(Tag::make(Op::Receive, connection.life, slot));
     unwatch_writable(slot);
+    // What is in flight holds the socket: only its cancellation ends the connection, and nobody may poll any more.
+    if (broken_ != 0 && connection.fd.open()) shutdown_both(connection.fd.get());
     connection.fd.reset(-1);
     ++connection.life;
-    // What is in flight holds the socket: only its cancellation ends the connection, and nobody may poll any more.
-    (void)queue_->enter(true);
+    (void)submit(true);
     return true;
   }
 
@@ -268,19 +291,23 @@ class IoUring final : public SocketIo<Connection, Listener> {
       }
     }
     share_.renew();
-    if (!accepted_.empty()) take_accepted();
     // First those that found no buffer, in the order in which they came, so that nobody who is busy keeps them waiting.
     for (const uint32_t slot : starved_) arm_receive(slot);
     starved_.clear();
-    if (queue_->unsubmitted() > 0 || queue_->kernel_has_work()) (void)queue_->enter(queue_->kernel_has_work());
+    if (queue_->unsubmitted() > 0 || queue_->kernel_has_work()) (void)submit(queue_->kernel_has_work());
+    if (broken_ == 0 && queue_->lost()) broken_ = ENOBUFS;
+    if (broken_ != 0) return tell_that_it_broke();
     Cqe cqe = {};
     // No more than there are now: what completes meanwhile is for the next poll, after the engine's timers.
     for (uint32_t left = queue_->completions(); left > 0 && sink.has_room() && queue_->take(cqe); --left) complete(cqe);
-    if (queue_->unsubmitted() > 0) (void)queue_->enter(false);
+    if (strangers_ready_ || !accepted_.empty()) attend_door();
+    if (queue_->unsubmitted() > 0) (void)submit(false);
   }
 
   bool has_news() const override {
+    if (broken_ != 0) return told_listeners_ < listeners_.size() || told_connections_ < connections_.size();
     return queue_->completions() > 0 || queue_->kernel_has_work() || queue_->unsubmitted() > 0 || !starved_.empty() ||
+           strangers_ready_ ||
            std::ranges::any_of(accepted_, [this](const Accepted& one) { return !listeners_[one.server].paused; });
   }
 
@@ -312,6 +339,29 @@ class IoUring final : public SocketIo<Connection, Listener> {
   }
 
   // ---- Operations
+
+  // Returns 0, or the errno value of a ring that does not work any more.
+  int submit(bool get_events) {
+    const int error = queue_->enter(get_events);
+    if (error != 0 && broken_ == 0) broken_ = error;
+    return error;
+  }
+
+  // Nothing completes any more, and what has completed cannot be trusted: each connection and each listener hears of it, once.
+  void tell_that_it_broke() {
+    for (; told_listeners_ < listeners_.size() && sink_->has_room(); ++told_listeners_) {
+      if (listeners_[told_listeners_].fd.open()) sink_->on_accept_error(told_listeners_, broken_);
+    }
+    for (; told_connections_ < connections_.size() && sink_->has_room(); ++told_connections_) {
+      Connection& connection = connections_[told_connections_];
+      if (!connection.fd.open()) continue;
+      if (std::exchange(connection.connecting, false)) {
+        sink_->on_connected(told_connections_, broken_);
+      } else if (connection.receiving) {
+        sink_->on_received(told_connections_, nullptr, 0, broken_);
+      }
+    }
+  }
 
   void arm_accept(uint32_t server) {
     Listener& listener = listeners_[server];
@@ -423,10 +473,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
         if (static_cast<Watch>(Tag::index(cqe.user_data)) == Watch::Writable) {
           report_writable();
         } else {
-          attend_strangers(*sink_, [this](const epoll_event& stranger) {
-            return receive_into(*sink_, Tag::index(stranger.data.u64)) != Received::Full;
-          });
-          arm_poll(Watch::Strangers);
+          strangers_ready_ = true;
         }
         return;
       case Op::Send:
@@ -442,54 +489,80 @@ class IoUring final : public SocketIo<Connection, Listener> {
       if (cqe.result >= 0) Descriptor(cqe.result).reset(-1);
       return;
     }
-    if ((cqe.flags & uring::kCqeMore) == 0) listener.armed = false;
+    if ((cqe.flags & uring::kCqeMore) == 0) listener.armed = listener.leaving = false;
     if (cqe.result >= 0) {
       keep_accepted(server, Descriptor(cqe.result));
-      if (accepted_.size() == 1) take_accepted();
-      if (accepted_.size() >= kAcceptedMax && listener.armed) cancel(Tag::make(Op::Accept, listener.life, server));
+      if (accepted_.size() >= kAcceptedMax) stop_accepting(server);
     } else if (is_shortage(-cqe.result)) {
       sink_->on_accept_error(server, -cqe.result);
     }
-    if (accepted_.empty() && !listener.paused) arm_accept(server);
+    go_on_accepting(server);
   }
 
   void keep_accepted(uint32_t server, Descriptor fd) {
     try {
-      accepted_.push_back({server, listeners_[server].life, fd.get()});
+      accepted_.push_back({server, fd.get()});
       fd.release();
     } catch (const std::bad_alloc&) {
       sink_->on_accept_error(server, ENOMEM);
     }
   }
 
-  // A connection that cannot be taken waits here, and those that follow in the listen queue.
-  void take_accepted() {
-    const size_t waiting = accepted_.size();
-    size_t kept = 0;
-    bool time_is_over = false;
-    for (size_t i = 0; i < waiting; ++i) {
-      const Accepted one = accepted_[i];
-      Listener& listener = listeners_[one.server];
-      if (!listener.fd.open() || one.life != listener.life) {
-        Descriptor(one.fd).reset(-1);
-      } else if (time_is_over) {
-        accepted_[kept++] = one;
-      } else if (listener.paused || !sink_->can_accept(one.server)) {
-        accepted_[kept++] = one;
-        if (listener.armed) cancel(Tag::make(Op::Accept, listener.life, one.server));
-      } else if (share_.has_time()) {
-        sink_->on_accepted(one.server, one.fd);
-      } else {
-        time_is_over = true;
+  // Who was accepted and who is in the handshake take turns, one event each: a crowd that comes must not keep those from being
+  // greeted that came before.
+  void attend_door() {
+    bool takes = !accepted_.empty();
+    while ((takes || strangers_ready_) && sink_->has_room()) {
+      if (!share_.has_time()) {
         share_.keep_waiting();
-        accepted_[kept++] = one;
+        break;
+      }
+      accept_next_ = !accept_next_;
+      if (takes && (accept_next_ || !strangers_ready_)) {
+        takes = take_accepted();
+      } else if (!attend_stranger()) {
+        break;
       }
     }
-    accepted_.resize(kept);
-    if (!accepted_.empty()) return;
+    if (!strangers_ready_) arm_poll(Watch::Strangers);
     for (uint32_t server = 0; server < listeners_.size(); ++server) {
-      if (listeners_[server].fd.open() && !listeners_[server].paused) arm_accept(server);
+      if (listeners_[server].fd.open()) go_on_accepting(server);
     }
+  }
+
+  // Gives the sink one of those that wait, and returns whether another one may follow. Who cannot be taken waits here, and those
+  // that come later in the listen queue.
+  bool take_accepted() {
+    for (auto one = accepted_.begin(); one != accepted_.end(); ++one) {
+      if (listeners_[one->server].paused || !sink_->can_accept(one->server)) {
+        stop_accepting(one->server);
+        continue;
+      }
+      const Accepted taken = *one;
+      accepted_.erase(one);
+      sink_->on_accepted(taken.server, taken.fd);
+      return !accepted_.empty();
+    }
+    return false;
+  }
+
+  // Returns false when the batch is full.
+  bool attend_stranger() {
+    epoll_event event = {};
+    strangers_ready_ = ::epoll_wait(strangers_.get(), &event, 1, 0) > 0;
+    return !strangers_ready_ || receive_into(*sink_, Tag::index(event.data.u64)) != Received::Full;
+  }
+
+  // When all that have come are taken.
+  void go_on_accepting(uint32_t server) {
+    if (listeners_[server].armed || listeners_[server].paused) return;
+    const bool waits = std::ranges::any_of(accepted_, [server](const Accepted& one) { return one.server == server; });
+    if (!waits) arm_accept(server);
+  }
+
+  void stop_accepting(uint32_t server) {
+    Listener& listener = listeners_[server];
+    if (listener.armed && !std::exchange(listener.leaving, true)) cancel(Tag::make(Op::Accept, listener.life, server));
   }
 
   void received(const Cqe& cqe) {
@@ -587,6 +660,11 @@ class IoUring final : public SocketIo<Connection, Listener> {
   uint16_t receive_flags_ = 0;
   std::vector<Accepted> accepted_;
   std::vector<uint32_t> starved_;
+  int broken_ = 0;  // the errno value of a ring that does not work any more
+  uint32_t told_listeners_ = 0;
+  uint32_t told_connections_ = 0;
+  bool strangers_ready_ = false;  // the set of the strangers has something
+  bool accept_next_ = false;
   uint64_t in_flight_ = 0;  // operations of which the kernel has not reported the end
   HotList<IoUring> hot_{*this};
   IoSink* sink_ = nullptr;  // of the present poll

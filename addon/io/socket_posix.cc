@@ -77,6 +77,8 @@ bool passes(int error) { return error == EAGAIN || error == ENOMEM || error == E
 
 void shutdown_sending(int fd) { (void)::shutdown(fd, SHUT_WR); }
 
+void shutdown_both(int fd) { (void)::shutdown(fd, SHUT_RDWR); }
+
 bool is_readable(int fd) {
   pollfd asked = {fd, POLLIN, 0};
   return ::poll(&asked, 1, 0) > 0;

@@ -51,6 +51,7 @@ ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count);
   return total;
 }
 void shutdown_sending(int fd);
+void shutdown_both(int fd);
 [[nodiscard]] bool is_readable(int fd);
 // epoll_ctl, asked again and again while the kernel is short of memory or watches. Returns 0 or an errno value.
 int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag);

@@ -103,7 +103,11 @@ enum SetupFlag : uint32_t {
   kSetupSingleIssuer = 1U << 12,  // 6.0
 };
 
-enum Feature : uint32_t { kFeatureSingleMmap = 1U << 0, kFeatureNoDrop = 1U << 1 };  // 5.4, 5.5
+enum Feature : uint32_t {
+  kFeatureSingleMmap = 1U << 0,  // 5.4
+  kFeatureNoDrop = 1U << 1,      // 5.5
+  kFeatureNoIoWait = 1U << 17,   // 6.15
+};
 
 enum SqeFlag : uint8_t { kSqeBufferSelect = 1U << 5, kSqeSkipSuccess = 1U << 6 };
 

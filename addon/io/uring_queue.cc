@@ -14,6 +14,8 @@
 namespace zerio {
 namespace {
 
+constexpr uint32_t kInsistMax = 10000;
+
 void store_release(uint32_t* word, uint32_t value) { std::atomic_ref<uint32_t>(*word).store(value, std::memory_order_release); }
 
 int set_up(uint32_t entries, uring::Params& params) {
@@ -86,6 +88,8 @@ UringQueue::UringQueue(Descriptor fd, const uring::Params& params, Mapping rings
       sq_flags_(reinterpret_cast<uint32_t*>(rings_.at(params.sq.flags))),
       cq_head_word_(reinterpret_cast<uint32_t*>(rings_.at(params.cq.head))),
       cq_tail_word_(reinterpret_cast<uint32_t*>(rings_.at(params.cq.tail))),
+      cq_overflow_word_(reinterpret_cast<uint32_t*>(rings_.at(params.cq.overflow))),
+      features_(params.features),
       sq_entries_(params.sq_entries),
       sq_mask_(params.sq_entries - 1),
       cq_mask_(params.cq_entries - 1) {
@@ -128,11 +132,13 @@ int64_t UringQueue::call(uint32_t to_submit, uint32_t min_complete, uint32_t fla
 
 int UringQueue::enter(bool get_events) {
   store_release(sq_tail_word_, sq_tail_);
+  uint32_t refusals = 0;
   do {
     const int64_t result = call(unsubmitted(), 0, get_events ? uint32_t{uring::kEnterGetEvents} : 0U);
     if (result >= 0) {
       submitted_ += static_cast<uint32_t>(result);
-    } else if (result == -EBUSY || result == -EAGAIN) {
+      refusals = 0;
+    } else if ((result == -EBUSY || result == -EAGAIN) && ++refusals < kInsistMax) {
       // EBUSY: completions have overflowed, and must come in before anything is taken. EAGAIN: out of memory, for a moment.
       spill();
       get_events = true;

@@ -50,6 +50,10 @@ class UringQueue {
   // Makes the kernel take everything queued. With `get_events` it also runs what is pending for this thread and flushes overflow.
   // Returns 0, or the errno value of a ring that does not work any more: what was queued is dropped then.
   int enter(bool get_events);
+  [[nodiscard]] bool has(uring::Feature feature) const { return (features_ & feature) != 0; }
+  // Whether the kernel has dropped completions, which it does when it has no memory to keep those that do not fit. Nobody knows
+  // then what is still in flight.
+  [[nodiscard]] bool lost() const { return std::atomic_ref(*cq_overflow_word_).load(std::memory_order_relaxed) != 0; }
 
   // Whether entering the kernel would produce completions.
   [[nodiscard]] bool kernel_has_work() const {
@@ -96,6 +100,8 @@ class UringQueue {
   uint32_t* sq_flags_;
   uint32_t* cq_head_word_;
   uint32_t* cq_tail_word_;
+  uint32_t* cq_overflow_word_;
+  uint32_t features_;
   uint32_t sq_entries_;
   uint32_t sq_mask_;
   uint32_t cq_mask_;
