@@ -19,11 +19,11 @@ export interface EngineOptions {
   /** Longest message accepted and sent, in bytes; 1 to 16,777,215, default 65,536. */
   maxMessageLength?: number
   /**
-   * Send ring of each connection, in bytes; at least twice `maxMessageLength + 4`, at most 512 MiB, default 262,144 or what
-   * `maxMessageLength` demands. It is committed page by page as it is used.
+   * Send ring of each connection, in bytes; a multiple of 8, at least `2 * (maxMessageLength + 4)`, at most 512 MiB; default
+   * 262,144 or what `maxMessageLength` demands. It is committed page by page as it is used.
    */
   sendRingBytes?: number
-  /** Memory that one batch of receives may fill, in bytes; 16,384 to 64 MiB, default 262,144. */
+  /** Memory that one batch of receives may fill, in bytes; a multiple of 4,096, 16,384 to 64 MiB, default 1,048,576. */
   receiveArenaBytes?: number
 }
 
@@ -54,8 +54,9 @@ export interface ServerOptions extends EngineOptions, SocketOptions {
   /** A second connection with the same peer id is refused (default), or takes the place of the first. */
   duplicateIds?: 'refuse' | 'replace'
   /**
-   * Decides whether a peer may connect. Called once for each handshake, before `clientConnected`; a falsy result or an exception
-   * refuses the peer. `credential` is a copy of the client's, empty for classic peers. Default: everyone may.
+   * Decides whether a peer may connect. Called once for each handshake, before `clientConnected`, and synchronous: it returns true
+   * or false. Anything else, an exception or a promise for instance, refuses the peer, and the server's `error` event tells it with
+   * `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers. Default: everyone may.
    */
   authenticate?: (peerId: string, credential: Buffer) => boolean
   /** Length of the listen queue; 1 to 65,535, default 1,024 (the system may allow less). */

@@ -19,7 +19,7 @@ export const SendStatus = Object.freeze({
   Sent: 0,
   /** The peer's send ring is full. Nothing was taken; `drain` says when to go on. */
   BackPressured: -1,
-  /** There is no such peer, or the client is not connected (yet, or any more). */
+  /** No connected peer has this id, or the client has not been connected yet. After a connection has ended it answers `Closed`. */
   NotConnected: -2,
   /** The message is longer than this side's `maxMessageLength` or than the other side accepts. */
   TooLarge: -3,

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import typescript from 'typescript'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pages = [
@@ -25,6 +26,13 @@ const folder = await mkdtemp(join(tmpdir(), 'zerio-docs-'))
 await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
 test.after.always(() => rm(folder, { recursive: true }))
 
+/** `await using` needs Node.js 24; the page says that TypeScript compiles it for older ones. */
+function compiled(code) {
+  if (!code.includes('await using') || Number.parseInt(process.versions.node, 10) >= 24) return code
+  const compilerOptions = { target: 'ES2022', module: 'ESNext' }
+  return typescript.transpileModule(code, { compilerOptions }).outputText
+}
+
 const freePort = () =>
   new Promise((resolve) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
@@ -35,8 +43,7 @@ const freePort = () =>
 
 async function run(t, name, port) {
   // Inside the repository the package refers to itself, elsewhere its users install it.
-  const code = examples
-    .get(name)
+  const code = compiled(examples.get(name))
     .replaceAll("'zerio'", `'${new URL('../dist/index.mjs', import.meta.url)}'`)
     .replaceAll("'zerio/gc'", `'${new URL('../dist/gc/index.mjs', import.meta.url)}'`)
   const file = join(folder, `${port ?? 0}-${name}`)
@@ -74,12 +81,15 @@ test('the server and the client of the README talk', async (t) => {
 })
 
 const outputs = {
+  'await_using.mjs': 'oui\nboth have stopped\n',
+  'channel.mjs': 'channel 5: abcdefgh\nchannel 0: fgh\nchannel 7: fgh\n',
   'claim.mjs': 'trader bids 1469.25 for 100\n',
   'drain.mjs': '100000 messages\n',
   'live.mjs': '500000 round trips, 0 bytes each\n',
   'manual.mjs': '1 answer\n',
   'measure.mjs': '40 bytes an operation\n',
-  'probe.mjs': '32 bytes\n'
+  'probe.mjs': '32 bytes\n',
+  'slow_peer.mjs': 'sleeper left: ZERIO_ABORTED, 20 stay\n'
 }
 for (const [name, expected] of Object.entries(outputs)) {
   test(`${name} prints what it says`, async (t) => {
