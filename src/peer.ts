@@ -33,6 +33,10 @@ export class Peer {
   _index = -1
   /** @internal Whether messages are still delivered. */
   _receiving = true
+  /** @internal What the program closed it with. */
+  _closeCode = 0
+  /** @internal */
+  _closeText = ''
   readonly #owner: PeerOwner
 
   /** @internal */

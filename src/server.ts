@@ -45,7 +45,10 @@ export interface ServerEventMap {
   drain: [peer: Peer]
   /** A connection was closed before it became a peer. */
   refused: [reason: DisconnectReason]
-  /** The machine refuses something (`EMFILE` at accept, no memory for pools); the server goes on. Without a listener: a process warning. */
+  /**
+   * The machine refuses something (`EMFILE` at accept, no memory for pools), or `authenticate` gave no answer
+   * (`ZERIO_AUTHENTICATE_FAILED`); the server goes on. Without a listener: a process warning.
+   */
   error: [error: ZerioError]
 }
 
@@ -185,7 +188,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   /**
    * Sends one message to one peer: all of `bytes`, or `length` of them from `offset`. Allocates nothing. Returns a
-   * {@link SendStatus}, `NotConnected` for an unknown id; throws `ZERIO_BAD_ARGUMENT` for wrong types.
+   * {@link SendStatus}, `NotConnected` for an unknown id; throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while that
+   * peer has a claim open.
    */
   send(peerId: string, bytes: Uint8Array, channel?: number): SendStatus
   send(peerId: string, bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
@@ -431,13 +435,16 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     }
     peer._index = -1
     if (this.#peersById.get(peer.id) === peer) this.#peersById.delete(peer.id)
-    this.emit('clientDisconnected', peer.id, new DisconnectReason(closeCode, text, errno, local), peer)
+    const words = text === '' && errno === 0 && closeCode === peer._closeCode ? peer._closeText : text
+    this.emit('clientDisconnected', peer.id, new DisconnectReason(closeCode, words, errno, local), peer)
   }
 
   /** @internal */
   _close(peer: Peer, code: number, reason: string): void {
     if (!peer._receiving) return
     peer._receiving = false
+    peer._closeCode = code
+    peer._closeText = reason
     peer._ring.close()
     this.#engine?.native.close(peer._ring.slot, code, reason)
   }

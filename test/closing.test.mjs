@@ -66,6 +66,7 @@ test('stop of a client: all that was accepted arrives, then its reason', async (
 
 test('close of a peer: all that was accepted arrives, then code and reason', async (t) => {
   const server = await startServer(t)
+  const seen = watch(server)
   const raw = await connectNative(t, server)
   const peer = await until(() => server.peer('raw'))
   const texts = manyMessages().slice(0, 5000)
@@ -78,6 +79,8 @@ test('close of a peer: all that was accepted arrives, then code and reason', asy
     [...texts, 'control']
   )
   t.deepEqual(frames.at(-1), framesOf(farewell(OPCODE.close, 4000, 'enough'))[0])
+  const [{ reason }] = seen.disconnected
+  t.like(reason, { code: 'ZERIO_APPLICATION', closeCode: 4000, message: 'enough', local: true })
 })
 
 test('a peer that half-closes and reads on gets what was accepted before, and no CLOSE', async (t) => {
