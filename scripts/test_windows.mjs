@@ -6,6 +6,9 @@
 // any misuse of the API, and any object that is left at the end, fails the run. Nothing is installed here; what is missing is
 // named. Output is in build/windows/results.
 //
+// `--again` runs a file that failed once more, and takes the second result: Wine loses a process or a wake-up now and then when the
+// machine is busy. Both results are printed, and the files counted in the last line.
+//
 // `--everything` runs what test/windows/exclusions.mjs leaves out, too, to see whether its reasons still hold.
 //
 // The last line counts tests as ava does, so that a summary of several commands can add them up.
@@ -26,6 +29,7 @@ const { values, positionals } = parseArgs({
     mode: { type: 'string', default: 'winsock,rio' },
     only: { type: 'string', default: 'suite,programs,planted' },
     jobs: { type: 'string', default: '2' },
+    again: { type: 'boolean', default: false },
     everything: { type: 'boolean', default: false }
   },
   allowPositionals: true
@@ -52,8 +56,12 @@ async function runFile(major, mode, file) {
     const args = ['node_modules/ava/entrypoints/cli.mjs', '--timeout=60s', ...matches, file]
     const run = () => runNode(major, mode, args, { name, timeoutMs: FILE_TIMEOUT_MS })
     let ran = await run()
-    if (WINE_STARTS_NOTHING.test(ran.text)) {
-      lines.push(`- ${name}: once more, because Wine could not start a process`)
+    if (
+      WINE_STARTS_NOTHING.test(ran.text) ||
+      (values.again && ran.code !== 0 && ran.violations.length === 0)
+    ) {
+      lines.push(`- ${name}: once more, after it failed:`, ran.text.trimEnd())
+      repeated++
       ran = await run()
     }
     const { code, text, seconds, violations, processes, requests } = ran
@@ -82,6 +90,7 @@ const files =
         .filter((name) => name.endsWith('.test.mjs'))
         .sort()
         .map((name) => `test/${name}`)
+let repeated = 0
 const sum = { passed: 0, failed: 0, requests: 0 }
 const add = (result) => {
   for (const key of Object.keys(sum)) sum[key] += result[key]
@@ -99,6 +108,6 @@ await Promise.all(Array.from({ length: Number(values.jobs) }, work))
 if (parts.includes('planted')) add(await runPlanted(majors[0]))
 endWine()
 console.log(
-  `${sum.passed} tests passed, ${sum.failed} tests failed in Windows Node.js ${values.node} under Wine; ${sum.requests} emulated requests`
+  `${sum.passed} tests passed, ${sum.failed} tests failed in Windows Node.js ${values.node} under Wine; ${sum.requests} emulated requests, ${repeated} files run again`
 )
 process.exitCode = sum.failed > 0 ? 1 : 0

@@ -283,12 +283,15 @@ test('stop of a client whose server has left waits until what was accepted is se
   })
   await new Promise((resolve) => listener.listen(0, '127.0.0.1', resolve))
   t.teardown(() => listener.close())
-  const client = new ZerioClient({ host: '127.0.0.1', port: listener.address().port }, { lingerMs: 20_000 })
+  // More than the system's buffers on both sides take.
+  const options = { lingerMs: 20_000, sendRingBytes: 2 ** 25 }
+  const client = new ZerioClient({ host: '127.0.0.1', port: listener.address().port }, options)
   t.teardown(() => client.stop())
   const left = once(client, 'disconnected')
   client.on('connected', () => {
     socket.pause()
-    while (client.send(Buffer.alloc(60_000)) === SendStatus.Sent);
+    const message = Buffer.alloc(60_000)
+    while (client.send(message) === SendStatus.Sent);
   })
   await client.start('client')
   await left

@@ -162,8 +162,11 @@ void WindowsIo::unlisten(uint32_t server) {
   std::unique_ptr<Listener> listener = std::move(listeners_[server]);
   listener->socket.reset();
   listener->ready.clear();
-  // Accepts that the system still has keep theirs: it may be connected, and closing it then is what tells the other side.
-  for (Accept* accept : listener->idle) accept->socket.reset();
+  // Accepts that the system still has keep their sockets until it lets go of them. Those that are over may be connected: closing
+  // them is what tells the other side, and nobody may poll any more.
+  for (Accept& accept : listener->accepts) {
+    if (HasOverlappedIoCompleted(&accept.overlapped)) accept.socket.reset();
+  }
   if (listener->pending > 0) closed_listeners_.push_back(std::move(listener));
 }
 
