@@ -1,5 +1,5 @@
 // `zerio gc`: programs run as without it, and what they cost the garbage collector is reported.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -83,6 +83,29 @@ test.serial('--seconds ends a program that ignores SIGTERM', async (t) => {
   const { code, stdout } = await runCommand(['gc', '--json', '--seconds', '0.2', file])
   t.is(code, 0)
   t.true(JSON.parse(stdout).elapsedMs >= 200)
+})
+
+test.serial('a program that ends before --seconds is over ends as without it', async (t) => {
+  const done = join(folder, 'done')
+  for (const [name, source, exitCode] of [
+    ['exits.cjs', 'setTimeout(() => process.exit(3), 50)', 3],
+    ['throws.cjs', `setTimeout(() => { throw new Error('soon') }, 50)`, 1],
+    [
+      'cleans_up.cjs',
+      `process.on('exit', () => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150)
+        require('node:fs').writeFileSync(${JSON.stringify(done)}, 'yes')
+      })`,
+      0
+    ]
+  ]) {
+    const file = await program(name, source)
+    const { code, stdout } = await runCommand(['gc', '--json', '--seconds', '20', file])
+    t.is(code, exitCode, name)
+    const { complete, elapsedMs } = JSON.parse(stdout)
+    t.true(complete && elapsedMs < 20_000, name)
+  }
+  t.is(await readFile(done, 'utf8'), 'yes')
 })
 
 test.serial('a program that fails reports too', async (t) => {

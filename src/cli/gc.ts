@@ -18,13 +18,14 @@ Runs a Node.js program (CommonJS or ES module) and reports what its main thread 
 collections and their pauses, the event loop's delay, and which functions allocate. Once a second while it runs, and all of it at
 the end, on stderr. Node's own flags: NODE_OPTIONS='--max-semi-space-size=32' zerio gc <program>.
 
-  --seconds N   end the program with SIGTERM after N seconds of measuring, 0.1 to 86400; exit code 0
+  --seconds N   end the program after N seconds of measuring, 0.1 to 86400, if it has not ended before: with SIGTERM, and with
+                SIGKILL 2 s later; exit code 0 then
   --warmup N    leave out the first N seconds, 0 to 3600 (default 0)
   --top N       name N allocating functions at the end, 0 to 1000 (default 10)
   --json        write the report to stdout as JSON, once, at the end; what the program writes there goes to stderr
   --help        this text
 
-Exit code: the program's; 128 plus its number when a signal ended the program; 2 for a bad flag.
+Exit code: the program's; 128 plus its number when a signal ended the program; 0 after --seconds; 2 for a bad flag.
 `
 
 const options = {
@@ -100,9 +101,8 @@ async function run(flags: GcFlags, file: string, programArgs: string[]): Promise
     if (message === undefined) return
     if (message.kind === 'live' && last !== undefined) view.update(last, message.report)
     last = message.report
-    if (message.kind !== 'final') return
-    isFinal = true
-    if (flags.seconds > 0) ending.begin()
+    isFinal = message.kind === 'timeUp' || message.kind === 'final'
+    if (message.kind === 'timeUp') ending.begin()
   })
   const allRead = new Promise<void>((resolve) => {
     lines.on('close', resolve)
