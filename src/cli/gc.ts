@@ -23,7 +23,7 @@ the end, on stderr. Node's own flags: NODE_OPTIONS='--max-semi-space-size=32' ze
   --warmup N    leave out the first N seconds, 0 to 3600 (default 0)
   --top N       name N allocating functions at the end, 0 to 1000 (default 10)
   --json        write the report to stdout as JSON, once, at the end; what the program writes there goes to stderr
-  --help        this text
+  --help, -h    this text
 
 Exit code: the program's; 128 plus its number when a signal ended the program; 0 after --seconds; 2 for a bad flag.
 `
@@ -33,7 +33,7 @@ const options = {
   warmup: { type: 'string' },
   top: { type: 'string' },
   json: { type: 'boolean' },
-  help: { type: 'boolean' }
+  help: { type: 'boolean', short: 'h' }
 } as const
 
 interface GcFlags {

@@ -13,7 +13,7 @@ Commands:
   bench                     measures round trips and throughput between two processes or two machines
 
 Flags:
-  --help                    this text; zerio <command> --help explains a command
+  --help, -h                this text; zerio <command> --help explains a command
   --version                 the version of zerio
 `
 
@@ -21,7 +21,7 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
 
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args
-  if (name === '--help' || name === 'help') {
+  if (name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(help)
     return 0
   }
