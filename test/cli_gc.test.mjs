@@ -108,6 +108,21 @@ test.serial('a program that ends before --seconds is over ends as without it', a
   t.is(await readFile(done, 'utf8'), 'yes')
 })
 
+test.serial('a program that ends within its warm-up leaves no report, and that is no success', async (t) => {
+  for (const [source, exitCode] of [
+    ['', 1],
+    ['process.exit(4)', 4]
+  ]) {
+    const file = await program('short.cjs', source)
+    for (const flags of [['--json'], []]) {
+      const { code, stdout, stderr } = await runCommand(['gc', ...flags, '--warmup', '20', file])
+      t.is(code, exitCode, source)
+      t.is(stdout, '')
+      t.is(stderr, 'zerio gc: the program ended before the warm-up was over: there is no report\n')
+    }
+  }
+})
+
 test.serial('a program that fails reports too', async (t) => {
   const file = await program('fails.mjs', `throw new Error('at once')`)
   const { code, stderr, stdout } = await runCommand(['gc', '--json', file])
