@@ -123,6 +123,14 @@ test.serial('a program that ends within its warm-up leaves no report, and that i
   }
 })
 
+test.serial('a reader of stderr that leaves ends neither the program nor the command', async (t) => {
+  const file = await program('outlives.cjs', 'setTimeout(() => process.exit(7), 2500)')
+  const run = startCommand(['gc', file])
+  await run.prints(/^zerio gc {2}/m)
+  run.child.stderr.destroy()
+  t.is((await run.ended).code, 7)
+})
+
 test.serial('a program that fails reports too', async (t) => {
   const file = await program('fails.mjs', `throw new Error('at once')`)
   const { code, stderr, stdout } = await runCommand(['gc', '--json', file])

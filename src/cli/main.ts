@@ -38,6 +38,8 @@ async function main(args: string[]): Promise<number> {
 
 // A reader that has left (`zerio bench | head`) is no error of this program.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+// Lost lines on stderr are no reason to leave a program under `zerio gc` alone.
+process.stderr.on('error', () => {})
 
 const args = process.argv.slice(2)
 main(args).then(
