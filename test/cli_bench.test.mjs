@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import test from 'ava'
 import { ZerioClient, ZerioServer } from 'zerio'
+import { GcProbe } from 'zerio/gc'
+import { MessageCount } from '../dist/cli/message_count.js'
 import { runCommand, startCommand } from './helpers/command.mjs'
 import { until } from './helpers/until.mjs'
 
@@ -75,6 +77,22 @@ for (const [wait, messageBytes, seconds] of [
     t.is(result.there.wait, wait)
   })
 }
+
+test.serial('messages are counted beyond 2^31, without garbage', (t) => {
+  const messages = new MessageCount()
+  messages.add(2 ** 31 - 2)
+  for (let i = 0; i < 5; i++) messages.add()
+  t.is(messages.value, 2 ** 31 + 3)
+  const report = GcProbe.measure(() => messages.add(), {
+    operations: 100_000,
+    warmup: 50_000,
+    samplingBytes: 0
+  })
+  t.is(messages.value, 2 ** 31 + 3 + 150_000)
+  t.true(report.heapBytesPerOperation < 4, String(report.heapBytesPerOperation))
+  messages.clear()
+  t.is(messages.value, 0)
+})
 
 test.serial('the table for people', async (t) => {
   const { code, stdout } = await runCommand(['bench', '--seconds', '0.2'])
@@ -227,8 +245,9 @@ for (const args of [
 }
 
 test.serial('--help explains every flag', async (t) => {
-  const { code, stdout } = await runCommand(['bench', '--help'])
-  t.is(code, 0)
+  const help = await runCommand(['bench', '--help'])
+  t.is(help.code, 0)
   for (const flag of ['listen', 'connect', 'wait', 'size', 'seconds', 'json', 'help'])
-    t.regex(stdout, new RegExp(`^  --${flag} `, 'm'))
+    t.regex(help.stdout, new RegExp(`^  --${flag}[ ,]`, 'm'))
+  t.deepEqual(await runCommand(['bench', '-h']), help)
 })

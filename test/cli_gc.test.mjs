@@ -1,5 +1,5 @@
 // `zerio gc`: programs run as without it, and what they cost the garbage collector is reported.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -83,6 +83,52 @@ test.serial('--seconds ends a program that ignores SIGTERM', async (t) => {
   const { code, stdout } = await runCommand(['gc', '--json', '--seconds', '0.2', file])
   t.is(code, 0)
   t.true(JSON.parse(stdout).elapsedMs >= 200)
+})
+
+test.serial('a program that ends before --seconds is over ends as without it', async (t) => {
+  const done = join(folder, 'done')
+  for (const [name, source, exitCode] of [
+    ['exits.cjs', 'setTimeout(() => process.exit(3), 50)', 3],
+    ['throws.cjs', `setTimeout(() => { throw new Error('soon') }, 50)`, 1],
+    [
+      'cleans_up.cjs',
+      `process.on('exit', () => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150)
+        require('node:fs').writeFileSync(${JSON.stringify(done)}, 'yes')
+      })`,
+      0
+    ]
+  ]) {
+    const file = await program(name, source)
+    const { code, stdout } = await runCommand(['gc', '--json', '--seconds', '20', file])
+    t.is(code, exitCode, name)
+    const { complete, elapsedMs } = JSON.parse(stdout)
+    t.true(complete && elapsedMs < 20_000, name)
+  }
+  t.is(await readFile(done, 'utf8'), 'yes')
+})
+
+test.serial('a program that ends within its warm-up leaves no report, and that is no success', async (t) => {
+  for (const [source, exitCode] of [
+    ['', 1],
+    ['process.exit(4)', 4]
+  ]) {
+    const file = await program('short.cjs', source)
+    for (const flags of [['--json'], []]) {
+      const { code, stdout, stderr } = await runCommand(['gc', ...flags, '--warmup', '20', file])
+      t.is(code, exitCode, source)
+      t.is(stdout, '')
+      t.is(stderr, 'zerio gc: the program ended before the warm-up was over: there is no report\n')
+    }
+  }
+})
+
+test.serial('a reader of stderr that leaves ends neither the program nor the command', async (t) => {
+  const file = await program('outlives.cjs', 'setTimeout(() => process.exit(7), 2500)')
+  const run = startCommand(['gc', file])
+  await run.prints(/^zerio gc {2}/m)
+  run.child.stderr.destroy()
+  t.is((await run.ended).code, 7)
 })
 
 test.serial('a program that fails reports too', async (t) => {
@@ -217,6 +263,11 @@ test.serial('--help explains the commands and every flag; --version says which',
   const gc = await runCommand(['gc', '--help'])
   t.is(gc.code, 0)
   for (const flag of ['seconds', 'warmup', 'top', 'json', 'help'])
-    t.regex(gc.stdout, new RegExp(`^  --${flag} `, 'm'))
+    t.regex(gc.stdout, new RegExp(`^  --${flag}[ ,]`, 'm'))
+  t.deepEqual(await runCommand(['-h']), all)
+  t.deepEqual(await runCommand(['gc', '-h']), gc)
+  t.deepEqual(await runCommand(['gc', '-h', 'no-such-program.js']), gc)
+  const file = await program('arguments.cjs', 'console.log(process.argv[2])')
+  t.is((await runCommand(['gc', file, '-h'])).stdout, '-h\n')
   t.regex((await runCommand(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/)
 })

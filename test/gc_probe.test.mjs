@@ -155,7 +155,10 @@ test.serial('the count of operations goes beyond 2^31 and allocates nothing', (t
   for (let i = 0; i < 5; i++) probe.operation(2 ** 30)
   probe.operation()
   t.is(probe.operations, 5 * 2 ** 30 + 1)
-  t.is(probe.stop().operations, 5 * 2 ** 30 + 1)
+  probe.operation(2 ** 40 + 1)
+  probe.operation(0)
+  t.is(probe.operations, 2 ** 40 + 5 * 2 ** 30 + 2)
+  t.is(probe.stop().operations, 2 ** 40 + 5 * 2 ** 30 + 2)
   const count = () => probe.operation()
   t.true(GcProbe.measure(count, { samplingBytes: 0 }).heapBytesPerOperation < 4)
 })
@@ -208,7 +211,10 @@ test.serial('misuse is named', async (t) => {
   probe.start()
   t.true(probe.isRunning)
   t.throws(() => probe.start(), { code: 'ZERIO_ALREADY_STARTED' })
-  probe.stop()
+  for (const count of [-1, 1.5, 'x', '1', Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, null, 1n]) {
+    t.throws(() => probe.operation(count), { code: 'ZERIO_BAD_ARGUMENT' }, String(count))
+  }
+  t.is(probe.stop().operations, 0)
   t.notThrows(() => probe.start().stop())
 })
 

@@ -29,7 +29,7 @@ Between two machines, on the first and then on the second:
   --size N              bytes of a message, 1 to ${messageBytesMax} (default 32)
   --seconds N           of each of the three measurements, 0.1 to 3600 (default 3); each warms up for half of it, at most 1 s
   --json                write the result to stdout as JSON
-  --help                this text
+  --help, -h            this text
 
 Exit code: 0; 1 when something failed; 2 for a bad flag; 130 when Ctrl-C ended a measurement, with what was measured until then.
 `
@@ -41,7 +41,7 @@ const options = {
   size: { type: 'string' },
   seconds: { type: 'string' },
   json: { type: 'boolean' },
-  help: { type: 'boolean' }
+  help: { type: 'boolean', short: 'h' }
 } as const
 
 interface BenchFlags {

@@ -9,6 +9,7 @@ import { type SendStatus, Status } from '../status.js'
 import { type Answer, Channel, decodeAnswer, encode, type PhaseName, type Request } from './bench_protocol.js'
 import { heartbeatMs, quietProbe } from './bench_settings.js'
 import { Histogram } from './histogram.js'
+import { MessageCount } from './message_count.js'
 import { keepPolling } from './polling.js'
 
 export interface BenchClientOptions {
@@ -63,7 +64,7 @@ export class BenchClient {
   readonly #clock = new Float64Array(3)
   readonly #probe = new GcProbe(quietProbe)
   readonly #roundTrips = new Histogram()
-  #messages = 0
+  readonly #messages = new MessageCount()
   #takeAnswer: (answer: Answer) => void = () => {}
   #phaseOver: () => void = () => {}
   #goOn: () => void = () => {}
@@ -109,7 +110,7 @@ export class BenchClient {
     clearTimeout(timer)
     if (began.kind === 'began') this.there = { wait: began.wait, node: began.node }
     this.#roundTrips.clear()
-    this.#messages = 0
+    this.#messages.clear()
     this.#probe.start()
     readClock(this.#clock, Clock.Now)
     this.#clock[Clock.End] = this.#clock[Clock.Now] + seconds * 1e9
@@ -121,7 +122,7 @@ export class BenchClient {
     else this.#pour(name === 'send' ? this.#sendStep : this.#claimStep)
     await Promise.race([over, this.lost])
     const elapsedMs = (this.#clock[Clock.Now] - startNs) / 1e6
-    this.#probe.operation(this.#messages)
+    this.#probe.operation(this.#messages.value)
     const here = this.#probe.stop()
     const ended = await this.#ask({ kind: 'end' })
     if (ended.kind !== 'ended') throw new Error(strangerText)
@@ -134,7 +135,7 @@ export class BenchClient {
     here: GcReportData,
     { received, elapsedMs: elapsedThereMs, garbage }: Extract<Answer, { kind: 'ended' }>
   ): PhaseResult {
-    const count = this.#messages
+    const count = this.#messages.value
     if (name !== 'roundTrip' && received !== count) {
       throw new Error(`${count} messages were sent, ${received} arrived`)
     }
@@ -164,7 +165,7 @@ export class BenchClient {
   #takeEcho(length: number): void {
     readClock(this.#clock, Clock.Now)
     if (length !== this.options.messageBytes) this.#fail(new Error(`${length} bytes came back`))
-    this.#messages = (this.#messages + 1) | 0
+    this.#messages.add()
     this.#roundTrips.record(Math.min(this.#clock[Clock.Now] - this.#clock[Clock.SentAt], nsMax) | 0)
     if (this.#clock[Clock.Now] < this.#clock[Clock.End]) this.#sendEcho()
     else this.#phaseOver()
@@ -215,7 +216,7 @@ export class BenchClient {
     for (let i = 0; i < stepMessages; i++) {
       const status = this.#client.send(this.#message, Channel.Flow)
       if (status !== Status.Sent) return status
-      this.#messages = (this.#messages + 1) | 0
+      this.#messages.add()
     }
     return Status.Sent
   }
@@ -230,7 +231,7 @@ export class BenchClient {
       view.setUint8(at, i)
       view.setUint8(at + messageBytes - 1, i)
       this.#client.commit()
-      this.#messages = (this.#messages + 1) | 0
+      this.#messages.add()
     }
     return Status.Sent
   }

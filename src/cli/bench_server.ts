@@ -7,6 +7,7 @@ import { CloseCode } from '../reason.js'
 import { ZerioServer } from '../server.js'
 import { Channel, decodeRequest, encode } from './bench_protocol.js'
 import { heartbeatMs, quietProbe } from './bench_settings.js'
+import { MessageCount } from './message_count.js'
 import { keepPolling } from './polling.js'
 
 export interface BenchServerEvents {
@@ -18,8 +19,8 @@ export interface BenchServerEvents {
 class Session {
   readonly #probe = new GcProbe(quietProbe)
   readonly #clock = new Float64Array(2)
-  #received = 0
-  #echoed = 0
+  readonly #received = new MessageCount()
+  readonly #echoed = new MessageCount()
 
   constructor(
     private readonly peer: Peer,
@@ -28,29 +29,30 @@ class Session {
 
   begin(): void {
     this.stop()
-    this.#received = 0
-    this.#echoed = 0
+    this.#received.clear()
+    this.#echoed.clear()
     this.peer.send(encode({ kind: 'began', wait: this.wait, node: process.version }), Channel.Control)
     this.#probe.start()
   }
 
   echo(buffer: Buffer, offset: number, length: number): void {
-    this.#echoed = (this.#echoed + 1) | 0
+    this.#echoed.add()
     this.peer.send(buffer, offset, length, Channel.Echo)
   }
 
   count(): void {
-    if (this.#received === 0) readClock(this.#clock, 0)
-    this.#received = (this.#received + 1) | 0
+    if (this.#received.value === 0) readClock(this.#clock, 0)
+    this.#received.add()
   }
 
   end(): void {
     if (!this.#probe.isRunning) return
     readClock(this.#clock, 1)
-    this.#probe.operation(this.#received + this.#echoed)
+    const received = this.#received.value
+    this.#probe.operation(received + this.#echoed.value)
     const garbage = this.#probe.stop()
-    const elapsedMs = this.#received > 0 ? (this.#clock[1] - this.#clock[0]) / 1e6 : 0
-    this.peer.send(encode({ kind: 'ended', received: this.#received, elapsedMs, garbage }), Channel.Control)
+    const elapsedMs = received > 0 ? (this.#clock[1] - this.#clock[0]) / 1e6 : 0
+    this.peer.send(encode({ kind: 'ended', received, elapsedMs, garbage }), Channel.Control)
   }
 
   stop(): void {

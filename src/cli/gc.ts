@@ -18,13 +18,15 @@ Runs a Node.js program (CommonJS or ES module) and reports what its main thread 
 collections and their pauses, the event loop's delay, and which functions allocate. Once a second while it runs, and all of it at
 the end, on stderr. Node's own flags: NODE_OPTIONS='--max-semi-space-size=32' zerio gc <program>.
 
-  --seconds N   end the program with SIGTERM after N seconds of measuring, 0.1 to 86400; exit code 0
+  --seconds N   end the program after N seconds of measuring, 0.1 to 86400, if it has not ended before: with SIGTERM, and with
+                SIGKILL 2 s later; exit code 0 then
   --warmup N    leave out the first N seconds, 0 to 3600 (default 0)
   --top N       name N allocating functions at the end, 0 to 1000 (default 10)
   --json        write the report to stdout as JSON, once, at the end; what the program writes there goes to stderr
-  --help        this text
+  --help, -h    this text
 
-Exit code: the program's; 128 plus its number when a signal ended the program; 2 for a bad flag.
+Exit code: the program's; 128 plus its number when a signal ended the program; 0 after --seconds; 1 when the program's is 0 but it
+ended within its warm-up, so that there is no report; 2 for a bad flag.
 `
 
 const options = {
@@ -32,7 +34,7 @@ const options = {
   warmup: { type: 'string' },
   top: { type: 'string' },
   json: { type: 'boolean' },
-  help: { type: 'boolean' }
+  help: { type: 'boolean', short: 'h' }
 } as const
 
 interface GcFlags {
@@ -46,6 +48,8 @@ interface GcFlags {
 const endLimitMs = 2000
 /** Processes that the program left behind may hold its pipe open. */
 const lastReportLimitMs = 1000
+/** Of a program that ended well before it could report: who reads the report must not take nothing for one. */
+const noReportCode = 1
 
 /** Resolves with the exit code. */
 export async function gc(args: string[]): Promise<number> {
@@ -100,9 +104,8 @@ async function run(flags: GcFlags, file: string, programArgs: string[]): Promise
     if (message === undefined) return
     if (message.kind === 'live' && last !== undefined) view.update(last, message.report)
     last = message.report
-    if (message.kind !== 'final') return
-    isFinal = true
-    if (flags.seconds > 0) ending.begin()
+    isFinal = message.kind === 'timeUp' || message.kind === 'final'
+    if (message.kind === 'timeUp') ending.begin()
   })
   const allRead = new Promise<void>((resolve) => {
     lines.on('close', resolve)
@@ -118,7 +121,8 @@ async function run(flags: GcFlags, file: string, programArgs: string[]): Promise
   view.close()
   show(flags, last, isFinal)
   if (ending.wasAsked) return 0
-  return signal === null ? (code ?? 1) : 128 + constants.signals[signal]
+  if (signal !== null) return 128 + constants.signals[signal]
+  return code === 0 && last === undefined ? noReportCode : (code ?? 1)
 }
 
 /** The last line of a program that was killed may have no end. */
@@ -133,7 +137,7 @@ function parsed(line: string): GcMessage | undefined {
 function show(flags: GcFlags, report: GcReportData | undefined, isFinal: boolean): void {
   if (report === undefined) {
     const why = flags.warmup > 0 ? 'before the warm-up was over' : 'before it could report'
-    process.stderr.write(`zerio gc: the program ended ${why}\n`)
+    process.stderr.write(`zerio gc: the program ended ${why}: there is no report\n`)
   } else if (flags.json) {
     process.stdout.write(`${JSON.stringify({ ...report, complete: isFinal })}\n`)
   } else {

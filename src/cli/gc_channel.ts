@@ -17,7 +17,7 @@ export interface GcTask {
 }
 
 export interface GcMessage {
-  /** `final`: the program ends, or the time is over. */
-  kind: 'started' | 'live' | 'final'
+  /** The last one is `timeUp` when the measured time is over, `final` when the program ends before. */
+  kind: 'started' | 'live' | 'timeUp' | 'final'
   report: GcReportData
 }

@@ -29,15 +29,15 @@ function measure(task: GcTask): void {
       if (!probe.isRunning || !reader) clearInterval(timer)
       else send({ kind: 'live', report: probe.report() })
     }, reportEveryMs).unref()
-    if (task.measureMs > 0) setTimeout(end, task.measureMs).unref()
+    if (task.measureMs > 0) setTimeout(end, task.measureMs, 'timeUp').unref()
   }
-  const end = () => {
-    if (probe.isRunning && reader) send({ kind: 'final', report: probe.stop() })
+  const end = (kind: 'timeUp' | 'final') => {
+    if (probe.isRunning && reader) send({ kind, report: probe.stop() })
   }
 
   if (task.warmupMs > 0) setTimeout(begin, task.warmupMs).unref()
   else begin()
-  process.on('exit', end)
+  process.on('exit', () => end('final'))
 }
 
 const text = process.env[taskVariable]

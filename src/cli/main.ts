@@ -13,7 +13,7 @@ Commands:
   bench                     measures round trips and throughput between two processes or two machines
 
 Flags:
-  --help                    this text; zerio <command> --help explains a command
+  --help, -h                this text; zerio <command> --help explains a command
   --version                 the version of zerio
 `
 
@@ -21,7 +21,7 @@ const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
 
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args
-  if (name === '--help' || name === 'help') {
+  if (name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(help)
     return 0
   }
@@ -38,6 +38,8 @@ async function main(args: string[]): Promise<number> {
 
 // A reader that has left (`zerio bench | head`) is no error of this program.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+// Lost lines on stderr are no reason to leave a program under `zerio gc` alone.
+process.stderr.on('error', () => {})
 
 const args = process.argv.slice(2)
 main(args).then(

@@ -124,12 +124,19 @@ export class GcProbe {
     return this
   }
 
-  /** Counts one operation, or `count` of them: an integer from 0 to 2^30. Allocates nothing. */
+  /** Counts one operation, or `count` of them: an integer from 0 to 2^53 - 1. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT`. */
   operation(count = 1): void {
-    this.#countLow += count
-    if (this.#countLow >= countLowMax) {
-      this.#countLow -= countLowMax
-      this.#countHigh++
+    if (!Number.isSafeInteger(count) || count < 0)
+      throw misuse(
+        'ZERIO_BAD_ARGUMENT',
+        `The count of operations must be an integer from 0 to 2^53 - 1, not ${String(count)}.`
+      )
+    const low = this.#countLow + count
+    if (low < countLowMax) {
+      this.#countLow = low
+    } else {
+      this.#countLow = (low % countLowMax) | 0
+      this.#countHigh += Math.floor(low / countLowMax)
     }
   }
 
