@@ -131,10 +131,10 @@ class Epoll final : public SocketIo<Connection, Listener> {
 
   void poll(IoSink& sink, bool spinning) override {
     sink_ = &sink;
+    // Also while events are left over: the caller may wait next.
+    if (!spinning) hot_.cool_all();
     if (ready_next_ == ready_count_) {
-      if (!spinning) {
-        hot_.cool_all();
-      } else if (!hot_.empty()) {
+      if (!hot_.empty()) {
         const uint64_t now = monotonic_ns();
         if (now - waited_ns_ < kDirectNs) {
           for (uint32_t i = 0; i < kDirectTries && !hot_.receive(); ++i) {
