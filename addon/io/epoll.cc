@@ -75,6 +75,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
   }
 
   void unlisten(uint32_t server) override {
+    forget(strangers_, listeners_[server].fd);
     ++listeners_[server].life;
     listeners_[server].fd.reset(-1);
   }
@@ -89,7 +90,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
     Connection& connection = connections_[slot];
     const int error = change(peers_, EPOLL_CTL_ADD, connection.fd, news_of(connection), Tag::connection(slot, connection.life));
     if (error != 0) return error;
-    (void)::epoll_ctl(strangers_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr);
+    forget(strangers_, connection.fd);
     connection.is_peer = true;
     return 0;
   }
@@ -124,6 +125,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
     Connection& connection = connections_[slot];
     if (reset && connection.fd.open()) set_reset_on_close(connection.fd.get());
     hot_.cool(slot);
+    forget(set_of(connection), connection.fd);
     connection.fd.reset(-1);
     ++connection.life;
     return true;
@@ -179,6 +181,11 @@ class Epoll final : public SocketIo<Connection, Listener> {
     return change_epoll(set.get(), operation, fd.get(), events, tag);
   }
 
+  // A closed socket stays in its set, ready for ever, when a forked child has it, too.
+  static void forget(const Descriptor& set, const Descriptor& fd) {
+    (void)::epoll_ctl(set.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
+  }
+
   int add(const Descriptor& set, uint32_t slot, Descriptor fd, uint32_t events) {
     const int error = change(set, EPOLL_CTL_ADD, fd, events, Tag::connection(slot, connections_[slot].life));
     if (error == 0) open_life(slot, std::move(fd));
@@ -189,10 +196,12 @@ class Epoll final : public SocketIo<Connection, Listener> {
     return (connection.receiving ? EPOLLIN : 0U) | (connection.send_blocked ? EPOLLOUT : 0U);
   }
 
+  [[nodiscard]] const Descriptor& set_of(const Connection& connection) const { return connection.is_peer ? peers_ : strangers_; }
+
   void watch(uint32_t slot) {
     const Connection& connection = connections_[slot];
-    const Descriptor& set = connection.is_peer ? peers_ : strangers_;
-    (void)change(set, EPOLL_CTL_MOD, connection.fd, news_of(connection), Tag::connection(slot, connection.life));
+    const uint64_t tag = Tag::connection(slot, connection.life);
+    (void)change(set_of(connection), EPOLL_CTL_MOD, connection.fd, news_of(connection), tag);
   }
 
   // Returns false when the batch is full and the event must be looked at again.
