@@ -1,4 +1,4 @@
-// What happens seldom on a real system: forks.
+// What happens seldom on a real system: forks, and connections of a socket to itself.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -82,5 +82,22 @@ for (const [who, leave] of Object.entries(leavers)) {
     )
     t.true(polls < 500, `${polls} polls in 500 ms`)
     t.true(cpuMs < 100, `${cpuMs} ms of 500`)
+  })
+}
+
+for (const host of ['127.0.0.1', '::1']) {
+  test(`a socket that has connected to itself is a refused connection: ${host}`, (t) => {
+    const { code } = run(
+      t,
+      `const free = createServer().listen(0, '${host}')
+      await once(free, 'listening')
+      const { port } = free.address()
+      free.close()
+      await once(free, 'close')
+      process.env.ODDITY_CONNECTS_TO_ITSELF = '1'
+      const error = await new ZerioClient({ host: '${host}', port }).start('client').catch((error) => error)
+      console.log(JSON.stringify({ code: error?.code }))`
+    )
+    t.is(code, 'ECONNREFUSED')
   })
 }
