@@ -1,4 +1,4 @@
-// What happens seldom on a real system: forks, and connections of a socket to itself.
+// What happens seldom on a real system: forks, connections of a socket to itself, and an epoll that takes no more sockets.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -101,3 +101,29 @@ for (const host of ['127.0.0.1', '::1']) {
     t.is(code, 'ECONNREFUSED')
   })
 }
+
+test('a hot connection that epoll does not take back ends with the error', (t) => {
+  const { code, goesOn } = run(
+    t,
+    `const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { waitStrategy: 'hybrid', backend: 'epoll' })
+    let reason
+    server.on('clientDisconnected', (_id, why) => { reason = why })
+    await server.start('server')
+    const peer = await connectNative(t, server, 'peer')
+    const other = await connectNative(t, server, 'other')
+    await pause(100)
+    let messages = 0
+    server.onMessage = (from) => {
+      if (from.id !== 'peer') messages = -1
+      else if (++messages < 200) peer.write(dataFrame('again'))
+      else process.env.ODDITY_NO_WATCHES = '1'
+    }
+    peer.write(dataFrame('first'))
+    await until(() => reason !== undefined, 'an end', 5000)
+    other.write(dataFrame('still there'))
+    await until(() => messages === -1)
+    console.log(JSON.stringify({ code: reason.code, goesOn: server.peerCount === 1 }))`
+  )
+  t.is(code, 'ENOSPC')
+  t.true(goesOn)
+})
