@@ -1,5 +1,6 @@
 // What a bad, late or unwanted first frame gets: its own connection is closed with a code and counted, the others notice nothing.
 
+import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { makeClient, ownEngine, startClient, startServer } from './helpers/link.mjs'
 import { until } from './helpers/until.mjs'
@@ -193,6 +194,57 @@ test('an id that is split over two segments, native and classic', async (t) => {
     seen.connected.map(({ id }) => id),
     ['split 😀 native', 'split classic']
   )
+})
+
+/** Nothing else runs on this thread for so long, and so no other test may. */
+function standStill(ms) {
+  for (const end = performance.now() + ms; performance.now() < end; );
+}
+
+test.serial(
+  'a thread that stood still reads what has arrived in time before it expires anybody',
+  async (t) => {
+    const server = await startServer(t, ownEngine({ handshakeTimeoutMs: 500 }))
+    const seen = watch(server)
+    for (let round = 0; round < 3; round++) {
+      const connecting = Array.from({ length: 20 }, () => connectRaw(t, server.listeningPort))
+      const raws = await Promise.all(connecting)
+      await until(() => server.counters.handshakes === 20)
+      raws.forEach((raw, i) => {
+        raw.write(hello({ id: `${round} ${i}` }))
+      })
+      standStill(600)
+      await until(() => server.peerCount === 20 || seen.refused.length > 0)
+      t.deepEqual(seen.refused, [])
+      for (const raw of raws) raw.socket.destroy()
+      await until(() => server.peerCount === 0)
+    }
+  }
+)
+
+test.serial(
+  'a program that works longer than connectTimeoutMs right after start() is connected',
+  async (t) => {
+    const server = await startServer(t)
+    const client = makeClient(t, server, ownEngine({ connectTimeoutMs: 100 }))
+    const started = client.start('busy')
+    standStill(200)
+    await started
+    t.true(client.isConnected)
+  }
+)
+
+test('manual: a program that polls seldom expires handshakes nevertheless', async (t) => {
+  const server = await startServer(t, ownEngine({ waitStrategy: 'manual', handshakeTimeoutMs: 100 }))
+  const seen = watch(server)
+  const raw = await connectRaw(t, server.listeningPort)
+  for (let polls = 0; seen.refused.length === 0; polls++) {
+    server.poll()
+    if (polls > 10) return t.fail('nobody expires')
+    await pause(150)
+  }
+  t.is(seen.refused[0].code, 'ZERIO_HANDSHAKE_TIMEOUT')
+  t.deepEqual(await raw.ends(), nothing)
 })
 
 for (const [name, first, answer] of [

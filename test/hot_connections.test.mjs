@@ -4,6 +4,7 @@
 import test from 'ava'
 import { collect, ownEngine, startClient, startPair, startServer } from './helpers/link.mjs'
 import { pollUntil, until } from './helpers/until.mjs'
+import { connectNative, dataFrame } from './helpers/wire_raw.mjs'
 
 const BURST = 200
 const text = (value) => Buffer.from(String(value))
@@ -65,6 +66,45 @@ test('hybrid: the loop sleeps after its spinning and wakes up again', async (t) 
     await until(() => got.length === want + 1)
     t.is(got.at(-1).bytes.toString(), 'again')
   }
+})
+
+test('hybrid: the loop falls asleep with the events of a full batch left over', async (t) => {
+  const spinUs = 10_000
+  const server = await startServer(
+    t,
+    ownEngine({ waitStrategy: 'hybrid', spinUs, receiveArenaBytes: 16_384, heartbeatMs: 0 })
+  )
+  const hot = await connectNative(t, server, 'hot')
+  const other = await connectNative(t, server, 'other')
+  // Their probation is over.
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  const frame = dataFrame(Buffer.alloc(100))
+  const flood = Buffer.concat(Array(250).fill(frame))
+  const work = (ms) => {
+    for (const end = performance.now() + ms; performance.now() < end; );
+  }
+  for (let round = 0; round < 5; round++) {
+    let ofHot = 0
+    let ofOther = 0
+    server.onMessage = (peer) => {
+      if (peer.id === 'other') {
+        ofOther++
+        work(25)
+      } else if (++ofHot < BURST) {
+        hot.write(frame)
+      } else if (ofHot === BURST) {
+        // The next poll spins, fills its arena from this connection, and has no room left for the other one.
+        hot.write(flood)
+        other.write(frame)
+        work(1)
+      } else if (ofHot === BURST + 1) {
+        work(25)
+      }
+    }
+    hot.write(frame)
+    await until(() => ofOther === 1 && ofHot === BURST + 250, 'all messages', 5000)
+  }
+  t.pass()
 })
 
 test('manual: polling seldom is enough', async (t) => {

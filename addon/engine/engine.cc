@@ -13,6 +13,9 @@ namespace {
 
 constexpr uint64_t kMillisecondNs = 1'000'000;
 constexpr uint64_t kTickNs = 10 * kMillisecondNs;
+// A tick that comes so late is put off once: the thread stood still, and what has arrived in time meanwhile is read first.
+constexpr uint64_t kTickLateNs = 50 * kMillisecondNs;
+constexpr uint64_t kTickPutOffNs = 50 * kMillisecondNs;
 // What is due is done a little at a time, with polls in between: when a thousand peers are due at once, nobody waits for all of
 // them. A PING and an end are calls of the system that send; a welcome is a cheaper one.
 constexpr uint32_t kWorkPerPoll = 16;
@@ -983,7 +986,13 @@ void Engine::on_closed(uint32_t slot) {
 // ---- Time
 
 void Engine::set_deadline(Peer& peer, uint32_t timeout_ms) {
-  peer.deadline_ns = io_->now_ns() + timeout_ms * kMillisecondNs;
+  const uint64_t now = io_->now_ns();
+  peer.deadline_ns = now + timeout_ms * kMillisecondNs;
+  if (!has_timers()) {
+    // No tick was missed while there was nothing to wait for.
+    next_tick_ns_ = std::max(next_tick_ns_, now);
+    tick_put_off_ = false;
+  }
   if (peer.timed) return;
   peer.timed = true;
   peer.timed_previous = kNone;
@@ -1007,7 +1016,9 @@ void Engine::tick() {
   const uint64_t now = io_->now_ns();
   if (!ticking_) {
     if (now < next_tick_ns_) return;
-    next_tick_ns_ = now + kTickNs;
+    tick_put_off_ = !tick_put_off_ && now - next_tick_ns_ > kTickLateNs;
+    next_tick_ns_ = now + (tick_put_off_ ? kTickPutOffNs : kTickNs);
+    if (tick_put_off_) return;
     heartbeat_next_ = 0;
     retry_accepts(now);
   }

@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "clock.h"
 #include "linux.h"
@@ -45,6 +46,12 @@ struct Listener {
   uint32_t life = 0;
 };
 
+// A connection that was hot, and that epoll does not take back: nobody would hear of it any more.
+struct Lost {
+  uint32_t slot;
+  int error;
+};
+
 class Epoll final : public SocketIo<Connection, Listener> {
  public:
   Epoll(Descriptor peers, Descriptor strangers) : SocketIo(std::move(strangers)), peers_(std::move(peers)) {}
@@ -55,6 +62,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
   const char* name() const override { return "epoll"; }
   void reserve(uint32_t count) override {
     if (count > connections_.size()) connections_.resize(count);
+    lost_.reserve(count);
   }
 
   uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
@@ -75,6 +83,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
   }
 
   void unlisten(uint32_t server) override {
+    forget(strangers_, listeners_[server].fd);
     ++listeners_[server].life;
     listeners_[server].fd.reset(-1);
   }
@@ -89,7 +98,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
     Connection& connection = connections_[slot];
     const int error = change(peers_, EPOLL_CTL_ADD, connection.fd, news_of(connection), Tag::connection(slot, connection.life));
     if (error != 0) return error;
-    (void)::epoll_ctl(strangers_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr);
+    forget(strangers_, connection.fd);
     connection.is_peer = true;
     return 0;
   }
@@ -124,6 +133,8 @@ class Epoll final : public SocketIo<Connection, Listener> {
     Connection& connection = connections_[slot];
     if (reset && connection.fd.open()) set_reset_on_close(connection.fd.get());
     hot_.cool(slot);
+    forget(set_of(connection), connection.fd);
+    std::erase_if(lost_, [slot](const Lost& one) { return one.slot == slot; });
     connection.fd.reset(-1);
     ++connection.life;
     return true;
@@ -131,10 +142,11 @@ class Epoll final : public SocketIo<Connection, Listener> {
 
   void poll(IoSink& sink, bool spinning) override {
     sink_ = &sink;
+    // Also while events are left over: the caller may wait next.
+    if (!spinning) hot_.cool_all();
+    tell_lost(sink);
     if (ready_next_ == ready_count_) {
-      if (!spinning) {
-        hot_.cool_all();
-      } else if (!hot_.empty()) {
+      if (!hot_.empty()) {
         const uint64_t now = monotonic_ns();
         if (now - waited_ns_ < kDirectNs) {
           for (uint32_t i = 0; i < kDirectTries && !hot_.receive(); ++i) {
@@ -156,7 +168,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
     }
   }
 
-  bool has_news() const override { return ready_next_ < ready_count_; }
+  bool has_news() const override { return ready_next_ < ready_count_ || !lost_.empty(); }
 
   int wait_handle() const override { return peers_.get(); }
 
@@ -170,13 +182,20 @@ class Epoll final : public SocketIo<Connection, Listener> {
   }
 
   void come_back(uint32_t slot) {
-    (void)change(peers_, EPOLL_CTL_ADD, connections_[slot].fd, EPOLLIN, Tag::connection(slot, connections_[slot].life));
+    const Connection& connection = connections_[slot];
+    const int error = change(peers_, EPOLL_CTL_ADD, connection.fd, EPOLLIN, Tag::connection(slot, connection.life));
+    if (error != 0) lost_.push_back({slot, error});
   }
 
  private:
   // Listeners and connections that are in the set stay there: they have room, and only the kernel's memory can be short.
   static int change(const Descriptor& set, int operation, const Descriptor& fd, uint32_t events, uint64_t tag) {
     return change_epoll(set.get(), operation, fd.get(), events, tag);
+  }
+
+  // A closed socket stays in its set, ready for ever, when a forked child has it, too.
+  static void forget(const Descriptor& set, const Descriptor& fd) {
+    (void)::epoll_ctl(set.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
   }
 
   int add(const Descriptor& set, uint32_t slot, Descriptor fd, uint32_t events) {
@@ -189,10 +208,20 @@ class Epoll final : public SocketIo<Connection, Listener> {
     return (connection.receiving ? EPOLLIN : 0U) | (connection.send_blocked ? EPOLLOUT : 0U);
   }
 
+  [[nodiscard]] const Descriptor& set_of(const Connection& connection) const { return connection.is_peer ? peers_ : strangers_; }
+
   void watch(uint32_t slot) {
     const Connection& connection = connections_[slot];
-    const Descriptor& set = connection.is_peer ? peers_ : strangers_;
-    (void)change(set, EPOLL_CTL_MOD, connection.fd, news_of(connection), Tag::connection(slot, connection.life));
+    const uint64_t tag = Tag::connection(slot, connection.life);
+    (void)change(set_of(connection), EPOLL_CTL_MOD, connection.fd, news_of(connection), tag);
+  }
+
+  void tell_lost(IoSink& sink) {
+    while (!lost_.empty() && sink.has_room()) {
+      const Lost one = lost_.back();
+      lost_.pop_back();
+      sink.on_received(one.slot, nullptr, 0, one.error);
+    }
   }
 
   // Returns false when the batch is full and the event must be looked at again.
@@ -260,6 +289,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
   int ready_count_ = 0;
   int ready_next_ = 0;
   HotList<Epoll> hot_{*this};
+  std::vector<Lost> lost_;  // in the next poll their ends are told
   IoSink* sink_ = nullptr;  // of the present poll
   uint64_t waited_ns_ = 0;
 };

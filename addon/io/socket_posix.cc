@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 namespace zerio {
 namespace {
@@ -132,7 +133,15 @@ void set_reset_on_close(int fd) {
 int pending_error(int fd) {
   int error = 0;
   socklen_t size = sizeof error;
-  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  if (error != 0) return error;
+  // Nobody listens: where the system chose the very port that is connected to, the socket has found itself.
+  Address local;
+  Address remote;
+  read_addresses(fd, local, remote);
+  const bool itself =
+      local.size() > 0 && local.size() == remote.size() && std::memcmp(local.data(), remote.data(), local.size()) == 0;
+  return itself ? ECONNREFUSED : 0;
 }
 
 void read_addresses(int fd, Address& local, Address& remote) {
