@@ -15,6 +15,7 @@ import {
   dataFrame,
   farewell,
   framesOf,
+  hello,
   OPCODE,
   startBystander,
   startRawServer,
@@ -124,6 +125,17 @@ test('a question and an end of stream in one segment: the answer arrives', async
       frames.map((frame) => frame.payload.toString()),
       [`question ${i}`]
     )
+  }
+})
+
+test('a HELLO and an end of stream in one segment: what the handler of clientConnected sends arrives', async (t) => {
+  const server = await startServer(t)
+  server.on('clientConnected', (id, peer) => peer.send(Buffer.from(`good day, ${id}`)))
+  for (let i = 0; i < 200; i++) {
+    const raw = await connectRaw(t, server.listeningPort)
+    raw.socket.end(hello({ id: `raw ${i}` }))
+    const [, greeting] = framesOf(await raw.ends())
+    t.is(greeting?.payload.toString(), `good day, raw ${i}`)
   }
 })
 

@@ -425,7 +425,7 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
 bool Engine::read(Peer& peer, uint8_t* data, size_t size) {
   Reading reading(*this, peer);
   const ReadResult result = peer.reader.read(data, size, reading);
-  if (reading.messages() > 0) peer.read_batch = batch_;
+  if (reading.messages() > 0) peer.told_batch = batch_;
   peer.counters[layout::kSlotCounterMessagesReceived] += reading.messages();
   counters_[layout::kEngineCounterMessagesReceived] += reading.messages();
   count_server(peer, layout::kServerCounterMessagesReceived, reading.messages());
@@ -571,6 +571,7 @@ bool Engine::accept_peer(Peer& peer) {
   counts[layout::kServerCounterConnected] += 1;
   report_hello(EventKind::Connected, peer);
   peer.state = State::Open;
+  peer.told_batch = batch_;
   peer.connected = peer.was_connected = true;
   peer.reader.set_length_max(options_.message_length_max);
   if (peer.protocol == Protocol::Classic) peer.reader.set_classic();
@@ -614,6 +615,7 @@ bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greetin
   events_.push(EventKind::Connected, peer.slot, at.slab, at.offset, static_cast<uint32_t>(greeting.id.size()), 0,
                static_cast<uint32_t>(protocol), greeting.length_max);
   peer.state = State::Open;
+  peer.told_batch = batch_;
   peer.connected = true;
   peer.reader.set_length_max(options_.message_length_max);
   // A send that failed meanwhile has left the deadline of a half-dead connection.
@@ -894,8 +896,9 @@ void Engine::end_of_stream(Peer& peer) {
   peer.end_received = true;
   switch (peer.state) {
     case State::Open:
-      if (peer.read_batch == batch_) {
-        // The program has not seen the last messages yet, and its answers to them belong in front of the end.
+      if (peer.told_batch == batch_) {
+        // The program has not seen the last messages yet, or not that there is a connection; its answers belong in front of the
+        // end.
         peer.end_deferred = true;
         io_->receive_stop(peer.slot);
         defer(peer);

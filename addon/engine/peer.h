@@ -59,7 +59,7 @@ struct Peer {
   uint32_t blocked_bytes = 0;    // of the ring, given to the blocked send and not taken yet
   uint32_t blocked_end = 0;      // where they end
   FrameReader reader{0};
-  uint32_t read_batch = 0;  // the last batch with messages of this peer
+  uint32_t told_batch = 0;  // the last batch in which the program hears of this peer, and may answer
   ControlOut control;       // its sizes stand first
 
   uint32_t slab = 0;
@@ -100,7 +100,7 @@ struct Peer {
     silent_heartbeats = 0;
     send_error = 0;
     close_code = 0;
-    read_batch = 0;
+    told_batch = 0;
     server = kNone;
     linger_ms = heartbeat_ms = high_water = blocked_bytes = blocked_end = 0;
     deadline_ns = heartbeat_due_ns = 0;
