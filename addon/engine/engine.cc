@@ -13,9 +13,10 @@ namespace {
 
 constexpr uint64_t kMillisecondNs = 1'000'000;
 constexpr uint64_t kTickNs = 10 * kMillisecondNs;
-// A tick that comes so late is put off once: the thread stood still, and what has arrived in time meanwhile is read first.
+// A tick that comes so late puts off, once, what has a deadline: the thread stood still, and what has arrived in time is read
+// first.
 constexpr uint64_t kTickLateNs = 50 * kMillisecondNs;
-constexpr uint64_t kTickPutOffNs = 50 * kMillisecondNs;
+constexpr uint64_t kPutOffNs = 50 * kMillisecondNs;
 // What is due is done a little at a time, with polls in between: when a thousand peers are due at once, nobody waits for all of
 // them. A PING and an end are calls of the system that send; a welcome is a cheaper one.
 constexpr uint32_t kWorkPerPoll = 16;
@@ -994,7 +995,7 @@ void Engine::set_deadline(Peer& peer, uint32_t timeout_ms) {
   if (!has_timers()) {
     // No tick was missed while there was nothing to wait for.
     next_tick_ns_ = std::max(next_tick_ns_, now);
-    tick_put_off_ = false;
+    put_off_ = false;
   }
   if (peer.timed) return;
   peer.timed = true;
@@ -1019,14 +1020,13 @@ void Engine::tick() {
   const uint64_t now = io_->now_ns();
   if (!ticking_) {
     if (now < next_tick_ns_) return;
-    tick_put_off_ = !tick_put_off_ && now - next_tick_ns_ > kTickLateNs;
-    next_tick_ns_ = now + (tick_put_off_ ? kTickPutOffNs : kTickNs);
-    if (tick_put_off_) return;
+    put_off_ = !put_off_ && now - next_tick_ns_ > kTickLateNs;
+    next_tick_ns_ = now + (put_off_ ? kPutOffNs : kTickNs);
     heartbeat_next_ = 0;
     retry_accepts(now);
   }
   uint32_t left = kWorkPerPoll;
-  ticking_ = !expire_due(now, left) || !send_heartbeats(now, left);
+  ticking_ = (!put_off_ && !expire_due(now, left)) || !send_heartbeats(now, left);
 }
 
 void Engine::retry_accepts(uint64_t now_ns) {

@@ -235,7 +235,7 @@ class Engine final : private IoSink {
   uint32_t accept_retries_ = 0;  // servers that wait to accept again
   uint32_t batch_ = 0;
   uint64_t next_tick_ns_ = 0;
-  bool tick_put_off_ = false;    // the last one
+  bool put_off_ = false;         // by the last tick: what has a deadline
   bool ticking_ = false;         // more is due than the last poll could do
   uint32_t heartbeat_next_ = 0;  // the peer whose heartbeat is looked at next
   bool slots_low_reported_ = false;
