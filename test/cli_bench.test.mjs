@@ -206,6 +206,21 @@ test.serial('a server of another kind is one line on stderr', async (t) => {
   t.is(stderr, 'zerio bench: the other side does not answer as a zerio bench --listen does\n')
 })
 
+test.serial('a server that closes the connection ends the command at once', async (t) => {
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => server.stop())
+  let closedAt = 0
+  server.onMessage = (peer) => {
+    closedAt = performance.now()
+    peer.close(4000, 'no')
+  }
+  await server.start('closes')
+  const { code, stderr } = await runCommand(['bench', '--connect', `localhost:${server.listeningPort}`])
+  t.is(code, 1)
+  t.is(stderr, 'zerio bench: the connection ended: no\n')
+  t.true(performance.now() - closedAt < 2000)
+})
+
 test.serial('nobody there, and a port that is taken, are one line on stderr', async (t) => {
   const other = createServer()
   await new Promise((resolve) => {

@@ -105,7 +105,7 @@ export class BenchClient {
   }
 
   async run(name: PhaseName, seconds: number): Promise<PhaseResult> {
-    const timer = setTimeout(() => this.#fail(new Error(strangerText)), beginLimitMs)
+    const timer = setTimeout(() => this.#fail(new Error(strangerText)), beginLimitMs).unref()
     const began = await this.#ask({ kind: 'begin' })
     clearTimeout(timer)
     if (began.kind === 'began') this.there = { wait: began.wait, node: began.node }
