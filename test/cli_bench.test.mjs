@@ -197,6 +197,35 @@ test.serial('a connection that is slower than the benchmark ends in time, too', 
   t.true(JSON.parse(stdout).complete)
 })
 
+test.serial('a round trip of more than 2^31 ns is reported as long as it was', async (t) => {
+  const stallMs = 2600
+  const listener = startCommand(['bench', '--listen', '127.0.0.1:0', '--json'])
+  const [, port] = await listener.prints(/"port":(\d+)/)
+  let begins = 0
+  const proxy = createServer(async (socket) => {
+    const server = connect({ host: '127.0.0.1', port: Number(port) })
+    for (const end of [socket, server]) end.on('error', () => {})
+    server.pipe(socket)
+    for await (const bytes of socket) {
+      // The second phase is the measured one after the warm-up; its first message is the next that comes.
+      if (begins === 2) await new Promise((resolve) => setTimeout(resolve, stallMs))
+      if (begins === 2 || bytes.includes('"begin"')) begins++
+      server.write(bytes)
+    }
+    server.end()
+  })
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const args = ['bench', '--connect', `127.0.0.1:${proxy.address().port}`, '--seconds', '0.2', '--json']
+  const { code, stdout } = await runCommand(args)
+  proxy.close()
+  listener.child.kill('SIGKILL')
+  t.is(code, 0)
+  const { count, roundTripUs } = JSON.parse(stdout).phases[0]
+  t.is(count, 1)
+  t.true(roundTripUs.max > (stallMs - 100) * 1000, JSON.stringify(roundTripUs))
+  t.true(roundTripUs.p50 > 2e6, JSON.stringify(roundTripUs))
+})
+
 test.serial('a server of another kind is one line on stderr', async (t) => {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
   t.teardown(() => server.stop())
