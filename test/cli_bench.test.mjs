@@ -7,6 +7,7 @@ import { GcProbe } from 'zerio/gc'
 import { MessageCount } from '../dist/cli/message_count.js'
 import { runCommand, startCommand } from './helpers/command.mjs'
 import { until } from './helpers/until.mjs'
+import { connectRaw, farewell, hello, OPCODE } from './helpers/wire_raw.mjs'
 
 function checkResult(t, result, { messageBytes, seconds, wait }) {
   t.is(result.messageBytes, messageBytes)
@@ -131,6 +132,23 @@ test.serial('two commands, one after the other against the same listener, and a 
   // Windows knows no signals: there it is killed.
   if (process.platform !== 'win32') t.is(code, 0)
   t.is(stderr, '')
+})
+
+test.serial('what the other side says reaches no terminal as commands', async (t) => {
+  const listener = startCommand(['bench', '--listen', '127.0.0.1:0'])
+  const [, port] = await listener.prints(/^listening on 127\.0\.0\.1:(\d+)/)
+  const client = await connectRaw(t, Number(port))
+  client.write(hello({ id: 'hostile' }))
+  client.write(farewell(OPCODE.close, 4000, 'bye\x1b[2J\nlistening on\u009b0m'))
+  await listener.prints(/^hostile left: bye \[2J listening on 0m$/m)
+  listener.child.kill('SIGKILL')
+
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => server.stop())
+  server.onMessage = (peer) => peer.close(4000, 'no\x1b[2J')
+  await server.start('hostile')
+  const { stderr } = await runCommand(['bench', '--connect', `127.0.0.1:${server.listeningPort}`])
+  t.is(stderr, 'zerio bench: the connection ended: no [2J\n')
 })
 
 test.serial('SIGINT ends a measurement with what was measured, and both processes', async (t) => {

@@ -3,6 +3,7 @@ import { ZerioClient } from '../client.js'
 import { readClock } from '../clock.js'
 import { GcProbe } from '../gc/probe.js'
 import type { GcReportData } from '../gc/report.js'
+import { printableText } from '../gc/text.js'
 import type { WaitStrategy } from '../options.js'
 import type { PoolBuffer } from '../pool.js'
 import { type SendStatus, Status } from '../status.js'
@@ -110,7 +111,9 @@ export class BenchClient {
     const timer = setTimeout(() => this.#fail(new Error(strangerText)), beginLimitMs).unref()
     const began = await this.#ask({ kind: 'begin' })
     clearTimeout(timer)
-    if (began.kind === 'began') this.there = { wait: began.wait, node: began.node }
+    if (began.kind === 'began') {
+      this.there = { wait: printableText(began.wait), node: printableText(began.node) }
+    }
     this.#roundTrips.clear()
     this.#messages.clear()
     this.#probe.start()
