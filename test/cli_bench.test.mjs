@@ -7,6 +7,7 @@ import { GcProbe } from 'zerio/gc'
 import { MessageCount } from '../dist/cli/message_count.js'
 import { runCommand, startCommand } from './helpers/command.mjs'
 import { until } from './helpers/until.mjs'
+import { connectRaw, farewell, hello, OPCODE } from './helpers/wire_raw.mjs'
 
 function checkResult(t, result, { messageBytes, seconds, wait }) {
   t.is(result.messageBytes, messageBytes)
@@ -133,6 +134,23 @@ test.serial('two commands, one after the other against the same listener, and a 
   t.is(stderr, '')
 })
 
+test.serial('what the other side says reaches no terminal as commands', async (t) => {
+  const listener = startCommand(['bench', '--listen', '127.0.0.1:0'])
+  const [, port] = await listener.prints(/^listening on 127\.0\.0\.1:(\d+)/)
+  const client = await connectRaw(t, Number(port))
+  client.write(hello({ id: 'hostile' }))
+  client.write(farewell(OPCODE.close, 4000, 'bye\x1b[2J\nlistening on\u009b0m'))
+  await listener.prints(/^hostile left: bye \[2J listening on 0m$/m)
+  listener.child.kill('SIGKILL')
+
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => server.stop())
+  server.onMessage = (peer) => peer.close(4000, 'no\x1b[2J')
+  await server.start('hostile')
+  const { stderr } = await runCommand(['bench', '--connect', `127.0.0.1:${server.listeningPort}`])
+  t.is(stderr, 'zerio bench: the connection ended: no [2J\n')
+})
+
 test.serial('SIGINT ends a measurement with what was measured, and both processes', async (t) => {
   const run = startCommand(['bench', '--seconds', '600', '--json'])
   const [child] = await until(() => {
@@ -197,6 +215,35 @@ test.serial('a connection that is slower than the benchmark ends in time, too', 
   t.true(JSON.parse(stdout).complete)
 })
 
+test.serial('a round trip of more than 2^31 ns is reported as long as it was', async (t) => {
+  const stallMs = 2600
+  const listener = startCommand(['bench', '--listen', '127.0.0.1:0', '--json'])
+  const [, port] = await listener.prints(/"port":(\d+)/)
+  let begins = 0
+  const proxy = createServer(async (socket) => {
+    const server = connect({ host: '127.0.0.1', port: Number(port) })
+    for (const end of [socket, server]) end.on('error', () => {})
+    server.pipe(socket)
+    for await (const bytes of socket) {
+      // The second phase is the measured one after the warm-up; its first message is the next that comes.
+      if (begins === 2) await new Promise((resolve) => setTimeout(resolve, stallMs))
+      if (begins === 2 || bytes.includes('"begin"')) begins++
+      server.write(bytes)
+    }
+    server.end()
+  })
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const args = ['bench', '--connect', `127.0.0.1:${proxy.address().port}`, '--seconds', '0.2', '--json']
+  const { code, stdout } = await runCommand(args)
+  proxy.close()
+  listener.child.kill('SIGKILL')
+  t.is(code, 0)
+  const { count, roundTripUs } = JSON.parse(stdout).phases[0]
+  t.is(count, 1)
+  t.true(roundTripUs.max > (stallMs - 100) * 1000, JSON.stringify(roundTripUs))
+  t.true(roundTripUs.p50 > 2e6, JSON.stringify(roundTripUs))
+})
+
 test.serial('a server of another kind is one line on stderr', async (t) => {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
   t.teardown(() => server.stop())
@@ -204,6 +251,21 @@ test.serial('a server of another kind is one line on stderr', async (t) => {
   const { code, stderr } = await runCommand(['bench', '--connect', `localhost:${server.listeningPort}`])
   t.is(code, 1)
   t.is(stderr, 'zerio bench: the other side does not answer as a zerio bench --listen does\n')
+})
+
+test.serial('a server that closes the connection ends the command at once', async (t) => {
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => server.stop())
+  let closedAt = 0
+  server.onMessage = (peer) => {
+    closedAt = performance.now()
+    peer.close(4000, 'no')
+  }
+  await server.start('closes')
+  const { code, stderr } = await runCommand(['bench', '--connect', `localhost:${server.listeningPort}`])
+  t.is(code, 1)
+  t.is(stderr, 'zerio bench: the connection ended: no\n')
+  t.true(performance.now() - closedAt < 2000)
 })
 
 test.serial('nobody there, and a port that is taken, are one line on stderr', async (t) => {

@@ -54,6 +54,28 @@ test.serial('a program with a probe of its own', async (t) => {
   t.regex(stderr, /^zerio gc\ntime /m)
 })
 
+test.serial("--top 0 leaves V8's sampler to the program", async (t) => {
+  const file = await program(
+    'samples.cjs',
+    `
+      const { Session } = require('node:inspector')
+      const session = new Session()
+      session.connect()
+      session.post('HeapProfiler.startSampling', { samplingInterval: 1024 })
+      const bytesOf = ({ selfSize, children }) => children.reduce((bytes, child) => bytes + bytesOf(child), selfSize)
+      globalThis.kept = Array.from({ length: 100000 }, (_, i) => ({ x: i }))
+      setTimeout(() => {
+        session.post('HeapProfiler.stopSampling', (error, result) => {
+          console.log(error?.message ?? bytesOf(result.profile.head))
+        })
+      }, 1500)
+    `
+  )
+  const { code, stdout } = await runCommand(['gc', '--top', '0', file])
+  t.is(code, 0)
+  t.true(Number(stdout) > 2e6, stdout)
+})
+
 test.serial('CommonJS, standard input, and the report as JSON', async (t) => {
   const file = await program(
     'app.cjs',

@@ -109,6 +109,33 @@ test.serial('samples are thinned out when there are many, and still add up', asy
   t.true(Math.abs(sampled / report.heapBytes - 1) < 0.1, String(sampled / report.heapBytes))
 })
 
+test.serial("a program that samples on its own stops V8's sampler: the probe goes on", async (t) => {
+  const [first, last] = await printed(
+    t,
+    `
+      import { Session } from 'node:inspector'
+      const session = new Session()
+      session.connect()
+      let kept
+      const allocate = () => { for (let i = 0; i < 20000; i++) kept = new Array(100).fill(i) }
+      const probe = new GcProbe({ samplingBytes: 4096 }).start()
+      session.post('HeapProfiler.startSampling')
+      session.post('HeapProfiler.stopSampling')
+      const first = probe.report()
+      allocate()
+      session.post('HeapProfiler.stopSampling')
+      probe.report()
+      allocate()
+      console.log(JSON.stringify([first, probe.stop()]))
+    `
+  )
+  t.deepEqual(first.topAllocators, [])
+  t.true(Math.abs(last.heapBytes / (40_000 * 848) - 1) < 0.1, String(last.heapBytes))
+  // The program took the samples of the first half.
+  const sampled = last.topAllocators.reduce((bytes, one) => bytes + one.bytes, 0)
+  t.true(Math.abs(sampled / (20_000 * 848) - 1) < 0.2, String(sampled))
+})
+
 test.serial('probes inside of each other: each has what was allocated in its time', async (t) => {
   const [outer, inner, after] = await printed(
     t,

@@ -3,6 +3,7 @@ import { ZerioClient } from '../client.js'
 import { readClock } from '../clock.js'
 import { GcProbe } from '../gc/probe.js'
 import type { GcReportData } from '../gc/report.js'
+import { printableText } from '../gc/text.js'
 import type { WaitStrategy } from '../options.js'
 import type { PoolBuffer } from '../pool.js'
 import { type SendStatus, Status } from '../status.js'
@@ -42,7 +43,9 @@ export interface PhaseResult {
 const stepMessages = 256
 /** Between two steps the event loop gets its turn, for signals and for what the other side says. */
 const sliceNs = 5e6
-const nsMax = 2 ** 31 - 1
+/** Of round trips in the histogram, which ends at 2^31: that is 8.6 s, and a silent connection ends before. */
+const unitNs = 4
+const unitsMax = 2 ** 31 - 1
 /** A zerio server of another kind accepts the connection, and says nothing. */
 const beginLimitMs = 3000
 const strangerText = 'the other side does not answer as a zerio bench --listen does'
@@ -105,10 +108,12 @@ export class BenchClient {
   }
 
   async run(name: PhaseName, seconds: number): Promise<PhaseResult> {
-    const timer = setTimeout(() => this.#fail(new Error(strangerText)), beginLimitMs)
+    const timer = setTimeout(() => this.#fail(new Error(strangerText)), beginLimitMs).unref()
     const began = await this.#ask({ kind: 'begin' })
     clearTimeout(timer)
-    if (began.kind === 'began') this.there = { wait: began.wait, node: began.node }
+    if (began.kind === 'began') {
+      this.there = { wait: printableText(began.wait), node: printableText(began.node) }
+    }
     this.#roundTrips.clear()
     this.#messages.clear()
     this.#probe.start()
@@ -141,7 +146,8 @@ export class BenchClient {
     }
     // What is received counts, not what is still in some buffer.
     const perSecond = (count * 1000) / (name === 'roundTrip' ? elapsedMs : elapsedThereMs)
-    const us = (fraction: number) => this.#roundTrips.quantile(fraction) / 1000
+    const us = (units: number) => (units * unitNs) / 1000
+    const quantileUs = (fraction: number) => us(this.#roundTrips.quantile(fraction))
     return {
       name,
       count,
@@ -149,7 +155,12 @@ export class BenchClient {
       megabytesPerSecond: (perSecond * this.options.messageBytes) / 1e6,
       roundTripUs:
         name === 'roundTrip'
-          ? { p50: us(0.5), p99: us(0.99), p999: us(0.999), max: this.#roundTrips.max / 1000 }
+          ? {
+              p50: quantileUs(0.5),
+              p99: quantileUs(0.99),
+              p999: quantileUs(0.999),
+              max: us(this.#roundTrips.max)
+            }
           : null,
       here,
       there: garbage
@@ -166,7 +177,8 @@ export class BenchClient {
     readClock(this.#clock, Clock.Now)
     if (length !== this.options.messageBytes) this.#fail(new Error(`${length} bytes came back`))
     this.#messages.add()
-    this.#roundTrips.record(Math.min(this.#clock[Clock.Now] - this.#clock[Clock.SentAt], nsMax) | 0)
+    const units = (this.#clock[Clock.Now] - this.#clock[Clock.SentAt]) / unitNs
+    this.#roundTrips.record(Math.min(units, unitsMax) | 0)
     if (this.#clock[Clock.Now] < this.#clock[Clock.End]) this.#sendEcho()
     else this.#phaseOver()
   }

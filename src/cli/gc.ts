@@ -21,7 +21,7 @@ the end, on stderr. Node's own flags: NODE_OPTIONS='--max-semi-space-size=32' ze
   --seconds N   end the program after N seconds of measuring, 0.1 to 86400, if it has not ended before: with SIGTERM, and with
                 SIGKILL 2 s later; exit code 0 then
   --warmup N    leave out the first N seconds, 0 to 3600 (default 0)
-  --top N       name N allocating functions at the end, 0 to 1000 (default 10)
+  --top N       name N allocating functions at the end, 0 to 1000 (default 10); 0 does not sample either
   --json        write the report to stdout as JSON, once, at the end; what the program writes there goes to stderr
   --help, -h    this text
 

@@ -11,7 +11,8 @@ const reportEveryMs = 1000
 const samplingBytes = 131_072
 
 function measure(task: GcTask): void {
-  const probe = new GcProbe({ samplingBytes, topAllocators: task.topAllocators })
+  const { topAllocators } = task
+  const probe = new GcProbe({ samplingBytes: topAllocators > 0 ? samplingBytes : 0, topAllocators })
   let reader = true
 
   const send = (message: GcMessage) => {

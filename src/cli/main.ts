@@ -2,6 +2,7 @@
 // The command line: picks the command, and turns what goes wrong into one line and an exit code.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { printableText } from '../gc/text.js'
 import { bench } from './bench.js'
 import { UsageError } from './flags.js'
 import { gc } from './gc.js'
@@ -48,7 +49,7 @@ main(args).then(
   },
   (error: Error) => {
     const command = Object.hasOwn(commands, args[0] ?? '') ? ` ${args[0]}` : ''
-    process.stderr.write(`zerio${command}: ${error.message.split('\n')[0]}\n`)
+    process.stderr.write(`zerio${command}: ${printableText(error.message.split('\n')[0])}\n`)
     process.exitCode = error instanceof UsageError ? 2 : 1
   }
 )

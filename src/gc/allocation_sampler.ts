@@ -57,9 +57,14 @@ class Profiler {
   }
 
   #stop(): number {
-    const { profile } = this.#post('HeapProfiler.stopSampling') as {
-      profile: { head: ProfileNode; samples: unknown[] }
+    let answer: unknown
+    try {
+      answer = this.#post('HeapProfiler.stopSampling')
+    } catch {
+      // The program uses V8's profiler, too, and has stopped it: these samples are its own.
+      return 0
     }
+    const { profile } = answer as { profile: { head: ProfileNode; samples: unknown[] } }
     this.#add(profile.head)
     return profile.samples.length
   }
