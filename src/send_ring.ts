@@ -109,11 +109,6 @@ export class SendRing {
     return this.#status
   }
 
-  /** Whether a claim is open. */
-  get claiming(): boolean {
-    return this.#claimed >= 0
-  }
-
   /** Bytes of frames, and of what is left unused between them, that the system has not taken. */
   get pendingBytes(): number {
     if (this.#detached) return 0
@@ -260,7 +255,12 @@ export class SendRing {
     if (length >>> 0 !== length) {
       throw misuse('ZERIO_BAD_ARGUMENT', `A length must be a non-negative integer, not ${describe(length)}.`)
     }
-    if (this.#claimed >= 0) throw claimOpen()
+    if (this.#claimed >= 0) {
+      throw misuse(
+        'ZERIO_CLAIM_OPEN',
+        'A claim is open on this connection; commit or abort it before the next claim or send.'
+      )
+    }
     this.#claimed = NO_CLAIM
     if (this.#status !== Status.Sent) return this.#status
     if (length > this.#lengthMax) return Status.TooLarge
@@ -346,13 +346,6 @@ export class SendRing {
     this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
     return true
   }
-}
-
-export function claimOpen(): Error {
-  return misuse(
-    'ZERIO_CLAIM_OPEN',
-    'A claim is open on this connection; commit or abort it before the next claim or send.'
-  )
 }
 
 /** The ring of who has no connection: it refuses everything with `NotConnected`, and wrong arguments as every other. */

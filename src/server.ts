@@ -18,7 +18,7 @@ import { Peer } from './peer.js'
 import type { PoolBuffer } from './pool.js'
 import { CloseCode, DisconnectReason } from './reason.js'
 import { lookupAll } from './resolve.js'
-import { claimOpen, type SendRing, unconnectedRing } from './send_ring.js'
+import { type SendRing, unconnectedRing } from './send_ring.js'
 import { type SendStatus, Status } from './status.js'
 
 /**
@@ -212,18 +212,18 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     else unconnectedRing.sendPart(bytes, offset, length, channel)
     const peers = this.#peers
     let taken = 0
-    let claiming = false
+    let claimOpen: unknown
     for (let i = 0; i < peers.length; i++) {
       const ring = peers[i]._ring
-      if (ring.claiming) {
-        claiming = true
-        continue
+      try {
+        const status =
+          length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
+        if (status === Status.Sent) taken++
+      } catch (error) {
+        claimOpen = error
       }
-      const status =
-        length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
-      if (status === Status.Sent) taken++
     }
-    if (claiming) throw claimOpen()
+    if (claimOpen !== undefined) throw claimOpen
     return taken
   }
 
