@@ -74,7 +74,7 @@ const busyFor = (ms) => {
 }
 
 test('a crowd that came during a long handler is greeted, however few handshakes may be open', async (t) => {
-  const server = await startServer(t, ownEngine({ maxHandshakes: 8 }))
+  const server = await startServer(t, ownEngine({ maxHandshakes: 16 }))
   const COUNT = 100
   const worker = crowd(server.listeningPort, COUNT)
   t.teardown(() => worker.terminate())
@@ -84,7 +84,7 @@ test('a crowd that came during a long handler is greeted, however few handshakes
     last = outcomes
   })
   worker.postMessage('go')
-  busyFor(300)
+  busyFor(1000)
   await until(() => last.greeted + last.ended >= COUNT)
   t.deepEqual(last, { greeted: COUNT, ended: 0 })
   t.is(server.counters.refused, 0)
