@@ -224,11 +224,24 @@ class Epoll final : public SocketIo<Connection, Listener> {
     }
   }
 
+  // Handles the strangers' events while there is time for them. The set is level-triggered: what is left in it is news of the
+  // next poll. To ask whether anybody is left takes nobody's turn, as waiting for them would.
+  void attend_strangers(IoSink& sink) {
+    epoll_event event = {};
+    while (sink.has_room()) {
+      if (!share_.has_time()) {
+        if (is_readable(strangers_.get())) share_.keep_waiting();
+        return;
+      }
+      if (::epoll_wait(strangers_.get(), &event, 1, 0) <= 0 || !handle(sink, event)) return;
+    }
+  }
+
   // Returns false when the batch is full and the event must be looked at again.
   bool handle(IoSink& sink, const epoll_event& event) {
     if (event.data.u64 == Tag::kStrangers) {
       share_.renew();
-      attend_strangers(sink, [&](const epoll_event& stranger) { return handle(sink, stranger); });
+      attend_strangers(sink);
       return true;
     }
     const uint32_t index = Tag::index(event.data.u64);

@@ -188,7 +188,8 @@ class IoUring final : public SocketIo<Connection, Listener> {
     const int error = change_epoll(strangers_.get(), EPOLL_CTL_ADD, fd.get(), EPOLLIN, tag);
     if (error != 0) return error;
     open_life(slot, std::move(fd));
-    if (!strangers_ready_) arm_poll(Watch::Strangers);
+    // Who comes in a crowd has spoken already, and the next one is taken after it is heard.
+    strangers_ready_ = true;
     return 0;
   }
 
@@ -663,7 +664,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
   int broken_ = 0;  // the errno value of a ring that does not work any more
   uint32_t told_listeners_ = 0;
   uint32_t told_connections_ = 0;
-  bool strangers_ready_ = false;  // the set of the strangers has something
+  bool strangers_ready_ = false;  // the set of the strangers may have something
   bool accept_next_ = false;
   uint64_t in_flight_ = 0;  // operations of which the kernel has not reported the end
   HotList<IoUring> hot_{*this};

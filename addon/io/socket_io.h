@@ -68,20 +68,6 @@ class SocketIo : public Io {
     return size > 0 ? Received::Something : Received::Nothing;
   }
 
-  // Hands the strangers' events to `attend` while there is time for them, until it returns false. The set is level-triggered:
-  // what is left in it is news of the next poll. To ask whether anybody is left takes nobody's turn, as waiting for them would.
-  template <class Attend>
-  void attend_strangers(IoSink& sink, Attend attend) {
-    epoll_event event = {};
-    while (sink.has_room()) {
-      if (!share_.has_time()) {
-        if (is_readable(strangers_.get())) share_.keep_waiting();
-        return;
-      }
-      if (::epoll_wait(strangers_.get(), &event, 1, 0) <= 0 || !attend(event)) return;
-    }
-  }
-
   Descriptor strangers_;  // an epoll set: listeners where the system does not accept by itself, and who is not welcome yet
   StrangersShare share_;
   std::vector<Connection> connections_;
