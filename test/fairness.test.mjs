@@ -44,6 +44,36 @@ for (const waitStrategy of ['blocking', 'spin']) {
   })
 }
 
+test('two that flood as soon as they are greeted leave the others their time', async (t) => {
+  const server = await startServer(t, ownEngine({ waitStrategy: 'blocking' }))
+  const client = await startClient(t, server, 'good', ownEngine({ waitStrategy: 'blocking' }))
+  let flooding = 0
+  let poll = 0
+  let pollMessages = 0
+  let most = 0
+  server.onMessage = (peer, _buffer, _offset, length) => {
+    if (length > 0) {
+      // So strangers have waited for long, and get more than one receive of a poll.
+      for (const end = performance.now() + 5; performance.now() < end; );
+      peer.send(Buffer.from('again'))
+      return
+    }
+    flooding++
+    const { polls } = server.engine.counters
+    pollMessages = polls === poll ? pollMessages + 1 : 1
+    poll = polls
+    most = Math.max(most, pollMessages)
+  }
+  client.onMessage = () => client.send(Buffer.from('again'))
+  client.send(Buffer.from('first'))
+  const flood = new Worker(new URL('./helpers/flood.mjs', import.meta.url), {
+    workerData: { ids: FLOODERS, port: server.listeningPort }
+  })
+  t.teardown(() => flood.terminate())
+  await until(() => flooding > 10_000)
+  t.true(most < MESSAGES_PER_POLL_MAX, `${most} messages a poll`)
+})
+
 /** A thread with raw sockets: it connects when it is told to, says HELLO, and tells how each connection went. */
 const crowd = (port, count, spoken) =>
   new Worker(

@@ -40,6 +40,8 @@ constexpr int kWritablePerPollMax = 32;
 // More connections than these wait in the listen queue, where they cost this process no descriptor.
 constexpr size_t kAcceptedMax = 256;
 constexpr uint32_t kTearDownWaitsMax = 1000;
+// So many say that a peer is none of those that bring much: one that floods, too, has nothing to send now and then.
+constexpr uint8_t kModestReceives = 8;
 // When nobody knows what is still in flight.
 constexpr uint32_t kTearDownWaitsBroken = 20;
 constexpr int kTearDownWaitMs = 10;
@@ -71,7 +73,7 @@ struct Connection {
   bool watched = false;  // for becoming writable
   bool leaving = false;  // the ring's receive is being cancelled
   bool direct = false;   // the ring has no receive; the hot list has
-  bool greedy = false;   // its last receive brought as much as it may
+  uint8_t modest = 0;    // how many receives in a row brought less than they may, up to kModestReceives
 };
 
 struct Listener {
@@ -387,9 +389,10 @@ class IoUring final : public SocketIo<Connection, Listener> {
     sqe.fd = connection.fd.get();
     sqe.flags = uring::kSqeBufferSelect;
     sqe.buffer_group = ProvidedBuffers::kGroup;
-    // While several connections receive, those that bring much are asked one receive at a time, so that nobody has all buffers.
+    // While several connections receive, those that bring much, and those of whom nothing is known yet, are asked one receive at
+    // a time, so that nobody has all buffers.
     const uint32_t most = sink_->receive_bytes_max();
-    if (connection.greedy && most < IoSink::kNoLimit) {
+    if (connection.modest < kModestReceives && most < IoSink::kNoLimit) {
       sqe.length = most;
     } else {
       sqe.ioprio = receive_flags_;
@@ -601,11 +604,15 @@ class IoUring final : public SocketIo<Connection, Listener> {
   void notice_greed(uint32_t slot, const Cqe& cqe) {
     Connection& connection = connections_[slot];
     const uint32_t most = sink_->receive_bytes_max();
+    const bool was_modest = connection.modest == kModestReceives;
     // A buffer's end may have cut the receive short.
-    const bool has_more = connection.greedy && (cqe.flags & uring::kCqeSocketHasMore) != 0;
-    const bool greedy = most < IoSink::kNoLimit && (static_cast<uint32_t>(cqe.result) >= most || has_more);
-    if (greedy && !connection.greedy && connection.receive_armed) cancel(Tag::make(Op::Receive, connection.life, slot));
-    connection.greedy = greedy;
+    const bool has_more = !was_modest && (cqe.flags & uring::kCqeSocketHasMore) != 0;
+    if (most == IoSink::kNoLimit || (static_cast<uint32_t>(cqe.result) < most && !has_more)) {
+      if (!was_modest) ++connection.modest;
+      return;
+    }
+    if (was_modest && connection.receive_armed) cancel(Tag::make(Op::Receive, connection.life, slot));
+    connection.modest = 0;
   }
 
   void report_writable() {

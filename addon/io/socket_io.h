@@ -16,6 +16,7 @@
 namespace zerio {
 
 // Connections and listeners each have a `Descriptor fd` and a `uint32_t life`, which tells late news of an earlier one.
+// Connections have a `bool is_peer`, too.
 template <class Connection, class Listener>
 class SocketIo : public Io {
  public:
@@ -64,6 +65,7 @@ class SocketIo : public Io {
       if (!passes(errno)) sink.on_received(slot, nullptr, 0, errno);
       return Received::Nothing;
     }
+    if (!connections_[slot].is_peer) share_.add(static_cast<size_t>(size));
     sink.on_received(slot, space.data, static_cast<size_t>(size), 0);
     return size > 0 ? Received::Something : Received::Nothing;
   }
