@@ -31,6 +31,10 @@
         "addon/binding/addon.cc",
         "addon/binding/loop.cc",
         "addon/engine/engine.cc",
+        "addon/engine/engine_ending.cc",
+        "addon/engine/engine_memory.cc",
+        "addon/engine/engine_opening.cc",
+        "addon/engine/engine_time.cc",
         "addon/engine/handshake.cc"
       ],
       "conditions": [

@@ -3,7 +3,8 @@
 //   node perf/backends.mjs --repetitions 7 --only one-way --variants epoll,io_uring
 //
 // A variant is a backend, and behind slashes what an io_uring shall do without: io_uring/multishot/incremental. The first one is what the
-// others are divided by: in each repetition, and of these ratios the median is shown.
+// others are divided by: in each repetition, and of these ratios the median is shown. What io_uring could save at most shows the
+// fan-out of a C program without a library: "C send" and "C io_uring" beside each other.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,6 +21,7 @@ const { values: flags } = parseArgs({
     only: { type: 'string', default: '' }
   }
 })
+const C_WAYS = { 'C send': [], 'C io_uring': ['io_uring'] }
 const zerio = (name) => new URL(`zerio/${name}.mjs`, import.meta.url).pathname
 
 function environmentOf(variant) {
@@ -51,8 +53,7 @@ const roundTrip = (strategy, count) => async (variant) => {
 }
 
 const fanOut = (peers) => async (variant) => {
-  const args = ['--bytes', 64, '--peers', peers, '--perTurn', 1, '--turns', 20, '--blocks', 12]
-  const sender = new Program(process.execPath, [zerio('fan_out_server'), ...args], environmentOf(variant))
+  const sender = fanOutSender(variant, peers)
   const programs = [sender]
   try {
     const { port } = await sender.next()
@@ -61,6 +62,14 @@ const fanOut = (peers) => async (variant) => {
   } finally {
     await Promise.all(programs.map((program) => program.kill()))
   }
+}
+
+function fanOutSender(variant, peers) {
+  const [turns, blocks] = [20, 12]
+  const way = C_WAYS[variant]
+  if (way !== undefined) return new Program(nativePrograms.fanOut, [64, peers, 1, turns, blocks, ...way])
+  const args = ['--bytes', 64, '--peers', peers, '--perTurn', 1, '--turns', turns, '--blocks', blocks]
+  return new Program(process.execPath, [zerio('fan_out_server'), ...args], environmentOf(variant))
 }
 
 /** The median from the time at which a message was due: one each 20 µs, over all peers in turn (perf/c/crowd.c). */
@@ -101,9 +110,10 @@ const measurements = {
 }
 
 compileNativePrograms()
-const variants = flags.variants.split(',')
 for (const [name, run] of Object.entries(measurements)) {
   if (!flags.only.split(',').some((part) => name.includes(part))) continue
+  const ways = name.startsWith('fan-out') ? Object.keys(C_WAYS) : []
+  const variants = [...flags.variants.split(','), ...ways]
   const programs = Object.fromEntries(variants.map((variant) => [variant, () => run(variant)]))
   const { results, failures } = await interleave(programs, Number(flags.repetitions), () => {})
   const base = results[variants[0]]

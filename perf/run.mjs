@@ -97,6 +97,8 @@ async function main() {
     if (loadavg()[0] > availableParallelism() / 2) {
       progress(`warning: other work is running here (load average ${loadavg()[0].toFixed(1)})`)
     }
+    // Before the machine is described, so that their versions are known.
+    if (!isPart) installExtern(progress)
     results = await measureAll(folder)
   }
   if (flags.json !== undefined) writeJson(flags.json, Object.fromEntries(results))

@@ -29,6 +29,10 @@ warnings.push('-Wno-missing-field-initializers')
 /** The engine without Node.js and without an operating system's I/O. */
 export const engineSources = [
   'addon/engine/engine.cc',
+  'addon/engine/engine_ending.cc',
+  'addon/engine/engine_memory.cc',
+  'addon/engine/engine_opening.cc',
+  'addon/engine/engine_time.cc',
   'addon/engine/handshake.cc',
   'addon/io/address_posix.cc'
 ]

@@ -20,7 +20,6 @@ namespace zerio {
 namespace {
 
 constexpr uint64_t kTimerMs = 10;
-constexpr uint64_t kMillisecondNs = 1'000'000;
 // How long the engine is served before libuv's turn comes in any case: a bound for what others_wait() cannot see, which is an
 // unreferenced handle that a handler started.
 constexpr uint64_t kServeNs = 20 * kMillisecondNs;

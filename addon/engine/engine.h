@@ -15,6 +15,7 @@
 #include "../io/io.h"
 #include "assembly_pool.h"
 #include "events.h"
+#include "layout.h"
 #include "peer.h"
 
 namespace zerio {
@@ -201,8 +202,12 @@ class Engine final : private IoSink {
   void resume_accepts();
   [[nodiscard]] Location locate(const void* at) const;
   [[nodiscard]] Peer* peer_at(uint32_t slot) { return slot < peers_.size() ? peers_[slot] : nullptr; }
-  [[nodiscard]] double* server_counters(uint32_t server) const;
-  void count_server(const Peer& peer, uint32_t counter, double amount);
+  [[nodiscard]] double* server_counters(uint32_t server) const {
+    return reinterpret_cast<double*>(core_ + layout::kServerCountersOffset + size_t{server} * layout::kServerCountersBytes);
+  }
+  void count_server(const Peer& peer, uint32_t counter, double amount) {
+    if (peer.of_server) server_counters(peer.server)[counter] += amount;
+  }
 
   std::unique_ptr<Io> io_;
   EngineOptions options_;

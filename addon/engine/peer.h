@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <new>
 #include <string>
+#include <string_view>
 
 #include "codes.h"
 #include "framing.h"
@@ -13,6 +15,18 @@
 namespace zerio {
 
 inline constexpr uint32_t kNone = 0xffffffff;
+inline constexpr uint64_t kMillisecondNs = 1'000'000;
+
+// Whether there was memory for it.
+inline bool keep(std::string& in, std::string_view text) {
+  try {
+    in = text;
+    return true;
+  } catch (const std::bad_alloc&) {
+    in.clear();
+    return false;
+  }
+}
 
 enum class State : uint8_t {
   Free,

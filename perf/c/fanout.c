@@ -1,14 +1,17 @@
-// One message to many sockets by a loop of send(): CPU time of this process per delivery, and the time until the last
-// peer has it. The limit for zerio's broadcast. The peers are perf/c/sink.c.
+// One message to many sockets by a loop of send(), or by io_uring: CPU time of this process per delivery, and the time until the
+// last peer has it. The limit for zerio's broadcast. The peers are perf/c/sink.c.
 #define _GNU_SOURCE
 #include "peers.h"
+#include "uring_sends.h"
 
-static const char USAGE[] = "fanout <payload bytes, 8 to 1000> <peers> <messages per turn> <turns per block> <blocks>";
+static const char USAGE[] =
+  "fanout <payload bytes, 8 to 1000> <peers> <messages per turn> <turns per block> <blocks> [io_uring]";
 enum { FRAMES_PER_TURN_MAX = 64 };
 
 typedef struct {
   const int* peers;
   int count;
+  UringSends* ring;  // or NULL
   char bytes[FRAMES_PER_TURN_MAX * (FRAME_HEADER_BYTES + 1000)];
   size_t size;
   size_t frame_bytes;
@@ -24,7 +27,11 @@ static void prepare(Turn* turn, size_t payload_bytes, int per_turn) {
 // The stamp is the last message's.
 static void send_turn(Turn* turn, double stamp_ns) {
   memcpy(turn->bytes + turn->size - turn->frame_bytes + FRAME_HEADER_BYTES, &stamp_ns, sizeof stamp_ns);
-  for (int i = 0; i < turn->count; i++) send_all(turn->peers[i], turn->bytes, turn->size);
+  if (turn->ring != NULL) {
+    send_by_uring(turn->ring, turn->count, turn->bytes, turn->size);
+  } else {
+    for (int i = 0; i < turn->count; i++) send_all(turn->peers[i], turn->bytes, turn->size);
+  }
 }
 
 // Sends a turn with a stamp and waits until all peers have it.
@@ -38,7 +45,7 @@ static double timed_turn_us(Turn* turn) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 6) usage(USAGE);
+  if (argc != 6 && (argc != 7 || strcmp(argv[6], "io_uring") != 0)) usage(USAGE);
   const size_t payload_bytes = (size_t)number_argument(argv[1], 8, 1000, USAGE);
   const int count = (int)number_argument(argv[2], 1, PEERS_MAX, USAGE);
   const int per_turn = (int)number_argument(argv[3], 1, FRAMES_PER_TURN_MAX, USAGE);
@@ -54,6 +61,11 @@ int main(int argc, char** argv) {
 
   static Turn turn = {.peers = peers};
   turn.count = count;
+  UringSends ring;
+  if (argc == 7) {
+    open_uring_sends(&ring, peers, count);
+    turn.ring = &ring;
+  }
   prepare(&turn, payload_bytes, per_turn);
   timed_turn_us(&turn);
   printf("{\"cpuNs\":[");

@@ -1,0 +1,203 @@
+// How connections end: by a close, a fault or the other side, with what is still to be sent and said, until the slot is free.
+#include <cstddef>
+
+#include "../io/memory.h"
+#include "check.h"
+#include "engine.h"
+
+namespace zerio {
+namespace {
+
+// Ring pages beyond this are given back to the system when a connection ends.
+constexpr uint32_t kRingBytesKept = 16384;
+
+bool is_protocol_error(Code code) {
+  switch (code) {
+    case Code::ProtocolError:
+    case Code::MessageTooLong:
+    case Code::MalformedHello:
+    case Code::UnsupportedVersion:
+    case Code::InvalidPeerId:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void Engine::close(uint32_t slot, uint16_t code, std::string_view reason) {
+  Peer* const peer = peer_at(slot);
+  if (peer == nullptr || peer->state == State::Free || peer->close_requested) return;
+  peer->close_requested = true;
+  peer->close_code = code;
+  (void)keep(peer->reason, reason);
+  defer(*peer);
+}
+
+void Engine::abort(uint32_t slot) {
+  Peer* const peer = peer_at(slot);
+  if (peer == nullptr || peer->state == State::Free) return;
+  peer->close_requested = peer->reset_on_close = true;
+  if (peer->close_code == 0) peer->close_code = static_cast<uint16_t>(Code::Aborted);
+  defer(*peer);
+}
+
+void Engine::defer(Peer& peer) {
+  if (peer.deferred) return;
+  peer.deferred = true;
+  deferred_.push_back(peer.slot);
+}
+
+void Engine::carry_out_deferred() {
+  size_t done = 0;
+  for (; done < deferred_.size() && has_event_room(); ++done) {
+    Peer& peer = *peers_[deferred_[done]];
+    peer.deferred = false;
+    if (peer.state == State::Free) continue;
+    if (!peer.close_requested) {
+      if (peer.end_deferred) end_of_stream(peer);
+      continue;
+    }
+    if (peer.reset_on_close || peer.state == State::Connecting || peer.state == State::Greeting) {
+      report_end(peer, peer.close_code, 0, "");
+      release(peer);
+    } else if (peer.state == State::Open) {
+      report_end(peer, peer.close_code, 0, "");
+      say_farewell(peer, peer.close_code, peer.reason);
+      drain(peer);
+    }
+  }
+  deferred_.erase(deferred_.begin(), deferred_.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+void Engine::fail(Peer& peer, Code code, int error, std::string_view text, bool tell) {
+  if (is_protocol_error(code)) count_server(peer, layout::kServerCounterProtocolErrors, 1);
+  const auto number = static_cast<uint16_t>(code);
+  switch (peer.state) {
+    case State::Free:
+      return;
+    case State::Connecting:
+    case State::Greeting:
+      if (!peer.of_server) {
+        const Location at = locate(text.data());
+        events_.push(EventKind::ConnectFailed, peer.slot, at.slab, at.offset, static_cast<uint32_t>(text.size()), number,
+                     static_cast<uint32_t>(error));
+        release(peer);
+        return;
+      }
+      peer.refused = true;
+      count_server(peer, layout::kServerCounterRefused, 1);
+      events_.push(EventKind::Refused, peer.server, 0, 0, 0, number, static_cast<uint32_t>(error));
+      break;
+    case State::Open:
+      report_end(peer, number, error, text);
+      break;
+    case State::Draining:
+    case State::Lingering:
+      release(peer);
+      return;
+  }
+  if (tell) {
+    say_farewell(peer, number, text);
+    drain(peer);
+  } else {
+    release(peer);
+  }
+}
+
+void Engine::end_of_stream(Peer& peer) {
+  peer.end_received = true;
+  switch (peer.state) {
+    case State::Open:
+      if (peer.told_batch == batch_) {
+        // The program has not seen the last messages yet, or not that there is a connection; its answers belong in front of the
+        // end.
+        peer.end_deferred = true;
+        io_->receive_stop(peer.slot);
+        defer(peer);
+        return;
+      }
+      // A reset is told once, and the send that failed may have been told.
+      if (peer.send_error != 0 && !io_->is_broken_pipe(peer.send_error)) {
+        fail(peer, Code::ConnectionFailed, peer.send_error, "", false);
+        return;
+      }
+      // The other side may still read: what was accepted before it left is sent, but nothing is added to it.
+      report_end(peer, static_cast<uint16_t>(Code::PeerLeft), 0, "");
+      drain(peer);
+      if (peer.state != State::Free) io_->receive_stop(peer.slot);
+      return;
+    case State::Draining:
+      io_->receive_stop(peer.slot);
+      return;
+    case State::Lingering:
+      release(peer);
+      return;
+    default:
+      fail(peer, Code::PeerLeft, 0, "", false);
+      return;
+  }
+}
+
+void Engine::report_end(Peer& peer, uint16_t code, int error, std::string_view text) {
+  if (!peer.connected) return;
+  peer.connected = false;
+  const Location at = locate(text.data());
+  const uint32_t length = at.offset == 0 ? 0 : static_cast<uint32_t>(text.size());
+  events_.push(EventKind::Disconnected, peer.slot, at.slab, at.offset, length, code, static_cast<uint32_t>(error));
+  if (peer.heartbeat_due_ns != 0) --heartbeats_;
+  peer.heartbeat_due_ns = 0;
+  if (!peer.of_server) return;
+  Server& server = servers_[peer.server];
+  double* const counts = server_counters(peer.server);
+  check(server.ids.erase(peer.id) == 1, "a peer left that was not there");
+  counts[layout::kServerCounterPeers] = --server.peers;
+  counts[layout::kServerCounterDisconnected] += 1;
+}
+
+// Classic has no words for it, and a connection that has not said what it speaks would not understand them.
+void Engine::say_farewell(Peer& peer, uint16_t code, std::string_view reason) {
+  if (peer.protocol != Protocol::Native) return;
+  peer.farewell_due = true;
+  peer.farewell = peer.refused ? Opcode::Reject : Opcode::Close;
+  peer.close_code = code;
+  if (reason.data() != peer.reason.data()) (void)keep(peer.reason, reason);
+}
+
+void Engine::drain(Peer& peer) {
+  peer.state = State::Draining;
+  set_deadline(peer, peer.linger_ms);
+  pump(peer);
+  after_pump(peer);
+}
+
+void Engine::release(Peer& peer) {
+  check(peer.state != State::Free, "a connection ended twice");
+  peer.state = State::Free;
+  clear_deadline(peer);
+  if (peer.reader.assembly() != nullptr) assemblies_.give_back(peer.reader.assembly());
+  peer.reader = FrameReader(0);
+  // Its question was never answered, because the program overwrote the event.
+  held_bytes_ -= peer.held_bytes;
+  peer.held_bytes = 0;
+  if (io_->close(peer.slot, peer.reset_on_close)) on_closed(peer.slot);
+}
+
+// The slot goes to its next life only now, because the system may have read its ring until here.
+void Engine::on_closed(uint32_t slot) {
+  Peer& peer = *peers_[slot];
+  check(peer.state == State::Free, "a living connection was closed");
+  if (peer.high_water > kRingBytesKept) memory_discard(peer.ring.main(), peer.ring.main_bytes());
+  uint32_t slots_left = 0;
+  if (peer.of_server) {
+    Server& server = servers_[peer.server];
+    check(server.slots > 0, "a server lost more connections than it had");
+    if (!peer.was_connected) server_counters(peer.server)[layout::kServerCounterHandshakes] = --server.handshakes;
+    slots_left = --server.slots;
+  }
+  freed_in_batch_.push_back(peer.slot);
+  events_.push(EventKind::Released, peer.slot, peer.of_server ? peer.server : kNone, slots_left);
+}
+
+}  // namespace zerio

@@ -1,0 +1,277 @@
+// How connections come to be: servers that listen, clients that connect, and the handshakes of both.
+#include <algorithm>
+#include <new>
+
+#include "check.h"
+#include "engine.h"
+#include "framing.h"
+
+namespace zerio {
+namespace {
+
+// A peer stays among the strangers for so long: those that come only to go again keep nobody waiting.
+constexpr uint32_t kProbationMs = 20;
+constexpr uint64_t kAcceptRetryNs = 50 * kMillisecondNs;
+
+}  // namespace
+
+bool Engine::Server::remember(const Peer& peer) {
+  try {
+    ids.emplace(peer.id, peer.slot);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+// ---- Servers
+
+int Engine::listen(ServerOptions options, const Address& address, uint32_t& server, Address& bound) {
+  server = 0;
+  while (server < servers_.size() && servers_[server].used) ++server;
+  if (server == layout::kServersMax) return layout::kErrorTooManyServers;
+  if (server == servers_.size()) servers_.emplace_back();
+  const int error = io_->listen(server, address, options.listen, bound);
+  if (error != 0) return error;
+  Server& it = servers_[server];
+  it = Server{};
+  it.used = it.listening = true;
+  it.options = std::move(options);
+  std::fill_n(server_counters(server), layout::kServerCountersBytes / sizeof(double), 0.0);
+  return 0;
+}
+
+void Engine::unlisten(uint32_t server) {
+  if (server >= servers_.size() || !servers_[server].listening) return;
+  Server& it = servers_[server];
+  it.listening = false;
+  if (it.accept_retry_ns != 0) --accept_retries_;
+  it.accept_retry_ns = 0;
+  io_->unlisten(server);
+  for (Peer* peer : peers_) {
+    if (peer->of_server && peer->server == server && peer->state == State::Greeting) {
+      close(peer->slot, static_cast<uint16_t>(Code::GoingAway), "");
+    }
+  }
+}
+
+void Engine::forget_server(uint32_t server) {
+  if (server < servers_.size() && servers_[server].slots == 0 && !servers_[server].listening) servers_[server] = Server{};
+}
+
+bool Engine::can_accept(uint32_t server) {
+  if (!has_room()) return false;
+  if (!free_.empty()) return true;
+  if (!slots_low_reported_) {
+    slots_low_reported_ = true;
+    events_.push(EventKind::SlotsLow, server);
+  }
+  return false;
+}
+
+void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
+  Server& it = servers_[server];
+  double* const counts = server_counters(server);
+  counts[layout::kServerCounterAccepted] += 1;
+  if (it.handshakes >= it.options.handshakes_max) {
+    io_->discard(socket, {nullptr, 0});
+    counts[layout::kServerCounterRefused] += 1;
+    counts[layout::kServerCounterTooManyHandshakes] += 1;
+    events_.push(EventKind::Refused, server, 0, 0, 0, static_cast<uint32_t>(Code::TooManyHandshakes));
+    return;
+  }
+  Peer* const taken = take_slot();
+  check(taken != nullptr, "a connection was accepted without a slot");
+  Peer& peer = *taken;
+  const int error = io_->attach(peer.slot, socket, it.options.listen.socket);
+  if (error != 0) {
+    free_.push_back(peer.slot);
+    on_accept_error(server, error);
+    return;
+  }
+  peer.of_server = true;
+  peer.server = server;
+  peer.linger_ms = it.options.linger_ms;
+  peer.heartbeat_ms = it.options.heartbeat_ms;
+  peer.state = State::Greeting;
+  peer.reader = FrameReader(kPeerIdBytesMax);
+  ++it.slots;
+  counts[layout::kServerCounterHandshakes] = ++it.handshakes;
+  set_deadline(peer, it.options.handshake_timeout_ms);
+}
+
+void Engine::on_accept_error(uint32_t server, int error) {
+  Server& it = servers_[server];
+  server_counters(server)[layout::kServerCounterAcceptErrors] += 1;
+  events_.push(EventKind::AcceptError, server, 0, 0, 0, 0, static_cast<uint32_t>(error));
+  // The connection stays in the listen queue; asking again at once would only spin until descriptors are free again.
+  if (it.accept_retry_ns == 0) ++accept_retries_;
+  it.accept_retry_ns = io_->now_ns() + kAcceptRetryNs;
+  it.accept_paused = true;
+  io_->accept_pause(server, true);
+}
+
+// ---- Clients
+
+int Engine::connect(ClientOptions options, const Address& address, uint32_t& slot) {
+  Peer* const peer = take_slot();
+  if (peer == nullptr) return layout::kErrorNoSlot;
+  const int error = io_->connect(peer->slot, address, options.socket);
+  if (error != 0) {
+    free_.push_back(peer->slot);
+    return error;
+  }
+  slot = peer->slot;
+  peer->state = State::Connecting;
+  peer->protocol = options.classic ? Protocol::Classic : Protocol::Native;
+  peer->id = std::move(options.id);
+  peer->credential = std::move(options.credential);
+  peer->linger_ms = options.linger_ms;
+  peer->heartbeat_ms = options.heartbeat_ms;
+  peer->reader = FrameReader(kPeerIdBytesMax);
+  if (options.classic) peer->reader.set_classic();
+  set_deadline(*peer, options.connect_timeout_ms);
+  return 0;
+}
+
+void Engine::on_connected(uint32_t slot, int error) {
+  Peer& peer = *peers_[slot];
+  check(peer.state == State::Connecting, "a connection was made that nobody asked for");
+  if (error != 0) {
+    fail(peer, Code::ConnectFailed, error, "", false);
+    return;
+  }
+  peer.state = State::Greeting;
+  uint8_t frame[kControlFrameBytesMax];
+  const Greeting greeting = {options_.message_length_max, peer.id, peer.credential};
+  queue_control(
+      peer, frame,
+      peer.protocol == Protocol::Classic ? write_classic_id(frame, peer.id) : write_greeting(frame, Opcode::Hello, greeting));
+  peer.credential.clear();
+  pump(peer);
+}
+
+// ---- Greeting
+
+bool Engine::on_first_frame(Peer& peer, uint32_t header, const uint8_t* payload) {
+  Greeting greeting;
+  greeting.length_max = kLengthMax;
+  const std::string_view id(reinterpret_cast<const char*>(payload), frame_length(header));
+  greeting.id = id;
+  if (peer.of_server) {
+    // Channels are no part of classic: bits above the length mean a length that the sender could not have meant.
+    if (frame_channel(header) == 0 && is_classic_id(id)) return greet_server(peer, Protocol::Classic, greeting);
+    fail(peer, Code::InvalidPeerId, 0, "", true);
+    return false;
+  }
+  if (peer.protocol == Protocol::Classic && id == peer.id) {
+    greeting.id = id.substr(0, 0);
+    return greet_client(peer, Protocol::Classic, greeting);
+  }
+  fail(peer, Code::MalformedWelcome, 0, "", false);
+  return false;
+}
+
+bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greeting) {
+  peer.protocol = protocol;
+  peer.remote_length_max = greeting.length_max;
+  if (!keep(peer.id, greeting.id)) {
+    fail(peer, Code::OutOfMemory, 0, "", false);
+    return false;
+  }
+  const Location at = locate(greeting.id.data());
+  peer.hello_slab = at.slab;
+  peer.hello_offset = at.offset;
+  peer.hello_credential_bytes = static_cast<uint32_t>(greeting.credential.size());
+  if (!servers_[peer.server].options.asks_for_verdict) return accept_peer(peer);
+  peer.awaits_verdict = asked_ = true;
+  report_hello(EventKind::Asked, peer);
+  return false;
+}
+
+void Engine::report_hello(EventKind kind, const Peer& peer) {
+  events_.push(kind, peer.slot, peer.hello_slab, peer.hello_offset, static_cast<uint32_t>(peer.id.size()),
+               peer.hello_credential_bytes, static_cast<uint32_t>(peer.protocol) | (peer.of_server ? peer.server + 1 : 0) << 8,
+               peer.remote_length_max);
+}
+
+bool Engine::accept_peer(Peer& peer) {
+  Server& server = servers_[peer.server];
+  const auto found = server.ids.find(peer.id);
+  if (found != server.ids.end()) {
+    if (!server.options.replace_duplicates) {
+      count_server(peer, layout::kServerCounterDuplicateIds, 1);
+      fail(peer, Code::DuplicatePeerId, 0, "", true);
+      return false;
+    }
+    fail(*peers_[found->second], Code::Replaced, 0, "", true);
+  }
+  if (server.peers >= server.options.peers_max) {
+    count_server(peer, layout::kServerCounterServerFull, 1);
+    fail(peer, Code::ServerFull, 0, "", true);
+    return false;
+  }
+  if (!server.remember(peer)) {
+    fail(peer, Code::OutOfMemory, 0, "", false);
+    return false;
+  }
+  double* const counts = server_counters(peer.server);
+  counts[layout::kServerCounterPeers] = ++server.peers;
+  counts[layout::kServerCounterHandshakes] = --server.handshakes;
+  counts[layout::kServerCounterConnected] += 1;
+  report_hello(EventKind::Connected, peer);
+  peer.state = State::Open;
+  peer.told_batch = batch_;
+  peer.connected = peer.was_connected = true;
+  peer.reader.set_length_max(options_.message_length_max);
+  if (peer.protocol == Protocol::Classic) peer.reader.set_classic();
+  set_deadline(peer, kProbationMs);
+  heartbeat(peer, 0);
+  uint8_t frame[kControlFrameBytesMax];
+  const Greeting welcome = {options_.message_length_max, server.options.id, {}};
+  queue_control(
+      peer, frame,
+      peer.protocol == Protocol::Classic ? write_classic_id(frame, peer.id) : write_greeting(frame, Opcode::Welcome, welcome));
+  pump(peer);
+  return true;
+}
+
+void Engine::admit(uint32_t slot, bool admitted) {
+  Peer* const peer = peer_at(slot);
+  if (peer == nullptr || !peer->awaits_verdict) return;
+  const uint32_t events = events_.count();
+  decide(*peer, admitted);
+  counters_[layout::kEngineCounterEvents] += events_.count() - events;
+}
+
+void Engine::decide(Peer& peer, bool admitted) {
+  peer.awaits_verdict = false;
+  uint8_t* const held = peer.held;
+  const size_t held_bytes = peer.held_bytes;
+  held_bytes_ -= held_bytes;
+  peer.held = nullptr;
+  peer.held_bytes = 0;
+  if (peer.state != State::Greeting) return;
+  if (!admitted) {
+    fail(peer, Code::Unauthorized, 0, "", true);
+    return;
+  }
+  // What came behind the HELLO is still where it was received: a verdict is given within the batch that asked for it.
+  if (accept_peer(peer) && held_bytes > 0) (void)read(peer, held, held_bytes);
+}
+
+bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greeting) {
+  const Location at = locate(greeting.id.data());
+  events_.push(EventKind::Connected, peer.slot, at.slab, at.offset, static_cast<uint32_t>(greeting.id.size()), 0,
+               static_cast<uint32_t>(protocol), greeting.length_max);
+  peer.state = State::Open;
+  peer.told_batch = batch_;
+  peer.connected = true;
+  peer.reader.set_length_max(options_.message_length_max);
+  // A send that failed meanwhile has left the deadline of a half-dead connection.
+  if (!peer.send_failed) clear_deadline(peer);
+  heartbeat(peer, 0);
+  return true;
+}
+
+}  // namespace zerio
