@@ -32,7 +32,7 @@ constexpr uint32_t kSqEntries = 1024;
 constexpr uint32_t kCqEntries = 16384;
 constexpr uint32_t kTinySqEntries = 4;
 constexpr uint32_t kTinyCqEntries = 8;
-constexpr uint32_t kDirectTries = 4;
+constexpr uint32_t kDirectTries = 2;
 // Half of the arena is for direct receives, half for those that the kernel makes ahead.
 constexpr uint32_t kAheadShare = 2;
 // As many events as the sink always has room for.
