@@ -127,23 +127,29 @@ export const roundTrip = {
   },
 
   noteworthy: ({ programs }) => {
-    const [own, c] = [programs['zerio manual (epoll)']?.[SHOWN], programs['c spin']?.[SHOWN]]
+    const [own, c] = [programs['zerio manual (epoll)'], programs['c spin']]
     if (own === undefined || c === undefined) return []
     return [
-      {
-        what: `round trip on a schedule, \`manual\`, p50`,
-        value: own.p50Us / c.p50Us,
-        aim: '≤ 1.08 ×',
-        passes: own.p50Us / c.p50Us <= 1.08
-      },
-      {
-        what: `round trip on a schedule, \`manual\`, p99`,
-        value: own.quietP99Us / c.quietP99Us,
-        aim: '≤ 1.2 ×',
-        passes: own.quietP99Us / c.quietP99Us <= 1.2
+      { column: 'p50Us', what: 'p50', aim: 1.08 },
+      { column: 'quietP99Us', what: 'p99 of a window', aim: 1.2 }
+    ].map(({ column, what, aim }) => {
+      const value = medianRatio(own, c, column)
+      return {
+        what: `round trip on a schedule, \`manual\`, ${what}, median of all cells`,
+        value,
+        aim: `≤ ${aim} ×`,
+        passes: value <= aim
       }
-    ]
+    })
   }
+}
+
+/** Of the cells that both keep up with: a single one shows what the host did in that second. */
+function medianRatio(own, reference, column) {
+  const cells = Object.keys(reference).filter(
+    (cell) => own[cell].keepsUp >= KEPT_UP_PART && reference[cell].keepsUp >= KEPT_UP_PART
+  )
+  return median(cells.map((cell) => own[cell][column] / reference[cell][column]))
 }
 
 function matrixTable(cells, columns) {
