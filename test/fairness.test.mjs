@@ -8,7 +8,7 @@ import { hello } from './helpers/wire_raw.mjs'
 
 const FLOODERS = ['flood 1', 'flood 2']
 const ANSWERS = 300
-// One receive of a peer is worth some 500 empty messages. Half an arena holds 131,072.
+// One receive of a peer is worth some 250 empty messages, or twice as many after small ones that are none. Half an arena holds 131,072.
 const MESSAGES_PER_POLL_MAX = 2500
 
 for (const waitStrategy of ['blocking', 'spin']) {
