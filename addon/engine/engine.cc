@@ -14,8 +14,8 @@ namespace {
 constexpr uint32_t kReceiveBytesMin = 4096;
 constexpr uint32_t kArenaAlignment = 64;
 // While several connections receive, none of them may have more than about this many frames delivered at a time, so that the
-// others wait for 0.03 milliseconds and not for the 100,000 empty messages that fit into an arena. Twice as many are worth a tenth
-// of what several senders of empty messages reach, and two times the p99 of who shares the server with them.
+// others wait for 0.03 milliseconds and not for the 100,000 empty messages that fit into an arena. Twice as many give several
+// senders of empty messages a tenth more, and double the p99 of who shares the server with them.
 constexpr uint32_t kFairFrames = 256;
 constexpr uint32_t kFairBytesMin = 512;
 // To copy these takes as long.
