@@ -1,10 +1,12 @@
 // Slabs and slots: what a new slab gives to the engine, and where things lie in it.
-#include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "../io/memory.h"
 #include "engine.h"
 
 namespace zerio {
+
 bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   const uint64_t assemblies = uint64_t{parts.count} + AssemblyPool::kSparePerSlab;
   const bool fits = parts.count > 0 && peers_.size() + parts.count <= layout::kSlotsMax &&

@@ -17,9 +17,6 @@ namespace {
 constexpr int kReadyMax = 256;
 // While connections are hot all others wait this long at most, so that a program that polls now and then asks epoll every time.
 constexpr uint64_t kDirectNs = 20000;
-// A try is 0.2 microseconds, and the way from JavaScript to here and back is as long: one way is worth two. More only keep a
-// program waiting that does something of its own between its polls.
-constexpr uint32_t kDirectTries = 2;
 
 // What epoll hands back: a listener or a connection, and which life of it, so that events of a closed one are recognised. Or the
 // set of the strangers.
@@ -150,8 +147,7 @@ class Epoll final : public SocketIo<Connection, Listener> {
       if (!hot_.empty()) {
         const uint64_t now = monotonic_ns();
         if (now - waited_ns_ < kDirectNs) {
-          for (uint32_t i = 0; i < kDirectTries && !hot_.receive(); ++i) {
-          }
+          hot_.receive_soon();
           return;
         }
         waited_ns_ = now;

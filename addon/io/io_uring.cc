@@ -32,16 +32,15 @@ constexpr uint32_t kSqEntries = 1024;
 constexpr uint32_t kCqEntries = 16384;
 constexpr uint32_t kTinySqEntries = 4;
 constexpr uint32_t kTinyCqEntries = 8;
-constexpr uint32_t kDirectTries = 2;
 // Half of the arena is for direct receives, half for those that the kernel makes ahead.
 constexpr uint32_t kAheadShare = 2;
 // As many events as the sink always has room for.
 constexpr int kWritablePerPollMax = 32;
 // More connections than these wait in the listen queue, where they cost this process no descriptor.
 constexpr size_t kAcceptedMax = 256;
-constexpr uint32_t kTearDownWaitsMax = 1000;
 // So many say that a peer is none of those that bring much: one that floods, too, has nothing to send now and then.
 constexpr uint8_t kModestReceives = 8;
+constexpr uint32_t kTearDownWaitsMax = 1000;
 // When nobody knows what is still in flight.
 constexpr uint32_t kTearDownWaitsBroken = 20;
 constexpr int kTearDownWaitMs = 10;
@@ -290,8 +289,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
     if (!spinning) {
       hot_.cool_all();
     } else if (!hot_.empty()) {
-      for (uint32_t i = 0; i < kDirectTries && !hot_.receive(); ++i) {
-      }
+      hot_.receive_soon();
     }
     share_.renew();
     // First those that found no buffer, in the order in which they came, so that nobody who is busy keeps them waiting.

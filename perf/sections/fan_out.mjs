@@ -1,5 +1,6 @@
 // One message to many peers: the sender's CPU time per delivery, and the time until the last peer has it.
 import { join } from 'node:path'
+import { atLeast, atMost } from '../lib/aims.mjs'
 import { peerCounts } from '../lib/files_limit.mjs'
 import { interleave } from '../lib/interleave.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
@@ -145,20 +146,14 @@ export const fanOut = {
         const [one, c] = [find(peers, 1, 'zerio (epoll)'), find(peers, 1, 'c send loop')]
         const [ten, net] = [find(peers, 10, 'zerio (epoll)'), find(peers, 10, 'node:net')]
         return [
-          one &&
-            c && {
-              what: `fan-out to ${peers}, CPU of the C loop's`,
-              value: one.cpuNs / c.cpuNs,
-              aim: '≤ 1.05 ×',
-              passes: one.cpuNs / c.cpuNs <= 1.05
-            },
+          one && c && atMost(`fan-out to ${peers}, CPU of the C loop's`, one.cpuNs / c.cpuNs, 1.05),
           ten &&
-            net && {
-              what: `fan-out to ${peers}, ten a turn, \`node:net\`'s CPU of zerio's`,
-              value: net.cpuNs / ten.cpuNs,
-              aim: '≥ 5 ×',
-              passes: net.cpuNs / ten.cpuNs >= 5
-            }
+            net &&
+            atLeast(
+              `fan-out to ${peers}, ten a turn, \`node:net\`'s CPU of zerio's`,
+              net.cpuNs / ten.cpuNs,
+              5
+            )
         ].filter(Boolean)
       })
   }

@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { atMost } from '../lib/aims.mjs'
 import { peerCounts } from '../lib/files_limit.mjs'
 import { interleave } from '../lib/interleave.mjs'
 import { emptyHistogram, recordFile, summaryOf, WINDOW_SAMPLES } from '../lib/latencies.mjs'
@@ -192,13 +193,8 @@ export const growth = {
       const crowd = rows.find((row) => row.program === program && row.peers === most && row.active === 1)
       const one = alone(rows, program)
       if (crowd === undefined || one === undefined || most === 1) return []
-      const value = crowd.quietP99Us / one.quietP99Us
-      return {
-        what: `p99 of one active among ${most}, of one alone, \`${strategy}\``,
-        value,
-        aim: '≤ 1.2 ×',
-        passes: value <= 1.2
-      }
+      const what = `p99 of one active among ${most}, of one alone, \`${strategy}\``
+      return atMost(what, crowd.quietP99Us / one.quietP99Us, 1.2)
     })
   }
 }

@@ -1,5 +1,6 @@
 // The core's ratios, each held against its limit.
 
+import { atMost } from '../lib/aims.mjs'
 import { interleave } from '../lib/interleave.mjs'
 import { judge, measurementOf, percent } from '../lib/judge.mjs'
 import { measuredPrograms } from '../lib/programs.mjs'
@@ -79,15 +80,7 @@ export const targets = {
       { metric: 'p99Us', what: 'p99', aim: 1.2 }
     ].flatMap(({ metric, what, aim }) => {
       const found = targets.find((one) => one.program === 'zerio manual' && one.metric === metric)
-      if (found === undefined) return []
-      return [
-        {
-          what: `round trip, \`manual\`, ${what}`,
-          value: found.value,
-          aim: `≤ ${aim} ×`,
-          passes: found.value <= aim
-        }
-      ]
+      return found === undefined ? [] : atMost(`round trip, \`manual\`, ${what}`, found.value, aim)
     })
 }
 

@@ -1,5 +1,6 @@
 // Messages one way, as fast as they go: by size, batched and with a flush for each, beside C.
 import { join } from 'node:path'
+import { atLeast } from '../lib/aims.mjs'
 import { interleave } from '../lib/interleave.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { runPair, runProgram } from '../lib/processes.mjs'
@@ -113,7 +114,6 @@ export const throughput = {
       const own = rows.find((row) => row.bytes === AIM_BYTES && row.program === `${way} (epoll)`)
       const c = rows.find((row) => row.bytes === AIM_BYTES && row.program === 'c framed')
       if (own === undefined || c === undefined) return []
-      const value = own.messagesPerSecond / c.messagesPerSecond
-      return { what: `${AIM_BYTES} B one way, \`${way}\``, value, aim: `≥ ${aim} ×`, passes: value >= aim }
+      return atLeast(`${AIM_BYTES} B one way, \`${way}\``, own.messagesPerSecond / c.messagesPerSecond, aim)
     })
 }
