@@ -40,7 +40,6 @@
       "conditions": [
         ["OS=='linux'", {
           "sources": [
-            "addon/binding/loop_wait_linux.cc",
             "addon/binding/loop_wake_linux.cc",
             "addon/io/address_posix.cc",
             "addon/io/clock_posix.cc",
@@ -54,7 +53,6 @@
         }],
         ["OS=='win'", {
           "sources": [
-            "addon/binding/loop_wait_windows.cc",
             "addon/binding/loop_wake_windows.cc",
             "addon/io/address_windows.cc",
             "addon/io/clock_windows.cc",

@@ -1,7 +1,8 @@
 // ZerioClient: one connection to a server.
+import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 import type { ConnectionCounters } from './counters.js'
-import { type Connection, Engine, type EngineInfo, type Hello } from './engine.js'
+import { type Connection, Engine, type EngineInfo, EngineUse, type Hello } from './engine.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import {
   type Address,
@@ -52,8 +53,10 @@ interface Attempt {
 
 /** One attempt to connect and, when it succeeds, the connection until its slot is released. */
 class ClientConnection implements Connection {
+  readonly scope = new AsyncResource('ZerioClient', { requireManualDestroy: true })
   receiving = true
   established = false
+  readonly use: EngineUse
   #released = false
   #onReleased: (() => void) | undefined
   #whenReleased: Promise<void> | undefined
@@ -62,8 +65,11 @@ class ClientConnection implements Connection {
     readonly client: ZerioClient,
     readonly engine: Engine,
     readonly ring: SendRing,
-    readonly attempt: Attempt
-  ) {}
+    readonly attempt: Attempt,
+    referenced: boolean
+  ) {
+    this.use = new EngineUse(engine, referenced)
+  }
 
   deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     this.client._deliver(this, buffer, offset, length, channel)
@@ -93,9 +99,10 @@ class ClientConnection implements Connection {
   released(): void {
     this.attempt.failed(new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.'))
     this.#released = true
-    this.engine.release()
+    this.use.release()
     this.client._released(this)
     this.#onReleased?.()
+    this.scope.emitDestroy()
   }
   /** Resolves when all that was accepted has been sent, or cannot be sent any more. Makes it happen with `manual`, too. */
   ended(): Promise<void> {
@@ -133,6 +140,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
   #copies = false
   #engine: Engine | undefined
+  #referenced = true
   #connection: ClientConnection | undefined
   /** The last connection, after `disconnected` and until its slot is released. */
   #leaving: ClientConnection | undefined
@@ -173,10 +181,12 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     this.#state = 'starting'
     const attempt = ++this.#attempt
     let engine: Engine | undefined
+    let use: EngineUse | undefined
     try {
       const hosts = isNumericHost(this.#host) ? [this.#host] : await lookupAll(this.#host)
       this.#checkStarting(attempt)
       engine = Engine.for(this.#options)
+      use = new EngineUse(engine, this.#referenced)
       this.#engine = engine
       engine.drive(1)
       await this.#connectToAny(engine, attempt, peerId, hosts)
@@ -185,7 +195,28 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
       throw error
     } finally {
       engine?.drive(-1)
+      use?.release()
     }
+  }
+
+  /** The connection keeps the process alive, which is the default. Returns the client. */
+  ref(): this {
+    return this.#reference(true)
+  }
+
+  /**
+   * The connection no longer keeps the process alive: when nothing else does, the process ends, and what was accepted until then is
+   * handed to the system. Counts for later starts, too. Returns the client.
+   */
+  unref(): this {
+    return this.#reference(false)
+  }
+
+  #reference(referenced: boolean): this {
+    this.#referenced = referenced
+    for (const one of [this.#connection, this.#leaving])
+      if (one !== undefined) one.use.referenced = referenced
+    return this
   }
 
   /** Whether messages can be sent. */
@@ -346,14 +377,19 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
         this.#connection = undefined
         reject(this.#refusal(reason, host))
       }
-      const connection = new ClientConnection(this, engine, ring, {
-        succeeded: resolve,
-        failed: reject,
-        refused
-      })
+      const connection = new ClientConnection(
+        this,
+        engine,
+        ring,
+        {
+          succeeded: resolve,
+          failed: reject,
+          refused
+        },
+        this.#referenced
+      )
       this.#connection = connection
       engine.setConnection(slot, connection)
-      engine.retain()
     })
   }
 

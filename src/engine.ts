@@ -1,7 +1,10 @@
 // The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
+import type { AsyncResource } from 'node:async_hooks'
+import { nextTick } from 'node:process'
 import { type Choice, chooseBackend } from './backend.js'
 import { EngineCounters } from './counters.js'
 import { misuse, systemError, ZerioError } from './errors.js'
+import { type Exiting, forgetExiting, rememberExiting } from './exit.js'
 import { EngineWord, EventKind, Header, Layout } from './layout.js'
 import { type NativeEngine, native, type SlabParts } from './native.js'
 import { REASON_BYTES_MAX, type ResolvedEngineOptions, type WaitStrategy } from './options.js'
@@ -22,6 +25,8 @@ export interface Hello {
 
 /** What a slot belongs to: a server's peer, or a client. */
 export interface Connection {
+  /** In whose async context its events are delivered. */
+  readonly scope: AsyncResource
   deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void
   readonly receiving: boolean
   connected(hello: Hello): void
@@ -33,6 +38,8 @@ export interface Connection {
 
 /** What a listening server hears. */
 export interface ServerEvents {
+  /** In whose async context its events are delivered. */
+  readonly scope: AsyncResource
   /** A connection has said who it is, and the program is asked; `hello` is valid until this returns. */
   asked(slot: number, hello: Hello): void
   /** A connection is a peer now; `hello` is valid until this returns. */
@@ -88,7 +95,31 @@ function allocateSlab(bytes: number): ArrayBuffer {
 
 const engines = new Map<string, Engine>()
 
-export class Engine implements EngineInfo, RingEngine {
+/** The use that one server, connection or attempt makes of an engine, until it is released. */
+export class EngineUse {
+  readonly #engine: Engine
+  #referenced: boolean
+
+  constructor(engine: Engine, referenced: boolean) {
+    this.#engine = engine
+    this.#referenced = referenced
+    engine._retain(referenced)
+  }
+
+  /** Whether this use keeps the process alive. */
+  set referenced(referenced: boolean) {
+    if (referenced === this.#referenced) return
+    this.#referenced = referenced
+    this.#engine._reference(referenced ? 1 : -1)
+  }
+
+  /** Once. The last one of an engine ends it. */
+  release(): void {
+    this.#engine._release(this.#referenced)
+  }
+}
+
+export class Engine implements EngineInfo, RingEngine, Exiting {
   readonly native: NativeEngine
   // An object with as many functions as `native` is a dictionary to V8: a look-up by name for each call.
   readonly #nativePoll: () => void
@@ -112,8 +143,16 @@ export class Engine implements EngineInfo, RingEngine {
   readonly #dirty: (SendRing | undefined)[] = []
   #dirtyCount = 0
   #slotCount = 0
+  readonly #key: string
+  readonly #flushTick = (): void => {
+    this.#tickPending = false
+    this.flush()
+  }
+  #tickPending = false
   #users = 0
+  #references = 0
   #driven = 0
+  #closed = false
   #dispatching = false
   #batchOpen = false
   /** The next event of an open batch. The engine's word for it is memory that the program can have overwritten. */
@@ -122,9 +161,12 @@ export class Engine implements EngineInfo, RingEngine {
   #inRun = false
   #runAt = 0
   #runEnd = 0
+  /** Of the event that is being dispatched: where its words begin, and the slot that they name. */
+  #eventAt = 0
+  #eventSlot = 0
   #dispatched = 0
 
-  /** The engine of this thread for these options; made when there is none. */
+  /** The engine of this thread for these options; made when there is none. It ends with its last use, so use it at once. */
   static for(options: ResolvedEngineOptions): Engine {
     const choice = chooseBackend(options.backend)
     const key = [
@@ -137,7 +179,7 @@ export class Engine implements EngineInfo, RingEngine {
     ].join()
     let engine = engines.get(key)
     if (engine === undefined) {
-      engine = new Engine(options, choice)
+      engine = new Engine(options, choice, key)
       engines.set(key, engine)
     }
     return engine
@@ -145,8 +187,10 @@ export class Engine implements EngineInfo, RingEngine {
 
   private constructor(
     readonly options: ResolvedEngineOptions,
-    choice: Choice
+    choice: Choice,
+    key: string
   ) {
+    this.#key = key
     this.#assemblyBytes = pages(Math.max(options.maxMessageLength, ASSEMBLY_BYTES_MIN))
     // One event for each 8 received bytes at most, and as many again as a page of other events.
     const eventsCapacity = options.receiveArenaBytes / 8 + PAGE_BYTES
@@ -192,13 +236,44 @@ export class Engine implements EngineInfo, RingEngine {
 
   // ---- Who uses the engine
 
-  /** One more server or connection lives. The first one wakes the engine and keeps the process alive. */
-  retain(): void {
-    if (this.#users++ === 0) this.native.setActive(true)
+  /** @internal See {@link EngineUse}. */
+  _retain(referenced: boolean): void {
+    if (this.#users++ === 0) {
+      this.native.setActive(true)
+      rememberExiting(this)
+    }
+    if (referenced) this._reference(1)
   }
 
-  release(): void {
-    if (--this.#users === 0) this.native.setActive(false)
+  /** @internal */
+  _reference(delta: 1 | -1): void {
+    const before = this.#references
+    this.#references += delta
+    if (before > 0 !== this.#references > 0) this.native.setReferenced(this.#references > 0)
+  }
+
+  /** @internal */
+  _release(referenced: boolean): void {
+    if (referenced) this._reference(-1)
+    if (--this.#users === 0 && !this.#dispatching) this.#close()
+  }
+
+  /** Nobody uses it any more: its descriptors and threads go at once, its memory when nothing refers to it. */
+  #close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    engines.delete(this.#key)
+    forgetExiting(this)
+    this.native.closeEngine()
+    this.#dirtyCount = 0
+    this.#words[EngineWord.EventsProduced] = 0
+  }
+
+  /** The process ends: nothing may wait for the end of the turn any more. */
+  exit(): void {
+    this.flush()
+    for (const ring of this.#rings) ring?.sendAtOnce()
+    this.native.handOver()
   }
 
   /** A start or a stop is under way: the loop works for it even with `manual`. */
@@ -247,6 +322,11 @@ export class Engine implements EngineInfo, RingEngine {
     this.#dirty[this.#dirtyCount] = ring
     this.#dirtyWords[this.#dirtyCount] = ring.slot
     this.#words[EngineWord.DirtyCount] = ++this.#dirtyCount
+    // Outside of handlers the turn ends with its ticks and microtasks.
+    if (!this.#dispatching && !this.#tickPending) {
+      this.#tickPending = true
+      nextTick(this.#flushTick)
+    }
   }
 
   /** Hands all rings with unsent bytes to the system. Touches each ring once: the sends of many peers push all else out of the cache. */
@@ -267,6 +347,12 @@ export class Engine implements EngineInfo, RingEngine {
 
   flushOne(ring: SendRing): void {
     this.#nativeFlushSlot(ring.slot)
+  }
+
+  /** At the end of the process: hands over what the ring holds, and waits for room as long as the connection may linger. */
+  handOver(ring: SendRing): void {
+    this.flushOne(ring)
+    if (ring.pendingBytes > 0) this.native.handOver()
   }
 
   // ---- Receiving
@@ -302,26 +388,56 @@ export class Engine implements EngineInfo, RingEngine {
         const at = next * Layout.EventWords
         if (next >= words[EngineWord.EventsProduced] || at >= events.length) break
         const slot = events[at + 1]
+        this.#eventAt = at
+        this.#eventSlot = slot
         if (events[at] === EventKind.Run) {
           if (!this.#inRun) {
             this.#inRun = true
             this.#beginRun(events[at + 3], events[at + 4])
           }
-          this.#dispatchRun(slot)
+          const connection = this.#connections[slot]
+          if (connection !== undefined) connection.scope.runInAsyncScope(this.#dispatchRun, this)
           this.#inRun = false
           words[EngineWord.EventsConsumed] = ++next
         } else {
           words[EngineWord.EventsConsumed] = ++next
-          this.#dispatchEvent(at, slot)
+          this.#scopeOf(at, slot)?.runInAsyncScope(this.#dispatchEvent, this)
         }
       }
       this.#batchOpen = false
     } finally {
       this.#dispatching = false
       this.#next = next
+      // A handler of the last event that threw leaves nothing to go on with.
+      if (!this.#inRun && next >= words[EngineWord.EventsProduced]) this.#batchOpen = false
       words[EngineWord.EventsConsumed] = this.#batchOpen ? next : ALL_CONSUMED
       this.flush()
+      if (this.#users === 0) this.#close()
     }
+  }
+
+  /** In whose async context an event is delivered; undefined when there is nothing to be delivered to. */
+  #scopeOf(at: number, slot: number): AsyncResource | undefined {
+    switch (this.#eventWords[at]) {
+      case EventKind.Refused:
+      case EventKind.AcceptError:
+      case EventKind.SlotsLow:
+        return this.#servers[slot]?.scope
+      case EventKind.Asked:
+      case EventKind.Connected: {
+        const server = this.#serverOf(at)
+        return server < 0 ? this.#connections[slot]?.scope : this.#servers[server]?.scope
+      }
+      case EventKind.Released:
+        return this.#connections[slot]?.scope ?? this.#servers[this.#eventWords[at + 2]]?.scope
+      default:
+        return this.#connections[slot]?.scope
+    }
+  }
+
+  /** Of a greeting: the number of its server, or -1 for that of a client. */
+  #serverOf(at: number): number {
+    return (this.#eventWords[at + 6] >> 8) - 1
   }
 
   #beginRun(offset: number, bytes: number): void {
@@ -331,8 +447,9 @@ export class Engine implements EngineInfo, RingEngine {
     this.#runEnd = inside ? offset + bytes : 0
   }
 
-  #dispatchRun(slot: number): void {
-    const connection = this.#connections[slot]
+  /** Called in the scope of its connection, as the next one is in its own; neither takes arguments, which would be garbage. */
+  #dispatchRun(): void {
+    const connection = this.#connections[this.#eventSlot]
     const view = this.#coreView
     const buffer = this.#coreBuffer
     const end = this.#runEnd
@@ -358,8 +475,10 @@ export class Engine implements EngineInfo, RingEngine {
   }
 
   /** The program can have overwritten any word of an event: it may be ignored then, but lead nowhere. */
-  #dispatchEvent(at: number, slot: number): void {
+  #dispatchEvent(): void {
     const events = this.#eventWords
+    const at = this.#eventAt
+    const slot = this.#eventSlot
     switch (events[at]) {
       case EventKind.Message: {
         const connection = this.#connections[slot]
@@ -384,7 +503,7 @@ export class Engine implements EngineInfo, RingEngine {
           classic: (events[at + 6] & 0xff) === PROTOCOL_CLASSIC,
           lengthMax: events[at + 7]
         }
-        const server = (events[at + 6] >> 8) - 1
+        const server = this.#serverOf(at)
         if (server < 0) this.#connections[slot]?.connected(hello)
         else if (events[at] === EventKind.Asked) this.#servers[server]?.asked(slot, hello)
         else this.#servers[server]?.greeted(this.takeSlot(slot), hello)

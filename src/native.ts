@@ -63,7 +63,12 @@ export interface NativeEngine {
   close(slot: number, code: number, reason: string): void
   abort(slot: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
+  /** Hands over what the rings hold, and waits for room as long as each connection may linger. */
+  handOver(): void
+  /** Ends the engine. Every function does nothing afterwards. */
+  closeEngine(): void
   setActive(active: boolean): void
+  setReferenced(referenced: boolean): void
   setDriven(driven: boolean): void
   /** Begins a batch; how many events it has is in the word EventsProduced. */
   poll(): void

@@ -48,6 +48,8 @@ export interface RingEngine {
   markDirty(ring: SendRing): void
   /** Hands this ring's published bytes to the system. */
   flushOne(ring: SendRing): void
+  /** The same at the end of the process, waiting for room. */
+  handOver(ring: SendRing): void
 }
 
 export class SendRing {
@@ -151,6 +153,17 @@ export class SendRing {
     this.#dirty = this.#claimed >= 0
     this.#limit = NO_LIMIT_LEFT
     return this.#dirty
+  }
+
+  /** The process ends: each message is handed over when it is sent, because no end of the turn will come. */
+  sendAtOnce(): void {
+    Object.setPrototypeOf(this, ExitingRing.prototype)
+  }
+
+  /** Hands over what was appended. Only at the end of the process. */
+  handOver(): void {
+    this.publish()
+    this.#engine.handOver(this)
   }
 
   drained(): void {
@@ -348,6 +361,27 @@ export class SendRing {
   }
 }
 
+/** A ring at the end of the process; see {@link SendRing.sendAtOnce}. */
+class ExitingRing extends SendRing {
+  override sendAll(bytes: Uint8Array, channel: number): SendStatus {
+    const status = super.sendAll(bytes, channel)
+    if (status === Status.Sent) this.handOver()
+    return status
+  }
+
+  override sendPart(bytes: Uint8Array, offset: number, length: number, channel: number): SendStatus {
+    const status = super.sendPart(bytes, offset, length, channel)
+    if (status === Status.Sent) this.handOver()
+    return status
+  }
+
+  override commit(): SendStatus {
+    const status = super.commit()
+    if (status === Status.Sent) this.handOver()
+    return status
+  }
+}
+
 /** The ring of who has no connection: it refuses everything with `NotConnected`, and wrong arguments as every other. */
 export const unconnectedRing = makeUnconnectedRing()
 
@@ -358,7 +392,8 @@ function makeUnconnectedRing(): SendRing {
     options: { sendRingBytes: 0, maxMessageLength: Header.LengthMask },
     native: { copy: () => {} },
     markDirty: () => {},
-    flushOne: () => {}
+    flushOne: () => {},
+    handOver: () => {}
   }
   const { view } = buffer
   return new SendRing(engine, -1, {

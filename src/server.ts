@@ -1,7 +1,15 @@
 // ZerioServer: listens, greets peers, and hands their messages to the program.
+import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 import { ServerCounters } from './counters.js'
-import { type Connection, Engine, type EngineInfo, type Hello, type ServerEvents } from './engine.js'
+import {
+  type Connection,
+  Engine,
+  type EngineInfo,
+  EngineUse,
+  type Hello,
+  type ServerEvents
+} from './engine.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import { Layout } from './layout.js'
 import {
@@ -56,6 +64,8 @@ type State = 'idle' | 'starting' | 'listening' | 'stopping'
 
 /** One peer's events, on their way to the server's. */
 class PeerConnection implements Connection {
+  // Made in the scope of the server, whose async context it takes over.
+  readonly scope = new AsyncResource('ZerioPeer', { requireManualDestroy: true })
   constructor(
     readonly server: ZerioServer,
     readonly peer: Peer
@@ -74,7 +84,9 @@ class PeerConnection implements Connection {
   drained(): void {
     this.server.emit('drain', this.peer)
   }
-  released(): void {}
+  released(): void {
+    this.scope.emitDestroy()
+  }
 }
 
 /**
@@ -101,6 +113,9 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
   #copies = false
   #engine: Engine | undefined
+  #use: EngineUse | undefined
+  #referenced = true
+  #scope: AsyncResource | undefined
   #server = -1
   #listeningHost = ''
   #listeningPort = 0
@@ -149,6 +164,25 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
       if (attempt === this.#attempt) this.#state = 'idle'
       throw error
     }
+  }
+
+  /** The server keeps the process alive, which is the default. Returns the server. */
+  ref(): this {
+    return this.#reference(true)
+  }
+
+  /**
+   * The server and its peers no longer keep the process alive: when nothing else does, the process ends, and what was accepted
+   * until then is handed to the system. Counts for later starts, too. Returns the server.
+   */
+  unref(): this {
+    return this.#reference(false)
+  }
+
+  #reference(referenced: boolean): this {
+    this.#referenced = referenced
+    if (this.#use !== undefined) this.#use.referenced = referenced
+    return this
   }
 
   /** The port on which the server listens; 0 when it does not. */
@@ -277,8 +311,19 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   }
 
   #listen(serverId: string, hosts: string[]): void {
+    const engine = Engine.for(this.#options)
+    const use = new EngineUse(engine, this.#referenced)
+    try {
+      this.#listenOn(engine, serverId, hosts)
+      this.#use = use
+    } catch (error) {
+      use.release()
+      throw error
+    }
+  }
+
+  #listenOn(engine: Engine, serverId: string, hosts: string[]): void {
     const options = this.#options
-    const engine = Engine.for(options)
     for (const host of hosts) {
       const result = engine.native.listen({
         ...options,
@@ -294,8 +339,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
         this.#listeningHost = result.host
         this.#listeningPort = result.port
         this.#counters = new ServerCounters(engine.listenerCounters(result.server))
-        engine.setServer(result.server, this.#events())
-        engine.retain()
+        this.#scope = new AsyncResource('ZerioServer', { requireManualDestroy: true })
+        engine.setServer(result.server, this.#events(this.#scope))
         return
       }
       if (result.errno === Layout.ErrorTooManyServers) {
@@ -333,17 +378,18 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.#counters._freeze()
     engine.native.forgetServer(server)
     engine.drive(-1)
-    engine.release()
+    this.#use?.release()
+    this.#use = undefined
+    this.#scope?.emitDestroy()
     this.#state = 'idle'
   }
 
-  #events(): ServerEvents {
+  #events(scope: AsyncResource): ServerEvents {
     return {
-      asked: (slot, hello) => this.#asked(slot, hello),
+      scope,
+      asked: (slot, hello) => inOwnScope(() => this.#asked(slot, hello)),
       greeted: (ring, hello) => this.#greeted(ring, hello),
-      refused: (reason) => {
-        this.emit('refused', reason)
-      },
+      refused: (reason) => inOwnScope(() => this.emit('refused', reason)),
       acceptFailed: (errno) =>
         this.#report(systemError(errno, 'Cannot accept a connection', { syscall: 'accept' })),
       slotReleased: (slotsLeft) => {
@@ -397,10 +443,11 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     ring.open(hello.classic, hello.lengthMax)
     peer._index = this.#peers.push(peer) - 1
     this.#peersById.set(id, peer)
-    engine.setConnection(ring.slot, new PeerConnection(this, peer))
+    const connection = new PeerConnection(this, peer)
+    engine.setConnection(ring.slot, connection)
     // Greeted in the same batch in which the program called stop.
     if (this.#state !== 'listening') this._close(peer, CloseCode.GoingAway, '')
-    this.emit('clientConnected', id, peer)
+    connection.scope.runInAsyncScope(() => this.emit('clientConnected', id, peer))
   }
 
   /** @internal */
@@ -456,8 +503,18 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   }
 
   #report(error: ZerioError): void {
-    if (this.listenerCount('error') > 0) this.emit('error', error)
+    if (this.listenerCount('error') > 0) inOwnScope(() => this.emit('error', error))
     else process.emitWarning(error)
+  }
+}
+
+/** What a handler enters into its async context (`AsyncLocalStorage.enterWith`) is not seen by the server's next event. */
+function inOwnScope(run: () => void): void {
+  const scope = new AsyncResource('ZerioServer', { requireManualDestroy: true })
+  try {
+    scope.runInAsyncScope(run)
+  } finally {
+    scope.emitDestroy()
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
 
@@ -22,8 +23,13 @@ SocketOptions socket_options(const Value& options) {
 
 uint32_t argument(const Call& call, size_t index) { return call[index].number(kNone); }
 
-Loop& loop_of(const Call& call) { return *static_cast<Loop*>(call.data()); }
-Engine& engine_of(const Call& call) { return loop_of(call).engine(); }
+// What the functions of one engine have in common. It outlives the engine: JavaScript frees it with the object that holds them.
+struct EngineHandle {
+  Loop* loop;  // nullptr once the engine is closed
+};
+
+Loop* loop_of(void* data) { return static_cast<EngineHandle*>(data)->loop; }
+Engine& engine_of(const Call& call) { return loop_of(call.data())->engine(); }
 
 // Where connections are made memory is allocated, and may be refused: that is an error like those of the system.
 template <class Function>
@@ -40,10 +46,8 @@ int add_slab_to(Engine& engine, const Value& memory, const Value& slab) {
   const std::span<uint8_t> bytes = memory.bytes();
   const SlabParts parts = {slab.get("slotsOffset").number(), slab.get("ringsOffset").number(),
                            slab.get("assembliesOffset").number(), slab.get("count").number()};
-  if (bytes.data() == nullptr || !engine.add_slab(bytes.data(), bytes.size(), parts)) return layout::kErrorNoSlot;
-  // The memory must live as long as the engine, which is as long as the thread.
-  memory.keep();
-  return 0;
+  // JavaScript keeps the memory for as long as the engine lives, and the engine keeps that part of JavaScript (dispatch).
+  return bytes.data() != nullptr && engine.add_slab(bytes.data(), bytes.size(), parts) ? 0 : layout::kErrorNoSlot;
 }
 
 // addSlab(memory, slab) returns 0 or an error.
@@ -120,8 +124,16 @@ void close(const Call& call) {
   engine_of(call).close(argument(call, 0), static_cast<uint16_t>(argument(call, 1)), {reason, size});
 }
 void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
-void set_active(const Call& call) { loop_of(call).set_active(call[0].flag()); }
-void set_driven(const Call& call) { loop_of(call).set_driven(call[0].flag()); }
+void hand_over(const Call& call) { engine_of(call).hand_over(); }
+void set_active(const Call& call) { loop_of(call.data())->set_active(call[0].flag()); }
+void set_referenced(const Call& call) { loop_of(call.data())->set_referenced(call[0].flag()); }
+void set_driven(const Call& call) { loop_of(call.data())->set_driven(call[0].flag()); }
+void close_engine(const Call& call) {
+  auto* const handle = static_cast<EngineHandle*>(call.data());
+  Loop* const loop = handle->loop;
+  handle->loop = nullptr;
+  loop->close();
+}
 
 napi_value addresses(const Call& call) {
   Address local;
@@ -139,19 +151,20 @@ napi_value addresses(const Call& call) {
 napi_value poll(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-  static_cast<Loop*>(data)->poll();
+  if (Loop* const loop = loop_of(data)) loop->poll();
   return nullptr;
 }
 
 napi_value flush(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-  static_cast<Loop*>(data)->engine().flush();
+  if (Loop* const loop = loop_of(data)) loop->flush();
   return nullptr;
 }
 
 napi_value flush_slot(napi_env env, napi_callback_info info) {
   const Call call(env, info, 1);
+  if (loop_of(call.data()) == nullptr) return nullptr;
   engine_of(call).flush_slot(argument(call, 0));
   return nullptr;
 }
@@ -159,6 +172,7 @@ napi_value flush_slot(napi_env env, napi_callback_info info) {
 // copy(slab, offset, source, sourceOffset, length): garbage-free where JavaScript has no call for a part of an array.
 napi_value copy(napi_env env, napi_callback_info info) {
   const Call call(env, info, 5);
+  if (loop_of(call.data()) == nullptr) return nullptr;
   const std::span<uint8_t> source = call[2].bytes();
   const uint32_t source_offset = argument(call, 3);
   const uint32_t length = argument(call, 4);
@@ -173,9 +187,17 @@ napi_value enter(napi_env env, napi_callback_info info) {
   return Function(Call(env, info));
 }
 
+// Functions of an engine; those of a closed one do nothing.
+template <napi_value (*Function)(const Call&)>
+napi_value enter_engine(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  return loop_of(call.data()) == nullptr ? nullptr : Function(call);
+}
+
 template <void (*Function)(const Call&)>
-napi_value enter(napi_env env, napi_callback_info info) {
-  Function(Call(env, info));
+napi_value enter_engine(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  if (loop_of(call.data()) != nullptr) Function(call);
   return nullptr;
 }
 
@@ -206,20 +228,23 @@ struct Method {
   napi_callback function;
 };
 constexpr Method kMethods[] = {
-    {"addSlab", enter<add_slab>},
-    {"slabRefused", enter<slab_refused>},
-    {"slotsFree", enter<slots_free>},
-    {"listen", enter<listen>},
-    {"connect", enter<connect>},
-    {"unlisten", enter<unlisten>},
-    {"serverSlots", enter<server_slots>},
-    {"forgetServer", enter<forget_server>},
-    {"admit", enter<admit>},
-    {"close", enter<close>},
-    {"abort", enter<abort>},
-    {"addresses", enter<addresses>},
-    {"setActive", enter<set_active>},
-    {"setDriven", enter<set_driven>},
+    {"addSlab", enter_engine<add_slab>},
+    {"slabRefused", enter_engine<slab_refused>},
+    {"slotsFree", enter_engine<slots_free>},
+    {"listen", enter_engine<listen>},
+    {"connect", enter_engine<connect>},
+    {"unlisten", enter_engine<unlisten>},
+    {"serverSlots", enter_engine<server_slots>},
+    {"forgetServer", enter_engine<forget_server>},
+    {"admit", enter_engine<admit>},
+    {"close", enter_engine<close>},
+    {"abort", enter_engine<abort>},
+    {"addresses", enter_engine<addresses>},
+    {"handOver", enter_engine<hand_over>},
+    {"setActive", enter_engine<set_active>},
+    {"setReferenced", enter_engine<set_referenced>},
+    {"setDriven", enter_engine<set_driven>},
+    {"closeEngine", enter_engine<close_engine>},
     {"poll", poll},
     {"flush", flush},
     {"flushSlot", flush_slot},
@@ -233,7 +258,15 @@ napi_value create_engine(const Call& call) {
   Object result(call.env());
   result.set("errno", std::abs(error));
   if (loop == nullptr) return result.raw();
-  for (const auto& [name, function] : kMethods) result.set(name, function, loop);
+  auto handle = std::make_unique<EngineHandle>(loop);
+  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<EngineHandle*>(data); };
+  if (napi_add_finalizer(call.env(), result.raw(), handle.get(), finalize, nullptr, nullptr) != napi_ok) {
+    // The thread is being terminated.
+    loop->close();
+    return result.raw();
+  }
+  for (const auto& [name, function] : kMethods) result.set(name, function, handle.get());
+  (void)handle.release();
   result.set("backend", std::string_view(loop->engine().io().name()));
   return result.raw();
 }

@@ -1,15 +1,16 @@
-// The wait strategies: which libuv handles run, and what they do.
+// The engine's seat in the libuv loop: which handles run with which wait strategy, and what they do.
 //
 //   Blocking  wake handle: the loop sleeps until the engine has something to report
 //   Spin      idle handle: the loop never sleeps
 //   Hybrid    wake handle, and the idle handle until `spin_ns` after the last event
 //   Manual    nothing, but as Blocking while a start or a stop is under way
 //
-// Once awake, the engine is served without a return to libuv for as long as libuv has nothing else to do, because Node makes an
-// object in each iteration of its loop (56 bytes in Node 20, Environment::RunAndClearNativeImmediates): with one iteration for
-// each message that is a collection every ten thousand messages.
+// Each callback does one bounded piece of work and returns: no callback waits, so timers, immediates and descriptors of the
+// program have their turn, and what libuv measures (idle time, loop delay) is true. The wake handle stays started for as long as
+// the engine is active: to take the engine's epoll set out of libuv's and to add it again would walk every socket in it.
 //
-// The prepare and check handles send what JavaScript wrote outside of the engine's own callbacks.
+// JavaScript sends what was written outside of handlers at the next tick (src/engine.ts). The prepare and check handles send what
+// code without ticks has written, so that nothing waits while the loop sleeps.
 #include "loop.h"
 
 #include <algorithm>
@@ -19,15 +20,10 @@
 namespace zerio {
 namespace {
 
-constexpr uint64_t kTimerMs = 10;
-// How long the engine is served before libuv's turn comes in any case: a bound for what others_wait() cannot see, which is an
-// unreferenced handle that a handler started.
-constexpr uint64_t kServeNs = 20 * kMillisecondNs;
-// How often libuv's descriptors are looked at while the thread spins or messages keep coming.
-constexpr uint64_t kLookNs = 50'000;
-// Opening a handle scope is a malloc, so many turns share one. Each leaves two handles in it, and V8 needs a second block for
-// more than a thousand.
-constexpr uint32_t kTurnsPerScope = 480;
+// How long one callback may serve the engine. The loop's own iteration costs 1 to 2 microseconds, which this makes 2 %; the
+// program's timers and descriptors wait for a callback at most this long.
+constexpr uint64_t kSliceNs = 100'000;
+constexpr uint32_t kHandles = 5;
 
 }  // namespace
 
@@ -35,20 +31,17 @@ Loop* Loop::create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy st
                    napi_value flush, int& error) {
   napi_value resource = nullptr;
   napi_value name = nullptr;
-  napi_value nothing = nullptr;
   auto* const loop = new Loop(env, std::move(engine), strategy, spin_ns);
-  const auto do_nothing = [](napi_env, napi_callback_info) -> napi_value { return nullptr; };
   const bool made = napi_get_uv_event_loop(env, &loop->uv_) == napi_ok && napi_create_object(env, &resource) == napi_ok &&
                     napi_create_string_utf8(env, "zerio", NAPI_AUTO_LENGTH, &name) == napi_ok &&
                     napi_async_init(env, resource, name, &loop->context_) == napi_ok &&
-                    napi_create_function(env, "nothing", NAPI_AUTO_LENGTH, do_nothing, nullptr, &nothing) == napi_ok &&
                     napi_create_reference(env, resource, 1, &loop->resource_) == napi_ok &&
-                    napi_create_reference(env, nothing, 1, &loop->nothing_) == napi_ok &&
                     napi_create_reference(env, dispatch, 1, &loop->dispatch_) == napi_ok &&
                     napi_create_reference(env, flush, 1, &loop->flush_) == napi_ok;
   const auto serve = [](void* self) { static_cast<Loop*>(self)->serve(); };
   error = made ? loop->wake_.init(loop->uv_, loop->engine_->io(), serve, loop) : UV_ENOMEM;
   if (error != 0) {
+    loop->release_references();
     delete loop;
     return nullptr;
   }
@@ -57,21 +50,37 @@ Loop* Loop::create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy st
   uv_prepare_init(loop->uv_, &loop->prepare_);
   uv_check_init(loop->uv_, &loop->check_);
   uv_timer_init(loop->uv_, &loop->timer_);
-  loop->open_handles_ = 5;
+  loop->open_handles_ = kHandles;
   loop->idle_.data = loop->prepare_.data = loop->check_.data = loop->timer_.data = loop;
-  // Only the check handle keeps the loop alive, so that the others do not show in the loop's count of active handles.
+  // Only the check handle keeps the loop alive, and only while somebody wants it.
   uv_unref(loop->wake_.handle());
   uv_unref(reinterpret_cast<uv_handle_t*>(&loop->idle_));
   uv_unref(reinterpret_cast<uv_handle_t*>(&loop->prepare_));
+  uv_unref(reinterpret_cast<uv_handle_t*>(&loop->check_));
   uv_unref(reinterpret_cast<uv_handle_t*>(&loop->timer_));
-  loop->wait_ = LoopWait::create(loop->uv_, loop->engine_->io().wait_handle());
   napi_add_async_cleanup_hook(
       env, [](napi_async_cleanup_hook_handle, void* self) { static_cast<Loop*>(self)->tear_down(); }, loop, &loop->cleanup_);
   return loop;
 }
 
+void Loop::close() {
+  if (engine_ == nullptr) return;
+  tear_down();
+  release_references();
+}
+
+void Loop::release_references() {
+  for (napi_ref* const reference : {&resource_, &dispatch_, &flush_}) {
+    if (*reference != nullptr) napi_delete_reference(env_, *reference);
+    *reference = nullptr;
+  }
+  if (context_ != nullptr) napi_async_destroy(env_, context_);
+  context_ = nullptr;
+}
+
 void Loop::tear_down() {
-  torn_down_ = true;
+  // The thread may end while libuv still closes the handles.
+  if (engine_ == nullptr) return;
   active_ = false;
   const auto closed = [](uv_handle_t* handle) {
     Loop& loop = of(handle);
@@ -85,8 +94,7 @@ void Loop::tear_down() {
   uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&check_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), closed);
-  wait_.reset();
-  // The sockets go at once, because the pools that they write to go with the isolate.
+  // The sockets go at once, because the pools that they write to may go next.
   engine_.reset();
 }
 
@@ -95,19 +103,29 @@ void Loop::set_active(bool active) {
   apply();
 }
 
+void Loop::set_referenced(bool referenced) {
+  if (engine_ == nullptr) return;
+  auto* const handle = reinterpret_cast<uv_handle_t*>(&check_);
+  if (referenced) {
+    uv_ref(handle);
+  } else {
+    uv_unref(handle);
+  }
+}
+
 void Loop::set_driven(bool driven) {
   driven_ = driven;
   apply();
 }
 
 void Loop::apply() {
-  if (torn_down_) return;
+  if (engine_ == nullptr) return;
   if (!serving()) {
     wake_.stop();
     uv_prepare_stop(&prepare_);
     uv_check_stop(&check_);
     uv_timer_stop(&timer_);
-    timer_running_ = false;
+    timer_due_ns_ = Engine::kNothingDue;
     stop_idle();
     return;
   }
@@ -129,101 +147,88 @@ void Loop::stop_idle() {
   uv_idle_stop(&idle_);
 }
 
-// Whether libuv has something to do that its descriptors do not show: timers, closing handles, immediates, and handles and
-// requests that JavaScript has started since libuv looked at its list last.
+// Whether the program has scheduled something for this iteration of the loop: an immediate, a due timer, a closing handle. Our
+// own idle handle, which would say so each time, is stopped meanwhile.
 bool Loop::others_wait() {
   uv_update_time(uv_);
-  return uv_->active_handles != settled_handles_ || uv_->active_reqs.count != settled_requests_ || uv_backend_timeout(uv_) == 0;
+  return uv_backend_timeout(uv_) == 0;
 }
 
 bool Loop::spins(uint64_t now_ns) const {
   return strategy_ == WaitStrategy::Spin || (strategy_ == WaitStrategy::Hybrid && now_ns - last_event_ns_ < spin_ns_);
 }
 
-// From the wake or the idle callback: serves the engine for as long as nobody else wants the thread.
+// From the wake, timer or idle callback.
 void Loop::serve() {
-  wake_.stop();
   stop_idle();
-  serve_on(monotonic_ns() + kServeNs);
-  if (torn_down_ || !serving()) return;
-  if (strategy_ != WaitStrategy::Spin) wake_.start();
+  napi_handle_scope scope = nullptr;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
+  serve_slice();
+  napi_close_handle_scope(env_, scope);
+  if (engine_ == nullptr || !serving()) return;
   if (engine_->wants_poll() || spun_ || spins(monotonic_ns())) start_idle();
 }
 
-void Loop::serve_on(uint64_t until_ns) {
-  uint64_t looked_ns = 0;
+void Loop::serve_slice() {
+  uint64_t now_ns = monotonic_ns();
+  const uint64_t until_ns = now_ns + kSliceNs;
   for (;;) {
-    napi_handle_scope scope = nullptr;
-    if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
-    bool goes_on = true;
-    for (uint32_t turns = 0; goes_on && turns < kTurnsPerScope;) {
-      uint64_t now_ns = monotonic_ns();
-      const bool spinning = spins(now_ns);
-      const bool busy = turn(spinning);
-      if (busy) {
-        ++turns;
-        flush_if_dirty();
-      }
-      if (torn_down_ || !serving() || wait_ == nullptr) {
-        goes_on = false;
-      } else if (busy || !spinning || now_ns - looked_ns > kLookNs) {
-        now_ns = monotonic_ns();
-        const bool blocks = !spun_ && !spins(now_ns) && !engine_->wants_poll();
-        goes_on = now_ns < until_ns && !others_wait();
-        if (goes_on && (blocks || now_ns - looked_ns > kLookNs)) {
-          looked_ns = now_ns;
-          int timeout_ms = 0;
-          if (blocks) {
-            const auto left_ms = static_cast<int>((until_ns - now_ns) / kMillisecondNs) + 1;
-            const int loop_ms = uv_backend_timeout(uv_);
-            timeout_ms = loop_ms < 0 ? left_ms : std::min(loop_ms, left_ms);
-            if (engine_->has_timers()) timeout_ms = std::min(timeout_ms, static_cast<int>(kTimerMs));
-          }
-          goes_on = !wait_->wait(timeout_ms).others;
-        }
-      }
-    }
-    napi_close_handle_scope(env_, scope);
-    if (!goes_on) return;
+    const bool spinning = spins(now_ns);
+    const bool busy = turn(spinning);
+    if (engine_ == nullptr || !serving()) return;
+    if (!spinning && !(busy && engine_->wants_poll())) return;
+    now_ns = monotonic_ns();
+    if (now_ns >= until_ns || (busy && others_wait())) return;
   }
 }
 
 void Loop::before_block() {
   flush_if_dirty();
-  if (torn_down_ || !serving()) return;
-  keep_timer();
+  if (engine_ == nullptr || !serving()) return;
+  if (flushed_ && strategy_ == WaitStrategy::Hybrid) {
+    // An answer may come soon.
+    last_event_ns_ = monotonic_ns();
+    start_idle();
+  }
+  flushed_ = false;
   if (engine_->wants_poll() || spun_) start_idle();
-  // Now libuv goes through its list of new handles.
-  settled_handles_ = uv_->active_handles;
-  settled_requests_ = uv_->active_reqs.count;
+  if (strategy_ != WaitStrategy::Spin) set_timer();
 }
 
 void Loop::flush_if_dirty() {
-  if (torn_down_ || engine_->dirty_count() == 0) return;
+  if (engine_ == nullptr || engine_->dirty_count() == 0) return;
   napi_handle_scope scope = nullptr;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
-  call(flush_);
+  napi_value flush = nullptr;
+  napi_value receiver = nullptr;
+  if (napi_get_reference_value(env_, flush_, &flush) == napi_ok && napi_get_undefined(env_, &receiver) == napi_ok) {
+    (void)napi_call_function(env_, receiver, flush, 0, nullptr, nullptr);
+  }
   napi_close_handle_scope(env_, scope);
-  // An answer may come soon.
-  if (strategy_ != WaitStrategy::Hybrid || torn_down_ || !serving()) return;
-  last_event_ns_ = monotonic_ns();
-  start_idle();
 }
 
-void Loop::keep_timer() {
-  const bool wanted = engine_->has_timers() && strategy_ != WaitStrategy::Spin;
-  if (wanted == timer_running_) return;
-  timer_running_ = wanted;
-  if (!wanted) {
+// Wakes the loop when the engine's next deadline is due, and not before.
+void Loop::set_timer() {
+  const uint64_t due_ns = engine_->next_due_ns();
+  if (due_ns == timer_due_ns_) return;
+  timer_due_ns_ = due_ns;
+  if (due_ns == Engine::kNothingDue) {
     uv_timer_stop(&timer_);
     return;
   }
-  uv_timer_start(
-      &timer_, [](uv_timer_t* handle) { of(handle).serve(); }, kTimerMs, kTimerMs);
+  const uint64_t now_ns = monotonic_ns();
+  const uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+  const auto on_timer = [](uv_timer_t* handle) {
+    of(handle).timer_due_ns_ = Engine::kNothingDue;
+    of(handle).serve();
+  };
+  // libuv counts from the time at which this iteration of the loop began.
+  uv_update_time(uv_);
+  uv_timer_start(&timer_, on_timer, (left_ns + kMillisecondNs - 1) / kMillisecondNs, 0);
 }
 
 bool Loop::turn(bool spinning) {
-  if (torn_down_ || in_turn_) return false;
+  if (engine_ == nullptr || in_turn_) return false;
   spun_ = spinning;
   if (engine_->poll(spinning) == 0) return false;
   in_turn_ = true;
@@ -233,33 +238,28 @@ bool Loop::turn(bool spinning) {
   return true;
 }
 
+// One call for the whole batch. JavaScript sends the batch's answers before it returns; the ticks and microtasks that the
+// handlers have scheduled run behind that, when the callback ends.
 void Loop::dispatch() {
-  // A handler that throws ends one call; the next call goes on behind it.
-  while (!call(dispatch_)) {
-    napi_value error = nullptr;
-    bool pending = false;
-    const bool thrown = napi_is_exception_pending(env_, &pending) == napi_ok && pending &&
-                        napi_get_and_clear_last_exception(env_, &error) == napi_ok &&
-                        napi_fatal_exception(env_, error) == napi_ok;
-    // Otherwise JavaScript is being terminated.
-    if (!thrown || torn_down_) return;
-  }
-  // Ticks and microtasks run when a callback ends; one that does nothing costs half a microsecond. It comes after the batch's
-  // answers are sent, where nobody waits for it. (A callback scope would do the same with two calls of malloc.)
-  napi_value receiver = nullptr;
-  napi_value nothing = nullptr;
-  if (torn_down_ || napi_get_reference_value(env_, resource_, &receiver) != napi_ok ||
-      napi_get_reference_value(env_, nothing_, &nothing) != napi_ok) {
-    return;
-  }
-  napi_make_callback(env_, context_, receiver, nothing, 0, nullptr, nullptr);
+  do {
+    napi_value receiver = nullptr;
+    napi_value callee = nullptr;
+    if (napi_get_reference_value(env_, resource_, &receiver) != napi_ok ||
+        napi_get_reference_value(env_, dispatch_, &callee) != napi_ok) {
+      return;
+    }
+    const napi_status status = napi_make_callback(env_, context_, receiver, callee, 0, nullptr, nullptr);
+    // A handler that throws ends one call, and the next call goes on behind it. A tick may throw, too.
+    if (status != napi_ok && !report_exception()) return;
+  } while (engine_ != nullptr && engine_->has_unconsumed());
 }
 
-bool Loop::call(napi_ref function) {
-  napi_value callee = nullptr;
-  napi_value receiver = nullptr;
-  return napi_get_reference_value(env_, function, &callee) == napi_ok && napi_get_undefined(env_, &receiver) == napi_ok &&
-         napi_call_function(env_, receiver, callee, 0, nullptr, nullptr) == napi_ok;
+// Hands what a handler or a tick has thrown to the process. Returns false when JavaScript is being terminated.
+bool Loop::report_exception() {
+  napi_value error = nullptr;
+  bool pending = false;
+  return napi_is_exception_pending(env_, &pending) == napi_ok && pending &&
+         napi_get_and_clear_last_exception(env_, &error) == napi_ok && napi_fatal_exception(env_, error) == napi_ok;
 }
 
 }  // namespace zerio

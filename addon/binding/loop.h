@@ -8,7 +8,6 @@
 #include <memory>
 
 #include "../engine/engine.h"
-#include "loop_wait.h"
 #include "loop_wake.h"
 
 namespace zerio {
@@ -33,10 +32,21 @@ class Loop {
     engine_->poll(true);
   }
 
-  // Whether servers or clients live: then the loop serves them and stays alive for them.
+  void flush() {
+    flushed_ = true;
+    engine_->flush();
+  }
+
+  // Whether servers or clients live: then the loop serves them.
   void set_active(bool active);
+  // Whether the loop stays alive for them.
+  void set_referenced(bool referenced);
   // With Manual: whether a start or a stop is under way, during which the loop works as with Blocking.
   void set_driven(bool driven);
+
+  // Ends the engine, its sockets and its handles. May be called by what dispatch() calls; nothing else may be called afterwards.
+  // The loop frees itself when libuv has let go of the handles.
+  void close();
 
  private:
   Loop(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns)
@@ -47,42 +57,39 @@ class Loop {
 
   void apply();
   void serve();
-  void serve_on(uint64_t until_ns);
+  void serve_slice();
   bool turn(bool spinning);
   void dispatch();
-  bool call(napi_ref function);
+  bool report_exception();
   void before_block();
   void flush_if_dirty();
-  void keep_timer();
+  void set_timer();
   void start_idle();
   void stop_idle();
+  void tear_down();
+  void release_references();
   [[nodiscard]] bool others_wait();
   [[nodiscard]] bool spins(uint64_t now_ns) const;
   [[nodiscard]] bool serving() const { return active_ && (strategy_ != WaitStrategy::Manual || driven_); }
-  void tear_down();
 
   napi_env env_;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Engine> engine_;  // nullptr once the loop is closed
   WaitStrategy strategy_;
   uint64_t spin_ns_;
   uint64_t last_event_ns_ = 0;
-  unsigned settled_handles_ = 0;
-  unsigned settled_requests_ = 0;
-  bool spun_ = false;  // the engine's last poll was a spinning one: its wait handle does not tell everything
+  uint64_t timer_due_ns_ = Engine::kNothingDue;
+  bool spun_ = false;  // the engine's last poll was a spinning one: its wait handle does not show everything
+  bool flushed_ = false;
   bool active_ = false;
   bool driven_ = false;
   bool idle_running_ = false;
-  bool timer_running_ = false;
-  bool torn_down_ = false;
   bool in_turn_ = false;
   uint32_t open_handles_ = 0;
   napi_ref dispatch_ = nullptr;
   napi_ref flush_ = nullptr;
-  napi_ref nothing_ = nullptr;
   napi_ref resource_ = nullptr;
   napi_async_context context_ = nullptr;
   napi_async_cleanup_hook_handle cleanup_ = nullptr;
-  std::unique_ptr<LoopWait> wait_;
   uv_loop_t* uv_ = nullptr;
   LoopWake wake_;
   uv_idle_t idle_ = {};

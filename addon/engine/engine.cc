@@ -311,6 +311,21 @@ void Engine::flush_slot(uint32_t slot) {
   if (peer != nullptr && peer->state == State::Open) pump(*peer);
 }
 
+void Engine::hand_over() {
+  const uint64_t began_ns = io_->now_ns();
+  for (Peer* const peer : peers_) {
+    if (peer->state != State::Open && peer->state != State::Draining) continue;
+    const uint64_t until_ns = began_ns + peer->linger_ms * kMillisecondNs;
+    for (;;) {
+      pump(*peer);
+      const uint64_t now_ns = io_->now_ns();
+      if (!peer->send_blocked || now_ns >= until_ns) break;
+      if (!io_->wait_writable(peer->slot, static_cast<uint32_t>((until_ns - now_ns) / kMillisecondNs) + 1)) break;
+      peer->send_blocked = false;
+    }
+  }
+}
+
 void Engine::pump(Peer& peer) {
   IoSend send;
   Sending sending;

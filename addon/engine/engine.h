@@ -90,6 +90,9 @@ class Engine final : private IoSink {
   // Hands the rings in the dirty list to the system.
   void flush();
   void flush_slot(uint32_t slot);
+  // At the end of the process: hands what the rings hold to the system, and waits for room for at most each connection's linger
+  // time.
+  void hand_over();
 
   // Does I/O and returns how many events wait for JavaScript. Starts a new batch only when all events are consumed.
   uint32_t poll(bool spinning);
@@ -98,6 +101,11 @@ class Engine final : private IoSink {
   [[nodiscard]] bool wants_poll() const {
     return !deferred_.empty() || !freed_in_batch_.empty() || ticking_ || events_.unconsumed() > 0 || io_->has_news();
   }
+  // Whether JavaScript has not consumed the whole batch yet.
+  [[nodiscard]] bool has_unconsumed() const { return events_.unconsumed() > 0; }
+  // When the next deadline is due, in monotonic nanoseconds.
+  static constexpr uint64_t kNothingDue = ~uint64_t{0};
+  [[nodiscard]] uint64_t next_due_ns() const { return has_timers() ? next_tick_ns_ : kNothingDue; }
   [[nodiscard]] bool has_timers() const { return timed_first_ != kNone || heartbeats_ > 0 || accept_retries_ > 0; }
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }

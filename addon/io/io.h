@@ -131,6 +131,14 @@ class Io {
     for (uint32_t i = 0; i < count; ++i) sends[i].taken = send(sends[i].slot, sends[i].slices, sends[i].count);
   }
 
+  // At the end of the process: waits until a send that took less than all may be tried again. False where it cannot be, or when
+  // the time is over.
+  [[nodiscard]] virtual bool wait_writable(uint32_t slot, uint32_t timeout_ms) {
+    (void)slot;
+    (void)timeout_ms;
+    return false;
+  }
+
   // Whether a send that failed with this error only found that the other side had left before.
   [[nodiscard]] virtual bool is_broken_pipe(int error) const = 0;
 

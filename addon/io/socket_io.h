@@ -1,6 +1,7 @@
 // What both Linux backends do the same way: they keep a socket for each connection and each listener.
 #pragma once
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <cerrno>
@@ -26,6 +27,11 @@ class SocketIo : public Io {
   }
 
   bool is_broken_pipe(int error) const override { return error == EPIPE; }
+
+  bool wait_writable(uint32_t slot, uint32_t timeout_ms) override {
+    pollfd socket = {connections_[slot].fd.get(), POLLOUT, 0};
+    return ::poll(&socket, 1, static_cast<int>(timeout_ms)) > 0;
+  }
 
   void shutdown(uint32_t slot) override { shutdown_sending(connections_[slot].fd.get()); }
 
