@@ -1,5 +1,5 @@
 // The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
-import type { AsyncResource } from 'node:async_hooks'
+import { AsyncResource } from 'node:async_hooks'
 import { nextTick } from 'node:process'
 import { type Choice, chooseBackend } from './backend.js'
 import { EngineCounters } from './counters.js'
@@ -62,6 +62,8 @@ export interface EngineInfo {
 
 const waitStrategies: Readonly<Record<WaitStrategy, number>> = { blocking: 0, spin: 1, hybrid: 2, manual: 3 }
 const PROTOCOL_CLASSIC = 2
+/** No slot, and no server. */
+const NO_OWNER = 0x7fffffff
 /** The batch is over, however many events the engine counted. */
 const ALL_CONSUMED = 0x7fffffff
 const PAGE_BYTES = 4096
@@ -148,6 +150,9 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     this.#tickPending = false
     this.flush()
   }
+  /** For events of slots that belong to nobody any more. */
+  readonly #outside = new AsyncResource('zerio', { requireManualDestroy: true })
+  readonly #manual: boolean
   #tickPending = false
   #users = 0
   #references = 0
@@ -191,6 +196,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     key: string
   ) {
     this.#key = key
+    this.#manual = options.waitStrategy === 'manual'
     this.#assemblyBytes = pages(Math.max(options.maxMessageLength, ASSEMBLY_BYTES_MIN))
     // One event for each 8 received bytes at most, and as many again as a page of other events.
     const eventsCapacity = options.receiveArenaBytes / 8 + PAGE_BYTES
@@ -213,7 +219,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
         arenaOffset,
         eventsCapacity
       },
-      () => this.#dispatch(),
+      () => this.#dispatch(!this.#manual),
       () => this.flush()
     )
     if (this.native.errno !== 0) throw systemError(this.native.errno, 'Cannot make an engine', {})
@@ -290,8 +296,11 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     )
   }
 
+  /** Events of the server go to `events` from now on, in the async context that is current now. */
   setServer(server: number, events: ServerEvents | undefined): void {
     this.#servers[server] = events
+    if (events === undefined) this.native.closeScope(true, server)
+    else if (!this.#manual) this.native.openScope(true, server)
   }
 
   /** Makes sure that a client finds a slot. Throws `ZERIO_OUT_OF_MEMORY`. */
@@ -312,8 +321,10 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     if (this.#rings[ring.slot] === ring) this.native.abort(ring.slot)
   }
 
+  /** Events of the slot go to `connection` from now on, in the async context that is current now. */
   setConnection(slot: number, connection: Connection): void {
     this.#connections[slot] = connection
+    if (!this.#manual) this.native.openScope(false, slot)
   }
 
   // ---- Sending
@@ -371,40 +382,58 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       if (this.#words[EngineWord.EventsProduced] === 0) return 0
     }
     this.#dispatched = 0
-    this.#dispatch()
+    this.#dispatch(false)
     return this.#dispatched
   }
 
-  /** Consumes the batch. When a handler throws, the next call goes on with the message behind the one that was thrown for. */
-  #dispatch(): void {
+  /**
+   * Consumes the batch, or with `ofOneOwner` the consecutive events of one connection or server: those the loop delivers in its async
+   * context. When a handler throws, the next call goes on with the message behind the one that was thrown for.
+   */
+  #dispatch(ofOneOwner: boolean): void {
     const words = this.#words
     const events = this.#eventWords
     let next = this.#batchOpen ? this.#next : 0
+    let owner = NO_OWNER
     this.#dispatching = true
     this.#batchOpen = true
     try {
       // A verdict adds events to the batch, so the end is looked up each time. It may have been overwritten, too.
       for (;;) {
         const at = next * Layout.EventWords
-        if (next >= words[EngineWord.EventsProduced] || at >= events.length) break
+        if (next >= words[EngineWord.EventsProduced] || at >= events.length) {
+          this.#batchOpen = false
+          break
+        }
         const slot = events[at + 1]
         this.#eventAt = at
         this.#eventSlot = slot
         if (events[at] === EventKind.Run) {
+          if (slot !== owner && owner !== NO_OWNER) break
           if (!this.#inRun) {
             this.#inRun = true
             this.#beginRun(events[at + 3], events[at + 4])
           }
-          const connection = this.#connections[slot]
-          if (connection !== undefined) connection.scope.runInAsyncScope(this.#dispatchRun, this)
+          if (ofOneOwner) {
+            owner = slot
+            this.#dispatchRun()
+          } else {
+            this.#connections[slot]?.scope.runInAsyncScope(this.#dispatchRun, this)
+          }
           this.#inRun = false
           words[EngineWord.EventsConsumed] = ++next
         } else {
+          const itsOwner = this.#ownerOf(at, slot)
+          if (itsOwner !== owner && owner !== NO_OWNER) break
           words[EngineWord.EventsConsumed] = ++next
-          this.#scopeOf(at, slot)?.runInAsyncScope(this.#dispatchEvent, this)
+          if (ofOneOwner) {
+            owner = itsOwner
+            this.#dispatchEvent()
+          } else {
+            this.#scopeOf(itsOwner)?.runInAsyncScope(this.#dispatchEvent, this)
+          }
         }
       }
-      this.#batchOpen = false
     } finally {
       this.#dispatching = false
       this.#next = next
@@ -416,23 +445,25 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     }
   }
 
-  /** In whose async context an event is delivered; undefined when there is nothing to be delivered to. */
-  #scopeOf(at: number, slot: number): AsyncResource | undefined {
+  /** Whose an event is, as Engine::next_event_owner says it: a slot, or -1 - server. */
+  #ownerOf(at: number, slot: number): number {
     switch (this.#eventWords[at]) {
       case EventKind.Refused:
       case EventKind.AcceptError:
       case EventKind.SlotsLow:
-        return this.#servers[slot]?.scope
+        return -1 - slot
       case EventKind.Asked:
       case EventKind.Connected: {
         const server = this.#serverOf(at)
-        return server < 0 ? this.#connections[slot]?.scope : this.#servers[server]?.scope
+        return server < 0 ? slot : -1 - server
       }
-      case EventKind.Released:
-        return this.#connections[slot]?.scope ?? this.#servers[this.#eventWords[at + 2]]?.scope
       default:
-        return this.#connections[slot]?.scope
+        return slot
     }
+  }
+
+  #scopeOf(owner: number): AsyncResource | undefined {
+    return owner < 0 ? this.#servers[-1 - owner]?.scope : (this.#connections[owner]?.scope ?? this.#outside)
   }
 
   /** Of a greeting: the number of its server, or -1 for that of a client. */
@@ -525,6 +556,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       case EventKind.Released: {
         const connection = this.#connections[slot]
         this.#connections[slot] = undefined
+        this.native.closeScope(false, slot)
         this.#rings[slot]?.detach()
         this.#rings[slot] = undefined
         try {

@@ -63,6 +63,9 @@ export interface NativeEngine {
   close(slot: number, code: number, reason: string): void
   abort(slot: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
+  /** From now on the loop delivers the events of a server, or of a slot, in the async context that is current now. */
+  openScope(ofServer: boolean, index: number): void
+  closeScope(ofServer: boolean, index: number): void
   /** Hands over what the rings hold, and waits for room as long as each connection may linger. */
   handOver(): void
   /** Ends the engine. Every function does nothing afterwards. */

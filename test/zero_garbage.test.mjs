@@ -1,4 +1,5 @@
-// No garbage: after warm-up, hundreds of thousands of round trips without a single collection, as --trace-gc sees it.
+// No garbage: after warm-up, hundreds of thousands of round trips without a single collection, as --trace-gc sees it. Where the loop
+// serves the engine, Node.js makes an object in each iteration of its loop (56 bytes in Node 20 to 24, none in 26): no more than that.
 
 import test from 'ava'
 import { runScript } from './helpers/child.mjs'
@@ -6,6 +7,10 @@ import { runScript } from './helpers/child.mjs'
 const ROUND_TRIPS = 300_000
 /** Long enough for a system that is slow and busy. */
 const LIMIT_MS = 120_000
+/** What Node.js itself makes in an iteration of its loop, rounded up. */
+const LOOP_BYTES = Number(process.versions.node.split('.')[0]) < 26 ? 64 : 8
+/** One collection of the young generation (see the flags below) for so many bytes at least. */
+const COLLECTION_BYTES = 2 ** 20
 
 const script = (waitStrategy, send) => `
   import { ZerioClient, ZerioServer } from 'zerio'
@@ -39,9 +44,11 @@ const script = (waitStrategy, send) => `
   for (let i = 0; i < 20; i++) { await new Promise(setImmediate); if (manual) client.poll() }
   globalThis.gc()
   globalThis.gc()
+  const before = client.engine.counters.polls
   await run(${ROUND_TRIPS})
   globalThis.gc()
-  console.log(JSON.stringify({ sent: client.counters.messagesSent, received: client.counters.messagesReceived }))
+  const polls = client.engine.counters.polls - before
+  console.log(JSON.stringify({ sent: client.counters.messagesSent, received: client.counters.messagesReceived, polls }))
   process.exit(0)
 `
 
@@ -77,8 +84,12 @@ for (const [waitStrategy, how, send] of [
     })
     t.is(result.stderr, '')
     t.is(result.code, 0, result.stdout)
-    t.deepEqual(collectionsBetween(t, result.stdout), [])
-    const { sent, received } = JSON.parse(result.stdout.match(/^\{"sent".*$/m)[0])
+    const { sent, received, polls } = JSON.parse(result.stdout.match(/^\{"sent".*$/m)[0])
+    const collections = collectionsBetween(t, result.stdout)
+    // A spinning thread polls many times in an iteration, so this is more than enough for it; a byte a message is not.
+    const iterations = waitStrategy === 'manual' ? 0 : Math.min(polls, ROUND_TRIPS / 4)
+    const allowed = Math.ceil((iterations * LOOP_BYTES) / COLLECTION_BYTES)
+    t.true(collections.length <= allowed, `${collections.length} of ${allowed}, ${polls} polls\n${collections.join('\n')}`)
     t.true(sent >= ROUND_TRIPS && received >= ROUND_TRIPS)
   })
 }

@@ -125,6 +125,14 @@ void close(const Call& call) {
 }
 void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
 void hand_over(const Call& call) { engine_of(call).hand_over(); }
+// openScope(ofServer, index), closeScope(ofServer, index)
+void open_scope(const Call& call) {
+  (void)guarded([&] {
+    loop_of(call.data())->open_scope(call[0].flag(), argument(call, 1));
+    return 0;
+  });
+}
+void close_scope(const Call& call) { loop_of(call.data())->close_scope(call[0].flag(), argument(call, 1)); }
 void set_active(const Call& call) { loop_of(call.data())->set_active(call[0].flag()); }
 void set_referenced(const Call& call) { loop_of(call.data())->set_referenced(call[0].flag()); }
 void set_driven(const Call& call) { loop_of(call.data())->set_driven(call[0].flag()); }
@@ -240,6 +248,8 @@ constexpr Method kMethods[] = {
     {"close", enter_engine<close>},
     {"abort", enter_engine<abort>},
     {"addresses", enter_engine<addresses>},
+    {"openScope", enter_engine<open_scope>},
+    {"closeScope", enter_engine<close_scope>},
     {"handOver", enter_engine<hand_over>},
     {"setActive", enter_engine<set_active>},
     {"setReferenced", enter_engine<set_referenced>},

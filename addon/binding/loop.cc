@@ -13,8 +13,9 @@
 // code without ticks has written, so that nothing waits while the loop sleeps.
 #include "loop.h"
 
-#include <algorithm>
+#include <string_view>
 
+#include "../engine/layout.h"
 #include "../io/clock.h"
 
 namespace zerio {
@@ -76,6 +77,37 @@ void Loop::release_references() {
   }
   if (context_ != nullptr) napi_async_destroy(env_, context_);
   context_ = nullptr;
+  for (auto* const scopes : {&slot_scopes_, &server_scopes_}) {
+    for (napi_async_context scope : *scopes) {
+      if (scope != nullptr) napi_async_destroy(env_, scope);
+    }
+    scopes->clear();
+  }
+}
+
+void Loop::open_scope(bool of_server, uint32_t index) {
+  close_scope(of_server, index);
+  std::vector<napi_async_context>& scopes = of_server ? server_scopes_ : slot_scopes_;
+  napi_value name = nullptr;
+  const std::string_view text = of_server ? "ZerioServer" : "ZerioConnection";
+  if (index >= (of_server ? layout::kServersMax : layout::kSlotsMax)) return;
+  if (index >= scopes.size()) scopes.resize(index + size_t{1});
+  if (napi_create_string_utf8(env_, text.data(), text.size(), &name) != napi_ok) return;
+  (void)napi_async_init(env_, nullptr, name, &scopes[index]);
+}
+
+void Loop::close_scope(bool of_server, uint32_t index) {
+  std::vector<napi_async_context>& scopes = of_server ? server_scopes_ : slot_scopes_;
+  if (index >= scopes.size() || scopes[index] == nullptr) return;
+  (void)napi_async_destroy(env_, scopes[index]);
+  scopes[index] = nullptr;
+}
+
+napi_async_context Loop::next_scope() const {
+  const Engine::EventOwner owner = engine_->next_event_owner();
+  const std::vector<napi_async_context>& scopes = owner.is_server ? server_scopes_ : slot_scopes_;
+  const napi_async_context scope = owner.index < scopes.size() ? scopes[owner.index] : nullptr;
+  return scope == nullptr ? context_ : scope;
 }
 
 void Loop::tear_down() {
@@ -238,20 +270,25 @@ bool Loop::turn(bool spinning) {
   return true;
 }
 
-// One call for the whole batch. JavaScript sends the batch's answers before it returns; the ticks and microtasks that the
-// handlers have scheduled run behind that, when the callback ends.
+// One call for all consecutive events of one connection, in the async context of that connection: what its handlers enter is not
+// seen by the next one's. JavaScript sends their answers before it returns; the ticks and microtasks that they have scheduled run
+// behind that, when the callback ends.
 void Loop::dispatch() {
-  do {
+  while (engine_ != nullptr && engine_->has_unconsumed()) {
+    const uint32_t before = engine_->unconsumed();
     napi_value receiver = nullptr;
     napi_value callee = nullptr;
     if (napi_get_reference_value(env_, resource_, &receiver) != napi_ok ||
         napi_get_reference_value(env_, dispatch_, &callee) != napi_ok) {
       return;
     }
-    const napi_status status = napi_make_callback(env_, context_, receiver, callee, 0, nullptr, nullptr);
-    // A handler that throws ends one call, and the next call goes on behind it. A tick may throw, too.
-    if (status != napi_ok && !report_exception()) return;
-  } while (engine_ != nullptr && engine_->has_unconsumed());
+    const bool threw = napi_make_callback(env_, next_scope(), receiver, callee, 0, nullptr, nullptr) != napi_ok;
+    // A handler that throws ends one call, and the next call goes on behind it.
+    if (threw && !report_exception()) return;
+    // A poll() in a microtask has left a batch open, for the next poll() to go on with.
+    const bool left_open = strategy_ == WaitStrategy::Manual || (engine_ != nullptr && engine_->unconsumed() == before);
+    if (!threw && left_open) return;
+  }
 }
 
 // Hands what a handler or a tick has thrown to the process. Returns false when JavaScript is being terminated.

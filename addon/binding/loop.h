@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "../engine/engine.h"
 #include "loop_wake.h"
@@ -44,6 +45,10 @@ class Loop {
   // With Manual: whether a start or a stop is under way, during which the loop works as with Blocking.
   void set_driven(bool driven);
 
+  // From here on the events of a slot, or of a server, are delivered in the async context that is current now.
+  void open_scope(bool of_server, uint32_t index);
+  void close_scope(bool of_server, uint32_t index);
+
   // Ends the engine, its sockets and its handles. May be called by what dispatch() calls; nothing else may be called afterwards.
   // The loop frees itself when libuv has let go of the handles.
   void close();
@@ -68,6 +73,7 @@ class Loop {
   void stop_idle();
   void tear_down();
   void release_references();
+  [[nodiscard]] napi_async_context next_scope() const;
   [[nodiscard]] bool others_wait();
   [[nodiscard]] bool spins(uint64_t now_ns) const;
   [[nodiscard]] bool serving() const { return active_ && (strategy_ != WaitStrategy::Manual || driven_); }
@@ -88,7 +94,9 @@ class Loop {
   napi_ref dispatch_ = nullptr;
   napi_ref flush_ = nullptr;
   napi_ref resource_ = nullptr;
-  napi_async_context context_ = nullptr;
+  napi_async_context context_ = nullptr;  // of events that belong to no connection and no server
+  std::vector<napi_async_context> slot_scopes_;
+  std::vector<napi_async_context> server_scopes_;
   napi_async_cleanup_hook_handle cleanup_ = nullptr;
   uv_loop_t* uv_ = nullptr;
   LoopWake wake_;

@@ -113,6 +113,24 @@ uint32_t Engine::poll(bool spinning) {
   return events_.count();
 }
 
+Engine::EventOwner Engine::next_event_owner() const {
+  const auto index = static_cast<uint32_t>(events_.next_word(1));
+  switch (static_cast<EventKind>(events_.next_word(0))) {
+    case EventKind::Refused:
+    case EventKind::AcceptError:
+    case EventKind::SlotsLow:
+      return {true, index};
+    case EventKind::Asked:
+    case EventKind::Connected: {
+      // Of a client's greeting there is no server.
+      const uint32_t server = static_cast<uint32_t>(events_.next_word(6)) >> 8;
+      return server == 0 ? EventOwner{false, index} : EventOwner{true, server - 1};
+    }
+    default:
+      return {false, index};
+  }
+}
+
 // ---- Receiving
 
 // More bytes of a peer that waits for its verdict could not be read yet, and whose bytes come next is not known here.

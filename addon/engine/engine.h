@@ -103,6 +103,13 @@ class Engine final : private IoSink {
   }
   // Whether JavaScript has not consumed the whole batch yet.
   [[nodiscard]] bool has_unconsumed() const { return events_.unconsumed() > 0; }
+  [[nodiscard]] uint32_t unconsumed() const { return events_.unconsumed(); }
+  // Whose the next unconsumed event is: a slot's, or a server's. Any number is possible, because JavaScript can write the events.
+  struct EventOwner {
+    bool is_server;
+    uint32_t index;
+  };
+  [[nodiscard]] EventOwner next_event_owner() const;
   // When the next deadline is due, in monotonic nanoseconds.
   static constexpr uint64_t kNothingDue = ~uint64_t{0};
   [[nodiscard]] uint64_t next_due_ns() const { return has_timers() ? next_tick_ns_ : kNothingDue; }

@@ -54,6 +54,11 @@ class EventRing {
     return consumed < count_ ? count_ - consumed : 0;
   }
 
+  // A word of the next event that JavaScript is to dispatch. JavaScript can have overwritten it.
+  [[nodiscard]] int32_t next_word(uint32_t word) const {
+    return words_[static_cast<size_t>(count_ - unconsumed()) * layout::kEventWords + word];
+  }
+
   void begin_batch() {
     std::atomic_ref<int32_t>(engine_words_[layout::kWordEventsConsumed]).store(0, std::memory_order_release);
     publish(0);
