@@ -21,7 +21,7 @@ process.env.CI = 'true'
 process.env.DEBIAN_FRONTEND = 'noninteractive'
 const seconds = () => Math.floor(process.uptime())
 
-/** Counts the tests in lines of TAP, also of one that was cut off before its end, and keeps what a failure is told with. */
+/** Counts the tests in lines of TAP, also of one that was cut off before its end, and keeps what failed and the last lines. */
 class Tally {
   passed = 0
   failed = 0
@@ -140,14 +140,14 @@ async function attempt({ name, seconds: limit, command }, isFirst) {
     return true
   }
   const what = status === 124 ? `it took longer than ${limit} s` : `it ended with ${status}`
-  const told = `${what}: ${tally.reason}`
-  if (isFirst) notes.again.push([`${name}: ${told}`])
-  else notes.again.at(-1).push(`the second run failed, too: ${told}`)
+  const reason = `${what}: ${tally.reason}`
+  if (isFirst) notes.again.push([`${name}: ${reason}`])
+  else notes.again.at(-1).push(`the second run failed, too: ${reason}`)
   if (isFirst && SECONDS_MAX - seconds() >= STAGE_SECONDS_MIN) return false
   if (isFirst) notes.again.at(-1).push('there was no time for a second run')
   sum.passed += tally.passed
   sum.failed += Math.max(tally.failed, 1)
-  notes.failures.push([`${name}: ${told}`, ...tally.tail.map((line) => `    ${line}`)].join('\n'))
+  notes.failures.push([`${name}: ${reason}`, ...tally.tail.map((line) => `    ${line}`)].join('\n'))
   return true
 }
 

@@ -18,7 +18,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const TIMEOUT_MS = 300_000
-const NOBODY = 65_534
+const UNPRIVILEGED = 65_534
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'zerio-packages-')))
 // What `npm run` puts into the environment is about this package.
@@ -146,7 +146,7 @@ function readOnly(archive) {
   run(cwd, [...npm, 'install', archive])
   change(cwd, 'a-w,a+rX')
   try {
-    works(cwd, process.getuid() === 0 ? { uid: NOBODY, gid: NOBODY } : {})
+    works(cwd, process.getuid() === 0 ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {})
   } finally {
     change(cwd, 'u+w')
   }
