@@ -33,6 +33,7 @@ const libuv = [
   'uv_prepare_init',
   'uv_prepare_start',
   'uv_prepare_stop',
+  'uv_ref',
   'uv_sem_destroy',
   'uv_sem_init',
   'uv_sem_post',

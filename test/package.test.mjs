@@ -172,6 +172,7 @@ test('npm install and npm rebuild keep the packed binary, in a path with spaces 
   // A build from source is something that somebody asks for.
   const installed = join(folder, 'node_modules', 'zerio')
   t.false(readdirSync(installed).includes('binding.gyp'))
+  t.false(readdirSync(join(installed, 'addon')).includes('build'))
   const { scripts } = require(join(installed, 'package.json'))
   for (const name of ['preinstall', 'install', 'postinstall']) t.is(scripts[name], undefined, name)
 })
