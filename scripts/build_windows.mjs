@@ -1,8 +1,8 @@
-// Cross-compiles the addon for 64-bit Windows with mingw-w64: npm run build:windows makes build/windows/zerio.node, and the
-// addons of the tests. Nothing but the system's own libraries and node.exe is linked dynamically. On Windows itself node-gyp
+// Cross-compiles the addon for 64-bit Windows with mingw-w64: npm run build:windows makes
+// prebuilds/win32-x64/zerio.node, and the addons of the tests in build/windows. Nothing but the system's own libraries and node.exe is linked dynamically. On Windows itself node-gyp
 // builds the same files with MSVC. `--tree` names another copy of the sources to build, with its output in it.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +13,7 @@ const require = createRequire(import.meta.url)
 const { values } = parseArgs({ options: { tree: { type: 'string' } } })
 const root = values.tree ?? join(dirname(fileURLToPath(import.meta.url)), '..')
 const out = join(root, 'build', 'windows')
+const published = join(root, 'prebuilds', 'win32-x64')
 const compiler = 'x86_64-w64-mingw32-g++-posix'
 const dlltool = 'x86_64-w64-mingw32-dlltool'
 
@@ -32,6 +33,7 @@ const libuv = [
   'uv_prepare_init',
   'uv_prepare_start',
   'uv_prepare_stop',
+  'uv_ref',
   'uv_sem_destroy',
   'uv_sem_init',
   'uv_sem_post',
@@ -51,16 +53,19 @@ function fail(sentence) {
   process.exit(1)
 }
 
-const gyp = JSON.parse(readFileSync(join(root, 'binding.gyp'), 'utf8'))
+const gyp = JSON.parse(readFileSync(join(root, 'addon', 'binding.gyp'), 'utf8'))
 const forWindows = ({ conditions }) => conditions.find(([condition]) => condition === "OS=='win'")[1]
 const definitions = [...gyp.target_defaults.defines, ...forWindows(gyp.target_defaults).defines]
 
-/** The product's sources as binding.gyp has them for Windows, and the addon of the tests, which is not in the package. */
+/** The product's sources as addon/binding.gyp has them for Windows, and the addon of the tests, which is not in the package. */
 function targets() {
   const [zerio] = gyp.targets
   const tests = ['test/native/zerio_test.cc', 'test/native/guarded_windows.cc', 'addon/engine/handshake.cc']
   return [
-    { name: zerio.target_name, sources: [...zerio.sources, ...forWindows(zerio).sources] },
+    {
+      name: zerio.target_name,
+      sources: [...zerio.sources, ...forWindows(zerio).sources].map((source) => `addon/${source}`)
+    },
     { name: 'zerio_test', sources: tests },
     { name: 'rio_emulator', sources: ['test/windows/rio_emulator.cc'] },
     { name: 'refuse_memory', sources: ['test/windows/refuse_memory.cc'] }
@@ -93,7 +98,10 @@ const flags = [
   ...['-O2', '-fno-rtti', '-fvisibility=hidden'],
   '-DBUILDING_NODE_EXTENSION',
   ...definitions.map((definition) => `-D${definition}`),
-  ...['-isystem', headers, '-isystem', dirname(require.resolve('node-addon-api/package.json'))]
+  ...['-isystem', headers],
+  // The addon of the tests alone is written with node-addon-api.
+  ...['-isystem', dirname(require.resolve('node-addon-api/package.json'))],
+  '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'
 ]
 const linkFlags = ['-shared', '-static', '-s', library, '-lws2_32', '-lmswsock']
 for (const { name, sources } of targets()) {
@@ -105,3 +113,5 @@ for (const { name, sources } of targets()) {
     fail(error.message)
   }
 }
+mkdirSync(published, { recursive: true })
+copyFileSync(join(out, 'zerio.node'), join(published, 'zerio.node'))

@@ -1,5 +1,5 @@
 // Formats (--write) or checks the C++ files with clang-format, and lints them with clang-tidy where that is installed.
-// The compiler's own warnings are errors in every build (binding.gyp), so a machine without clang-tidy still has a linter.
+// The compiler's own warnings are errors in every build (addon/binding.gyp), so a machine without clang-tidy still has a linter.
 import { execFile, spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -17,7 +17,10 @@ const patches = join(root, 'test', 'mutations')
 
 const tree = mkdtempSync(join(tmpdir(), 'zerio-mutations-'))
 for (const folder of ['addon', join('test', 'simulation')])
-  cpSync(join(root, folder), join(tree, folder), { recursive: true })
+  cpSync(join(root, folder), join(tree, folder), {
+    recursive: true,
+    filter: (path) => basename(path) !== 'build'
+  })
 const build = () =>
   compile(tree, {
     name: 'simulation',

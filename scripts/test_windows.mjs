@@ -11,7 +11,7 @@
 //
 // `--everything` runs what test/windows/exclusions.mjs leaves out, too, to see whether its reasons still hold.
 //
-// The last line counts tests as ava does, so that a summary of several commands can add them up.
+// The last lines count tests as TAP does, so that a summary of several commands can add them up.
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -38,11 +38,11 @@ const majors = values.node.split(',')
 const modes = values.mode.split(',')
 const parts = positionals.length > 0 ? ['suite'] : values.only.split(',')
 
-const count = (text, what) =>
-  [...text.matchAll(new RegExp(`^  (\\d+) (?:tests?|uncaught exceptions?) ${what}`, 'gm'))].reduce(
-    (sum, [, number]) => sum + Number(number),
-    0
-  )
+/** The number that ava's TAP ends with for what passed ('pass') or failed ('fail'). */
+const count = (text, what) => Number(new RegExp(`^# ${what} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
+
+/** So that this is no part of the TAP of the whole. */
+const indented = (text) => text.trimEnd().replaceAll(/^/gm, '    ')
 
 async function runFile(major, mode, file) {
   const name = basename(file, '.test.mjs')
@@ -53,25 +53,25 @@ async function runFile(major, mode, file) {
   const result = { passed: 0, failed: 0, requests: 0 }
   if (!without.some(({ title }) => title === '*')) {
     const matches = without.flatMap(({ title }) => ['--match', `!${title}`])
-    const args = ['node_modules/ava/entrypoints/cli.mjs', '--timeout=60s', ...matches, file]
+    const args = ['node_modules/ava/entrypoints/cli.mjs', '--tap', '--timeout=60s', ...matches, file]
     const run = () => runNode(major, mode, args, { name, timeoutMs: FILE_TIMEOUT_MS })
     let ran = await run()
     if (
       WINE_STARTS_NOTHING.test(ran.text) ||
       (values.again && ran.code !== 0 && ran.violations.length === 0)
     ) {
-      lines.push(`- ${name}: once more, after it failed:`, ran.text.trimEnd())
+      lines.push(`- ${name}: once more, after it failed:`, indented(ran.text))
       repeated++
       ran = await run()
     }
     const { code, text, seconds, violations, processes, requests } = ran
-    result.passed = count(text, 'passed')
-    result.failed = Math.max(count(text, 'failed'), code === 0 ? 0 : 1) + violations.length
+    result.passed = count(text, 'pass')
+    result.failed = Math.max(count(text, 'fail'), code === 0 ? 0 : 1) + violations.length
     result.requests = requests
     const verdict = `${result.failed > 0 ? 'FAILED' : 'ok'} node ${major}, ${mode}, ${name}: ${result.passed} passed, ${result.failed} failed, ${seconds} s`
     const emulator = `; ${requests} requests of ${processes} processes, ${violations.length} violations`
     lines.push(mode === 'rio' ? verdict + emulator : verdict, ...violations)
-    if (result.failed > 0) lines.push(text.trimEnd())
+    if (result.failed > 0) lines.push(indented(text))
   }
   console.log(lines.join('\n'))
   return result
@@ -110,4 +110,5 @@ endWine()
 console.log(
   `${sum.passed} tests passed, ${sum.failed} tests failed in Windows Node.js ${values.node} under Wine; ${sum.requests} emulated requests, ${repeated} files run again`
 )
+console.log(`# pass ${sum.passed}\n# fail ${sum.failed}`)
 process.exitCode = sum.failed > 0 ? 1 : 0

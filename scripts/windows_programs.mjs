@@ -143,7 +143,7 @@ export async function runPlanted(major) {
   const add = (result, one) => ({ passed: result.passed + one, failed: result.failed + 1 - one, requests: 0 })
   let result = { passed: 0, failed: 0, requests: 0 }
   try {
-    for (const part of ['addon', 'dist', 'package.json', 'binding.gyp', 'test/windows'])
+    for (const part of ['addon', 'dist', 'package.json', 'test/windows'])
       cpSync(join(root, part), join(tree, part), { recursive: true })
     for (const name of readdirSync(patches).sort()) {
       const patch = readFileSync(join(patches, name), 'utf8')

@@ -24,7 +24,8 @@ export function whatIsMissing(majors) {
   if (wine === undefined) return 'Wine is missing; on Debian: apt-get install wine64'
   const missing = majors.map(nodeProgram).find((program) => !existsSync(program))
   if (missing !== undefined) return `${missing} is missing: run node scripts/windows_node.mjs`
-  if (!existsSync(join(build, 'zerio.node'))) return 'The addon is missing: run npm run build:windows'
+  if (!existsSync(join(root, 'prebuilds', 'win32-x64', 'zerio.node')))
+    return 'The addon is missing: run npm run build:windows'
   return undefined
 }
 

@@ -1,5 +1,4 @@
 // Loads the addon and types what it exports (addon/binding/addon.cc).
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ZerioError } from './errors.js'
 import { checkLayout } from './layout.js'
@@ -109,16 +108,14 @@ interface Native {
 }
 
 function load(): Native {
-  const built = join(__dirname, '..', 'build')
-  // Cross-compiled; a build on Windows itself is where node-gyp puts it everywhere.
-  const windows = join(built, 'windows', 'zerio.node')
-  const cross = process.platform === 'win32' && existsSync(windows)
+  // Published ones and those that are built from source are in the same place.
+  const folder = join(__dirname, '..', 'prebuilds', `${process.platform}-${process.arch}`)
   try {
-    return require(cross ? windows : join(built, 'Release', 'zerio.node')) as Native
+    return require(join(folder, 'zerio.node')) as Native
   } catch (cause) {
     throw new ZerioError(
       'ZERIO_NO_BINARY',
-      `The native engine cannot be loaded on ${process.platform}-${process.arch}. The package has it for 64-bit x86, on Linux with glibc and on Windows; elsewhere build it in a checkout, with "npm install && npm run build".`,
+      `The native engine cannot be loaded on ${process.platform}-${process.arch}. The package has it for 64-bit x86, on Linux with glibc and on Windows; elsewhere build it with "npx node-gyp rebuild -C node_modules/zerio/addon".`,
       { cause }
     )
   }

@@ -1,13 +1,16 @@
-// The package as its users see it: ES module and CommonJS faces share everything, and its types hold.
+// The package as its users see it: ES module and CommonJS faces share everything, its types hold, and npm leaves its binary alone.
 
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import test from 'ava'
 import * as esm from 'zerio'
 
+const execute = promisify(execFile)
 const require = createRequire(import.meta.url)
 const commonJs = require('zerio')
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -120,6 +123,7 @@ for (const [kind, extension] of [
   ['CommonJS', 'cts']
 ]) {
   test(`a strict TypeScript program compiles: ${kind}`, async (t) => {
+    mkdirSync(join(root, 'build'), { recursive: true })
     const folder = mkdtempSync(join(root, 'build', 'types-'))
     t.teardown(() => rmSync(folder, { recursive: true }))
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
@@ -149,3 +153,26 @@ for (const [kind, extension] of [
     t.is(code, 0)
   })
 }
+
+test('npm install and npm rebuild keep the packed binary, in a path with spaces and other letters', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'zerio packed é '))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  // What `npm test` puts into the environment is about this package.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')))
+  const npm = (cwd, ...args) => execute('npm', [...args, '--ignore-scripts=false'], { cwd, env })
+  await execute('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: root, env })
+  const [archive] = readdirSync(folder)
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'app', version: '1.0.0' }))
+  const load = "console.log(typeof require('zerio').ZerioServer)"
+  const loads = async () => (await execute(process.execPath, ['-e', load], { cwd: folder, env })).stdout
+  await npm(folder, 'install', '--offline', '--no-audit', '--no-fund', `./${archive}`)
+  t.is(await loads(), 'function\n')
+  await npm(folder, 'rebuild')
+  t.is(await loads(), 'function\n')
+  // A build from source is something that somebody asks for.
+  const installed = join(folder, 'node_modules', 'zerio')
+  t.false(readdirSync(installed).includes('binding.gyp'))
+  t.false(readdirSync(join(installed, 'addon')).includes('build'))
+  const { scripts } = require(join(installed, 'package.json'))
+  for (const name of ['preinstall', 'install', 'postinstall']) t.is(scripts[name], undefined, name)
+})

@@ -1,9 +1,9 @@
-// The engine's framing, handshake readers and send ring without sockets: the addon zerio_test.node, from beside the product's.
+// The engine's framing, handshake readers and send ring without sockets: the addon zerio_test.node, as the builds make it.
 
 import { createRequire } from 'node:module'
 
-const folder = process.platform === 'win32' ? 'windows' : 'Release'
-export const native = createRequire(import.meta.url)(`../../build/${folder}/zerio_test.node`)
+const folder = process.platform === 'win32' ? 'build/windows' : 'addon/build/Release'
+export const native = createRequire(import.meta.url)(`../../${folder}/zerio_test.node`)
 
 export const CODE = Object.freeze({
   none: 0,

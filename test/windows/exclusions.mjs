@@ -33,6 +33,7 @@ export const exclusions = [
   },
   { file: 'demo', title: 'no process outlives the first one', reason: PROC },
   { file: 'gc_package', title: 'the package has the probe*', reason: 'no npm in Wine' },
+  { file: 'package', title: 'npm install and npm rebuild*', reason: 'no npm in Wine' },
   { file: 'differential', title: 'the Python client*', reason: PYTHON },
   { file: 'machine_faults', title: 'EMFILE while*', reason: ULIMIT },
   { file: 'machine_faults', title: 'no address space*', reason: ULIMIT },

@@ -2,7 +2,6 @@
 
 import { execFile, execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -13,15 +12,13 @@ const execute = promisify(execFile)
 /** Compiles the addon of `tree` into `folder` and returns its path. */
 export async function buildAddon(tree, folder, flags) {
   mkdirSync(folder, { recursive: true })
-  const [target] = JSON.parse(readFileSync(join(root, 'binding.gyp'), 'utf8')).targets
+  const [target] = JSON.parse(readFileSync(join(root, 'addon', 'binding.gyp'), 'utf8')).targets
   const [, linux] = target.conditions.find(([condition]) => condition === "OS=='linux'")
-  const sources = [...target.sources, ...linux.sources]
-  const nodeApi = dirname(createRequire(import.meta.url).resolve('node-addon-api/package.json'))
+  const sources = [...target.sources, ...linux.sources].map((source) => `addon/${source}`)
   const headers = join(dirname(dirname(process.execPath)), 'include', 'node')
   const all = [
     ...['-std=c++20', '-g', '-fPIC', ...flags],
-    ...['-DNAPI_VERSION=8', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', '-DNODE_GYP_MODULE_NAME=zerio'],
-    ...['-I.', '-isystem', nodeApi, '-isystem', headers]
+    ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=zerio', '-isystem', headers]
   ]
   const objectOf = (name) => join(folder, `${name.replaceAll('/', '-')}.o`)
   await inParallel(sources, availableParallelism(), (name) =>

@@ -2,7 +2,8 @@
 const Module = require('node:module')
 const { join } = require('node:path')
 
-const usual = join(__dirname, '..', '..', '..', 'build', 'Release', 'zerio.node')
+const root = join(__dirname, '..', '..', '..')
+const usual = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'zerio.node')
 const load = Module._extensions['.node']
 Module._extensions['.node'] = (module, filename) =>
   load(module, filename === usual ? process.env.ZERIO_LABORATORY_ADDON : filename)

@@ -1,0 +1,92 @@
+{
+  "variables": {
+    "in_checkout": "<!(node -p \"require('fs').existsSync('../test/native')\")",
+    "prebuilt_folder": "../prebuilds/<!(node -p \"process.platform + '-' + process.arch\")"
+  },
+  "target_defaults": {
+    "defines": ["NAPI_VERSION=8"],
+    "conditions": [
+      ["OS=='linux'", {
+        "cflags!": ["-O3", "-fno-omit-frame-pointer"],
+        "cflags": [
+          "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
+          "-fvisibility=hidden"
+        ],
+        "cflags_cc!": ["-std=gnu++17", "-std=gnu++14", "-std=gnu++20", "-fno-exceptions"],
+        "cflags_cc": ["-std=c++20", "-fexceptions", "-Wno-missing-field-initializers"]
+      }],
+      ["OS=='linux' and in_checkout=='true'", {"cflags": ["-Werror"]}],
+      ["OS=='win'", {
+        "defines!": ["_HAS_EXCEPTIONS=0"],
+        "defines": ["_WIN32_WINNT=0x0A00", "NOMINMAX", "WIN32_LEAN_AND_MEAN"],
+        "msvs_settings": {
+          "VCCLCompilerTool": {
+            "AdditionalOptions": ["/std:c++20", "/Zc:__cplusplus"], "ExceptionHandling": 1, "WarningLevel": "3"
+          }
+        }
+      }]
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "zerio",
+      "sources": [
+        "binding/addon.cc",
+        "binding/loop.cc",
+        "engine/engine.cc",
+        "engine/engine_ending.cc",
+        "engine/engine_memory.cc",
+        "engine/engine_opening.cc",
+        "engine/engine_time.cc",
+        "engine/handshake.cc"
+      ],
+      "conditions": [
+        ["OS=='linux'", {
+          "sources": [
+            "binding/loop_wake_linux.cc",
+            "io/address_posix.cc",
+            "io/clock_posix.cc",
+            "io/epoll.cc",
+            "io/io_uring.cc",
+            "io/linux.cc",
+            "io/memory_posix.cc",
+            "io/socket_posix.cc",
+            "io/uring_queue.cc"
+          ]
+        }],
+        ["OS=='win'", {
+          "sources": [
+            "binding/loop_wake_windows.cc",
+            "io/address_windows.cc",
+            "io/clock_windows.cc",
+            "io/completion_port.cc",
+            "io/memory_windows.cc",
+            "io/rio.cc",
+            "io/windows.cc",
+            "io/windows_io.cc",
+            "io/winsock.cc"
+          ],
+          "libraries": ["-lws2_32.lib", "-lmswsock.lib"]
+        }]
+      ]
+    },
+    {
+      "target_name": "prebuilt",
+      "type": "none",
+      "dependencies": ["zerio"],
+      "copies": [{"files": ["<(PRODUCT_DIR)/zerio.node"], "destination": "<(prebuilt_folder)"}]
+    }
+  ],
+  "conditions": [
+    ["OS=='linux' and in_checkout=='true'", {
+      "targets": [
+        {
+          "target_name": "zerio_test",
+          "sources": ["../test/native/zerio_test.cc", "../test/native/guarded_posix.cc", "engine/handshake.cc"],
+          "defines": ["NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
+          "cflags": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"]
+        }
+      ]
+    }]
+  ]
+}

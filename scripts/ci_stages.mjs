@@ -1,0 +1,90 @@
+// The stages of continuous integration, and the tools that they need besides Node.js.
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+
+const says = (command, ...args) => spawnSync(command, args, { encoding: 'utf8' })
+const answers = (command, argument = '--version') => says(command, argument).status === 0
+
+/** libFuzzer is a package of its own, named after clang's version. */
+function fuzzerPackage() {
+  const { status, stdout } = says('clang++', '-dumpversion')
+  return status === 0 ? `libclang-rt-${stdout.split('.')[0]}-dev` : 'libclang-rt-14-dev'
+}
+
+/** Debian's package of each tool, and whether the tool is there. */
+export const tools = {
+  compiler: { packages: () => ['g++'], isThere: () => answers('g++') },
+  make: { packages: () => ['make'], isThere: () => answers('make') },
+  python: { packages: () => ['python3'], isThere: () => answers('python3') },
+  'clang-tidy': { packages: () => ['clang-tidy'], isThere: () => answers('clang-tidy') },
+  libFuzzer: {
+    packages: () => ['clang', fuzzerPackage()],
+    isThere: () => answers('clang++') && says('dpkg', '-s', fuzzerPackage()).status === 0
+  },
+  'mingw-w64': {
+    packages: () => ['g++-mingw-w64-x86-64-posix'],
+    isThere: () => answers('x86_64-w64-mingw32-g++-posix')
+  },
+  Wine: {
+    packages: () => ['wine64'],
+    isThere: () => ['/usr/lib/wine/wine64', '/usr/bin/wine64'].some(existsSync)
+  }
+}
+
+/** Every stage builds the addon. */
+export const toolsOfAll = ['compiler', 'make', 'python']
+
+/** The long suites under Wine: one of them in each run, chosen by the commit. `npm run test:windows` is all of them. */
+export const windowsSuites = ['22-rio', '20-winsock', '22-winsock', '20-rio'].map((pair) => `windows-${pair}`)
+
+function windows(name, seconds, major, args) {
+  const command = `node scripts/windows_node.mjs ${major} && npm run test:windows -- --node ${major} ${args}`
+  return { name, seconds, command, tools: ['mingw-w64', 'Wine'] }
+}
+
+/**
+ * Each stage has a name, a limit in seconds, and a command for the shell. One whose `tools` cannot be installed is skipped; without
+ * `helpful` ones it runs and does less.
+ *
+ * With two processors of its own: backends 8 minutes, one suite of Windows 5, its programs 3 for each version, mutations and torture 4
+ * each, host up to 15, the others 1 to 3.
+ */
+export const stages = [
+  { name: 'start', seconds: 900, command: 'npm install && npm start' },
+  {
+    name: 'test',
+    seconds: 900,
+    command: 'npm install && npm test -- --tap',
+    helpful: ['clang-tidy']
+  },
+  { name: 'packages', seconds: 900, command: 'npm run test:packages' },
+  { name: 'simulate', seconds: 600, command: 'npm run simulate -- --seeds 5000' },
+  { name: 'simulate-new-seeds', seconds: 600, command: 'npm run simulate -- --minutes 2' },
+  { name: 'simulate-torture', seconds: 300, command: 'npm run simulate -- --torture' },
+  { name: 'sanitizers', seconds: 900, command: 'npm run test:sanitizers -- --seeds 50' },
+  { name: 'fuzz', seconds: 600, command: 'npm run fuzz -- --seconds 60', tools: ['libFuzzer'] },
+  { name: 'life', seconds: 600, command: 'npm run test:life' },
+  { name: 'life-io_uring', seconds: 600, command: 'ZERIO_BACKEND=io_uring npm run test:life' },
+  {
+    name: 'misuse',
+    seconds: 600,
+    command: 'npm run --silent build && node test/reliability/misuse.mjs --seeds 10'
+  },
+  { name: 'soak', seconds: 600, command: 'npm run soak -- --minutes 1' },
+  {
+    name: 'soak-io_uring',
+    seconds: 600,
+    command: 'ZERIO_BACKEND=io_uring npm run soak -- --minutes 0.5'
+  },
+  { name: 'backends', seconds: 1500, command: 'npm run test:backends -- --tap' },
+  { name: 'host', seconds: 900, command: 'npm run test:host' },
+  { name: 'mutations', seconds: 900, command: 'npm run --silent build && npm run test:mutations' },
+  { name: 'torture', seconds: 600, command: 'npm run test:torture -- --strategies blocking --most 6' },
+  ...windowsSuites.map((name) => {
+    const [, major, mode] = name.split('-')
+    return windows(name, 900, major, `--mode ${mode} --only suite --again`)
+  }),
+  windows('windows-programs-22', 600, 22, '--only programs'),
+  windows('windows-programs-20', 600, 20, '--only programs'),
+  windows('windows-planted', 600, 22, '--only planted')
+]
