@@ -2,6 +2,9 @@
 import { types } from 'node:util'
 import { type MisuseCode, misuse, ZerioError } from './errors.js'
 
+/** Options with everything in them; `Required` would keep the `undefined` where the compiler has `exactOptionalPropertyTypes`. */
+export type Complete<T> = { [Name in keyof T]-?: Exclude<T[Name], undefined> }
+
 /** What to say of an object that is not as it should be. */
 export interface Complaints {
   readonly code: MisuseCode

@@ -1,7 +1,7 @@
 // Options: their defaults, units and ranges, and the check of what the program passes.
 import { isIP } from 'node:net'
 import { misuse, type ZerioError } from './errors.js'
-import { describe, readProperties } from './given.js'
+import { type Complete, describe, readProperties } from './given.js'
 import { Header } from './layout.js'
 import { kindOf, lengthOf } from './typed_arrays.js'
 
@@ -95,10 +95,10 @@ export const REASON_BYTES_MAX = 256
 const RING_BYTES_DEFAULT = 262144
 const RING_BYTES_MAX = 512 * 1024 * 1024
 
-export type ResolvedEngineOptions = Required<EngineOptions>
-export type ResolvedServerOptions = Required<Omit<ServerOptions, 'authenticate'>> &
+export type ResolvedEngineOptions = Complete<EngineOptions>
+export type ResolvedServerOptions = Complete<Omit<ServerOptions, 'authenticate'>> &
   Pick<ServerOptions, 'authenticate'>
-export type ResolvedClientOptions = Required<Omit<ClientOptions, 'credential'>> & { credential: Uint8Array }
+export type ResolvedClientOptions = Complete<Omit<ClientOptions, 'credential'>> & { credential: Uint8Array }
 
 const engineDefaults: ResolvedEngineOptions = {
   backend: 'auto',
@@ -108,7 +108,7 @@ const engineDefaults: ResolvedEngineOptions = {
   sendRingBytes: 0,
   receiveArenaBytes: 1048576
 }
-const socketDefaults: Required<SocketOptions> = {
+const socketDefaults: Complete<SocketOptions> = {
   noDelay: true,
   socketSendBytes: 0,
   socketReceiveBytes: 0,
@@ -127,7 +127,7 @@ const serverDefaults: ResolvedServerOptions = {
   ipv6Only: false,
   reusePort: false
 }
-const clientDefaults: Required<ClientOptions> = {
+const clientDefaults: Complete<ClientOptions> = {
   ...engineDefaults,
   ...socketDefaults,
   protocol: 'native',
@@ -198,7 +198,7 @@ function resolve<T extends object>(given: unknown, defaults: T): T {
   return result as T
 }
 
-function finishEngineOptions(options: ResolvedEngineOptions & Required<SocketOptions>): void {
+function finishEngineOptions(options: ResolvedEngineOptions & Complete<SocketOptions>): void {
   const least = 2 * (options.maxMessageLength + Header.Bytes)
   if (options.sendRingBytes === 0) {
     // Whole pages, so that no two rings share one.

@@ -1,6 +1,6 @@
 // Options of probes: their defaults, units and ranges, and the check of what the program passes.
 import { misuse } from '../errors.js'
-import { describe, readProperties } from '../given.js'
+import { type Complete, describe, readProperties } from '../given.js'
 
 export interface GcProbeOptions {
   /**
@@ -26,8 +26,8 @@ export interface GcMeasureOptions extends GcProbeOptions {
   warmup?: number | undefined
 }
 
-export type ResolvedProbeOptions = Required<GcProbeOptions>
-export type ResolvedMeasureOptions = Required<GcMeasureOptions>
+export type ResolvedProbeOptions = Complete<GcProbeOptions>
+export type ResolvedMeasureOptions = Complete<GcMeasureOptions>
 
 const probeDefaults: ResolvedProbeOptions = {
   samplingBytes: 32_768,
