@@ -1,8 +1,8 @@
 // A monotonic clock that makes no garbage.
-import { misuse } from './errors.js'
+import { misuse, type ZerioError } from './errors.js'
 import { describe } from './given.js'
 import { native } from './native.js'
-import { kindOf, lengthOf } from './typed_arrays.js'
+import { float64Length } from './typed_arrays.js'
 
 // Nobody else can reach it to detach it, so it needs no pool: those take gigabytes of address space each, already at import.
 const words = new Float64Array(new ArrayBuffer(8))
@@ -15,17 +15,16 @@ const stamp = native.makeClock(words)
  * `ZERIO_BAD_ARGUMENT` unless `target` is a Float64Array that has `index`.
  */
 export function readClock(target: Float64Array, index = 0): void {
-  if (kindOf.call(target) !== 'Float64Array')
-    throw misuse(
-      'ZERIO_BAD_ARGUMENT',
-      `The time is written into a Float64Array, not into ${describe(target)}.`
-    )
-  if (!(Number.isInteger(index) && index >= 0 && index < lengthOf.call(target))) {
-    throw misuse(
-      'ZERIO_BAD_ARGUMENT',
-      `The index must be an integer inside the ${lengthOf.call(target)} elements given, not ${describe(index)}.`
-    )
-  }
+  const length = float64Length(target)
+  if (!(Number.isInteger(index) && index >= 0 && index < length)) throw badPlace(target, length, index)
   stamp()
   target[index] = words[0]
+}
+
+function badPlace(target: unknown, length: number, index: unknown): ZerioError {
+  const text =
+    length < 0
+      ? `The time is written into a Float64Array, not into ${describe(target)}.`
+      : `The index must be an integer inside the ${length} elements given, not ${describe(index)}.`
+  return misuse('ZERIO_BAD_ARGUMENT', text)
 }

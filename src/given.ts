@@ -25,7 +25,7 @@ export function readProperties(
 ): Record<string, unknown> {
   const found: Record<string, unknown> = {}
   if (!isPlain(given)) throw misuse(complaints.code, complaints.notAnObject(describe(given)))
-  for (const name of attempt('names', complaints.code, () => Object.keys(given))) {
+  for (const name of attempt('its names', complaints.code, () => Object.keys(given))) {
     if (names.includes(name)) continue
     if (attempt(`"${name}"`, complaints.code, () => given[name]) !== undefined)
       throw misuse(complaints.code, complaints.unknown(name))
@@ -48,13 +48,7 @@ function attempt<T>(what: string, code: MisuseCode, read: () => T): T {
   try {
     return read()
   } catch (cause) {
-    throw new ZerioError(
-      code,
-      `The object given threw when its ${what} ${what === 'names' ? 'were' : 'was'} read; see the cause.`,
-      {
-        cause
-      }
-    )
+    throw new ZerioError(code, `The object given threw at the reading of ${what}; see the cause.`, { cause })
   }
 }
 

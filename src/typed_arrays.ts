@@ -28,3 +28,11 @@ const isGrowable: Getter<boolean> = getter(SharedArrayBuffer.prototype, 'growabl
 export function canChangeLength(memory: ArrayBuffer | SharedArrayBuffer): boolean {
   return types.isSharedArrayBuffer(memory) ? isGrowable.call(memory) : isResizable.call(memory)
 }
+
+/** The elements of a Float64Array of any realm; -1 for everything else. */
+export function float64Length(array: Float64Array): number {
+  if (kindOf.call(array) !== 'Float64Array') return -1
+  // After an access by index V8 knows what the array is, and the length is a load.
+  void array[0]
+  return lengthOf.call(array)
+}

@@ -90,7 +90,7 @@ for (const [who, make] of Object.entries(makers)) {
     for (const [options, about] of [
       [Object.defineProperty({}, name, { get: fail, enumerable: true }), `"${name}"`],
       [Object.defineProperty({}, 'nonsense', { get: fail, enumerable: true }), '"nonsense"'],
-      [new Proxy({}, { get: fail }), 'was read'],
+      [new Proxy({}, { get: fail }), 'reading'],
       [new Proxy({}, { ownKeys: fail }), 'names']
     ]) {
       t.is(assertThrows(t, () => make(options), 'ZERIO_BAD_OPTION', about).cause, cause)
