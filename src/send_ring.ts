@@ -36,7 +36,7 @@ const NO_LIMIT_LEFT = -1
 const NO_CLAIM = -1
 const LOST_CLAIM = -2
 
-// Constants of this module, which V8 compiles in place; through the module's object it would call them.
+// Constants of this module, which V8 compiles in place; through the other module's object each costs a message 0.5 ns to 10 ns.
 const { kindOf, lengthOf } = typedArrays
 
 const NO_BYTES = new Uint8Array(0)
@@ -454,7 +454,7 @@ function isCount(value: number): boolean {
 /** Throws unless `bytes` is what can be sent. Runs no code of the program, so that nothing changes until the message is copied. */
 function messageLength(bytes: Uint8Array): number {
   if (kindOf.call(bytes) !== 'Uint8Array') throw badMessage(bytes)
-  // After an access by index V8 knows what the array is, and the length is a load instead of a call of 3 ns.
+  // As in float64Length.
   void bytes[0]
   return lengthOf.call(bytes)
 }
