@@ -1,5 +1,8 @@
 // A monotonic clock that makes no garbage.
+import { misuse, type ZerioError } from './errors.js'
+import { describe } from './given.js'
 import { native } from './native.js'
+import { float64Length } from './typed_arrays.js'
 
 // Nobody else can reach it to detach it, so it needs no pool: those take gigabytes of address space each, already at import.
 const words = new Float64Array(new ArrayBuffer(8))
@@ -8,9 +11,20 @@ const stamp = native.makeClock(words)
 /**
  * Writes the monotonic time in nanoseconds to `target[index]` (default 0). Allocates nothing, where `performance.now()` and
  * `process.hrtime.bigint()` make a heap object for each call. All processes of a machine share the clock (Linux:
- * `CLOCK_MONOTONIC`), so that differences between two processes make sense. Exact to 1 ns until 2^53 ns, 104 days after boot.
+ * `CLOCK_MONOTONIC`), so that differences between two processes make sense. Exact to 1 ns until 2^53 ns, 104 days after boot. Throws
+ * `ZERIO_BAD_ARGUMENT` unless `target` is a Float64Array that has `index`.
  */
 export function readClock(target: Float64Array, index = 0): void {
+  const length = float64Length(target)
+  if (!(Number.isInteger(index) && index >= 0 && index < length)) throw badPlace(target, length, index)
   stamp()
   target[index] = words[0]
+}
+
+function badPlace(target: unknown, length: number, index: unknown): ZerioError {
+  const text =
+    length < 0
+      ? `The time is written into a Float64Array, not into ${describe(target)}.`
+      : `The index must be an integer inside the ${length} elements given, not ${describe(index)}.`
+  return misuse('ZERIO_BAD_ARGUMENT', text)
 }

@@ -1,4 +1,7 @@
 // Counters: read in place from the memory that the engine writes, without garbage.
+import { misuse } from './errors.js'
+import { describe } from './given.js'
+import { float64Length } from './typed_arrays.js'
 
 /** Any set of counters. Values are cumulative float64 numbers, exact up to 2^53. */
 export abstract class Counters<Name extends string> {
@@ -25,10 +28,20 @@ export abstract class Counters<Name extends string> {
     this.#refresh = undefined
   }
 
-  /** Writes all values to `target`, which needs room for `names.length` of them. Allocates nothing. Returns `target`. */
+  /**
+   * Writes all values to `target`, which needs room for `names.length` of them. Allocates nothing. Returns `target`. Throws
+   * `ZERIO_BAD_ARGUMENT` unless it is a Float64Array that has the room.
+   */
   copyTo(target: Float64Array): Float64Array {
-    const words = this._words
     const count = this.names.length
+    const room = float64Length(target)
+    if (room < count) {
+      throw misuse(
+        'ZERIO_BAD_ARGUMENT',
+        `Counters are copied into a Float64Array of at least ${count} elements, not ${room < 0 ? describe(target) : `one of ${room}`}.`
+      )
+    }
+    const words = this._words
     for (let i = 0; i < count; i++) target[i] = words[i]
     return target
   }

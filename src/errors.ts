@@ -27,9 +27,9 @@ export type FateCode =
 
 /** Where a system error happened, as in Node's own errors. */
 export interface ErrorDetails {
-  syscall?: string
-  address?: string
-  port?: number
+  syscall?: string | undefined
+  address?: string | undefined
+  port?: number | undefined
   cause?: unknown
 }
 

@@ -1,7 +1,11 @@
 // Options: their defaults, units and ranges, and the check of what the program passes.
 import { isIP } from 'node:net'
 import { misuse, type ZerioError } from './errors.js'
+import { type Complete, describe, readProperties } from './given.js'
 import { Header } from './layout.js'
+import { kindOf, lengthOf } from './typed_arrays.js'
+
+export { describe } from './given.js'
 
 /** How a thread waits for the network. See docs/tuning.md. */
 export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'
@@ -11,75 +15,75 @@ export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio' | 'winsock'
 /** Options that choose the engine: servers and clients of a thread with equal ones share one engine and its memory. */
 export interface EngineOptions {
   /** Default `'auto'`: the best one that this system has. */
-  backend?: Backend
+  backend?: Backend | undefined
   /** Default `'blocking'`. With `'manual'` nothing runs unless the program calls `poll()`, but for `start` and `stop`. */
-  waitStrategy?: WaitStrategy
+  waitStrategy?: WaitStrategy | undefined
   /** For `'hybrid'`: how long to spin after the last event before sleeping, in microseconds; 1 to 1,000,000, default 50. */
-  spinUs?: number
+  spinUs?: number | undefined
   /** Longest message accepted and sent, in bytes; 1 to 16,777,215, default 65,536. */
-  maxMessageLength?: number
+  maxMessageLength?: number | undefined
   /**
    * Send ring of each connection, in bytes; a multiple of 8, at least `2 * (maxMessageLength + 4)`, at most 512 MiB; default
    * 262,144 or what `maxMessageLength` demands. It is committed page by page as it is used.
    */
-  sendRingBytes?: number
+  sendRingBytes?: number | undefined
   /** Memory that one batch of receives may fill, in bytes; a multiple of 4,096, 16,384 to 64 MiB, default 1,048,576. */
-  receiveArenaBytes?: number
+  receiveArenaBytes?: number | undefined
 }
 
 /** Options of the sockets. */
 export interface SocketOptions {
   /** Send small messages at once (`TCP_NODELAY`); default true. */
-  noDelay?: boolean
+  noDelay?: boolean | undefined
   /** The system's send buffer (`SO_SNDBUF`), in bytes; default 0: the system decides. */
-  socketSendBytes?: number
+  socketSendBytes?: number | undefined
   /** The system's receive buffer (`SO_RCVBUF`), in bytes; default 0: the system decides. */
-  socketReceiveBytes?: number
+  socketReceiveBytes?: number | undefined
   /** How long a closing connection may take to send what was accepted, in milliseconds; 0 to 600,000, default 1,000. */
-  lingerMs?: number
+  lingerMs?: number | undefined
   /**
    * Ask a silent peer for a sign of life after this time, and give it up after four times of it, in milliseconds; 0 (never)
    * or 10 to 3,600,000, default 0. Works with native peers only.
    */
-  heartbeatMs?: number
+  heartbeatMs?: number | undefined
 }
 
 export interface ServerOptions extends EngineOptions, SocketOptions {
   /** Connected peers at the same time; 1 to 60,000, default 10,000. */
-  maxPeers?: number
+  maxPeers?: number | undefined
   /** Connections at the same time that have not said who they are; 1 to 60,000, default 1,024. */
-  maxHandshakes?: number
+  maxHandshakes?: number | undefined
   /** How long a connection may take to say who it is, in milliseconds; 1 to 600,000, default 5,000. */
-  handshakeTimeoutMs?: number
+  handshakeTimeoutMs?: number | undefined
   /** A second connection with the same peer id is refused (default), or takes the place of the first. */
-  duplicateIds?: 'refuse' | 'replace'
+  duplicateIds?: 'refuse' | 'replace' | undefined
   /**
    * Decides whether a peer may connect. Called once for each handshake, before `clientConnected`, and synchronous: it returns true
    * or false. Anything else, an exception or a promise for instance, refuses the peer, and the server's `error` event tells it with
    * `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers. Default: everyone may.
    */
-  authenticate?: (peerId: string, credential: Buffer) => boolean
+  authenticate?: ((peerId: string, credential: Buffer) => boolean) | undefined
   /** Length of the listen queue; 1 to 65,535, default 1,024 (the system may allow less). */
-  backlog?: number
+  backlog?: number | undefined
   /** Do not accept IPv4 on an IPv6 address; default false. */
-  ipv6Only?: boolean
+  ipv6Only?: boolean | undefined
   /** Let several servers, of worker threads for instance, share one port (`SO_REUSEPORT`); default false. */
-  reusePort?: boolean
+  reusePort?: boolean | undefined
 }
 
 export interface ClientOptions extends EngineOptions, SocketOptions {
   /** `'native'` (default), or `'classic'` for servers that speak the protocol of the C# Zerio. */
-  protocol?: 'native' | 'classic'
+  protocol?: 'native' | 'classic' | undefined
   /** Sent to the server's `authenticate`; at most 512 bytes. A string is sent as UTF-8. */
-  credential?: Uint8Array | string
+  credential?: Uint8Array | string | undefined
   /** How long connecting to one address may take, handshake included, in milliseconds; 1 to 600,000, default 5,000. */
-  connectTimeoutMs?: number
+  connectTimeoutMs?: number | undefined
 }
 
 /** Where to listen or to connect: a port, or host and port. */
 export interface Address {
   /** Host name or numeric address. A server's default is all addresses, IPv6 and IPv4; a client's is `'localhost'`. */
-  host?: string
+  host?: string | undefined
   /** 0 to 65,535. A server's 0 means any free port. */
   port: number
 }
@@ -91,10 +95,10 @@ export const REASON_BYTES_MAX = 256
 const RING_BYTES_DEFAULT = 262144
 const RING_BYTES_MAX = 512 * 1024 * 1024
 
-export type ResolvedEngineOptions = Required<EngineOptions>
-export type ResolvedServerOptions = Required<Omit<ServerOptions, 'authenticate'>> &
+export type ResolvedEngineOptions = Complete<EngineOptions>
+export type ResolvedServerOptions = Complete<Omit<ServerOptions, 'authenticate'>> &
   Pick<ServerOptions, 'authenticate'>
-export type ResolvedClientOptions = Required<Omit<ClientOptions, 'credential'>> & { credential: Uint8Array }
+export type ResolvedClientOptions = Complete<Omit<ClientOptions, 'credential'>> & { credential: Uint8Array }
 
 const engineDefaults: ResolvedEngineOptions = {
   backend: 'auto',
@@ -104,7 +108,7 @@ const engineDefaults: ResolvedEngineOptions = {
   sendRingBytes: 0,
   receiveArenaBytes: 1048576
 }
-const socketDefaults: Required<SocketOptions> = {
+const socketDefaults: Complete<SocketOptions> = {
   noDelay: true,
   socketSendBytes: 0,
   socketReceiveBytes: 0,
@@ -123,7 +127,7 @@ const serverDefaults: ResolvedServerOptions = {
   ipv6Only: false,
   reusePort: false
 }
-const clientDefaults: Required<ClientOptions> = {
+const clientDefaults: Complete<ClientOptions> = {
   ...engineDefaults,
   ...socketDefaults,
   protocol: 'native',
@@ -171,33 +175,30 @@ function checkOption(name: string, value: unknown, fallback: unknown): void {
   if (name === 'authenticate') {
     if (typeof value !== 'function') throw bad('a function')
   } else if (name === 'credential') {
-    if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw bad('a string or a Uint8Array')
+    if (typeof value !== 'string' && kindOf.call(value) !== 'Uint8Array')
+      throw bad('a string or a Uint8Array')
   } else if (typeof value !== typeof fallback) {
     throw bad(`a ${typeof fallback}`)
   }
 }
 
 function resolve<T extends object>(given: unknown, defaults: T): T {
-  if (given === undefined) return { ...defaults }
-  if (typeof given !== 'object' || given === null) {
-    throw misuse('ZERIO_BAD_OPTION', `Options must be an object, not ${describe(given)}.`)
-  }
   const result = { ...defaults } as Record<string, unknown>
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined) continue
-    if (!Object.hasOwn(defaults, name)) {
-      throw misuse(
-        'ZERIO_BAD_OPTION',
-        `There is no option "${name}"; there are ${Object.keys(defaults).join(', ')}.`
-      )
-    }
+  if (given === undefined) return result as T
+  const names = Object.keys(defaults)
+  const found = readProperties(given, names, {
+    code: 'ZERIO_BAD_OPTION',
+    notAnObject: (what) => `Options must be an object, not ${what}.`,
+    unknown: (name) => `There is no option "${name}"; there are ${names.join(', ')}.`
+  })
+  for (const [name, value] of Object.entries(found)) {
     checkOption(name, value, (defaults as Record<string, unknown>)[name])
     result[name] = value
   }
   return result as T
 }
 
-function finishEngineOptions(options: ResolvedEngineOptions & Required<SocketOptions>): void {
+function finishEngineOptions(options: ResolvedEngineOptions & Complete<SocketOptions>): void {
   const least = 2 * (options.maxMessageLength + Header.Bytes)
   if (options.sendRingBytes === 0) {
     // Whole pages, so that no two rings share one.
@@ -231,30 +232,34 @@ export function resolveServerOptions(given: unknown): ResolvedServerOptions {
 export function resolveClientOptions(given: unknown): ResolvedClientOptions {
   const options = resolve(given, clientDefaults)
   finishEngineOptions(options)
-  const credential =
-    typeof options.credential === 'string'
-      ? Buffer.from(options.credential)
-      : Uint8Array.from(options.credential)
-  if (credential.length > CREDENTIAL_BYTES_MAX) {
+  const { credential } = options
+  const length = typeof credential === 'string' ? Buffer.byteLength(credential) : lengthOf.call(credential)
+  if (length > CREDENTIAL_BYTES_MAX) {
     throw misuse(
       'ZERIO_BAD_OPTION',
-      `Option "credential" must have at most ${CREDENTIAL_BYTES_MAX} bytes, not ${credential.length}.`
+      `Option "credential" must have at most ${CREDENTIAL_BYTES_MAX} bytes, not ${length}.`
     )
   }
-  return { ...options, credential }
+  return { ...options, credential: copyOf(credential, length) }
+}
+
+function copyOf(credential: string | Uint8Array, length: number): Uint8Array {
+  if (typeof credential === 'string') return Buffer.from(credential)
+  const copy = new Uint8Array(length)
+  // An array whose memory was transferred away is empty, and cannot be copied from.
+  if (length > 0) copy.set(credential)
+  return copy
 }
 
 export function resolveAddress(given: unknown, who: string): { host: string | undefined; port: number } {
   const address: Record<string, unknown> =
-    typeof given === 'number'
-      ? { port: given }
-      : typeof given === 'object' && given !== null
-        ? { ...given }
-        : { port: given }
-  for (const name of Object.keys(address)) {
-    if (name !== 'host' && name !== 'port')
-      throw misuse('ZERIO_BAD_ARGUMENT', `${who} takes host and port, and no "${name}".`)
-  }
+    typeof given === 'object' && given !== null
+      ? readProperties(given, ['host', 'port'], {
+          code: 'ZERIO_BAD_ARGUMENT',
+          notAnObject: (what) => `${who} needs a port, or host and port, not ${what}.`,
+          unknown: (name) => `${who} takes host and port, and no "${name}".`
+        })
+      : { port: given }
   const { host, port } = address
   if (!Number.isInteger(port) || (port as number) < 0 || (port as number) > 65535) {
     throw misuse('ZERIO_BAD_ARGUMENT', `${who} needs a port from 0 to 65535, not ${describe(port)}.`)
@@ -287,14 +292,4 @@ export function checkChannel(channel: unknown): void {
 
 export function isNumericHost(host: string): boolean {
   return isIP(host.split('%', 1)[0]) !== 0
-}
-
-export function describe(value: unknown): string {
-  if (typeof value === 'string')
-    return value.length > 40
-      ? `a string of ${value.length} characters`
-      : `'${JSON.stringify(value).slice(1, -1)}'`
-  if (typeof value === 'object' && value !== null)
-    return `an object of type ${value.constructor?.name ?? 'null'}`
-  return typeof value === 'function' ? 'a function' : String(value)
 }

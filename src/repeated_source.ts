@@ -3,6 +3,8 @@
 // To copy 32 bytes takes `TypedArray.set` 15 to 20 ns, and a loop over two Int32Arrays 5 ns (perf/copies.mjs). A view is an object,
 // though, so one is made only for an array that comes several times in a row, and the more were made the rarer.
 
+import { canChangeLength, lengthOf, memoryOf, offsetOf } from './typed_arrays.js'
+
 /** Beyond this, `TypedArray.set` is as fast. */
 const BYTES_MAX = 64
 const REPETITIONS_MIN = 4
@@ -27,12 +29,13 @@ class RepeatedSource {
   }
 
   #adopt(bytes: Uint8Array): void {
-    const { buffer, byteOffset, byteLength } = bytes
-    // Memory that can shrink is left to itself: its arrays change their lengths.
-    const resizable = (buffer as { resizable?: boolean }).resizable === true
-    if (byteLength > BYTES_MAX || byteLength % 4 !== 0 || byteOffset % 4 !== 0 || resizable) return
+    const length = lengthOf.call(bytes)
+    const offset = offsetOf.call(bytes)
+    if (length > BYTES_MAX || length % 4 !== 0 || offset % 4 !== 0) return
+    const memory = memoryOf.call(bytes)
+    if (canChangeLength(memory)) return
     this.bytes = bytes
-    this.words = new Int32Array(buffer, byteOffset, byteLength / 4)
+    this.words = new Int32Array(memory, offset, length / 4)
     this.#repetitionsMin *= 2
   }
 }

@@ -4,6 +4,7 @@
 // The straight path is one comparison: `end > limit`. The limit is the smallest of all reasons to look closer: the end of the
 // free space, the next automatic flush, the longest message, not being in the dirty list, not being connected.
 
+import { types } from 'node:util'
 import { ConnectionCounters } from './counters.js'
 import { misuse } from './errors.js'
 import { Header, Layout, SlotCounter, SlotWord } from './layout.js'
@@ -11,6 +12,7 @@ import { checkChannel, describe } from './options.js'
 import { type PoolBuffer, poolBuffer, type Slab } from './pool.js'
 import { repeatedSource } from './repeated_source.js'
 import { type SendStatus, Status } from './status.js'
+import * as typedArrays from './typed_arrays.js'
 
 /**
  * Unsent bytes at which a ring is handed to the system without waiting for the end of the turn. A little less than what two packets
@@ -33,6 +35,9 @@ const MAIN = Layout.SlotFrontBytes
 const NO_LIMIT_LEFT = -1
 const NO_CLAIM = -1
 const LOST_CLAIM = -2
+
+// Constants of this module, which V8 compiles in place; through the other module's object each costs a message 0.5 ns to 10 ns.
+const { kindOf, lengthOf } = typedArrays
 
 const NO_BYTES = new Uint8Array(0)
 const NO_WORDS = new Int32Array(0)
@@ -172,7 +177,7 @@ export class SendRing {
 
   sendAll(bytes: Uint8Array, channel: number): SendStatus {
     const words = bytes === repeatedSource.bytes ? repeatedSource.words : undefined
-    const length = words === undefined ? lengthOf(bytes) : words.length * 4
+    const length = words === undefined ? messageLength(bytes) : words.length * 4
     if (this.#tail + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
@@ -192,11 +197,11 @@ export class SendRing {
   }
 
   sendPart(bytes: Uint8Array, offset: number, length: number, channel: number): SendStatus {
-    if (!(bytes instanceof Uint8Array)) throw badMessage(bytes)
-    if (offset >>> 0 !== offset || length >>> 0 !== length || offset + length > bytes.length) {
+    const size = messageLength(bytes)
+    if (!isCount(offset) || !isCount(length) || offset + length > size) {
       throw misuse(
         'ZERIO_BAD_ARGUMENT',
-        `Offset and length must be integers inside the ${bytes.length} bytes given, not ${describe(offset)} and ${describe(length)}.`
+        `Offset and length must be integers inside the ${size} bytes given, not ${describe(offset)} and ${describe(length)}.`
       )
     }
     if (this.#tail + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
@@ -222,7 +227,7 @@ export class SendRing {
 
   claim(length: number, channel: number): number {
     if (
-      length >>> 0 !== length ||
+      !isCount(length) ||
       this.#tail + length > this.#limit ||
       channel !== 0 ||
       this.#claimed !== NO_CLAIM
@@ -265,7 +270,7 @@ export class SendRing {
   /** Finds room for a frame, or says why there is none. */
   #reserve(length: number, channel: number): SendStatus {
     if (channel !== 0) checkChannel(channel)
-    if (length >>> 0 !== length) {
+    if (!isCount(length)) {
       throw misuse('ZERIO_BAD_ARGUMENT', `A length must be a non-negative integer, not ${describe(length)}.`)
     }
     if (this.#claimed >= 0) {
@@ -437,14 +442,36 @@ function copyUnaligned(view: DataView, offset: number, at: number, length: numbe
   for (; i < length; i++) view.setUint8(at + i, view.getUint8(offset + i))
 }
 
-function lengthOf(bytes: unknown): number {
-  if (!(bytes instanceof Uint8Array)) throw badMessage(bytes)
-  return bytes.length
+/** Whether it is an integer from 0 on. BigInts and symbols throw, and cost nothing that way. */
+function isCount(value: number): boolean {
+  try {
+    return value >>> 0 === value
+  } catch {
+    return false
+  }
 }
 
-function badMessage(bytes: unknown): Error {
+/** Throws unless `bytes` is what can be sent. Runs no code of the program, so that nothing changes until the message is copied. */
+function messageLength(bytes: Uint8Array): number {
+  if (kindOf.call(bytes) !== 'Uint8Array') throw badMessage(bytes)
+  // As in float64Length.
+  void bytes[0]
+  return lengthOf.call(bytes)
+}
+
+function badMessage(value: unknown): Error {
   return misuse(
     'ZERIO_BAD_ARGUMENT',
-    `A message must be a Uint8Array (a Buffer is one), not ${describe(bytes)}.`
+    `A message must be a Uint8Array (a Buffer is one), not ${describe(value)}${wayToBytes(value)}.`
   )
+}
+
+function wayToBytes(value: unknown): string {
+  if (typeof value === 'string') return '; Buffer.from(text) makes one'
+  if (types.isProxy(value)) return '; pass the array behind it'
+  if (types.isAnyArrayBuffer(value)) return '; new Uint8Array(memory) shows its bytes'
+  if (ArrayBuffer.isView(value))
+    return '; new Uint8Array(array.buffer, array.byteOffset, array.byteLength) shows its bytes'
+  if (Array.isArray(value)) return '; Uint8Array.from(array) makes one'
+  return value instanceof Uint8Array ? ' that only inherits from it' : ''
 }

@@ -418,7 +418,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.#engine?.native.admit(slot, verdict === true)
     if (error === undefined && typeof verdict !== 'boolean') {
       // A promise is true to JavaScript, whatever becomes of it.
-      Promise.resolve(verdict).catch(() => {})
+      new Promise((resolve) => resolve(verdict)).catch(() => {})
       error = new ZerioError(
         'ZERIO_AUTHENTICATE_FAILED',
         `The option "authenticate" must return true or false at once, not ${describe(verdict)}; the peer ${describe(id)} was refused.`

@@ -1,32 +1,33 @@
 // Options of probes: their defaults, units and ranges, and the check of what the program passes.
 import { misuse } from '../errors.js'
+import { type Complete, describe, readProperties } from '../given.js'
 
 export interface GcProbeOptions {
   /**
    * Sample who allocates, every so many bytes on average; 0 (do not) or 512 to 2^30, default 32,768. While several probes of a
    * thread sample, the first one decides for all.
    */
-  samplingBytes?: number
+  samplingBytes?: number | undefined
   /** How many functions the report names; 0 to 1,000, default 10. */
-  topAllocators?: number
+  topAllocators?: number | undefined
   /**
    * Count the memory of Buffers and ArrayBuffers, default true. It has V8 free such memory inside of collections, so that pauses
    * of programs that drop many Buffers become longer; with `false` collections are as without the probe.
    */
-  external?: boolean
+  external?: boolean | undefined
   /** How often to look for the event loop's delay, in milliseconds; 0 (never) to 1,000, default 10. */
-  loopResolutionMs?: number
+  loopResolutionMs?: number | undefined
 }
 
 export interface GcMeasureOptions extends GcProbeOptions {
   /** Measured calls; 1 to 2^30, default 100,000. */
-  operations?: number
+  operations?: number | undefined
   /** Calls before, until V8 has compiled the function; 0 to 2^30, default 20,000. */
-  warmup?: number
+  warmup?: number | undefined
 }
 
-export type ResolvedProbeOptions = Required<GcProbeOptions>
-export type ResolvedMeasureOptions = Required<GcMeasureOptions>
+export type ResolvedProbeOptions = Complete<GcProbeOptions>
+export type ResolvedMeasureOptions = Complete<GcMeasureOptions>
 
 const probeDefaults: ResolvedProbeOptions = {
   samplingBytes: 32_768,
@@ -48,17 +49,15 @@ const ranges: Readonly<Record<string, readonly [number, number]>> = {
 const samplingBytesMin = 512
 
 function resolve<T extends object>(given: unknown, defaults: T): T {
-  if (given === undefined) return { ...defaults }
-  if (typeof given !== 'object' || given === null) {
-    throw misuse('ZERIO_BAD_OPTION', `Options must be an object, not ${String(given)}.`)
-  }
   const result = { ...defaults } as Record<string, unknown>
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined) continue
-    if (!Object.hasOwn(defaults, name)) {
-      const names = Object.keys(defaults).join(', ')
-      throw misuse('ZERIO_BAD_OPTION', `There is no option "${name}"; there are ${names}.`)
-    }
+  if (given === undefined) return result as T
+  const names = Object.keys(defaults)
+  const found = readProperties(given, names, {
+    code: 'ZERIO_BAD_OPTION',
+    notAnObject: (what) => `Options must be an object, not ${what}.`,
+    unknown: (name) => `There is no option "${name}"; there are ${names.join(', ')}.`
+  })
+  for (const [name, value] of Object.entries(found)) {
     check(name, value)
     result[name] = value
   }
@@ -67,7 +66,7 @@ function resolve<T extends object>(given: unknown, defaults: T): T {
 
 function check(name: string, value: unknown): void {
   const bad = (expected: string) =>
-    misuse('ZERIO_BAD_OPTION', `Option "${name}" must be ${expected}, not ${String(value)}.`)
+    misuse('ZERIO_BAD_OPTION', `Option "${name}" must be ${expected}, not ${describe(value)}.`)
   if (name === 'external') {
     if (typeof value !== 'boolean') throw bad('a boolean')
     return

@@ -7,6 +7,7 @@ import {
   performance
 } from 'node:perf_hooks'
 import { misuse } from '../errors.js'
+import { describe } from '../given.js'
 import { AllocationSampler } from './allocation_sampler.js'
 import { holdSweeping, letSweepingGo } from './buffer_sweeping.js'
 import { collectYoung } from './collect_young.js'
@@ -129,7 +130,7 @@ export class GcProbe {
     if (!Number.isSafeInteger(count) || count < 0)
       throw misuse(
         'ZERIO_BAD_ARGUMENT',
-        `The count of operations must be an integer from 0 to 2^53 - 1, not ${String(count)}.`
+        `The count of operations must be an integer from 0 to 2^53 - 1, not ${describe(count)}.`
       )
     const low = this.#countLow + count
     if (low < countLowMax) {
