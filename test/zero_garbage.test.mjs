@@ -89,7 +89,10 @@ for (const [waitStrategy, how, send] of [
     // A spinning thread polls many times in an iteration, so this is more than enough for it; a byte a message is not.
     const iterations = waitStrategy === 'manual' ? 0 : Math.min(polls, ROUND_TRIPS / 4)
     const allowed = Math.ceil((iterations * LOOP_BYTES) / COLLECTION_BYTES)
-    t.true(collections.length <= allowed, `${collections.length} of ${allowed}, ${polls} polls\n${collections.join('\n')}`)
+    t.true(
+      collections.length <= allowed,
+      `${collections.length} of ${allowed}, ${polls} polls\n${collections.join('\n')}`
+    )
     t.true(sent >= ROUND_TRIPS && received >= ROUND_TRIPS)
   })
 }
