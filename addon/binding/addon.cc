@@ -268,7 +268,7 @@ napi_value create_engine(const Call& call) {
   Object result(call.env());
   result.set("errno", std::abs(error));
   if (loop == nullptr) return result.raw();
-  auto handle = std::make_unique<EngineHandle>(loop);
+  auto handle = std::make_unique<EngineHandle>(EngineHandle{loop});
   const auto finalize = [](napi_env, void* data, void*) { delete static_cast<EngineHandle*>(data); };
   if (napi_add_finalizer(call.env(), result.raw(), handle.get(), finalize, nullptr, nullptr) != napi_ok) {
     // The thread is being terminated.
