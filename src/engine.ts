@@ -1,9 +1,9 @@
 // The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
 import { AsyncResource } from 'node:async_hooks'
 import { nextTick } from 'node:process'
-import { type Choice, chooseBackend } from './backend.js'
+import { type Choice, chooseBackend, engineError } from './backend.js'
 import { EngineCounters } from './counters.js'
-import { misuse, systemError, ZerioError } from './errors.js'
+import { misuse, ZerioError } from './errors.js'
 import { type Exiting, forgetExiting, rememberExiting } from './exit.js'
 import { EngineWord, EventKind, Header, Layout } from './layout.js'
 import { type NativeEngine, native, type SlabParts } from './native.js'
@@ -36,6 +36,8 @@ export interface Connection {
   readonly scope: AsyncResource
   deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void
   readonly receiving: boolean
+  /** A client's connection is there, and its HELLO is held back. */
+  reached(): void
   connected(hello: Hello): void
   connectFailed(reason: DisconnectReason): void
   disconnected(closeCode: number, text: string, errno: number): void
@@ -222,7 +224,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       () => this.#dispatch(!this.#manual),
       () => this.flush()
     )
-    if (this.native.errno !== 0) throw systemError(this.native.errno, 'Cannot make an engine', {})
+    if (this.native.errno !== 0) throw engineError(this.native.errno, choice.backend)
     this.#nativePoll = this.native.poll
     this.#nativeFlush = this.native.flush
     this.#nativeFlushSlot = this.native.flushSlot
@@ -556,6 +558,9 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
         this.#connections[slot]?.drained()
         return
       }
+      case EventKind.Reached:
+        this.#connections[slot]?.reached()
+        return
       case EventKind.ConnectFailed:
         this.#connections[slot]?.connectFailed(
           new DisconnectReason(events[at + 5], this.#text(at), events[at + 6], false)

@@ -34,7 +34,8 @@ export const enum EventKind {
   Refused = 8,
   AcceptError = 9,
   SlotsLow = 10,
-  Asked = 11
+  Asked = 11,
+  Reached = 12
 }
 
 export const enum Layout {

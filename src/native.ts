@@ -29,6 +29,8 @@ export interface ConnectRequest {
   credential: Uint8Array
   classic: boolean
   connectTimeoutMs: number
+  /** Whether the engine reports `Reached` and waits for `greet` before it says who this client is. */
+  holdsHello: boolean
   lingerMs: number
   heartbeatMs: number
   noDelay: boolean
@@ -58,6 +60,8 @@ export interface NativeEngine {
   unlisten(server: number): void
   serverSlots(server: number): number
   forgetServer(server: number): void
+  /** Sends the HELLO that was held back; while `Reached` is dispatched. */
+  greet(slot: number): void
   admit(slot: number, admitted: boolean): void
   close(slot: number, code: number, reason: string): void
   abort(slot: number): void
