@@ -1,7 +1,8 @@
 // Loads the addon and types what it exports (addon/binding/addon.cc).
 import { join } from 'node:path'
 import { ZerioError } from './errors.js'
-import { checkLayout } from './layout.js'
+import { layoutMismatch } from './layout.js'
+import { loadError } from './load_error.js'
 
 export interface ListenRequest {
   id: string
@@ -111,19 +112,26 @@ interface Native {
   readonly layout: Readonly<Record<string, number>>
 }
 
-function load(): Native {
+function pathOfBinary(): string {
   // Published ones and those that are built from source are in the same place.
-  const folder = join(__dirname, '..', 'prebuilds', `${process.platform}-${process.arch}`)
-  try {
-    return require(join(folder, 'zerio.node')) as Native
-  } catch (cause) {
-    throw new ZerioError(
-      'ZERIO_NO_BINARY',
-      `The native engine cannot be loaded on ${process.platform}-${process.arch}. The package has it for 64-bit x86, on Linux with glibc and on Windows; elsewhere build it with "npx node-gyp rebuild -C node_modules/zerio/addon".`,
-      { cause }
-    )
-  }
+  return join(__dirname, '..', 'prebuilds', `${process.platform}-${process.arch}`, 'zerio.node')
 }
 
-export const native: Native = load()
-checkLayout(native.layout)
+function load(path: string): Native {
+  let loaded: Native
+  try {
+    loaded = require(path) as Native
+  } catch (cause) {
+    throw loadError(path, cause)
+  }
+  const mismatch = layoutMismatch(loaded.layout)
+  if (mismatch !== undefined) {
+    throw new ZerioError(
+      'ZERIO_NO_BINARY',
+      `The native engine ${path} is of another build than zerio's JavaScript (${mismatch} differs). Install the package anew; in a checkout run "npm run build".`
+    )
+  }
+  return loaded
+}
+
+export const native: Native = load(pathOfBinary())
