@@ -73,7 +73,7 @@ const NO_ROUTE = 'check the network connection, and for an IPv6 address whether 
 /** What a code of the system means, and what to do: for the call that met it, or else for every call. */
 const advice: Readonly<Record<string, string>> = {
   'connect EACCES':
-    'this machine forbids the connection: a firewall, a security module, or a broadcast address; change its rules or the address',
+    'this process has no permission for the connection: a firewall, a route of the kind "prohibit" or a security module of this machine forbids it; change its rules',
   'connect EADDRINUSE': NO_LOCAL_PORT,
   'connect EADDRNOTAVAIL': NO_LOCAL_PORT,
   'connect EADDRNOTAVAIL IPv6': `${NO_LOCAL_PORT}; or this machine has no IPv6 address`,
