@@ -110,8 +110,9 @@ struct Peer {
   void begin_life() {
     state = State::Free;
     protocol = Protocol::Unknown;
-    of_server = connected = was_connected = awaits_verdict = holds_hello = refused = end_received = end_deferred = send_failed = send_blocked =
+    of_server = connected = was_connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
         close_requested = deferred = reset_on_close = farewell_queued = farewell_due = heard = timed = false;
+    holds_hello = false;
     silent_heartbeats = 0;
     send_error = 0;
     close_code = 0;
