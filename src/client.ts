@@ -193,7 +193,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
    * Rejects with the system's code (`ECONNREFUSED`, `ENOTFOUND`, …; `errors` has one error for each address when there were several),
    * the server's refusal (`ZERIO_DUPLICATE_PEER_ID`, `ZERIO_SERVER_FULL`, `ZERIO_UNAUTHORIZED`, …), `ZERIO_CONNECT_TIMEOUT`,
    * `ZERIO_HANDSHAKE_FAILED`, `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`, `ZERIO_STOPPING`, `ZERIO_OUT_OF_MEMORY`, or
-   * `ZERIO_STOPPED` when `stop` is called meanwhile, in a `connected` handler for instance.
+   * `ZERIO_STOPPED` when `stop` is called before `connected`.
    *
    * @param peerId under which the server knows this client; 1 to 255 bytes of UTF-8, or of printable ASCII for classic.
    */
@@ -218,7 +218,6 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
       this.#engine = engine
       engine.drive(1)
       await starting.wait(this.#connectToAny(engine, peerId, hosts, starting))
-      starting.check()
     } catch (error) {
       if (this.#starting === starting) this.#state = 'idle'
       throw error
@@ -385,7 +384,14 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
       engine.reserveSlot()
       const slot = engine.native.connect({ ...request, host, connectTimeoutMs: starting.remainingMs })
       if (slot < 0) throw this.#systemError(-slot, host)
-      const connection = new ClientConnection(this, engine, engine.takeSlot(slot), host, race, this.#referenced)
+      const connection = new ClientConnection(
+        this,
+        engine,
+        engine.takeSlot(slot),
+        host,
+        race,
+        this.#referenced
+      )
       engine.setConnection(slot, connection)
       return connection
     }

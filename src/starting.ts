@@ -36,10 +36,8 @@ export class Starting {
   }
 
   /** What `phase` resolves to, unless the start is abandoned before. */
-  async wait<T>(phase: Promise<T>): Promise<T> {
-    const result = await Promise.race([phase, this.#abandoned])
-    this.check()
-    return result
+  wait<T>(phase: Promise<T>): Promise<T> {
+    return Promise.race([phase, this.#abandoned])
   }
 
   /**

@@ -88,7 +88,7 @@ onLinux('with manual polling, too', async (t) => {
   t.is(String((await answer)[0]), 'oui')
 })
 
-test('a server with several addresses sees one connection and no duplicate id', async (t) => {
+test('a server with several addresses sees each client once, and no duplicate id', async (t) => {
   const server = new ZerioServer({ host: '0.0.0.0', port: 0 })
   t.teardown(() => server.stop())
   await server.start('server')
@@ -97,8 +97,9 @@ test('a server with several addresses sees one connection and no duplicate id', 
   for (let i = 0; i < 50; i++) clients.push(clientOf(t, addresses, server.listeningPort))
   await Promise.all(clients.map((client, i) => client.start(`client ${i}`)))
   await until(() => server.peerCount === 50)
-  const { accepted, duplicateIds, refused } = server.counters
-  t.deepEqual({ accepted, duplicateIds, refused }, { accepted: 50, duplicateIds: 0, refused: 0 })
+  // On a busy machine a second attempt begins after 250 ms, but it says nothing.
+  const { connected, duplicateIds } = server.counters
+  t.deepEqual({ connected, duplicateIds }, { connected: 50, duplicateIds: 0 })
 })
 
 test('a refusal is the answer, and no other address is asked', async (t) => {
@@ -112,7 +113,8 @@ test('a refusal is the answer, and no other address is asked', async (t) => {
   const error = await t.throwsAsync(client.start('client'), code('ZERIO_UNAUTHORIZED'))
   t.is(error.address, '127.0.0.1')
   await pause(300)
-  t.is(other.counters.accepted, 0)
+  // A connection that says nothing may have been made, on a busy machine.
+  t.is(other.counters.connected, 0)
 })
 
 test('when every address fails the error names each, and has the code that says most', async (t) => {
@@ -168,12 +170,12 @@ onLinux('connectTimeoutMs covers all addresses together', async (t) => {
 
 test('connectTimeoutMs covers the look-up and the handshake together', async (t) => {
   const raw = await startRawServer(t)
-  const name = nameOf(pause(600).then(() => ['127.0.0.1']))
-  const client = new ZerioClient({ host: name, port: raw.port }, { connectTimeoutMs: 800 })
+  const name = nameOf(pause(900).then(() => ['127.0.0.1']))
+  const client = new ZerioClient({ host: name, port: raw.port }, { connectTimeoutMs: 1000 })
   const begin = performance.now()
   await t.throwsAsync(client.start('client'), code('ZERIO_CONNECT_TIMEOUT'))
   const tookMs = performance.now() - begin
-  t.true(tookMs > 790 && tookMs < 1400, `${tookMs} ms`)
+  t.true(tookMs > 990 && tookMs < 1800, `${tookMs} ms`)
 })
 
 test('a look-up without an end: the time limit and stop end the start, of a server stop does', async (t) => {
@@ -219,8 +221,9 @@ test('stop between the look-up and its use', async (t) => {
 onLinux('stop while addresses do not answer', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
-  await killAddresses(t, ['127.0.0.2', '127.0.0.3'], port)
-  for (const addresses of [['127.0.0.2'], ['127.0.0.2', '127.0.0.3', '127.0.0.1']]) {
+  const dead = [2, 3, 4, 5, 6, 7].map((number) => `127.0.0.${number}`)
+  await killAddresses(t, dead, port)
+  for (const addresses of [['127.0.0.2'], [...dead, '127.0.0.1']]) {
     const client = clientOf(t, addresses, port)
     const start = t.throwsAsync(client.start('client'), code('ZERIO_STOPPED'))
     await pause(20)
@@ -245,14 +248,14 @@ test('stop during the handshake', async (t) => {
   }
 })
 
-test('stop in a connected handler: start rejects, and a later one works', async (t) => {
+test('stop in a connected handler: start has succeeded, the client stops, and a later start works', async (t) => {
   const server = await startServer(t)
   const client = clientOf(t, ['127.0.0.2', '127.0.0.1'], server.listeningPort)
   let stopped
   client.once('connected', () => {
     stopped = client.stop()
   })
-  await t.throwsAsync(client.start('client'), code('ZERIO_STOPPED'))
+  await client.start('client')
   await stopped
   t.false(client.isConnected)
   await until(() => server.peerCount === 0)
