@@ -1,5 +1,5 @@
 // Which system interface does the I/O of an engine, and why.
-import { systemErrorName, ZerioError } from './errors.js'
+import { systemError, systemErrorName, ZerioError } from './errors.js'
 import { native } from './native.js'
 import type { Backend } from './options.js'
 
@@ -50,6 +50,25 @@ function refusalOf(backend: string): string | undefined {
     refusals.set(backend, refusal)
   }
   return refusal === '' ? undefined : refusal
+}
+
+/** The call with which an engine begins, which is what the system refuses when it refuses an engine. */
+const firstCalls: Readonly<Record<string, string>> = {
+  epoll: 'epoll_create1',
+  io_uring: 'io_uring_setup',
+  rio: 'RIOCreateCompletionQueue',
+  winsock: 'CreateIoCompletionPort'
+}
+
+/** The error of an engine that the system refused to this backend. */
+export function engineError(errno: number, backend: string): ZerioError {
+  const known = causes[backend]?.[systemErrorName(errno)]
+  return systemError(
+    errno,
+    `Cannot make an engine with the backend '${backend}'`,
+    { syscall: firstCalls[backend] },
+    known
+  )
 }
 
 function named(backend: string, reason: string): Choice {

@@ -14,9 +14,10 @@ import {
   resolveClientOptions
 } from './options.js'
 import type { PoolBuffer } from './pool.js'
+import { type Contender, Race } from './race.js'
 import { CloseCode, ConnectFailure, DisconnectReason } from './reason.js'
-import { lookupAll } from './resolve.js'
 import { type SendRing, unconnectedRing } from './send_ring.js'
+import { Starting } from './starting.js'
 import type { SendStatus } from './status.js'
 
 /**
@@ -44,15 +45,18 @@ export interface ClientEventMap {
 
 type State = 'idle' | 'starting' | 'connected' | 'stopping'
 
-/** How an attempt to connect ends. */
-interface Attempt {
-  succeeded(): void
-  failed(error: ZerioError): void
-  refused(reason: DisconnectReason): void
+/** Whose failure it is when no server has answered. */
+const failures: Readonly<Record<number, 'address' | 'timeout'>> = {
+  [ConnectFailure.System]: 'address',
+  [ConnectFailure.Timeout]: 'timeout'
+}
+
+function stopped(): ZerioError {
+  return new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.')
 }
 
 /** One attempt to connect and, when it succeeds, the connection until its slot is released. */
-class ClientConnection implements Connection {
+class ClientConnection implements Connection, Contender {
   readonly scope = new AsyncResource('ZerioClient', { requireManualDestroy: true })
   receiving = true
   established = false
@@ -65,25 +69,42 @@ class ClientConnection implements Connection {
     readonly client: ZerioClient,
     readonly engine: Engine,
     readonly ring: SendRing,
-    readonly attempt: Attempt,
+    readonly host: string,
+    readonly race: Race<ClientConnection>,
     referenced: boolean
   ) {
     this.use = new EngineUse(engine, referenced)
   }
 
+  greet(): void {
+    this.engine.native.greet(this.ring.slot)
+  }
+  abandon(): Promise<void> {
+    this.close()
+    return this.ended()
+  }
+  close(): void {
+    this.receiving = false
+    this.ring.close()
+    if (!this.#released) this.engine.native.close(this.ring.slot, CloseCode.Normal, '')
+  }
   deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     this.client._deliver(this, buffer, offset, length, channel)
   }
+  reached(): void {
+    if (this.receiving) this.race.reached(this)
+  }
   connected(hello: Hello): void {
-    // Stopped in the same batch: `released` rejects the start.
+    // Abandoned in the same batch.
     if (!this.receiving) return
     this.established = true
     this.ring.open(hello.classic, hello.lengthMax)
-    this.attempt.succeeded()
+    this.race.succeeded(this)
     this.client._connected(this, hello)
   }
   connectFailed(reason: DisconnectReason): void {
-    this.attempt.refused(reason)
+    const failure = failures[reason.closeCode] ?? 'answer'
+    this.race.failed(this, this.client._connectError(reason, this.host), failure)
   }
   disconnected(closeCode: number, text: string, errno: number): void {
     const local = !this.receiving
@@ -97,8 +118,8 @@ class ClientConnection implements Connection {
     this.client.emit('drain')
   }
   released(): void {
-    this.attempt.failed(new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.'))
     this.#released = true
+    this.race.failed(this, stopped(), 'answer')
     this.use.release()
     this.client._released(this)
     this.#onReleased?.()
@@ -135,8 +156,10 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   readonly #host: string
   readonly #port: number
   #state: State = 'idle'
-  /** Tells a start from a later one: `stop` and `start` can follow while it waits. */
-  #attempt = 0
+  /** The start under way, until `stop`: another one can follow while it still waits. */
+  #starting: Starting | undefined
+  /** Its attempts, once there are addresses. */
+  #race: Race<ClientConnection> | undefined
   /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
   #copies = false
   #engine: Engine | undefined
@@ -163,12 +186,14 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   }
 
   /**
-   * Connects: tries all addresses of the host in turn and introduces itself. Can be called again after `stop` and after
-   * `disconnected`.
+   * Connects and introduces itself, within `connectTimeoutMs`. When the host has several addresses, attempts overlap: the next address
+   * is tried when the one before has failed, or has not answered for 250 ms; the first connection is used and the others are
+   * abandoned. Can be called again after `stop` and after `disconnected`.
    *
-   * Rejects with the system's code (`ECONNREFUSED`, `ENOTFOUND`, …), the server's refusal (`ZERIO_DUPLICATE_PEER_ID`,
-   * `ZERIO_SERVER_FULL`, `ZERIO_UNAUTHORIZED`, …), `ZERIO_CONNECT_TIMEOUT`, `ZERIO_HANDSHAKE_FAILED`, `ZERIO_BAD_PEER_ID`,
-   * `ZERIO_ALREADY_STARTED`, `ZERIO_STOPPING`, `ZERIO_OUT_OF_MEMORY`, or `ZERIO_STOPPED` when `stop` is called meanwhile.
+   * Rejects with the system's code (`ECONNREFUSED`, `ENOTFOUND`, …; `errors` has one error for each address when there were several),
+   * the server's refusal (`ZERIO_DUPLICATE_PEER_ID`, `ZERIO_SERVER_FULL`, `ZERIO_UNAUTHORIZED`, …), `ZERIO_CONNECT_TIMEOUT`,
+   * `ZERIO_HANDSHAKE_FAILED`, `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`, `ZERIO_STOPPING`, `ZERIO_OUT_OF_MEMORY`, or
+   * `ZERIO_STOPPED` when `stop` is called before `connected`.
    *
    * @param peerId under which the server knows this client; 1 to 255 bytes of UTF-8, or of printable ASCII for classic.
    */
@@ -179,21 +204,25 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     if (this.#state !== 'idle')
       throw misuse('ZERIO_ALREADY_STARTED', 'The client is started already; call stop() first.')
     this.#state = 'starting'
-    const attempt = ++this.#attempt
+    const starting = new Starting(this.#options.connectTimeoutMs)
+    this.#starting = starting
     let engine: Engine | undefined
     let use: EngineUse | undefined
     try {
-      const hosts = isNumericHost(this.#host) ? [this.#host] : await lookupAll(this.#host)
-      this.#checkStarting(attempt)
+      const hosts = isNumericHost(this.#host)
+        ? [this.#host]
+        : await starting.lookup(this.#host, () => this.#lookupTimeout())
+      starting.check()
       engine = Engine.for(this.#options)
       use = new EngineUse(engine, this.#referenced)
       this.#engine = engine
       engine.drive(1)
-      await this.#connectToAny(engine, attempt, peerId, hosts)
+      await starting.wait(this.#connectToAny(engine, peerId, hosts, starting))
     } catch (error) {
-      if (attempt === this.#attempt) this.#state = 'idle'
+      if (this.#starting === starting) this.#state = 'idle'
       throw error
     } finally {
+      if (this.#starting === starting) this.#starting = this.#race = undefined
       engine?.drive(-1)
       use?.release()
     }
@@ -214,7 +243,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
 
   #reference(referenced: boolean): this {
     this.#referenced = referenced
-    for (const one of [this.#connection, this.#leaving])
+    for (const one of [this.#connection, this.#leaving, ...(this.#race?.contenders ?? [])])
       if (one !== undefined) one.use.referenced = referenced
     return this
   }
@@ -304,15 +333,17 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
    */
   stop(): Promise<void> {
     if (this.#state === 'stopping') return this.#stopped as Promise<void>
-    this.#attempt++
     const connection = this.#connection
-    if (connection === undefined) {
+    const race = this.#race
+    this.#starting?.abandon(stopped())
+    this.#starting = this.#race = undefined
+    if (connection === undefined && race === undefined) {
       // Resolving a host name, or idle; the last connection may still send what it accepted.
       this.#state = 'idle'
       return this.#leaving === undefined ? Promise.resolve() : this.#leaving.ended()
     }
     this.#state = 'stopping'
-    this.#stopped = this.#stop(connection)
+    this.#stopped = this.#stop(connection, race)
     return this.#stopped
   }
 
@@ -330,76 +361,51 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     return this.stop()
   }
 
-  async #stop(connection: ClientConnection): Promise<void> {
-    connection.receiving = false
-    connection.ring.close()
-    connection.engine.native.close(connection.ring.slot, CloseCode.Normal, '')
-    await connection.ended()
+  async #stop(
+    connection: ClientConnection | undefined,
+    race: Race<ClientConnection> | undefined
+  ): Promise<void> {
+    connection?.close()
+    await Promise.all([race?.stop(), connection?.ended()])
     this.#connection = undefined
     this.#state = 'idle'
   }
 
-  #checkStarting(attempt: number): void {
-    if (attempt !== this.#attempt)
-      throw new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.')
-  }
-
-  async #connectToAny(engine: Engine, attempt: number, peerId: string, hosts: string[]): Promise<void> {
-    let failure: unknown
-    for (const host of hosts) {
-      this.#checkStarting(attempt)
-      try {
-        await this.#connectTo(engine, peerId, host)
-        return
-      } catch (error) {
-        failure = error
-        // A server that answered is the right one, whatever it answered.
-        if ((error as ZerioError).syscall !== 'connect') break
-      }
-    }
-    throw failure
-  }
-
-  #connectTo(engine: Engine, peerId: string, host: string): Promise<void> {
-    engine.reserveSlot()
+  #connectToAny(engine: Engine, peerId: string, hosts: readonly string[], starting: Starting): Promise<void> {
     const { protocol, ...options } = this.#options
-    const slot = engine.native.connect({
+    const request = {
       ...options,
       classic: protocol === 'classic',
       id: peerId,
-      host,
-      port: this.#port
-    })
-    if (slot < 0) throw this.#connectError(-slot, host)
-    const ring = engine.takeSlot(slot)
-    return new Promise<void>((resolve, reject) => {
-      const refused = (reason: DisconnectReason): void => {
-        this.#connection = undefined
-        reject(this.#refusal(reason, host))
-      }
+      port: this.#port,
+      holdsHello: hosts.length > 1
+    }
+    const open = (host: string): ClientConnection => {
+      engine.reserveSlot()
+      const slot = engine.native.connect({ ...request, host, connectTimeoutMs: starting.remainingMs })
+      if (slot < 0) throw this.#systemError(-slot, host)
       const connection = new ClientConnection(
         this,
         engine,
-        ring,
-        {
-          succeeded: resolve,
-          failed: reject,
-          refused
-        },
+        engine.takeSlot(slot),
+        host,
+        race,
         this.#referenced
       )
-      this.#connection = connection
       engine.setConnection(slot, connection)
-    })
+      return connection
+    }
+    const late = (host: string): ZerioError => this.#connectTimeout(host, 'the address did not answer')
+    const race = new Race(this.#host, hosts, open, late)
+    this.#race = race
+    return race.run()
   }
 
-  #refusal(reason: DisconnectReason, host: string): ZerioError {
-    if (reason.closeCode === ConnectFailure.System) return this.#connectError(reason.errno, host)
+  /** @internal */
+  _connectError(reason: DisconnectReason, host: string): ZerioError {
+    if (reason.closeCode === ConnectFailure.System) return this.#systemError(reason.errno, host)
+    if (reason.closeCode === ConnectFailure.Timeout) return this.#connectTimeout(host, reason.message)
     const details = { address: host, port: this.#port }
-    if (reason.closeCode === ConnectFailure.Timeout) {
-      const text = `Cannot connect to ${host} port ${this.#port}: ${reason.message}; check that a zerio server is there.`
-      return new ZerioError(reason.code, text, { ...details, syscall: 'connect' })
-    }
     if (reason.closeCode === ConnectFailure.PeerLeft || reason.closeCode === ConnectFailure.Lost) {
       const text = `${host} port ${this.#port} closed the connection during the handshake; check the protocol option and the server's limits.`
       return new ZerioError('ZERIO_HANDSHAKE_FAILED', text, details)
@@ -411,7 +417,23 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     )
   }
 
-  #connectError(errno: number, host: string): ZerioError {
+  #connectTimeout(host: string, what: string): ZerioError {
+    return new ZerioError(
+      'ZERIO_CONNECT_TIMEOUT',
+      `Cannot connect to ${host} port ${this.#port}: ${what}; check that a zerio server is there, or raise connectTimeoutMs (${this.#options.connectTimeoutMs}).`,
+      { syscall: 'connect', address: host, port: this.#port }
+    )
+  }
+
+  #lookupTimeout(): ZerioError {
+    return new ZerioError(
+      'ZERIO_CONNECT_TIMEOUT',
+      `Cannot connect to ${this.#host} port ${this.#port}: no name server answered within connectTimeoutMs (${this.#options.connectTimeoutMs}); check the name servers, or give a numeric address.`,
+      { syscall: 'getaddrinfo', address: this.#host, port: this.#port }
+    )
+  }
+
+  #systemError(errno: number, host: string): ZerioError {
     return systemError(errno, `Cannot connect to ${host} port ${this.#port}`, {
       syscall: 'connect',
       address: host,
@@ -421,6 +443,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
 
   /** @internal */
   _connected(connection: ClientConnection, hello: Hello): void {
+    this.#connection = connection
     this.#ring = connection.ring
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     this.#state = 'connected'

@@ -1,14 +1,21 @@
 // The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
 import { AsyncResource } from 'node:async_hooks'
 import { nextTick } from 'node:process'
-import { type Choice, chooseBackend } from './backend.js'
+import { type Choice, chooseBackend, engineError } from './backend.js'
 import { EngineCounters } from './counters.js'
-import { misuse, systemError, ZerioError } from './errors.js'
+import { misuse, ZerioError } from './errors.js'
 import { type Exiting, forgetExiting, rememberExiting } from './exit.js'
 import { EngineWord, EventKind, Header, Layout } from './layout.js'
 import { type NativeEngine, native, type SlabParts } from './native.js'
 import { REASON_BYTES_MAX, type ResolvedEngineOptions, type WaitStrategy } from './options.js'
-import { allocatePool, type PoolBuffer, poolBuffer, type Slab } from './pool.js'
+import {
+  type MemoryKind,
+  PoolAllocator,
+  type PoolBuffer,
+  type PoolMemory,
+  poolBuffer,
+  type Slab
+} from './pool.js'
 import { DisconnectReason } from './reason.js'
 import { type RingEngine, SendRing } from './send_ring.js'
 
@@ -29,6 +36,8 @@ export interface Connection {
   readonly scope: AsyncResource
   deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void
   readonly receiving: boolean
+  /** A client's connection is there, and its HELLO is held back. */
+  reached(): void
   connected(hello: Hello): void
   connectFailed(reason: DisconnectReason): void
   disconnected(closeCode: number, text: string, errno: number): void
@@ -57,6 +66,10 @@ export interface EngineInfo {
   /** Why it was chosen. */
   readonly backendReason: string
   readonly waitStrategy: WaitStrategy
+  /** What the engine's memory is made of: `'wasm'`, or `'shared'` where the system refuses WebAssembly memories. */
+  readonly memory: MemoryKind
+  /** Why it is of this kind. */
+  readonly memoryReason: string
   readonly counters: EngineCounters
 }
 
@@ -81,18 +94,6 @@ function pages(bytes: number): number {
 interface SlabPlan extends SlabParts {
   readonly first: number
   readonly bytes: number
-}
-
-function allocateSlab(bytes: number): ArrayBuffer {
-  try {
-    return allocatePool(bytes)
-  } catch (cause) {
-    throw new ZerioError(
-      'ZERIO_OUT_OF_MEMORY',
-      `No address space for a pool of ${bytes} bytes; lower sendRingBytes, maxMessageLength or the number of peers.`,
-      { cause }
-    )
-  }
 }
 
 const engines = new Map<string, Engine>()
@@ -138,6 +139,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
   readonly #coreBuffer: PoolBuffer
   readonly #coreBytes: number
   readonly #assemblyBytes: number
+  readonly #allocator = new PoolAllocator()
   readonly #slabs: Slab[] = []
   readonly #rings: (SendRing | undefined)[] = []
   readonly #connections: (Connection | undefined)[] = []
@@ -204,7 +206,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     this.#coreBytes = arenaOffset + pages(options.receiveArenaBytes)
     // Before there is an engine, which could not be taken back.
     const plan = this.#planSlab()
-    const memory = allocateSlab(plan.bytes)
+    const memory = this.#allocator.allocate(plan.bytes)
     this.native = native.createEngine(
       new Uint8Array(memory),
       plan,
@@ -222,7 +224,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       () => this.#dispatch(!this.#manual),
       () => this.flush()
     )
-    if (this.native.errno !== 0) throw systemError(this.native.errno, 'Cannot make an engine', {})
+    if (this.native.errno !== 0) throw engineError(this.native.errno, choice.backend)
     this.#nativePoll = this.native.poll
     this.#nativeFlush = this.native.flush
     this.#nativeFlushSlot = this.native.flushSlot
@@ -238,6 +240,14 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     this.counters = new EngineCounters(
       new Float64Array(memory, Layout.EngineCountersOffset, Layout.EngineCounters)
     )
+  }
+
+  get memory(): MemoryKind {
+    return this.#allocator.kind
+  }
+
+  get memoryReason(): string {
+    return this.#allocator.reason
   }
 
   // ---- Who uses the engine
@@ -548,6 +558,9 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
         this.#connections[slot]?.drained()
         return
       }
+      case EventKind.Reached:
+        this.#connections[slot]?.reached()
+        return
       case EventKind.ConnectFailed:
         this.#connections[slot]?.connectFailed(
           new DisconnectReason(events[at + 5], this.#text(at), events[at + 6], false)
@@ -598,7 +611,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
 
   #growSlabs(): void {
     const plan = this.#planSlab()
-    const memory = allocateSlab(plan.bytes)
+    const memory = this.#allocator.allocate(plan.bytes)
     if (this.native.addSlab(new Uint8Array(memory), plan) !== 0) {
       throw new ZerioError(
         'ZERIO_OUT_OF_MEMORY',
@@ -625,7 +638,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
   }
 
   /** JavaScript's side of a slab that the engine has taken. */
-  #listSlab(plan: SlabPlan, memory: ArrayBuffer): Slab {
+  #listSlab(plan: SlabPlan, memory: PoolMemory): Slab {
     const { first, count, slotsOffset, ringsOffset } = plan
     const buffer = poolBuffer(memory)
     const slab: Slab = {

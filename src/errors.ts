@@ -24,6 +24,7 @@ export type FateCode =
   | 'ZERIO_TOO_MANY_SERVERS'
   | 'ZERIO_AUTHENTICATE_FAILED'
   | 'ZERIO_NO_BINARY'
+  | 'ZERIO_ADDONS_FORBIDDEN'
 
 /** Where a system error happened, as in Node's own errors. */
 export interface ErrorDetails {
@@ -31,6 +32,8 @@ export interface ErrorDetails {
   address?: string | undefined
   port?: number | undefined
   cause?: unknown
+  /** What became of each address of a host name, when several were tried. */
+  errors?: readonly ZerioError[]
 }
 
 /**
@@ -45,6 +48,8 @@ export class ZerioError extends Error {
   readonly syscall?: string
   readonly address?: string
   readonly port?: number
+  /** One error for each address that a client tried, when there were several. */
+  readonly errors?: readonly ZerioError[]
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -53,6 +58,7 @@ export class ZerioError extends Error {
     if (details.syscall !== undefined) this.syscall = details.syscall
     if (details.address !== undefined) this.address = details.address
     if (details.port !== undefined) this.port = details.port
+    if (details.errors !== undefined) this.errors = details.errors
   }
 }
 
@@ -60,25 +66,82 @@ export function misuse(code: MisuseCode, message: string): ZerioError {
   return new ZerioError(code, message)
 }
 
+const NO_LOCAL_PORT =
+  'no local port is free for one more connection to this address; close some, or widen the range (Linux: sysctl net.ipv4.ip_local_port_range)'
+const NO_ROUTE = 'check the network connection, and for an IPv6 address whether this machine has IPv6'
+
+/** What a code of the system means, and what to do: for the call that met it, or else for every call. */
 const advice: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another socket has this address; choose another port, or 0 for any free one',
-  EADDRNOTAVAIL: 'this machine does not have the address',
-  EACCES: 'this port needs privileges; choose one above 1023',
-  ECONNREFUSED: 'nobody listens there; start the server first and check host and port',
-  EHOSTUNREACH: 'no route leads to this host',
-  ENETUNREACH: 'no route leads to this network',
-  ETIMEDOUT: 'the host does not answer',
+  'connect EACCES':
+    'this process has no permission for the connection: a firewall, a route of the kind "prohibit" or a security module of this machine forbids it; change its rules',
+  'connect EADDRINUSE': NO_LOCAL_PORT,
+  'connect EADDRNOTAVAIL': NO_LOCAL_PORT,
+  'connect EADDRNOTAVAIL IPv6': `${NO_LOCAL_PORT}; or this machine has no IPv6 address`,
+  'connect EAGAIN': NO_LOCAL_PORT,
+  'connect EAFNOSUPPORT': 'this machine does not speak this kind of address; use one of the other kind',
+  'connect EINVAL':
+    'no connection can be made to this address; a link-local one needs its interface (fe80::1%eth0)',
+  'connect ENOBUFS':
+    'the system is out of socket memory or of free local ports; close some connections, or widen the range of ports',
+  'connect EPERM': 'a firewall rule or a security policy of this machine forbids the connection; change it',
+  'listen EACCES': 'a security policy of this machine forbids this port; choose another one',
+  'listen EACCES below 1024': 'this port needs privileges; choose one above 1023',
+  'listen EADDRINUSE':
+    'another socket has this address; choose another port, 0 for any free one, or give all servers that share it the option reusePort',
+  'listen EADDRINUSE worker':
+    "another socket has this address, probably another worker's, because zerio does not take its port from the primary process; set the option reusePort in every worker",
+  'listen EADDRNOTAVAIL':
+    'this machine does not have the address; choose one of its own, or none for all of them',
+  'listen EAFNOSUPPORT': 'this machine does not speak this kind of address; use one of the other kind',
+  'listen EINVAL':
+    'no server can listen on this address; a link-local one needs its interface (fe80::1%eth0)',
+  'listen EPERM': 'a security policy of this machine forbids to listen; change it',
+  ECONNREFUSED: 'no program listens there; start the server first and check host and port',
+  ECONNRESET: 'the other side, or a machine on the way, broke the connection',
+  EHOSTUNREACH: `no route leads to this host; ${NO_ROUTE}`,
+  ENETDOWN: `the network is down; ${NO_ROUTE}`,
+  ENETUNREACH: `no route leads to this network; ${NO_ROUTE}`,
+  ETIMEDOUT: 'the host does not answer; check the address, and firewalls on the way',
+  EACCES: 'a security policy of this machine forbids it; change it',
+  EPERM: 'a security policy of this machine forbids it (seccomp, in containers); change it',
+  ENOSYS: 'the kernel lacks this call, or a seccomp profile hides it',
   EMFILE: 'the process is out of file descriptors; raise its limit (ulimit -n) or close some',
-  ENFILE: 'the system is out of file descriptors; close some',
+  ENFILE: 'the system is out of file descriptors; close some, or raise its limit (Linux: sysctl fs.file-max)',
+  ENOSPC:
+    'the user has as many descriptors in epoll sets as may be (sysctl fs.epoll.max_user_watches); raise it',
   ENOBUFS: 'the system is out of socket memory; close some connections',
-  ENOMEM: 'the system is out of memory',
-  ZERIO_OUT_OF_MEMORY: 'the process is out of memory'
+  ENOMEM: 'the system is out of memory; raise the limit of the container or free some',
+  ZERIO_OUT_OF_MEMORY:
+    'the process is out of memory; raise its limits (ulimit -v, the container) or free some'
 }
 
-/** An error from the system. `errno` is the positive number; `what` is the attempt, as in "cannot listen on …". */
-export function systemError(errno: number, what: string, details: ErrorDetails): ZerioError {
+/** Asked only when something went wrong: the module takes longer to load than all of zerio. */
+function isClusterWorker(): boolean {
+  return (require('node:cluster') as import('node:cluster').Cluster).isWorker
+}
+
+/** What to look for in `advice`, the most special first. */
+function* situations(code: string, { syscall, address, port }: ErrorDetails): Generator<string> {
+  const call = `${syscall} ${code}`
+  if (syscall === 'connect' && address?.includes(':')) yield `${call} IPv6`
+  if (syscall === 'listen' && isClusterWorker()) yield `${call} worker`
+  if (syscall === 'listen' && port !== undefined && port > 0 && port < 1024) yield `${call} below 1024`
+  yield call
+  yield code
+}
+
+function adviceFor(code: string, details: ErrorDetails): string | undefined {
+  for (const situation of situations(code, details)) {
+    if (advice[situation] !== undefined) return advice[situation]
+  }
+  return undefined
+}
+
+/** An error from the system. `errno` is the positive number; `what` is the attempt, as in "Cannot listen on …". */
+export function systemError(errno: number, what: string, details: ErrorDetails, known?: string): ZerioError {
   const code = systemErrorName(errno)
-  return new ZerioError(code, `${what}: ${code}${advice[code] ? `, ${advice[code]}` : ''}.`, details)
+  const meaning = known ?? adviceFor(code, details)
+  return new ZerioError(code, `${what}: ${code}${meaning ? `, ${meaning}` : ''}.`, details)
 }
 
 export function systemErrorName(errno: number): string {

@@ -13,6 +13,7 @@ export {
   type EngineInfo,
   type EngineOptions,
   type FateCode,
+  type MemoryKind,
   type MisuseCode,
   type Peer,
   type PoolBuffer,

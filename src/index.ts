@@ -14,7 +14,7 @@ export type {
   WaitStrategy
 } from './options.js'
 export type { Peer } from './peer.js'
-export type { PoolBuffer } from './pool.js'
+export type { MemoryKind, PoolBuffer } from './pool.js'
 export { CloseCode, DisconnectReason } from './reason.js'
 export { type ServerEventMap, type ServerMessageHandler, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'

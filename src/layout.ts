@@ -34,7 +34,8 @@ export const enum EventKind {
   Refused = 8,
   AcceptError = 9,
   SlotsLow = 10,
-  Asked = 11
+  Asked = 11,
+  Reached = 12
 }
 
 export const enum Layout {
@@ -83,13 +84,8 @@ const mirror: Readonly<Record<string, number>> = {
   slotFrontOffset: Layout.SlotFrontOffset,
   sparePerSlab: Layout.SparePerSlab
 }
-/** Throws unless the addon was built with the same layout. */
-export function checkLayout(layout: Readonly<Record<string, number>>): void {
-  for (const [name, value] of Object.entries(mirror)) {
-    if (layout[name] !== value) {
-      throw new Error(
-        `zerio: the addon is of another build than the JavaScript (${name}); run "npm run build".`
-      )
-    }
-  }
+
+/** The first number in which the addon's layout differs; undefined when both are of the same build. */
+export function layoutMismatch(layout: Readonly<Record<string, number>> | undefined): string | undefined {
+  return Object.keys(mirror).find((name) => layout?.[name] !== mirror[name])
 }

@@ -1,7 +1,8 @@
 // Loads the addon and types what it exports (addon/binding/addon.cc).
 import { join } from 'node:path'
 import { ZerioError } from './errors.js'
-import { checkLayout } from './layout.js'
+import { layoutMismatch } from './layout.js'
+import { loadError } from './load_error.js'
 
 export interface ListenRequest {
   id: string
@@ -29,6 +30,8 @@ export interface ConnectRequest {
   credential: Uint8Array
   classic: boolean
   connectTimeoutMs: number
+  /** Whether the engine reports `Reached` and waits for `greet` before it says who this client is. */
+  holdsHello: boolean
   lingerMs: number
   heartbeatMs: number
   noDelay: boolean
@@ -58,6 +61,8 @@ export interface NativeEngine {
   unlisten(server: number): void
   serverSlots(server: number): number
   forgetServer(server: number): void
+  /** Sends the HELLO that was held back; while `Reached` is dispatched. */
+  greet(slot: number): void
   admit(slot: number, admitted: boolean): void
   close(slot: number, code: number, reason: string): void
   abort(slot: number): void
@@ -107,19 +112,26 @@ interface Native {
   readonly layout: Readonly<Record<string, number>>
 }
 
-function load(): Native {
+function pathOfBinary(): string {
   // Published ones and those that are built from source are in the same place.
-  const folder = join(__dirname, '..', 'prebuilds', `${process.platform}-${process.arch}`)
-  try {
-    return require(join(folder, 'zerio.node')) as Native
-  } catch (cause) {
-    throw new ZerioError(
-      'ZERIO_NO_BINARY',
-      `The native engine cannot be loaded on ${process.platform}-${process.arch}. The package has it for 64-bit x86, on Linux with glibc and on Windows; elsewhere build it with "npx node-gyp rebuild -C node_modules/zerio/addon".`,
-      { cause }
-    )
-  }
+  return join(__dirname, '..', 'prebuilds', `${process.platform}-${process.arch}`, 'zerio.node')
 }
 
-export const native: Native = load()
-checkLayout(native.layout)
+function load(path: string): Native {
+  let loaded: Native
+  try {
+    loaded = require(path) as Native
+  } catch (cause) {
+    throw loadError(path, cause)
+  }
+  const mismatch = layoutMismatch(loaded.layout)
+  if (mismatch !== undefined) {
+    throw new ZerioError(
+      'ZERIO_NO_BINARY',
+      `The native engine ${path} is of another build than zerio's JavaScript (${mismatch} differs). Install the package anew; in a checkout run "npm run build".`
+    )
+  }
+  return loaded
+}
+
+export const native: Native = load(pathOfBinary())

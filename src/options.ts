@@ -76,7 +76,7 @@ export interface ClientOptions extends EngineOptions, SocketOptions {
   protocol?: 'native' | 'classic' | undefined
   /** Sent to the server's `authenticate`; at most 512 bytes. A string is sent as UTF-8. */
   credential?: Uint8Array | string | undefined
-  /** How long connecting to one address may take, handshake included, in milliseconds; 1 to 600,000, default 5,000. */
+  /** How long connecting may take: host name, all its addresses and handshake together, in milliseconds; 1 to 600,000, default 5,000. */
   connectTimeoutMs?: number | undefined
 }
 

@@ -16,7 +16,6 @@ import {
   type Address,
   checkPeerId,
   describe,
-  isNumericHost,
   type ResolvedServerOptions,
   resolveAddress,
   resolveServerOptions,
@@ -25,8 +24,8 @@ import {
 import { Peer } from './peer.js'
 import type { PoolBuffer } from './pool.js'
 import { CloseCode, DisconnectReason } from './reason.js'
-import { lookupAll } from './resolve.js'
 import { type SendRing, unconnectedRing } from './send_ring.js'
+import { Starting } from './starting.js'
 import { type SendStatus, Status } from './status.js'
 
 /**
@@ -76,6 +75,7 @@ class PeerConnection implements Connection {
   deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     this.server._deliver(this.peer, buffer, offset, length, channel)
   }
+  reached(): void {}
   connected(): void {}
   connectFailed(): void {}
   disconnected(closeCode: number, text: string, errno: number): void {
@@ -108,8 +108,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   readonly #peersById = new Map<string, Peer>()
   readonly #peers: Peer[] = []
   #state: State = 'idle'
-  /** Tells a start from a later one: `stop` and `start` can follow while it waits. */
-  #attempt = 0
+  /** The start under way, until `stop`: another one can follow while it still waits. */
+  #starting: Starting | undefined
   /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
   #copies = false
   #engine: Engine | undefined
@@ -153,16 +153,18 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     if (this.#state !== 'idle')
       throw misuse('ZERIO_ALREADY_STARTED', 'The server is started already; call stop() first.')
     this.#state = 'starting'
-    const attempt = ++this.#attempt
+    const starting = new Starting()
+    this.#starting = starting
     try {
-      const hosts = await this.#hosts()
-      if (attempt !== this.#attempt)
-        throw new ZerioError('ZERIO_STOPPED', 'The server was stopped while it started.')
+      const hosts = await this.#hosts(starting)
+      starting.check()
       this.#listen(serverId, hosts)
       this.#state = 'listening'
     } catch (error) {
-      if (attempt === this.#attempt) this.#state = 'idle'
+      if (this.#starting === starting) this.#state = 'idle'
       throw error
+    } finally {
+      if (this.#starting === starting) this.#starting = undefined
     }
   }
 
@@ -283,7 +285,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     if (this.#state === 'stopping') return this.#stopped as Promise<void>
     if (this.#state === 'starting') {
       this.#state = 'idle'
-      this.#attempt++
+      this.#starting?.abandon(new ZerioError('ZERIO_STOPPED', 'The server was stopped while it started.'))
+      this.#starting = undefined
     }
     if (this.#state === 'idle') return Promise.resolve()
     this.#state = 'stopping'
@@ -305,12 +308,11 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     return this.stop()
   }
 
-  async #hosts(): Promise<string[]> {
-    if (this.#host === undefined) return ['::', '0.0.0.0']
-    return isNumericHost(this.#host) ? [this.#host] : (await lookupAll(this.#host)).slice(0, 1)
+  async #hosts(starting: Starting): Promise<readonly string[]> {
+    return this.#host === undefined ? ['::', '0.0.0.0'] : (await starting.lookup(this.#host)).slice(0, 1)
   }
 
-  #listen(serverId: string, hosts: string[]): void {
+  #listen(serverId: string, hosts: readonly string[]): void {
     const engine = Engine.for(this.#options)
     const use = new EngineUse(engine, this.#referenced)
     try {
@@ -322,7 +324,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     }
   }
 
-  #listenOn(engine: Engine, serverId: string, hosts: string[]): void {
+  #listenOn(engine: Engine, serverId: string, hosts: readonly string[]): void {
     const options = this.#options
     for (const host of hosts) {
       const result = engine.native.listen({

@@ -116,7 +116,7 @@ test('every member of what else is exported', async (t) => {
   }
   const reason = new zerio.DisconnectReason(zerio.CloseCode.Normal, '', 0, false)
   await isComplete(t, 'DisconnectReason', reason, Object.prototype, 'reason')
-  const details = { syscall: 'connect', address: '127.0.0.1', port: 1, cause: 0 }
+  const details = { syscall: 'connect', address: '127.0.0.1', port: 1, cause: 0, errors: [] }
   const error = new zerio.ZerioError('ZERIO_STOPPED', 'Stopped.', details)
   const { stack, ...own } = Object.getOwnPropertyDescriptors(error)
   namesIt(t, 'ZerioError', [...Object.keys(own), ...(await formsOf('errors', 'ZerioError'))])

@@ -207,7 +207,7 @@ test('EMFILE while starting: start rejects, and works when descriptors are free'
 test('no address space for the first pool: start rejects with ZERIO_OUT_OF_MEMORY', async (t) => {
   const child = startLimited(
     t,
-    'ulimit -v 4000000',
+    'ulimit -v 1700000',
     `import { ZerioClient, ZerioServer } from 'zerio'
     const outcome = (promise) => promise.then(() => 'started', (error) => [error.name, error.code, error.message])
     const options = { sendRingBytes: 512 * 1024 * 1024, maxMessageLength: 16777215 }
@@ -240,7 +240,8 @@ test('no address space for more peers: an error event, the peers go on, places t
     server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
     await server.start('server')
     const Memory = WebAssembly.Memory
-    WebAssembly.Memory = class { constructor() { throw new RangeError('no address space') } }
+    const Shared = SharedArrayBuffer
+    WebAssembly.Memory = globalThis.SharedArrayBuffer = class { constructor() { throw new RangeError('no address space') } }
     const until = async (condition) => { while (!condition()) await pause(1) }
     const frame = (text) => Buffer.concat([Buffer.from([text.length, 0, 0, 0]), Buffer.from(text)])
     const raws = []
@@ -261,6 +262,7 @@ test('no address space for more peers: an error event, the peers go on, places t
     await pause(300)
     const idlePolls = server.engine.counters.polls - polls
     WebAssembly.Memory = Memory
+    globalThis.SharedArrayBuffer = Shared
     raws[1].end()
     await until(() => server.counters.connected === 20)
     for (const raw of raws) raw.destroy()

@@ -98,6 +98,7 @@ int connect_to(Engine& engine, const Value& options, uint32_t& slot) {
   client_options.credential.assign(credential.begin(), credential.end());
   client_options.socket = socket_options(options);
   client_options.classic = options.get("classic").flag();
+  client_options.holds_hello = options.get("holdsHello").flag();
   client_options.connect_timeout_ms = options.get("connectTimeoutMs").number();
   client_options.linger_ms = options.get("lingerMs").number();
   client_options.heartbeat_ms = options.get("heartbeatMs").number();
@@ -116,6 +117,7 @@ napi_value connect(const Call& call) {
 void unlisten(const Call& call) { engine_of(call).unlisten(argument(call, 0)); }
 napi_value server_slots(const Call& call) { return call.number(engine_of(call).server_slots(argument(call, 0))); }
 void forget_server(const Call& call) { engine_of(call).forget_server(argument(call, 0)); }
+void greet(const Call& call) { engine_of(call).greet(argument(call, 0)); }
 void admit(const Call& call) { engine_of(call).admit(argument(call, 0), call[1].flag()); }
 void close(const Call& call) {
   char reason[kReasonBytesMax + 1] = {};
@@ -244,6 +246,7 @@ constexpr Method kMethods[] = {
     {"unlisten", enter_engine<unlisten>},
     {"serverSlots", enter_engine<server_slots>},
     {"forgetServer", enter_engine<forget_server>},
+    {"greet", enter_engine<greet>},
     {"admit", enter_engine<admit>},
     {"close", enter_engine<close>},
     {"abort", enter_engine<abort>},

@@ -57,6 +57,8 @@ struct ClientOptions {
   uint32_t connect_timeout_ms = 0;
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
+  // Reports `Reached` when there is a connection, and says nothing before greet().
+  bool holds_hello = false;
 };
 
 class Engine final : private IoSink {
@@ -82,6 +84,8 @@ class Engine final : private IoSink {
 
   // The program's answer for a peer whose server asks for a verdict.
   void admit(uint32_t slot, bool admitted);
+  // Sends the HELLO that a client held back. Only while the event `Reached` is dispatched.
+  void greet(uint32_t slot);
   // Sends what was accepted, says why, and ends the connection: from the next poll on.
   void close(uint32_t slot, uint16_t code, std::string_view reason);
   // Ends the connection at once and discards what was not sent.
@@ -170,6 +174,7 @@ class Engine final : private IoSink {
   void report_hello(EventKind kind, const Peer& peer);
   void decide(Peer& peer, bool admitted);
   bool greet_server(Peer& peer, Protocol protocol, const Greeting& greeting);
+  void introduce(Peer& peer);
   bool greet_client(Peer& peer, Protocol protocol, const Greeting& greeting);
 
   // Endings

@@ -128,6 +128,7 @@ int Engine::connect(ClientOptions options, const Address& address, uint32_t& slo
   peer->credential = std::move(options.credential);
   peer->linger_ms = options.linger_ms;
   peer->heartbeat_ms = options.heartbeat_ms;
+  peer->holds_hello = options.holds_hello;
   peer->reader = FrameReader(kPeerIdBytesMax);
   if (options.classic) peer->reader.set_classic();
   set_deadline(*peer, options.connect_timeout_ms);
@@ -142,6 +143,23 @@ void Engine::on_connected(uint32_t slot, int error) {
     return;
   }
   peer.state = State::Greeting;
+  if (peer.holds_hello) {
+    events_.push(EventKind::Reached, slot);
+  } else {
+    introduce(peer);
+  }
+}
+
+void Engine::greet(uint32_t slot) {
+  Peer* const peer = peer_at(slot);
+  if (peer == nullptr || peer->of_server || peer->state != State::Greeting || !peer->holds_hello) return;
+  const uint32_t events = events_.count();
+  peer->holds_hello = false;
+  introduce(*peer);
+  counters_[layout::kEngineCounterEvents] += events_.count() - events;
+}
+
+void Engine::introduce(Peer& peer) {
   uint8_t frame[kControlFrameBytesMax];
   const Greeting greeting = {options_.message_length_max, peer.id, peer.credential};
   queue_control(
@@ -261,6 +279,11 @@ void Engine::decide(Peer& peer, bool admitted) {
 }
 
 bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greeting) {
+  // An answer to what was not said yet.
+  if (peer.holds_hello) {
+    fail(peer, Code::MalformedWelcome, 0, "", false);
+    return false;
+  }
   const Location at = locate(greeting.id.data());
   events_.push(EventKind::Connected, peer.slot, at.slab, at.offset, static_cast<uint32_t>(greeting.id.size()), 0,
                static_cast<uint32_t>(protocol), greeting.length_max);

@@ -22,6 +22,7 @@ enum class EventKind : int32_t {
   AcceptError = 9,    // server, 0, 0, 0, 0, errno
   Asked = 11,         // as Connected: the program is to say whether it takes this peer
   SlotsLow = 10,      // JavaScript should add a slab
+  Reached = 12,       // slot: a client that holds its HELLO has a connection; greet() or abort() follows
 };
 
 class EventRing {

@@ -68,6 +68,7 @@ struct Peer {
   bool farewell_queued = false;  // it is among the control frames, and nothing follows it
   bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
   bool awaits_verdict = false;   // the program has not said yet whether it takes this peer
+  bool holds_hello = false;      // client: says nothing before the program has chosen this connection
   bool heard = false;            // something came since the last heartbeat
   uint32_t high_water = 0;       // the furthest ring position in this life: what was touched
   uint32_t blocked_bytes = 0;    // of the ring, given to the blocked send and not taken yet
@@ -111,6 +112,7 @@ struct Peer {
     protocol = Protocol::Unknown;
     of_server = connected = was_connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
         close_requested = deferred = reset_on_close = farewell_queued = farewell_due = heard = timed = false;
+    holds_hello = false;
     silent_heartbeats = 0;
     send_error = 0;
     close_code = 0;

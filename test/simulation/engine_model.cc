@@ -150,6 +150,7 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
   made->link = io_.link_of(slot);
   made->side = kClientSide;
   made->classic = options.classic;
+  made->held = options.holds_hello;
   made->linger_ms = options.linger_ms;
   take_slot(*made);
   trace_.add('e', number, "slot # connects to port #, link #", {slot, port, made->link});
@@ -367,6 +368,9 @@ void EngineModel::dispatch_event(const int32_t* event) {
       connections_[slot]->ring->drained();
       program_.drain(*connections_[slot]);
       return;
+    case EventKind::Reached:
+      reached(slot);
+      return;
     case EventKind::ConnectFailed:
       trace_.add('e', number, "slot # could not connect: code #, error #", {slot, code, error});
       require(connections_[slot] != nullptr && !connections_[slot]->connected && !connections_[slot]->disconnected,
@@ -428,10 +432,26 @@ void EngineModel::greeted(uint32_t slot, const int32_t* event) {
   program_.connected(connection);
 }
 
+// A client holds its HELLO back until the program has chosen between several connections.
+void EngineModel::reached(uint32_t slot) {
+  Connection* const connection = connections_[slot].get();
+  require(connection != nullptr && connection->held, "Reached comes once, to a client that holds its HELLO");
+  require(!connection->connected && !connection->disconnected, "Reached comes before Connected");
+  connection->held = false;
+  if (!connection->receiving) return;
+  trace_.add('e', number, "slot # has a connection", {slot});
+  if (random_.chance(200)) {
+    abort(*connection);
+  } else {
+    engine_->greet(slot);
+  }
+}
+
 void EngineModel::connected(uint32_t slot, const int32_t* event) {
   Connection* const connection = connections_[slot].get();
   require(connection != nullptr && connection->server == kNone, "a client's slot has a client");
   require(!connection->connected && !connection->disconnected, "Connected comes once, before Disconnected");
+  require(!connection->held, "Connected comes after Reached");
   connection->connected = true;
   ++tally_.connected;
   trace_.add('e', number, "slot # is connected", {slot});

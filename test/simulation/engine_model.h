@@ -26,6 +26,7 @@ struct Connection {
   uint32_t linger_ms = 0;
   bool receiving = true;
   bool established = false;
+  bool held = false;           // it waits for its Reached event
   bool connected = false;      // its Connected event has come
   bool disconnected = false;   // its Disconnected event has come
   bool lost_messages = false;  // of the other side, because this side had closed
@@ -132,6 +133,7 @@ class EngineModel final : private RingEngine {
   bool deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel, bool& throws);
   void asked(uint32_t slot);
   void greeted(uint32_t slot, const int32_t* event);
+  void reached(uint32_t slot);
   void connected(uint32_t slot, const int32_t* event);
   void disconnected(uint32_t slot, uint32_t code, uint32_t error);
   void released(uint32_t slot, int32_t server, uint32_t slots_left);

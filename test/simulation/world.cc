@@ -276,6 +276,7 @@ void World::start_client(EngineModel& engine) {
   options.id = any_id();
   if (random_.chance(200)) options.credential = "secret";
   options.classic = random_.chance(300);
+  options.holds_hello = random_.chance(300);
   options.connect_timeout_ms = static_cast<uint32_t>(random_.between(100, 1000));
   options.linger_ms = static_cast<uint32_t>(random_.chance(200) ? random_.below(50) : 1000);
   options.heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 200) : 0);

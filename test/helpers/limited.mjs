@@ -1,0 +1,35 @@
+// Scripts in processes that bash has limited (ulimit), or that run under a command of one's choice.
+
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Runs an ES module from its source text after `prepare`, a piece of shell. Resolves with `{ code, signal, stdout, stderr }`. */
+export async function runLimited(prepare, source, { flags = [], timeoutMs = 40_000 } = {}) {
+  const child = spawn(
+    'bash',
+    [
+      '-c',
+      `${prepare} && exec "$0" "$@"`,
+      process.execPath,
+      ...flags,
+      '--input-type=module',
+      '--eval',
+      source
+    ],
+    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_OPTIONS: '' } }
+  )
+  const guard = setTimeout(() => child.kill('SIGKILL'), timeoutMs)
+  const result = { code: null, signal: null, stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr']) {
+    child[name].setEncoding('utf8').on('data', (text) => {
+      result[name] += text
+    })
+  }
+  const [code, signal] = await new Promise((resolve) => {
+    child.once('close', (...ending) => resolve(ending))
+  })
+  clearTimeout(guard)
+  return { ...result, code, signal }
+}
