@@ -92,7 +92,15 @@ struct Probe {
 };
 static_assert(sizeof(Probe) == 16 + 256 * 8);
 
-enum Operation : uint8_t { kPollAdd = 6, kAccept = 13, kAsyncCancel = 14, kRead = 22, kSend = 26, kReceive = 27, kSendZeroCopy = 47 };
+enum Operation : uint8_t {
+  kPollAdd = 6,
+  kAccept = 13,
+  kAsyncCancel = 14,
+  kRead = 22,
+  kSend = 26,
+  kReceive = 27,
+  kSendZeroCopy = 47
+};
 
 enum SetupFlag : uint32_t {
   kSetupCqSize = 1U << 3,
