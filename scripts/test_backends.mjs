@@ -12,6 +12,7 @@ const variants = {
   io_uring: [
     { ZERIO_BACKEND: 'io_uring' },
     { ZERIO_BACKEND: 'io_uring', ZERIO_IO_URING_WITHOUT: 'queues' },
+    { ZERIO_BACKEND: 'io_uring', ZERIO_IO_URING_WITHOUT: 'defer' },
     { ZERIO_BACKEND: 'io_uring', ZERIO_IO_URING_WITHOUT: 'incremental,multishot' }
   ]
 }

@@ -118,9 +118,9 @@ test('a backend of another system rejects start with a sentence', async (t) => {
 })
 
 // What older kernels lack, taken away one by one and together.
-for (const without of ['incremental', 'multishot', 'queues', 'all']) {
+for (const without of ['defer', 'incremental', 'multishot', 'queues', 'all']) {
   test(`io_uring without ${without} exchanges messages`, (t) => {
-    const features = without === 'all' ? 'incremental,multishot,queues' : without
+    const features = without === 'all' ? 'defer,incremental,multishot,queues' : without
     const env = { ZERIO_BACKEND: 'io_uring', ZERIO_IO_URING_WITHOUT: features }
     const result = run(undefined, [], env)
     if (result.code === 'ZERIO_BACKEND_UNAVAILABLE') {

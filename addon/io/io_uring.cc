@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
@@ -44,6 +45,8 @@ constexpr uint32_t kTearDownWaitsMax = 1000;
 // When nobody knows what is still in flight.
 constexpr uint32_t kTearDownWaitsBroken = 20;
 constexpr int kTearDownWaitMs = 10;
+// How often a close lets the kernel go on with what it has to do for this thread.
+constexpr uint32_t kFinishMax = 1000;
 constexpr int64_t kUnanswered = std::numeric_limits<int64_t>::min();
 
 // The epoll sets that the ring polls.
@@ -107,8 +110,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
         if (is_last(cqe)) --in_flight_;
         if (Tag::op(cqe.user_data) == Op::Accept && cqe.result >= 0) Descriptor(cqe.result).reset(-1);
       }
-      pollfd ring = {queue_->fd(), POLLIN, 0};
-      if (in_flight_ > 0) (void)::poll(&ring, 1, kTearDownWaitMs);
+      if (in_flight_ > 0) queue_->wait(kTearDownWaitMs);
     }
     for (const Accepted& accepted : accepted_) Descriptor(accepted.fd).reset(-1);
   }
@@ -164,7 +166,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
   void unlisten(uint32_t server) override {
     Listener& listener = listeners_[server];
     stop_accepting(server);
-    (void)submit(true);
+    finish();
     // Nobody may poll any more.
     queue_->pick([&](const Cqe& cqe) {
       if (Tag::op(cqe.user_data) != Op::Accept || Tag::index(cqe.user_data) != server) return false;
@@ -278,7 +280,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
     if (broken_ != 0 && connection.fd.open()) shutdown_both(connection.fd.get());
     connection.fd.reset(-1);
     ++connection.life;
-    (void)submit(true);
+    finish();
     return true;
   }
 
@@ -286,6 +288,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
     sink_ = &sink;
     spinning_ = spinning;
     buffers_.give_back();
+    quiet();
     if (!spinning) {
       hot_.cool_all();
     } else if (!hot_.empty()) {
@@ -303,6 +306,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
     for (uint32_t left = queue_->completions(); left > 0 && sink.has_room() && queue_->take(cqe); --left) complete(cqe);
     if (strangers_ready_ || !accepted_.empty()) attend_door();
     if (queue_->unsubmitted() > 0) (void)submit(false);
+    if (!spinning) queue_->hear();
   }
 
   bool has_news() const override {
@@ -312,7 +316,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
            std::ranges::any_of(accepted_, [this](const Accepted& one) { return !listeners_[one.server].paused; });
   }
 
-  int wait_handle() const override { return queue_->fd(); }
+  int wait_handle() const override { return queue_->wait_fd(); }
 
   // For the hot list.
 
@@ -346,6 +350,35 @@ class IoUring final : public SocketIo<Connection, Listener> {
     const int error = queue_->enter(get_events);
     if (error != 0 && broken_ == 0) broken_ = error;
     return error;
+  }
+
+  // What was cancelled has ended when this returns, unless the kernel has more than that to do.
+  void finish() {
+    int error = submit(true);
+    for (uint32_t more = 0; error == 0 && queue_->kernel_has_more() && more < kFinishMax; ++more) error = submit(true);
+  }
+
+  // While a poll is under way, and between those of a thread that spins, the kernel signals no eventfd. One that was signalled is
+  // read together with what this poll submits; a signal that comes late finds a poll that has nothing else to do.
+  void quiet() {
+    if (!queue_->mute()) {
+      if (!spinning_ && broken_ == 0 && !has_news()) queue_->quiet();
+      return;
+    }
+    if (broken_ != 0) {
+      queue_->quiet();
+      return;
+    }
+    Sqe& sqe = queue_->next_sqe();
+    sqe.opcode = uring::kRead;
+    sqe.fd = queue_->wait_fd();
+    sqe.address = reinterpret_cast<uint64_t>(&signals_);
+    sqe.length = sizeof signals_;
+    // Over when the submit is, also when there is nothing to read.
+    sqe.operation_flags = RWF_NOWAIT;
+    sqe.flags = uring::kSqeSkipSuccess;
+    sqe.user_data = Tag::make(Op::Cancel, 0, 0);
+    queue_->expect_quiet();
   }
 
   // Nothing completes any more, and what has completed cannot be trusted: each connection and each listener hears of it, once.
@@ -671,6 +704,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
   uint32_t told_connections_ = 0;
   bool strangers_ready_ = false;  // the set of the strangers may have something
   bool accept_next_ = false;
+  uint64_t signals_ = 0;    // what was read from the eventfd
   uint64_t in_flight_ = 0;  // operations of which the kernel has not reported the end
   HotList<IoUring> hot_{*this};
   IoSink* sink_ = nullptr;  // of the present poll
@@ -680,15 +714,16 @@ class IoUring final : public SocketIo<Connection, Listener> {
 }  // namespace
 
 // A comma-separated list of features that shall not be used, for tests of what older kernels and full queues need:
-// incremental, multishot, and queues, which are tiny then.
+// defer, incremental, multishot, and queues, which are tiny then.
 constexpr const char* kWithoutVariable = "ZERIO_IO_URING_WITHOUT";
 
 std::unique_ptr<Io> make_io_uring(int& error) {
   const char* const variable = std::getenv(kWithoutVariable);
   const std::string_view without = variable == nullptr ? "" : variable;
   const auto allows = [&](std::string_view feature) { return without.find(feature) == std::string_view::npos; };
-  std::unique_ptr<UringQueue> queue = allows("queues") ? UringQueue::create(kSqEntries, kCqEntries, error)
-                                                       : UringQueue::create(kTinySqEntries, kTinyCqEntries, error);
+  const bool tiny = !allows("queues");
+  std::unique_ptr<UringQueue> queue =
+      UringQueue::create(tiny ? kTinySqEntries : kSqEntries, tiny ? kTinyCqEntries : kCqEntries, allows("defer"), error);
   if (queue == nullptr) return nullptr;
   Descriptor writable(::epoll_create1(EPOLL_CLOEXEC));
   Descriptor strangers(::epoll_create1(EPOLL_CLOEXEC));

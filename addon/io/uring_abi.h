@@ -92,7 +92,15 @@ struct Probe {
 };
 static_assert(sizeof(Probe) == 16 + 256 * 8);
 
-enum Operation : uint8_t { kPollAdd = 6, kAccept = 13, kAsyncCancel = 14, kSend = 26, kReceive = 27, kSendZeroCopy = 47 };
+enum Operation : uint8_t {
+  kPollAdd = 6,
+  kAccept = 13,
+  kAsyncCancel = 14,
+  kRead = 22,
+  kSend = 26,
+  kReceive = 27,
+  kSendZeroCopy = 47
+};
 
 enum SetupFlag : uint32_t {
   kSetupCqSize = 1U << 3,
@@ -101,6 +109,7 @@ enum SetupFlag : uint32_t {
   kSetupCoopTaskrun = 1U << 8,    // 5.19
   kSetupTaskrunFlag = 1U << 9,    // 5.19
   kSetupSingleIssuer = 1U << 12,  // 6.0
+  kSetupDeferTaskrun = 1U << 13,  // 6.1
 };
 
 enum Feature : uint32_t {
@@ -116,6 +125,8 @@ inline constexpr uint32_t kCqeBufferShift = 16;
 
 enum SqRingFlag : uint32_t { kSqOverflow = 1U << 1, kSqTaskrun = 1U << 2 };
 
+enum CqRingFlag : uint32_t { kCqEventfdDisabled = 1U << 0 };
+
 enum EnterFlag : uint32_t { kEnterGetEvents = 1U << 0, kEnterRegisteredRing = 1U << 4 };
 
 // In an SQE's ioprio.
@@ -127,6 +138,7 @@ enum CancelFlag : uint32_t { kCancelAll = 1U << 0, kCancelAny = 1U << 2 };
 inline constexpr uint16_t kBuffersIncremental = 2;  // 6.12
 
 enum Register : uint32_t {
+  kRegisterEventfd = 4,
   kRegisterProbe = 8,
   kRegisterRingFds = 20,
   kUnregisterRingFds = 21,

@@ -1,6 +1,8 @@
 // io_uring by raw system calls: set-up, submission, completion.
 #include "uring_queue.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -47,20 +49,21 @@ Mapping Mapping::make(int fd, uint64_t offset, size_t bytes) {
   return {address, bytes};
 }
 
-std::unique_ptr<UringQueue> UringQueue::create(uint32_t sq_entries, uint32_t cq_entries, int& error) {
+std::unique_ptr<UringQueue> UringQueue::create(uint32_t sq_entries, uint32_t cq_entries, bool deferred, int& error) {
   uring::Params params = {};
-  params.cq_entries = cq_entries;
   // Completions run when this thread enters the kernel anyway, without interrupting it, and a flag says that there are some.
   constexpr uint32_t kFlags =
       uring::kSetupCqSize | uring::kSetupClamp | uring::kSetupSubmitAll | uring::kSetupCoopTaskrun | uring::kSetupTaskrunFlag;
-  params.flags = kFlags | uring::kSetupSingleIssuer;
-  int fd = set_up(sq_entries, params);
-  if (fd == -EINVAL) {
-    // Before 6.0 nothing was cheaper for a single issuer.
+  // Deferred, they run only when this thread asks for them: otherwise each one ends the loop's wait with EINTR, and libuv counts
+  // what it has waited until then as work. Before 6.0 nothing was cheaper for a single issuer.
+  int fd = -EINVAL;
+  for (const uint32_t more : {uring::kSetupSingleIssuer | uring::kSetupDeferTaskrun, uint32_t{uring::kSetupSingleIssuer}, 0U}) {
+    if (!deferred && (more & uring::kSetupDeferTaskrun) != 0) continue;
     params = {};
     params.cq_entries = cq_entries;
-    params.flags = kFlags;
+    params.flags = kFlags | more;
     fd = set_up(sq_entries, params);
+    if (fd != -EINVAL) break;
   }
   if (fd < 0) {
     error = -fd;
@@ -74,7 +77,9 @@ std::unique_ptr<UringQueue> UringQueue::create(uint32_t sq_entries, uint32_t cq_
   constexpr uint32_t kNeeded = uring::kFeatureSingleMmap | uring::kFeatureNoDrop;
   error = !rings.open() || !sqes.open() ? errno : (params.features & kNeeded) != kNeeded ? ENOSYS : 0;
   if (error != 0) return nullptr;
-  return std::unique_ptr<UringQueue>(new UringQueue(std::move(ring), params, std::move(rings), std::move(sqes)));
+  std::unique_ptr<UringQueue> queue(new UringQueue(std::move(ring), params, std::move(rings), std::move(sqes)));
+  if ((params.flags & uring::kSetupDeferTaskrun) != 0) error = queue->add_eventfd();
+  return error == 0 ? std::move(queue) : nullptr;
 }
 
 UringQueue::UringQueue(Descriptor fd, const uring::Params& params, Mapping rings, Mapping sqes)
@@ -89,6 +94,7 @@ UringQueue::UringQueue(Descriptor fd, const uring::Params& params, Mapping rings
       cq_head_word_(reinterpret_cast<uint32_t*>(rings_.at(params.cq.head))),
       cq_tail_word_(reinterpret_cast<uint32_t*>(rings_.at(params.cq.tail))),
       cq_overflow_word_(reinterpret_cast<uint32_t*>(rings_.at(params.cq.overflow))),
+      cq_flags_(reinterpret_cast<uint32_t*>(rings_.at(params.cq.flags))),
       features_(params.features),
       sq_entries_(params.sq_entries),
       sq_mask_(params.sq_entries - 1),
@@ -116,6 +122,48 @@ int UringQueue::control(uring::Register what, void* argument, uint32_t count) co
   return result < 0 ? -errno : static_cast<int>(result);
 }
 
+int UringQueue::add_eventfd() {
+  event_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event_.open()) return errno;
+  int fd = event_.get();
+  const int result = control(uring::kRegisterEventfd, &fd, 1);
+  hears_ = result == 0;
+  return -result;
+}
+
+void UringQueue::hear() {
+  if (!event_.open() || hears_) return;
+  hears_ = true;
+  std::atomic_ref(*cq_flags_).store(0, std::memory_order_relaxed);
+  // The kernel says that it has work before it looks at this flag, and whoever goes to sleep looks for work behind it.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+void UringQueue::disable_eventfd() {
+  hears_ = false;
+  std::atomic_ref(*cq_flags_).store(uring::kCqEventfdDisabled, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  signalled_ = signalled_ || kernel_has_work();
+}
+
+bool UringQueue::mute() {
+  if (hears_) disable_eventfd();
+  return signalled_;
+}
+
+void UringQueue::quiet() {
+  uint64_t count = 0;
+  if (event_.open()) (void)!::read(event_.get(), &count, sizeof count);
+  signalled_ = false;
+}
+
+void UringQueue::wait(int timeout_ms) {
+  hear();
+  if (completions() > 0 || kernel_has_work()) return;
+  pollfd handle = {wait_fd(), POLLIN, 0};
+  if (::poll(&handle, 1, timeout_ms) > 0) quiet();
+}
+
 uring::Sqe& UringQueue::next_sqe() {
   if (unsubmitted() == sq_entries_) (void)enter(false);
   uring::Sqe& sqe = sqes_[sq_tail_ & sq_mask_];
@@ -132,6 +180,15 @@ int64_t UringQueue::call(uint32_t to_submit, uint32_t min_complete, uint32_t fla
 
 int UringQueue::enter(bool get_events) {
   store_release(sq_tail_word_, sq_tail_);
+  // What completes in here is seen behind it, and wakes nobody.
+  const bool heard = hears_;
+  if (heard) disable_eventfd();
+  const int error = insist(get_events);
+  if (heard) hear();
+  return error;
+}
+
+int UringQueue::insist(bool get_events) {
   uint32_t refusals = 0;
   do {
     const int64_t result = call(unsubmitted(), 0, get_events ? uint32_t{uring::kEnterGetEvents} : 0U);

@@ -35,12 +35,25 @@ class Mapping {
 class UringQueue {
  public:
   // nullptr with an errno value: what the kernel, or whoever guards it, says to the very set-up.
-  static std::unique_ptr<UringQueue> create(uint32_t sq_entries, uint32_t cq_entries, int& error);
+  // With `deferred`, completions wait in the kernel until enter(true), and an eventfd tells of them, where the kernel can (6.1).
+  static std::unique_ptr<UringQueue> create(uint32_t sq_entries, uint32_t cq_entries, bool deferred, int& error);
   ~UringQueue();
   UringQueue(const UringQueue&) = delete;
   UringQueue& operator=(const UringQueue&) = delete;
 
-  [[nodiscard]] int fd() const { return fd_.get(); }
+  // Readable when there are completions, or work that produces some; an eventfd only for what came since hear().
+  [[nodiscard]] int wait_fd() const { return event_.open() ? event_.get() : fd_.get(); }
+  // The kernel leaves the eventfd alone until hear(). Returns whether the eventfd may be readable: then it must be read.
+  [[nodiscard]] bool mute();
+  // The kernel signals the eventfd from now on. What came before shows in completions() and kernel_has_work() only.
+  void hear();
+  // Reads the eventfd, by a system call.
+  void quiet();
+  // Somebody reads the eventfd with what is submitted next.
+  void expect_quiet() { signalled_ = false; }
+  // Waits at most `timeout_ms` for something to take or to run.
+  void wait(int timeout_ms);
+
   // Returns a count or 0, or a negative errno value.
   int control(uring::Register what, void* argument, uint32_t count) const;
 
@@ -58,6 +71,10 @@ class UringQueue {
   // Whether entering the kernel would produce completions.
   [[nodiscard]] bool kernel_has_work() const {
     return (std::atomic_ref(*sq_flags_).load(std::memory_order_relaxed) & (uring::kSqTaskrun | uring::kSqOverflow)) != 0;
+  }
+  // Whether enter(true) has left some of this thread's work for the next one: the kernel does no more than 20 pieces at a time.
+  [[nodiscard]] bool kernel_has_more() const {
+    return (std::atomic_ref(*sq_flags_).load(std::memory_order_relaxed) & uring::kSqTaskrun) != 0;
   }
   // How many completions can be taken, those that were picked included.
   [[nodiscard]] uint32_t completions() const {
@@ -81,6 +98,10 @@ class UringQueue {
   static constexpr uint64_t kTaken = ~uint64_t{0};
 
   UringQueue(Descriptor fd, const uring::Params& params, Mapping rings, Mapping sqes);
+  // Returns 0 or an errno value.
+  int add_eventfd();
+  int insist(bool get_events);
+  void disable_eventfd();
 
   template <class See>
   static void pick_one(uring::Cqe& cqe, See see) {
@@ -90,6 +111,9 @@ class UringQueue {
   [[nodiscard]] uint32_t cq_tail() const { return std::atomic_ref(*cq_tail_word_).load(std::memory_order_acquire); }
 
   Descriptor fd_;
+  Descriptor event_;        // an eventfd, of a deferred ring only
+  bool hears_ = false;      // the kernel signals the eventfd
+  bool signalled_ = false;  // it may have done so since the eventfd was read
   int enter_fd_;
   uint32_t enter_flags_ = 0;
   Mapping rings_;
@@ -101,6 +125,7 @@ class UringQueue {
   uint32_t* cq_head_word_;
   uint32_t* cq_tail_word_;
   uint32_t* cq_overflow_word_;
+  uint32_t* cq_flags_;
   uint32_t features_;
   uint32_t sq_entries_;
   uint32_t sq_mask_;
