@@ -107,7 +107,7 @@ uint32_t Engine::poll(bool spinning) {
   }
   if (!deferred_.empty()) carry_out_deferred();
   io_->poll(*this, spinning);
-  if (has_timers() || ticking_) tick();
+  if (!deadlines_.empty() || ticking_) tick();
   counters_[layout::kEngineCounterPolls] += 1;
   counters_[layout::kEngineCounterEvents] += events_.count();
   return events_.count();

@@ -14,6 +14,7 @@
 
 #include "../io/io.h"
 #include "assembly_pool.h"
+#include "deadlines.h"
 #include "events.h"
 #include "layout.h"
 #include "peer.h"
@@ -114,10 +115,10 @@ class Engine final : private IoSink {
     uint32_t index;
   };
   [[nodiscard]] EventOwner next_event_owner() const;
-  // When the next deadline is due, in monotonic nanoseconds.
+  // When the next thing is due, on the clock of now_ns(): a poll() is wanted then, however quiet the wait handle is. In the past
+  // when a rest waits for the next poll, which wants_poll() tells, too. Asks no system.
   static constexpr uint64_t kNothingDue = ~uint64_t{0};
-  [[nodiscard]] uint64_t next_due_ns() const { return has_timers() ? next_tick_ns_ : kNothingDue; }
-  [[nodiscard]] bool has_timers() const { return timed_first_ != kNone || heartbeats_ > 0 || accept_retries_ > 0; }
+  [[nodiscard]] uint64_t next_due_ns() const { return deadlines_.empty() ? kNothingDue : deadlines_.first_ns(); }
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }
   void addresses(uint32_t slot, Address& local, Address& remote) const;
@@ -125,6 +126,10 @@ class Engine final : private IoSink {
   [[nodiscard]] uint8_t* slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) const;
 
  private:
+  // What an engine waits for beside its connections.
+  static constexpr size_t kOwnDeadlines = 1;
+  static constexpr size_t kDeadlinesPerPeer = 2;
+
   // The reliability tests look inside (test/simulation/audit.cc).
   friend class EngineAudit;
 
@@ -207,9 +212,12 @@ class Engine final : private IoSink {
   void set_deadline(Peer& peer, uint32_t timeout_ms);
   void clear_deadline(Peer& peer);
   void tick();
+  [[nodiscard]] bool serve_due(uint64_t now_ns);
+  void serve(const Deadline& due, uint64_t now_ns);
+  [[nodiscard]] uint32_t work_of(const Deadline& deadline) const;
+  void set_accept_retry();
   void retry_accepts(uint64_t now_ns);
-  [[nodiscard]] bool expire_due(uint64_t now_ns, uint32_t& left);
-  [[nodiscard]] bool send_heartbeats(uint64_t now_ns, uint32_t& left);
+  void begin_heartbeats(Peer& peer);
   void heartbeat(Peer& peer, uint64_t now_ns);
   void expire(Peer& peer);
   void end_probation(Peer& peer);
@@ -255,14 +263,10 @@ class Engine final : private IoSink {
   std::vector<Server> servers_;
   std::array<IoSend, Io::kSendsPerBatchMax> sends_ = {};
   std::array<Sending, Io::kSendsPerBatchMax> sendings_ = {};
-  uint32_t timed_first_ = kNone;
-  uint32_t heartbeats_ = 0;      // peers that have one
-  uint32_t accept_retries_ = 0;  // servers that wait to accept again
+  Deadlines deadlines_;
+  Deadline accept_retry_ = {Deadline::kNowhere, kNone, DeadlineKind::AcceptRetry, false};
   uint32_t batch_ = 0;
-  uint64_t next_tick_ns_ = 0;
-  bool put_off_ = false;         // by the last tick: what has a deadline
-  bool ticking_ = false;         // more is due than the last poll could do
-  uint32_t heartbeat_next_ = 0;  // the peer whose heartbeat is looked at next
+  bool ticking_ = false;  // more is due than the last poll could do
   bool slots_low_reported_ = false;
   bool asked_ = false;  // the program, in this batch, for a verdict
 };

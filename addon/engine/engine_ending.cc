@@ -146,8 +146,7 @@ void Engine::report_end(Peer& peer, uint16_t code, int error, std::string_view t
   const Location at = locate(text.data());
   const uint32_t length = at.offset == 0 ? 0 : static_cast<uint32_t>(text.size());
   events_.push(EventKind::Disconnected, peer.slot, at.slab, at.offset, length, code, static_cast<uint32_t>(error));
-  if (peer.heartbeat_due_ns != 0) --heartbeats_;
-  peer.heartbeat_due_ns = 0;
+  deadlines_.clear(peer.heartbeat);
   if (!peer.of_server) return;
   Server& server = servers_[peer.server];
   double* const counts = server_counters(peer.server);

@@ -26,6 +26,7 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   free_.reserve(total);
   freed_in_batch_.reserve(total);
   deferred_.reserve(total);
+  deadlines_.reserve(total * kDeadlinesPerPeer + kOwnDeadlines);
   io_->reserve(total);
   if (core_ == nullptr) {
     const uint64_t events_end = layout::kEventsOffset + uint64_t{options_.events_capacity} * layout::kEventBytes;
@@ -50,6 +51,8 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
     uint8_t* const shared = base + parts.slots_offset + size_t{i} * layout::kSlotBytes;
     peer.slot = first + i;
     peer.slab = slab;
+    peer.deadline = {Deadline::kNowhere, peer.slot, DeadlineKind::State, false};
+    peer.heartbeat = {Deadline::kNowhere, peer.slot, DeadlineKind::Heartbeat, false};
     peer.counters = reinterpret_cast<double*>(shared + layout::kSlotCountersOffset);
     peer.ring = SendRing(base + parts.rings_offset + size_t{i} * options_.send_ring_bytes, options_.send_ring_bytes,
                          reinterpret_cast<int32_t*>(shared));

@@ -45,8 +45,8 @@ void Engine::unlisten(uint32_t server) {
   if (server >= servers_.size() || !servers_[server].listening) return;
   Server& it = servers_[server];
   it.listening = false;
-  if (it.accept_retry_ns != 0) --accept_retries_;
   it.accept_retry_ns = 0;
+  set_accept_retry();
   io_->unlisten(server);
   for (Peer* peer : peers_) {
     if (peer->of_server && peer->server == server && peer->state == State::Greeting) {
@@ -105,8 +105,8 @@ void Engine::on_accept_error(uint32_t server, int error) {
   server_counters(server)[layout::kServerCounterAcceptErrors] += 1;
   events_.push(EventKind::AcceptError, server, 0, 0, 0, 0, static_cast<uint32_t>(error));
   // The connection stays in the listen queue; asking again at once would only spin until descriptors are free again.
-  if (it.accept_retry_ns == 0) ++accept_retries_;
   it.accept_retry_ns = io_->now_ns() + kAcceptRetryNs;
+  set_accept_retry();
   it.accept_paused = true;
   io_->accept_pause(server, true);
 }
@@ -244,7 +244,7 @@ bool Engine::accept_peer(Peer& peer) {
   peer.reader.set_length_max(options_.message_length_max);
   if (peer.protocol == Protocol::Classic) peer.reader.set_classic();
   set_deadline(peer, kProbationMs);
-  heartbeat(peer, 0);
+  begin_heartbeats(peer);
   uint8_t frame[kControlFrameBytesMax];
   const Greeting welcome = {options_.message_length_max, server.options.id, {}};
   queue_control(
@@ -293,7 +293,7 @@ bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greetin
   peer.reader.set_length_max(options_.message_length_max);
   // A send that failed meanwhile has left the deadline of a half-dead connection.
   if (!peer.send_failed) clear_deadline(peer);
-  heartbeat(peer, 0);
+  begin_heartbeats(peer);
   return true;
 }
 

@@ -6,99 +6,103 @@
 namespace zerio {
 namespace {
 
-constexpr uint64_t kTickNs = 10 * kMillisecondNs;
-// A tick that comes so late puts off, once, what has a deadline: the thread stood still, and what has arrived in time is read
-// first.
-constexpr uint64_t kTickLateNs = 50 * kMillisecondNs;
+// A thread that comes so late has stood still, and what ends a connection is put off once: what has arrived in time is read
+// first. Timers are late by less: those of Windows have steps of 16 ms.
+constexpr uint64_t kLateNs = 20 * kMillisecondNs;
 constexpr uint64_t kPutOffNs = 50 * kMillisecondNs;
 // What is due is done a little at a time, with polls in between: when a thousand peers are due at once, nobody waits for all of
-// them. A PING and an end are calls of the system that send; a welcome is a cheaper one.
-constexpr uint32_t kWorkPerPoll = 16;
-constexpr uint32_t kDueWork = 4;
-constexpr uint32_t kWelcomeWork = 1;
-constexpr uint32_t kPeersPerPoll = 256;
+// them. A PING and an end are calls of the system that send; a welcome is a cheaper one; a look needs none.
+constexpr uint32_t kWorkPerPoll = 256;
+constexpr uint32_t kDueWork = 64;
+constexpr uint32_t kWelcomeWork = 16;
+constexpr uint32_t kLookWork = 1;
+// Looks of one interval fall on so many moments of it, whenever the connections came: a thousand silent peers do not wake the
+// thread a thousand times.
+constexpr uint64_t kMomentsPerInterval = 16;
 // After so many silent heartbeats a peer is taken for dead. The first silent one sends the PING.
 constexpr uint8_t kSilentHeartbeatsMax = 3;
+
+// The last moment that is not after `at_ns`, and the first one that is not before it.
+uint64_t moment_before(uint64_t at_ns, uint64_t interval_ns) { return at_ns - at_ns % (interval_ns / kMomentsPerInterval); }
+uint64_t moment_after(uint64_t at_ns, uint64_t interval_ns) {
+  return moment_before(at_ns + interval_ns / kMomentsPerInterval - 1, interval_ns);
+}
 
 }  // namespace
 
 void Engine::set_deadline(Peer& peer, uint32_t timeout_ms) {
-  const uint64_t now = io_->now_ns();
-  peer.deadline_ns = now + timeout_ms * kMillisecondNs;
-  if (!has_timers()) {
-    // No tick was missed while there was nothing to wait for.
-    next_tick_ns_ = std::max(next_tick_ns_, now);
-    put_off_ = false;
-  }
-  if (peer.timed) return;
-  peer.timed = true;
-  peer.timed_previous = kNone;
-  peer.timed_next = timed_first_;
-  if (timed_first_ != kNone) peers_[timed_first_]->timed_previous = peer.slot;
-  timed_first_ = peer.slot;
+  deadlines_.set(peer.deadline, io_->now_ns() + timeout_ms * kMillisecondNs);
 }
 
-void Engine::clear_deadline(Peer& peer) {
-  if (!peer.timed) return;
-  peer.timed = false;
-  if (peer.timed_previous == kNone) {
-    timed_first_ = peer.timed_next;
-  } else {
-    peers_[peer.timed_previous]->timed_next = peer.timed_next;
-  }
-  if (peer.timed_next != kNone) peers_[peer.timed_next]->timed_previous = peer.timed_previous;
-}
+void Engine::clear_deadline(Peer& peer) { deadlines_.clear(peer.deadline); }
 
 void Engine::tick() {
   const uint64_t now = io_->now_ns();
-  if (!ticking_) {
-    if (now < next_tick_ns_) return;
-    put_off_ = !put_off_ && now - next_tick_ns_ > kTickLateNs;
-    next_tick_ns_ = now + (put_off_ ? kPutOffNs : kTickNs);
-    heartbeat_next_ = 0;
-    retry_accepts(now);
-  }
-  uint32_t left = kWorkPerPoll;
-  ticking_ = (!put_off_ && !expire_due(now, left)) || !send_heartbeats(now, left);
-}
-
-void Engine::retry_accepts(uint64_t now_ns) {
-  for (uint32_t server = 0; accept_retries_ > 0 && server < servers_.size(); ++server) {
-    Server& it = servers_[server];
-    if (it.accept_retry_ns == 0 || now_ns < it.accept_retry_ns) continue;
-    it.accept_retry_ns = 0;
-    it.accept_paused = false;
-    --accept_retries_;
-    io_->accept_pause(server, false);
-  }
+  ticking_ = now >= next_due_ns() && !serve_due(now);
 }
 
 // Returns whether that is all.
-bool Engine::expire_due(uint64_t now_ns, uint32_t& left) {
-  for (uint32_t slot = timed_first_; slot != kNone;) {
-    Peer& peer = *peers_[slot];
-    slot = peer.timed_next;
-    if (now_ns < peer.deadline_ns) continue;
-    const uint32_t work = peer.state == State::Open ? kWelcomeWork : kDueWork;
+bool Engine::serve_due(uint64_t now_ns) {
+  uint32_t left = kWorkPerPoll;
+  while (next_due_ns() <= now_ns) {
+    Deadline& due = deadlines_.first();
+    const bool late = due.kind == DeadlineKind::State && !due.was_put_off && now_ns - deadlines_.first_ns() > kLateNs;
+    const uint32_t work = late ? kLookWork : work_of(due);
     if (left < work || !has_event_room()) return false;
     left -= work;
-    expire(peer);
+    if (late) {
+      deadlines_.put_off(due, now_ns + kPutOffNs);
+    } else {
+      serve(due, now_ns);
+    }
   }
   return true;
 }
 
-// Likewise.
-bool Engine::send_heartbeats(uint64_t now_ns, uint32_t& left) {
-  if (heartbeats_ == 0) return true;
-  const auto end = static_cast<uint32_t>(std::min<size_t>(peers_.size(), heartbeat_next_ + kPeersPerPoll));
-  for (; heartbeat_next_ < end; ++heartbeat_next_) {
-    Peer& peer = *peers_[heartbeat_next_];
-    if (peer.heartbeat_due_ns == 0 || now_ns < peer.heartbeat_due_ns) continue;
-    if (left < kDueWork || !has_event_room()) return false;
-    if (!peer.heard) left -= kDueWork;
-    heartbeat(peer, now_ns);
+void Engine::serve(const Deadline& due, uint64_t now_ns) {
+  switch (due.kind) {
+    case DeadlineKind::State:
+      return expire(*peers_[due.slot]);
+    case DeadlineKind::Heartbeat:
+      return heartbeat(*peers_[due.slot], now_ns);
+    case DeadlineKind::AcceptRetry:
+      return retry_accepts(now_ns);
   }
-  return heartbeat_next_ == peers_.size();
+}
+
+uint32_t Engine::work_of(const Deadline& deadline) const {
+  switch (deadline.kind) {
+    case DeadlineKind::State:
+      return peers_[deadline.slot]->state == State::Open ? kWelcomeWork : kDueWork;
+    case DeadlineKind::Heartbeat:
+      return peers_[deadline.slot]->heard ? kLookWork : kDueWork;
+    default:
+      return kLookWork;
+  }
+}
+
+// For the first of all servers that wait to accept again.
+void Engine::set_accept_retry() {
+  uint64_t first_ns = UINT64_MAX;
+  for (const Server& it : servers_) {
+    if (it.accept_retry_ns != 0) first_ns = std::min(first_ns, it.accept_retry_ns);
+  }
+  if (first_ns == UINT64_MAX) {
+    deadlines_.clear(accept_retry_);
+  } else {
+    deadlines_.set(accept_retry_, first_ns);
+  }
+}
+
+void Engine::retry_accepts(uint64_t now_ns) {
+  for (uint32_t server = 0; server < servers_.size(); ++server) {
+    Server& it = servers_[server];
+    if (it.accept_retry_ns == 0 || now_ns < it.accept_retry_ns) continue;
+    it.accept_retry_ns = 0;
+    it.accept_paused = false;
+    io_->accept_pause(server, false);
+  }
+  set_accept_retry();
 }
 
 void Engine::expire(Peer& peer) {
@@ -134,16 +138,15 @@ void Engine::end_probation(Peer& peer) {
   if (error != 0) fail(peer, Code::ConnectionFailed, error, "", false);
 }
 
-// With `now_ns` 0 a peer gets its first heartbeat.
-void Engine::heartbeat(Peer& peer, uint64_t now_ns) {
+void Engine::begin_heartbeats(Peer& peer) {
   if (peer.heartbeat_ms == 0 || peer.protocol != Protocol::Native) return;
   const uint64_t interval_ns = peer.heartbeat_ms * kMillisecondNs;
-  if (now_ns == 0) {
-    ++heartbeats_;
-    peer.heartbeat_due_ns = io_->now_ns() + interval_ns;
-    return;
-  }
-  peer.heartbeat_due_ns = now_ns + interval_ns;
+  deadlines_.set(peer.heartbeat, moment_after(io_->now_ns() + interval_ns, interval_ns));
+}
+
+void Engine::heartbeat(Peer& peer, uint64_t now_ns) {
+  const uint64_t interval_ns = peer.heartbeat_ms * kMillisecondNs;
+  deadlines_.set(peer.heartbeat, moment_before(now_ns, interval_ns) + interval_ns);
   if (peer.heard) {
     peer.heard = false;
     peer.silent_heartbeats = 0;

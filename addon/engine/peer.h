@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "codes.h"
+#include "deadlines.h"
 #include "framing.h"
 #include "handshake.h"
 #include "send_ring.h"
@@ -86,17 +87,14 @@ struct Peer {
   bool close_requested = false;  // by the program, to be carried out in the next poll
   bool deferred = false;         // is in the engine's list for the next poll
   bool reset_on_close = false;
-  bool timed = false;  // is in the engine's list of deadlines
   Opcode farewell = Opcode::Close;
   uint8_t silent_heartbeats = 0;
   uint16_t close_code = 0;
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
-  uint64_t heartbeat_due_ns = 0;
-  int send_error = 0;        // the errno value behind send_failed
-  uint64_t deadline_ns = 0;  // of Connecting, Greeting, Draining and Lingering, and of a half dead Open
-  uint32_t timed_previous = kNone;
-  uint32_t timed_next = kNone;
+  int send_error = 0;  // the errno value behind send_failed
+  Deadline deadline;   // of Connecting, Greeting, Draining and Lingering, and of an Open one on probation or half dead
+  Deadline heartbeat;  // of an Open one
   uint32_t remote_length_max = 0;  // what the other side's greeting said
   uint32_t hello_slab = 0;         // where the greeting's id lies, until the batch is over
   uint32_t hello_offset = 0;
@@ -111,7 +109,7 @@ struct Peer {
     state = State::Free;
     protocol = Protocol::Unknown;
     of_server = connected = was_connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
-        close_requested = deferred = reset_on_close = farewell_queued = farewell_due = heard = timed = false;
+        close_requested = deferred = reset_on_close = farewell_queued = farewell_due = heard = false;
     holds_hello = false;
     silent_heartbeats = 0;
     send_error = 0;
@@ -119,8 +117,6 @@ struct Peer {
     told_batch = 0;
     server = kNone;
     linger_ms = heartbeat_ms = high_water = blocked_bytes = blocked_end = 0;
-    deadline_ns = heartbeat_due_ns = 0;
-    timed_previous = timed_next = kNone;
     held = nullptr;
     held_bytes = 0;
     control.clear();

@@ -31,23 +31,32 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
   std::sort(buffers.begin(), buffers.end());
   require(buffers == assemblies, "each assembly buffer has exactly one owner");
 
-  // Deadlines: a list of exactly those that have one.
-  uint32_t timed = 0;
-  uint32_t previous = kNone;
-  for (uint32_t slot = engine.timed_first_; slot != kNone; slot = engine.peers_[slot]->timed_next) {
-    require(engine.peers_[slot]->timed && engine.peers_[slot]->timed_previous == previous, "the list of deadlines is linked");
-    require(++timed <= engine.peers_.size(), "the list of deadlines ends");
-    previous = slot;
+  // Deadlines: a heap of exactly those that are set.
+  const auto& heap = engine.deadlines_.heap_;
+  for (uint32_t place = 0; place < heap.size(); ++place) {
+    require_equal(heap[place].deadline->place, place, "a deadline knows its place");
+    if (place == 0) continue;
+    require(heap[(place - 1) / Deadlines::kChildren].due_ns <= heap[place].due_ns, "no deadline is behind a later one");
   }
-  uint32_t heartbeats = 0;
+  uint64_t first_due_ns = UINT64_MAX;
+  size_t deadlines = 0;
+  const auto count_deadline = [&](const Deadline& deadline, uint32_t slot, DeadlineKind kind) {
+    if (!deadline.is_set()) return false;
+    ++deadlines;
+    require(deadline.place < heap.size() && heap[deadline.place].deadline == &deadline, "a deadline is at its place");
+    require(deadline.slot == slot && deadline.kind == kind, "a deadline knows whose it is");
+    first_due_ns = std::min(first_due_ns, heap[deadline.place].due_ns);
+    return true;
+  };
   size_t held = 0;
   std::vector<Engine::Server> servers(engine.servers_.size());
   for (const Peer* peer : engine.peers_) {
     const bool waits = peer->state != State::Free && (peer->state != State::Open || peer->send_failed);
     const bool on_probation = peer->state == State::Open && peer->of_server && !peer->send_failed;
-    require(peer->timed == waits || on_probation, "who waits for something has a deadline, and nobody else");
-    timed -= peer->timed ? 1 : 0;
-    heartbeats += peer->heartbeat_due_ns != 0 ? 1 : 0;
+    const bool timed = count_deadline(peer->deadline, peer->slot, DeadlineKind::State);
+    require(timed == waits || on_probation, "a connection has a deadline exactly while it waits for something");
+    const bool asks = peer->connected && peer->heartbeat_ms > 0 && peer->protocol == Protocol::Native;
+    require(count_deadline(peer->heartbeat, peer->slot, DeadlineKind::Heartbeat) == asks, "a native peer has its heartbeat");
     held += peer->held_bytes;
     require(peer->connected == (peer->state == State::Open), "a connection is connected while it is open");
     const bool counted = peer->state != State::Free || closing[peer->slot];
@@ -60,19 +69,21 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
     const auto found = engine.servers_[peer->server].ids.find(peer->id);
     require(found != engine.servers_[peer->server].ids.end() && found->second == peer->slot, "each peer is found by its id");
   }
-  require_equal(timed, 0, "the list of deadlines has all that have one");
-  require_equal(engine.heartbeats_, heartbeats, "heartbeats are counted");
   require_equal(engine.held_bytes_, held, "held bytes are counted");
-  uint32_t retries = 0;
+  uint64_t retry_ns = UINT64_MAX;
   for (uint32_t i = 0; i < servers.size(); ++i) {
     const Engine::Server& server = engine.servers_[i];
     require_equal(server.slots, servers[i].slots, "a server's connections are counted");
     require_equal(server.handshakes, servers[i].handshakes, "a server's handshakes are counted");
     require_equal(server.peers, servers[i].peers, "a server's peers are counted");
     require_equal(server.ids.size(), servers[i].peers, "there is one id for each peer");
-    retries += server.accept_retry_ns != 0 ? 1 : 0;
+    if (server.accept_retry_ns != 0) retry_ns = std::min(retry_ns, server.accept_retry_ns);
   }
-  require_equal(engine.accept_retries_, retries, "servers that wait to accept again are counted");
+  const bool retries = count_deadline(engine.accept_retry_, kNone, DeadlineKind::AcceptRetry);
+  require_equal(retries ? engine.deadlines_.due_ns(engine.accept_retry_) : UINT64_MAX, retry_ns,
+                "the first server that waits to accept again has the deadline");
+  require_equal(heap.size(), deadlines, "each deadline belongs to something that lives");
+  require_equal(engine.next_due_ns(), first_due_ns, "the engine knows what is due next");
 }
 
 uint32_t EngineAudit::arena_used(const Engine& engine) { return engine.arena_used_; }

@@ -10,11 +10,25 @@
 namespace zerio::simulation {
 namespace {
 
-constexpr uint64_t kTimerNs = 10'000'000;
 constexpr uint64_t kHybridSpinNs = 50'000;
 constexpr uint32_t kPageBytes = 4096;
 
 uint32_t pages(uint32_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
+
+// Whether an event tells that time has run out here. The other side's words for it arrive with their reason's place.
+bool tells_timeout(const int32_t* event) {
+  const auto kind = static_cast<EventKind>(event[0]);
+  if (kind != EventKind::Disconnected && kind != EventKind::ConnectFailed && kind != EventKind::Refused) return false;
+  if (event[3] != 0) return false;
+  switch (static_cast<Code>(event[5])) {
+    case Code::HandshakeTimeout:
+    case Code::ConnectTimeout:
+    case Code::HeartbeatTimeout:
+      return true;
+    default:
+      return false;
+  }
+}
 
 }  // namespace
 
@@ -224,17 +238,15 @@ bool EngineModel::turn() {
   }
   if (dirty_count_ > 0) flush();
   const uint64_t now = network_.now_ns();
-  if (engine_->has_timers() != timer_runs_) {
-    timer_runs_ = !timer_runs_;
-    timer_ns_ = now + kTimerNs;
-  }
-  const bool rings = timer_runs_ && now >= timer_ns_;
-  if (rings) timer_ns_ = now + kTimerNs;
+  const bool rings = now >= engine_->next_due_ns();
   const bool spinning = shape_.wait == Wait::Spin || (shape_.wait == Wait::Hybrid && now - last_event_ns_ < kHybridSpinNs);
   const bool awake = spinning || spun_ || rings || engine_->wants_poll() || io_.readable();
   if (awake) {
     spun_ = spinning;
     native_poll(spinning);
+    // Otherwise a loop that sets a timer for what is due would spin.
+    require(batch_open_ || word(layout::kWordEventsProduced) > 0 || engine_->wants_poll() || engine_->next_due_ns() > now,
+            "what was due is done, put off, or wants another poll");
     if (word(layout::kWordEventsProduced) > 0) {
       last_event_ns_ = now;
       // A handler that throws ends one call; the next call goes on behind it.
@@ -249,6 +261,7 @@ bool EngineModel::turn() {
 void EngineModel::native_poll(bool spinning) {
   const uint64_t before = allocations_counted();
   uint64_t setups = io_.counts().accepted;
+  const bool due = network_.now_ns() >= engine_->next_due_ns();
   {
     const Counting counting(true);
     engine_->poll(spinning);
@@ -257,7 +270,9 @@ void EngineModel::native_poll(bool spinning) {
   require(produced <= shape_.options.events_capacity - 1, "the event ring is never full");
   setups = io_.counts().accepted - setups;
   for (uint32_t i = 0; i < produced; ++i) {
-    switch (static_cast<EventKind>(event_words_[i * layout::kEventWords])) {
+    const int32_t* const event = event_words_ + static_cast<size_t>(i) * layout::kEventWords;
+    require(due || !tells_timeout(event), "no time runs out before the engine says that something is due");
+    switch (static_cast<EventKind>(event[0])) {
       case EventKind::Run:
       case EventKind::Message:
       case EventKind::Drain:

@@ -106,6 +106,7 @@ class EngineModel final : private RingEngine {
   [[nodiscard]] const std::vector<std::unique_ptr<Connection>>& connections() const { return connections_; }
   [[nodiscard]] const std::vector<ServerModel>& servers() const { return servers_; }
   [[nodiscard]] bool idle() const;
+  [[nodiscard]] uint64_t next_due_ns() const { return engine_->next_due_ns(); }
   // Whether somebody waits to be accepted although there is room.
   [[nodiscard]] bool ignores_somebody() const;
 
@@ -171,8 +172,6 @@ class EngineModel final : private RingEngine {
   EngineTally tally_;
   // The event loop
   bool spun_ = false;
-  bool timer_runs_ = false;
-  uint64_t timer_ns_ = 0;
   uint64_t last_event_ns_ = 0;
 };
 

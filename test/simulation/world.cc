@@ -365,8 +365,14 @@ void World::settle() {
 }
 
 void World::advance(uint64_t milliseconds) {
-  for (uint64_t passed = 0; passed < milliseconds; passed += 10) {
-    now_ns_ += 10'000'000;
+  // As a loop that sleeps until something is due: an engine that names a moment too late is late for what it waits for.
+  settle();
+  const uint64_t end_ns = now_ns_ + milliseconds * kMillisecondNs;
+  while (now_ns_ < end_ns) {
+    uint64_t next_ns = end_ns;
+    for (const auto& engine : engines_) next_ns = std::min(next_ns, engine->next_due_ns());
+    require(next_ns > now_ns_, "an engine at rest has done what was due");
+    now_ns_ = next_ns;
     settle();
   }
 }
