@@ -114,7 +114,8 @@ const serverNames = [
   'messagesReceived',
   'bytesReceived',
   'bytesSent',
-  'heartbeatTimeouts'
+  'heartbeatTimeouts',
+  'idleTimeouts'
 ] as const
 
 /** Of one server, since its last `start`. */
@@ -171,6 +172,9 @@ export class ServerCounters extends Counters<(typeof serverNames)[number]> {
   }
   get heartbeatTimeouts(): number {
     return this._words[15]
+  }
+  get idleTimeouts(): number {
+    return this._words[16]
   }
 }
 

@@ -19,8 +19,12 @@ export interface ListenRequest {
   handshakeTimeoutMs: number
   lingerMs: number
   heartbeatMs: number
+  idleTimeoutMs: number
+  keepAliveMs: number
+  userTimeoutMs: number
   replaceDuplicates: boolean
   asksForVerdict: boolean
+  allowClassic: boolean
 }
 
 export interface ConnectRequest {
@@ -34,6 +38,9 @@ export interface ConnectRequest {
   holdsHello: boolean
   lingerMs: number
   heartbeatMs: number
+  idleTimeoutMs: number
+  keepAliveMs: number
+  userTimeoutMs: number
   noDelay: boolean
   socketSendBytes: number
   socketReceiveBytes: number

@@ -46,6 +46,23 @@ export interface SocketOptions {
    * or 10 to 3,600,000, default 0. Works with native peers only.
    */
   heartbeatMs?: number | undefined
+  /**
+   * End a connection from which nothing came for this long, native or classic, in milliseconds; 0 (never) or 10 to 86,400,000,
+   * default 0. A PONG is something. The end comes at most a third of this time late.
+   */
+  idleTimeoutMs?: number | undefined
+  /**
+   * Have the system ask the other side's system for a sign of life after so much silence, and end the connection
+   * (`ZERIO_CONNECTION_LOST`, `ETIMEDOUT`) after three times of it, in milliseconds, in whole seconds rounded up; 0 (never) or
+   * 1,000 to 7,200,000, default 15,000. A living system answers whatever its program does.
+   */
+  keepAliveMs?: number | undefined
+  /**
+   * End the connection (`ZERIO_CONNECTION_LOST`, `ETIMEDOUT`) when the other side's system has confirmed nothing of what was sent,
+   * or had no room for more, for this long, in milliseconds; 0 (the system's own limit, about 15 minutes) or 1,000 to 86,400,000,
+   * default 45,000.
+   */
+  userTimeoutMs?: number | undefined
 }
 
 export interface ServerOptions extends EngineOptions, SocketOptions {
@@ -55,7 +72,13 @@ export interface ServerOptions extends EngineOptions, SocketOptions {
   maxHandshakes?: number | undefined
   /** How long a connection may take to say who it is, in milliseconds; 1 to 600,000, default 5,000. */
   handshakeTimeoutMs?: number | undefined
-  /** A second connection with the same peer id is refused (default), or takes the place of the first. */
+  /** Take peers that speak the classic protocol; default true. Otherwise they are refused with `ZERIO_UNSUPPORTED_VERSION`. */
+  allowClassic?: boolean | undefined
+  /**
+   * A second connection with the same peer id is refused (default), or takes the place of the first. When it is refused, a native
+   * first one is asked for a sign of life, and ends (`ZERIO_HEARTBEAT_TIMEOUT`) unless something comes from it within
+   * `2 * handshakeTimeoutMs`: so a hung process does not keep its id.
+   */
   duplicateIds?: 'refuse' | 'replace' | undefined
   /**
    * Decides whether a peer may connect. Called once for each handshake, before `clientConnected`, and synchronous: it returns true
@@ -113,7 +136,10 @@ const socketDefaults: Complete<SocketOptions> = {
   socketSendBytes: 0,
   socketReceiveBytes: 0,
   lingerMs: 1000,
-  heartbeatMs: 0
+  heartbeatMs: 0,
+  idleTimeoutMs: 0,
+  keepAliveMs: 15000,
+  userTimeoutMs: 45000
 }
 const serverDefaults: ResolvedServerOptions = {
   ...engineDefaults,
@@ -121,6 +147,7 @@ const serverDefaults: ResolvedServerOptions = {
   maxPeers: 10000,
   maxHandshakes: 1024,
   handshakeTimeoutMs: 5000,
+  allowClassic: true,
   duplicateIds: 'refuse',
   authenticate: undefined,
   backlog: 1024,
@@ -150,12 +177,22 @@ const ranges: Readonly<Record<string, readonly [number, number]>> = {
   socketReceiveBytes: [0, 0x3fffffff],
   lingerMs: [0, 600_000],
   heartbeatMs: [0, 3_600_000],
+  idleTimeoutMs: [0, 86_400_000],
+  keepAliveMs: [0, 7_200_000],
+  userTimeoutMs: [0, 86_400_000],
   maxPeers: [1, 60_000],
   maxHandshakes: [1, 60_000],
   handshakeTimeoutMs: [1, 600_000],
   backlog: [1, 65_535],
   connectTimeoutMs: [1, 600_000]
 }
+
+const leastUnlessZero = [
+  ['heartbeatMs', 10],
+  ['idleTimeoutMs', 10],
+  ['keepAliveMs', 1000],
+  ['userTimeoutMs', 1000]
+] as const
 
 function checkOption(name: string, value: unknown, fallback: unknown): void {
   const bad = (expected: string): ZerioError =>
@@ -215,11 +252,13 @@ function finishEngineOptions(options: ResolvedEngineOptions & Complete<SocketOpt
       `Option "receiveArenaBytes" must be a multiple of 4096, not ${options.receiveArenaBytes}.`
     )
   }
-  if (options.heartbeatMs > 0 && options.heartbeatMs < 10) {
-    throw misuse(
-      'ZERIO_BAD_OPTION',
-      `Option "heartbeatMs" must be 0 or an integer from 10 to 3600000, not ${options.heartbeatMs}.`
-    )
+  for (const [name, least] of leastUnlessZero) {
+    if (options[name] > 0 && options[name] < least) {
+      throw misuse(
+        'ZERIO_BAD_OPTION',
+        `Option "${name}" must be 0 or an integer from ${least} to ${ranges[name][1]}, not ${options[name]}.`
+      )
+    }
   }
 }
 

@@ -28,6 +28,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
   },
   1018: { code: 'ZERIO_UNAUTHORIZED', message: 'the server did not accept the credential' },
   1019: { code: 'ZERIO_HEARTBEAT_TIMEOUT', message: 'the other side was silent for too long' },
+  1023: { code: 'ZERIO_IDLE_TIMEOUT', message: 'nothing came for as long as idleTimeoutMs allows' },
   2000: { code: 'ZERIO_PEER_LEFT', message: 'the other side ended the connection without giving a reason' },
   2001: { code: 'ZERIO_CONNECTION_LOST', message: 'the connection broke' },
   2002: { code: 'ZERIO_CONNECT_FAILED', message: 'no connection could be made' },
@@ -63,6 +64,7 @@ export const CloseCode = Object.freeze({
   TooManyHandshakes: 1017,
   Unauthorized: 1018,
   HeartbeatTimeout: 1019,
+  IdleTimeout: 1023,
   ApplicationMin: 4000,
   ApplicationMax: 4999
 })

@@ -23,7 +23,10 @@ const integers = {
   socketSendBytes: [0, 0x3fffffff],
   socketReceiveBytes: [0, 0x3fffffff],
   lingerMs: [0, 600_000],
-  heartbeatMs: [0, 3_600_000]
+  heartbeatMs: [0, 3_600_000],
+  idleTimeoutMs: [0, 86_400_000],
+  keepAliveMs: [0, 7_200_000],
+  userTimeoutMs: [0, 86_400_000]
 }
 const serverIntegers = {
   maxPeers: [1, 60_000],
@@ -57,8 +60,16 @@ for (const [Class, own] of [
     bad({ maxMessageLength: 1000, sendRingBytes: 2000 }, '2008')
     t.notThrows(() => new Class(1, { maxMessageLength: 1000, sendRingBytes: 2008 }))
     bad({ receiveArenaBytes: 20_000 }, 'multiple of 4096')
-    bad({ heartbeatMs: 9 }, 'heartbeatMs')
-    t.notThrows(() => new Class(1, { heartbeatMs: 10 }))
+    for (const [name, least] of Object.entries({
+      heartbeatMs: 10,
+      idleTimeoutMs: 10,
+      keepAliveMs: 1000,
+      userTimeoutMs: 1000
+    })) {
+      bad({ [name]: 1 }, `0 or an integer from ${least} to`)
+      bad({ [name]: least - 1 }, name)
+      t.notThrows(() => new Class(1, { [name]: least }))
+    }
   })
 
   test(`${Class.name}: choices, flags and functions`, (t) => {
@@ -69,7 +80,7 @@ for (const [Class, own] of [
     if (Class === ZerioServer) {
       for (const value of ['keep', true]) bad({ duplicateIds: value }, "'replace'")
       for (const value of ['yes', {}, null]) bad({ authenticate: value }, 'a function')
-      for (const name of ['ipv6Only', 'reusePort']) bad({ [name]: 1 }, name)
+      for (const name of ['ipv6Only', 'reusePort', 'allowClassic']) bad({ [name]: 1 }, name)
     } else {
       for (const value of ['Classic', 2]) bad({ protocol: value }, "'classic'")
       for (const value of [5, {}, [1], new Uint16Array(1)])

@@ -18,7 +18,8 @@ namespace {
 
 // Options come from src/options.ts, which has checked them.
 SocketOptions socket_options(const Value& options) {
-  return {options.get("noDelay").flag(), options.get("socketSendBytes").number(), options.get("socketReceiveBytes").number()};
+  return {options.get("noDelay").flag(), options.get("socketSendBytes").number(), options.get("socketReceiveBytes").number(),
+          options.get("keepAliveMs").number(), options.get("userTimeoutMs").number()};
 }
 
 uint32_t argument(const Call& call, size_t index) { return call[index].number(kNone); }
@@ -71,8 +72,10 @@ int listen_on(Engine& engine, const Value& options, uint32_t& server, Address& b
   server_options.handshake_timeout_ms = options.get("handshakeTimeoutMs").number();
   server_options.linger_ms = options.get("lingerMs").number();
   server_options.heartbeat_ms = options.get("heartbeatMs").number();
+  server_options.idle_timeout_ms = options.get("idleTimeoutMs").number();
   server_options.replace_duplicates = options.get("replaceDuplicates").flag();
   server_options.asks_for_verdict = options.get("asksForVerdict").flag();
+  server_options.allow_classic = options.get("allowClassic").flag();
   const auto port = static_cast<uint16_t>(options.get("port").number());
   Address address;
   const bool parsed = Address::parse(options.get("host").text(), port, address);
@@ -102,6 +105,7 @@ int connect_to(Engine& engine, const Value& options, uint32_t& slot) {
   client_options.connect_timeout_ms = options.get("connectTimeoutMs").number();
   client_options.linger_ms = options.get("lingerMs").number();
   client_options.heartbeat_ms = options.get("heartbeatMs").number();
+  client_options.idle_timeout_ms = options.get("idleTimeoutMs").number();
   const auto port = static_cast<uint16_t>(options.get("port").number());
   Address address;
   const bool parsed = Address::parse(options.get("host").text(), port, address);

@@ -12,6 +12,8 @@ namespace zerio {
 enum class DeadlineKind : uint8_t {
   State,        // of a connection: connect, handshake, probation, linger, and a half dead one
   Heartbeat,    // of a connection: the next look at whether something came
+  Idle,         // likewise, for its idle limit
+  Question,     // of a connection: it is asked whether it still needs its id
   AcceptRetry,  // of the engine: a server accepts again
 };
 

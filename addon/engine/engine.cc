@@ -167,7 +167,7 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
     decide(peer, false);
     return;
   }
-  peer.heard = true;
+  peer.heard = kHeardByAll;
   if (slot != received_last_) contended_ = kContendedBatches;
   received_last_ = slot;
   batch_bytes_ += size;

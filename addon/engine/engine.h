@@ -46,8 +46,10 @@ struct ServerOptions {
   uint32_t handshake_timeout_ms = 0;
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
+  uint32_t idle_timeout_ms = 0;
   bool replace_duplicates = false;
   bool asks_for_verdict = false;
+  bool allow_classic = true;
 };
 
 struct ClientOptions {
@@ -60,6 +62,7 @@ struct ClientOptions {
   uint32_t heartbeat_ms = 0;
   // Reports `Reached` when there is a connection, and says nothing before greet().
   bool holds_hello = false;
+  uint32_t idle_timeout_ms = 0;
 };
 
 class Engine final : private IoSink {
@@ -128,7 +131,7 @@ class Engine final : private IoSink {
  private:
   // What an engine waits for beside its connections.
   static constexpr size_t kOwnDeadlines = 1;
-  static constexpr size_t kDeadlinesPerPeer = 2;
+  static constexpr size_t kDeadlinesPerPeer = 4;
 
   // The reliability tests look inside (test/simulation/audit.cc).
   friend class EngineAudit;
@@ -217,8 +220,13 @@ class Engine final : private IoSink {
   [[nodiscard]] uint32_t work_of(const Deadline& deadline) const;
   void set_accept_retry();
   void retry_accepts(uint64_t now_ns);
-  void begin_heartbeats(Peer& peer);
+  void begin_looks(Peer& peer);
+  void end_looks(Peer& peer);
   void heartbeat(Peer& peer, uint64_t now_ns);
+  void look_for_idle(Peer& peer, uint64_t now_ns);
+  void question(Peer& peer);
+  void end_question(Peer& peer);
+  void ping(Peer& peer, uint64_t now_ns);
   void expire(Peer& peer);
   void end_probation(Peer& peer);
 

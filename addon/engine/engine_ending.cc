@@ -146,7 +146,7 @@ void Engine::report_end(Peer& peer, uint16_t code, int error, std::string_view t
   const Location at = locate(text.data());
   const uint32_t length = at.offset == 0 ? 0 : static_cast<uint32_t>(text.size());
   events_.push(EventKind::Disconnected, peer.slot, at.slab, at.offset, length, code, static_cast<uint32_t>(error));
-  deadlines_.clear(peer.heartbeat);
+  end_looks(peer);
   if (!peer.of_server) return;
   Server& server = servers_[peer.server];
   double* const counts = server_counters(peer.server);

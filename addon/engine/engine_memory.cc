@@ -53,6 +53,8 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
     peer.slab = slab;
     peer.deadline = {Deadline::kNowhere, peer.slot, DeadlineKind::State, false};
     peer.heartbeat = {Deadline::kNowhere, peer.slot, DeadlineKind::Heartbeat, false};
+    peer.idle = {Deadline::kNowhere, peer.slot, DeadlineKind::Idle, false};
+    peer.question = {Deadline::kNowhere, peer.slot, DeadlineKind::Question, false};
     peer.counters = reinterpret_cast<double*>(shared + layout::kSlotCountersOffset);
     peer.ring = SendRing(base + parts.rings_offset + size_t{i} * options_.send_ring_bytes, options_.send_ring_bytes,
                          reinterpret_cast<int32_t*>(shared));

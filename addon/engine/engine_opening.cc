@@ -93,6 +93,7 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
   peer.server = server;
   peer.linger_ms = it.options.linger_ms;
   peer.heartbeat_ms = it.options.heartbeat_ms;
+  peer.idle_timeout_ms = it.options.idle_timeout_ms;
   peer.state = State::Greeting;
   peer.reader = FrameReader(kPeerIdBytesMax);
   ++it.slots;
@@ -129,6 +130,7 @@ int Engine::connect(ClientOptions options, const Address& address, uint32_t& slo
   peer->linger_ms = options.linger_ms;
   peer->heartbeat_ms = options.heartbeat_ms;
   peer->holds_hello = options.holds_hello;
+  peer->idle_timeout_ms = options.idle_timeout_ms;
   peer->reader = FrameReader(kPeerIdBytesMax);
   if (options.classic) peer->reader.set_classic();
   set_deadline(*peer, options.connect_timeout_ms);
@@ -178,8 +180,10 @@ bool Engine::on_first_frame(Peer& peer, uint32_t header, const uint8_t* payload)
   greeting.id = id;
   if (peer.of_server) {
     // Channels are no part of classic: bits above the length mean a length that the sender could not have meant.
-    if (frame_channel(header) == 0 && is_classic_id(id)) return greet_server(peer, Protocol::Classic, greeting);
-    fail(peer, Code::InvalidPeerId, 0, "", true);
+    const bool is_classic = frame_channel(header) == 0 && is_classic_id(id);
+    const bool allowed = servers_[peer.server].options.allow_classic;
+    if (is_classic && allowed) return greet_server(peer, Protocol::Classic, greeting);
+    fail(peer, is_classic ? Code::UnsupportedVersion : Code::InvalidPeerId, 0, "", true);
     return false;
   }
   if (peer.protocol == Protocol::Classic && id == peer.id) {
@@ -219,6 +223,7 @@ bool Engine::accept_peer(Peer& peer) {
   if (found != server.ids.end()) {
     if (!server.options.replace_duplicates) {
       count_server(peer, layout::kServerCounterDuplicateIds, 1);
+      question(*peers_[found->second]);
       fail(peer, Code::DuplicatePeerId, 0, "", true);
       return false;
     }
@@ -244,7 +249,7 @@ bool Engine::accept_peer(Peer& peer) {
   peer.reader.set_length_max(options_.message_length_max);
   if (peer.protocol == Protocol::Classic) peer.reader.set_classic();
   set_deadline(peer, kProbationMs);
-  begin_heartbeats(peer);
+  begin_looks(peer);
   uint8_t frame[kControlFrameBytesMax];
   const Greeting welcome = {options_.message_length_max, server.options.id, {}};
   queue_control(
@@ -293,7 +298,7 @@ bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greetin
   peer.reader.set_length_max(options_.message_length_max);
   // A send that failed meanwhile has left the deadline of a half-dead connection.
   if (!peer.send_failed) clear_deadline(peer);
-  begin_heartbeats(peer);
+  begin_looks(peer);
   return true;
 }
 

@@ -21,11 +21,18 @@ constexpr uint32_t kLookWork = 1;
 constexpr uint64_t kMomentsPerInterval = 16;
 // After so many silent heartbeats a peer is taken for dead. The first silent one sends the PING.
 constexpr uint8_t kSilentHeartbeatsMax = 3;
+// How often an idle limit is looked at within its time: a connection ends at most so much of it, and two moments, late.
+constexpr uint8_t kIdleLooks = 4;
 
 // The last moment that is not after `at_ns`, and the first one that is not before it.
 uint64_t moment_before(uint64_t at_ns, uint64_t interval_ns) { return at_ns - at_ns % (interval_ns / kMomentsPerInterval); }
 uint64_t moment_after(uint64_t at_ns, uint64_t interval_ns) {
   return moment_before(at_ns + interval_ns / kMomentsPerInterval - 1, interval_ns);
+}
+
+// A heartbeat asks first.
+bool may_end(DeadlineKind kind) {
+  return kind == DeadlineKind::State || kind == DeadlineKind::Idle || kind == DeadlineKind::Question;
 }
 
 }  // namespace
@@ -46,7 +53,7 @@ bool Engine::serve_due(uint64_t now_ns) {
   uint32_t left = kWorkPerPoll;
   while (next_due_ns() <= now_ns) {
     Deadline& due = deadlines_.first();
-    const bool late = due.kind == DeadlineKind::State && !due.was_put_off && now_ns - deadlines_.first_ns() > kLateNs;
+    const bool late = may_end(due.kind) && !due.was_put_off && now_ns - deadlines_.first_ns() > kLateNs;
     const uint32_t work = late ? kLookWork : work_of(due);
     if (left < work || !has_event_room()) return false;
     left -= work;
@@ -65,19 +72,27 @@ void Engine::serve(const Deadline& due, uint64_t now_ns) {
       return expire(*peers_[due.slot]);
     case DeadlineKind::Heartbeat:
       return heartbeat(*peers_[due.slot], now_ns);
+    case DeadlineKind::Idle:
+      return look_for_idle(*peers_[due.slot], now_ns);
+    case DeadlineKind::Question:
+      return end_question(*peers_[due.slot]);
     case DeadlineKind::AcceptRetry:
       return retry_accepts(now_ns);
   }
 }
 
 uint32_t Engine::work_of(const Deadline& deadline) const {
+  if (deadline.kind == DeadlineKind::AcceptRetry) return kLookWork;
+  const Peer& peer = *peers_[deadline.slot];
   switch (deadline.kind) {
-    case DeadlineKind::State:
-      return peers_[deadline.slot]->state == State::Open ? kWelcomeWork : kDueWork;
     case DeadlineKind::Heartbeat:
-      return peers_[deadline.slot]->heard ? kLookWork : kDueWork;
+      return (peer.heard & kHeardByHeartbeat) != 0 ? kLookWork : kDueWork;
+    case DeadlineKind::Idle:
+      return (peer.heard & kHeardByIdle) != 0 || peer.silent_looks + 1 < kIdleLooks ? kLookWork : kDueWork;
+    case DeadlineKind::Question:
+      return (peer.heard & kHeardByQuestion) != 0 ? kLookWork : kDueWork;
     default:
-      return kLookWork;
+      return peer.state == State::Open ? kWelcomeWork : kDueWork;
   }
 }
 
@@ -138,17 +153,31 @@ void Engine::end_probation(Peer& peer) {
   if (error != 0) fail(peer, Code::ConnectionFailed, error, "", false);
 }
 
-void Engine::begin_heartbeats(Peer& peer) {
-  if (peer.heartbeat_ms == 0 || peer.protocol != Protocol::Native) return;
-  const uint64_t interval_ns = peer.heartbeat_ms * kMillisecondNs;
-  deadlines_.set(peer.heartbeat, moment_after(io_->now_ns() + interval_ns, interval_ns));
+// ---- Silence
+
+void Engine::begin_looks(Peer& peer) {
+  const uint64_t heartbeat_ns = peer.heartbeat_ms * kMillisecondNs;
+  if (heartbeat_ns != 0 && peer.protocol == Protocol::Native) {
+    deadlines_.set(peer.heartbeat, moment_after(io_->now_ns() + heartbeat_ns, heartbeat_ns));
+  }
+  const uint64_t idle_ns = peer.idle_timeout_ms * kMillisecondNs;
+  if (idle_ns != 0) {
+    peer.heard &= static_cast<uint8_t>(~kHeardByIdle);
+    deadlines_.set(peer.idle, moment_after(io_->now_ns() + idle_ns / kIdleLooks, idle_ns));
+  }
+}
+
+void Engine::end_looks(Peer& peer) {
+  deadlines_.clear(peer.heartbeat);
+  deadlines_.clear(peer.idle);
+  deadlines_.clear(peer.question);
 }
 
 void Engine::heartbeat(Peer& peer, uint64_t now_ns) {
   const uint64_t interval_ns = peer.heartbeat_ms * kMillisecondNs;
   deadlines_.set(peer.heartbeat, moment_before(now_ns, interval_ns) + interval_ns);
-  if (peer.heard) {
-    peer.heard = false;
+  if ((peer.heard & kHeardByHeartbeat) != 0) {
+    peer.heard &= static_cast<uint8_t>(~kHeardByHeartbeat);
     peer.silent_heartbeats = 0;
     return;
   }
@@ -157,6 +186,44 @@ void Engine::heartbeat(Peer& peer, uint64_t now_ns) {
     fail(peer, Code::HeartbeatTimeout, 0, "", true);
     return;
   }
+  ping(peer, now_ns);
+}
+
+void Engine::look_for_idle(Peer& peer, uint64_t now_ns) {
+  const uint64_t limit_ns = peer.idle_timeout_ms * kMillisecondNs;
+  const uint64_t step_ns = limit_ns / kIdleLooks;
+  if ((peer.heard & kHeardByIdle) != 0) {
+    peer.heard &= static_cast<uint8_t>(~kHeardByIdle);
+    peer.silent_looks = 0;
+    deadlines_.set(peer.idle, moment_after(now_ns + step_ns, limit_ns));
+    return;
+  }
+  if (++peer.silent_looks < kIdleLooks) {
+    deadlines_.set(peer.idle, moment_before(now_ns, limit_ns) + step_ns);
+    return;
+  }
+  count_server(peer, layout::kServerCounterIdleTimeouts, 1);
+  fail(peer, Code::IdleTimeout, 0, "", true);
+}
+
+// Another connection wants this peer's id. Its own may be dead without anybody knowing: it is asked, and has as long to say
+// something as two handshakes may take.
+void Engine::question(Peer& peer) {
+  if (peer.protocol != Protocol::Native || peer.state != State::Open || peer.question.is_set()) return;
+  const uint64_t now_ns = io_->now_ns();
+  peer.heard &= static_cast<uint8_t>(~kHeardByQuestion);
+  deadlines_.set(peer.question, now_ns + 2 * servers_[peer.server].options.handshake_timeout_ms * kMillisecondNs);
+  ping(peer, now_ns);
+}
+
+void Engine::end_question(Peer& peer) {
+  deadlines_.clear(peer.question);
+  if ((peer.heard & kHeardByQuestion) != 0) return;
+  count_server(peer, layout::kServerCounterHeartbeatTimeouts, 1);
+  fail(peer, Code::HeartbeatTimeout, 0, "", true);
+}
+
+void Engine::ping(Peer& peer, uint64_t now_ns) {
   uint8_t frame[kControlFrameBytesMax];
   uint8_t payload[kPingBytes];
   store<uint64_t>(payload, now_ns);

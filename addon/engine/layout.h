@@ -49,6 +49,7 @@ inline constexpr uint32_t kServerCounterMessagesReceived = 12;
 inline constexpr uint32_t kServerCounterBytesReceived = 13;
 inline constexpr uint32_t kServerCounterBytesSent = 14;
 inline constexpr uint32_t kServerCounterHeartbeatTimeouts = 15;
+inline constexpr uint32_t kServerCounterIdleTimeouts = 16;
 
 // The dirty list (int32 slots), written by JavaScript, read by flush.
 inline constexpr uint32_t kSlotsMax = 65536;

@@ -54,6 +54,12 @@ struct ControlOut {
   void clear() { size = sent = 0; }
 };
 
+// Who looks at whether something came, each for itself. To receive sets them all with one store.
+inline constexpr uint8_t kHeardByHeartbeat = 1;
+inline constexpr uint8_t kHeardByIdle = 2;
+inline constexpr uint8_t kHeardByQuestion = 4;
+inline constexpr uint8_t kHeardByAll = kHeardByHeartbeat | kHeardByIdle | kHeardByQuestion;
+
 struct Peer {
   // What each message touches stands first, in few cache lines.
   SendRing ring;               // made with the slab, empty in each life
@@ -70,7 +76,7 @@ struct Peer {
   bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
   bool awaits_verdict = false;   // the program has not said yet whether it takes this peer
   bool holds_hello = false;      // client: says nothing before the program has chosen this connection
-  bool heard = false;            // something came since the last heartbeat
+  uint8_t heard = 0;             // who has not looked yet since something came (kHeardBy…)
   uint32_t high_water = 0;       // the furthest ring position in this life: what was touched
   uint32_t blocked_bytes = 0;    // of the ring, given to the blocked send and not taken yet
   uint32_t blocked_end = 0;      // where they end
@@ -89,12 +95,16 @@ struct Peer {
   bool reset_on_close = false;
   Opcode farewell = Opcode::Close;
   uint8_t silent_heartbeats = 0;
+  uint8_t silent_looks = 0;  // of the idle limit
   uint16_t close_code = 0;
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
+  uint32_t idle_timeout_ms = 0;
   int send_error = 0;  // the errno value behind send_failed
   Deadline deadline;   // of Connecting, Greeting, Draining and Lingering, and of an Open one on probation or half dead
-  Deadline heartbeat;  // of an Open one
+  Deadline heartbeat;  // of an Open one, as all that follow
+  Deadline idle;
+  Deadline question;
   uint32_t remote_length_max = 0;  // what the other side's greeting said
   uint32_t hello_slab = 0;         // where the greeting's id lies, until the batch is over
   uint32_t hello_offset = 0;
@@ -109,14 +119,13 @@ struct Peer {
     state = State::Free;
     protocol = Protocol::Unknown;
     of_server = connected = was_connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
-        close_requested = deferred = reset_on_close = farewell_queued = farewell_due = heard = false;
-    holds_hello = false;
-    silent_heartbeats = 0;
+        close_requested = deferred = reset_on_close = farewell_queued = farewell_due = holds_hello = false;
+    heard = silent_heartbeats = silent_looks = 0;
     send_error = 0;
     close_code = 0;
     told_batch = 0;
     server = kNone;
-    linger_ms = heartbeat_ms = high_water = blocked_bytes = blocked_end = 0;
+    linger_ms = heartbeat_ms = idle_timeout_ms = high_water = blocked_bytes = blocked_end = 0;
     held = nullptr;
     held_bytes = 0;
     control.clear();

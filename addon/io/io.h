@@ -5,6 +5,7 @@
 // Connections are named by the engine's slot numbers, so that a backend needs no tables of its own but plain arrays.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -37,6 +38,20 @@ struct SocketOptions {
   bool no_delay = true;
   uint32_t send_buffer_bytes = 0;     // 0: what the system thinks best
   uint32_t receive_buffer_bytes = 0;  // likewise
+  uint32_t keep_alive_ms = 0;         // silence after which the system asks the other side's; it gives up after three times of it
+  uint32_t user_timeout_ms = 0;       // how long what was sent may stay unconfirmed; 0: what the system thinks best
+};
+
+// Keep-alive as systems want it. Seconds are the finest that all of them have.
+struct KeepAlive {
+  static constexpr uint32_t kProbes = 3;
+
+  explicit KeepAlive(uint32_t milliseconds)
+      : idle_s(seconds(milliseconds)), interval_s(std::max(1U, seconds(milliseconds) * 2 / kProbes)) {}
+  static uint32_t seconds(uint32_t milliseconds) { return (milliseconds + 999) / 1000; }
+
+  uint32_t idle_s;
+  uint32_t interval_s;  // from a probe that is not answered to the next, or to the end
 };
 
 struct ListenOptions {

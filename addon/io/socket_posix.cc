@@ -26,6 +26,14 @@ void apply(int fd, const SocketOptions& options) {
   set_no_delay(fd, options.no_delay);
   if (options.send_buffer_bytes > 0) set_flag(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.send_buffer_bytes));
   if (options.receive_buffer_bytes > 0) set_flag(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(options.receive_buffer_bytes));
+  if (options.keep_alive_ms > 0) {
+    const KeepAlive keep_alive(options.keep_alive_ms);
+    set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(keep_alive.idle_s));
+    set_flag(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(keep_alive.interval_s));
+    set_flag(fd, IPPROTO_TCP, TCP_KEEPCNT, KeepAlive::kProbes);
+    set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  }
+  if (options.user_timeout_ms > 0) set_flag(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.user_timeout_ms));
 }
 
 [[nodiscard]] const sockaddr* as_sockaddr(const Address& address) { return reinterpret_cast<const sockaddr*>(address.data()); }
@@ -101,7 +109,7 @@ int open_listener(const Address& address, const ListenOptions& options, Descript
   set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (options.reuse_port) set_flag(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (address.is_ipv6()) set_flag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
-  // Buffer sizes are inherited by accepted sockets, and only here do they still reach the TCP window scale.
+  // Accepted sockets inherit all of them, and only here do buffer sizes still reach the TCP window scale.
   apply(fd.get(), options.socket);
   if (::bind(fd.get(), as_sockaddr(address), address.size()) != 0) return errno;
   if (::listen(fd.get(), static_cast<int>(options.backlog)) != 0) return errno;

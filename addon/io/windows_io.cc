@@ -1,6 +1,7 @@
 // Accepting, connecting and closing on Windows.
 #include "windows_io.h"
 
+#include <mstcpip.h>
 #include <uv.h>
 
 #include <algorithm>
@@ -10,8 +11,30 @@
 namespace zerio {
 namespace {
 
-void set_flag(SOCKET socket, int level, int name, int value) {
-  (void)setsockopt(socket, level, name, reinterpret_cast<const char*>(&value), sizeof value);
+// Not in every SDK: ws2ipdef.h of Windows 10.
+constexpr int kTcpKeepIdle = 3;
+constexpr int kTcpMaxRetransmission = 5;
+constexpr int kTcpKeepCount = 16;
+constexpr int kTcpKeepInterval = 17;
+
+// Returns whether the system knows it.
+bool set_flag(SOCKET socket, int level, int name, int value) {
+  return setsockopt(socket, level, name, reinterpret_cast<const char*>(&value), sizeof value) == 0;
+}
+
+void keep_alive(SOCKET socket, uint32_t milliseconds) {
+  const KeepAlive wanted(milliseconds);
+  set_flag(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  const bool known = set_flag(socket, IPPROTO_TCP, kTcpKeepIdle, static_cast<int>(wanted.idle_s)) &&
+                     set_flag(socket, IPPROTO_TCP, kTcpKeepInterval, static_cast<int>(wanted.interval_s)) &&
+                     set_flag(socket, IPPROTO_TCP, kTcpKeepCount, KeepAlive::kProbes);
+  if (known) return;
+  // Windows before version 1709 always probes ten times.
+  constexpr ULONG kProbesFixed = 10;
+  const ULONG idle_ms = wanted.idle_s * 1000;
+  tcp_keepalive values = {1, idle_ms, wanted.interval_s * 1000 * KeepAlive::kProbes / kProbesFixed};
+  DWORD bytes = 0;
+  (void)WSAIoctl(socket, SIO_KEEPALIVE_VALS, &values, sizeof values, nullptr, 0, &bytes, nullptr, nullptr);
 }
 
 // These are wishes: a system that refuses one still gives a working connection.
@@ -19,6 +42,11 @@ void apply(SOCKET socket, const SocketOptions& options) {
   if (options.no_delay) set_flag(socket, IPPROTO_TCP, TCP_NODELAY, 1);
   if (options.send_buffer_bytes > 0) set_flag(socket, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.send_buffer_bytes));
   if (options.receive_buffer_bytes > 0) set_flag(socket, SOL_SOCKET, SO_RCVBUF, static_cast<int>(options.receive_buffer_bytes));
+  if (options.keep_alive_ms > 0) keep_alive(socket, options.keep_alive_ms);
+  if (options.user_timeout_ms > 0) {
+    const uint32_t seconds = KeepAlive::seconds(options.user_timeout_ms);
+    set_flag(socket, IPPROTO_TCP, kTcpMaxRetransmission, static_cast<int>(seconds));
+  }
 }
 
 [[nodiscard]] const sockaddr* as_sockaddr(const Address& address) { return reinterpret_cast<const sockaddr*>(address.data()); }

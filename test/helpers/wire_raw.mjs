@@ -21,6 +21,7 @@ export const CODE = Object.freeze({
   tooManyHandshakes: 1017,
   unauthorized: 1018,
   heartbeatTimeout: 1019,
+  idleTimeout: 1023,
   peerLeft: 2000
 })
 

@@ -1,6 +1,9 @@
 // Framing, handshakes and the send ring without sockets, for test/framing_alone.test.mjs and test/send_ring_alone.test.mjs.
 // Input and assembly buffers end where a page without access begins, so that a read or write beyond them ends the process.
 #include <napi.h>
+#ifdef __linux__
+#include <sys/socket.h>
+#endif
 
 #include <memory>
 #include <string>
@@ -228,6 +231,17 @@ Napi::Value check(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Check({reinterpret_cast<const char*>(input->data()), given.size()}));
 }
 
+#ifdef __linux__
+// socketOption(fd, level, name): an integer, or undefined where there is none.
+Napi::Value socket_option(const Napi::CallbackInfo& info) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  const int refused = ::getsockopt(static_cast<int>(number(info, 0)), static_cast<int>(number(info, 1)),
+                                   static_cast<int>(number(info, 2)), &value, &size);
+  return refused == 0 ? Napi::Number::New(info.Env(), value) : info.Env().Undefined();
+}
+#endif
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Reader", Reader::define(env));
   exports.Set("Ring", Ring::define(env));
@@ -238,6 +252,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("isUtf8", Napi::Function::New<check<zerio::is_utf8>>(env));
   exports.Set("isNativeId", Napi::Function::New<check<zerio::is_native_id>>(env));
   exports.Set("isClassicId", Napi::Function::New<check<zerio::is_classic_id>>(env));
+#ifdef __linux__
+  exports.Set("socketOption", Napi::Function::New<socket_option>(env));
+#endif
   return exports;
 }
 

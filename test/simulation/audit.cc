@@ -55,8 +55,13 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
     const bool on_probation = peer->state == State::Open && peer->of_server && !peer->send_failed;
     const bool timed = count_deadline(peer->deadline, peer->slot, DeadlineKind::State);
     require(timed == waits || on_probation, "a connection has a deadline exactly while it waits for something");
-    const bool asks = peer->connected && peer->heartbeat_ms > 0 && peer->protocol == Protocol::Native;
+    const bool native = peer->protocol == Protocol::Native;
+    const bool asks = peer->connected && peer->heartbeat_ms > 0 && native;
     require(count_deadline(peer->heartbeat, peer->slot, DeadlineKind::Heartbeat) == asks, "a native peer has its heartbeat");
+    const bool may_idle = peer->connected && peer->idle_timeout_ms > 0;
+    require(count_deadline(peer->idle, peer->slot, DeadlineKind::Idle) == may_idle, "an idle limit is looked at");
+    const bool questioned = count_deadline(peer->question, peer->slot, DeadlineKind::Question);
+    require(!questioned || (peer->connected && native && peer->of_server), "a server's native peer is questioned");
     held += peer->held_bytes;
     require(peer->connected == (peer->state == State::Open), "a connection is connected while it is open");
     const bool counted = peer->state != State::Free || closing[peer->slot];

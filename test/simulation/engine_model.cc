@@ -11,6 +11,7 @@ namespace zerio::simulation {
 namespace {
 
 constexpr uint64_t kHybridSpinNs = 50'000;
+constexpr uint64_t kPutOffNs = 50'000'000;
 constexpr uint32_t kPageBytes = 4096;
 
 uint32_t pages(uint32_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
@@ -24,6 +25,7 @@ bool tells_timeout(const int32_t* event) {
     case Code::HandshakeTimeout:
     case Code::ConnectTimeout:
     case Code::HeartbeatTimeout:
+    case Code::IdleTimeout:
       return true;
     default:
       return false;
@@ -166,6 +168,7 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
   made->classic = options.classic;
   made->held = options.holds_hello;
   made->linger_ms = options.linger_ms;
+  made->idle_timeout_ms = options.idle_timeout_ms;
   take_slot(*made);
   trace_.add('e', number, "slot # connects to port #, link #", {slot, port, made->link});
   connections_[slot] = std::move(made);
@@ -374,6 +377,10 @@ void EngineModel::dispatch_event(const int32_t* event) {
       }
       return;
     case EventKind::Disconnected:
+      if (code == static_cast<uint32_t>(Code::IdleTimeout) && tells_timeout(event)) {
+        const uint64_t silent_ns = network_.now_ns() - io_.heard_ns(slot);
+        require(silent_ns >= connections_[slot]->idle_timeout_ms * kMillisecondNs, "no connection ends before it was idle");
+      }
       disconnected(slot, code, error);
       return;
     case EventKind::Drain:
@@ -435,6 +442,7 @@ void EngineModel::greeted(uint32_t slot, const int32_t* event) {
   made->link = io_.link_of(slot);
   made->side = kServerSide;
   made->linger_ms = servers_[server].options.linger_ms;
+  made->idle_timeout_ms = servers_[server].options.idle_timeout_ms;
   made->classic = (event[6] & 0xff) == static_cast<int32_t>(Protocol::Classic);
   made->connected = made->established = true;
   take_slot(*made);
@@ -516,6 +524,16 @@ void EngineModel::released(uint32_t slot, int32_t server, uint32_t slots_left) {
 }
 
 // ---- Checks
+
+void EngineModel::check_idle_limits(uint64_t from_ns) const {
+  for (const auto& connection : connections_) {
+    if (connection == nullptr || connection->idle_timeout_ms == 0) continue;
+    if (!connection->connected || connection->disconnected) continue;
+    const uint64_t since_ns = std::max(from_ns, io_.heard_ns(connection->slot));
+    const uint64_t limit_ns = connection->idle_timeout_ms * kMillisecondNs;
+    require(network_.now_ns() - since_ns < limit_ns * 4 / 3 + kPutOffNs, "an idle connection ends");
+  }
+}
 
 const double* EngineModel::server_counters(uint32_t server) const {
   return reinterpret_cast<const double*>(core_ + layout::kServerCountersOffset + size_t{server} * layout::kServerCountersBytes);

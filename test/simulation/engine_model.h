@@ -24,6 +24,7 @@ struct Connection {
   int side = kClientSide;
   bool classic = false;
   uint32_t linger_ms = 0;
+  uint32_t idle_timeout_ms = 0;
   bool receiving = true;
   bool established = false;
   bool held = false;           // it waits for its Reached event
@@ -111,6 +112,8 @@ class EngineModel final : private RingEngine {
   [[nodiscard]] bool ignores_somebody() const;
 
   void audit();
+  // While the engine is served whenever it wants, since `from_ns`.
+  void check_idle_limits(uint64_t from_ns) const;
 
  private:
   struct Slab {

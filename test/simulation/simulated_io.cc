@@ -68,6 +68,7 @@ void SimulatedIo::begin(uint32_t slot, uint32_t link, int side) {
   it.connecting = it.blocked = it.closing = it.finished = it.end_told = false;
   it.rest.clear();
   it.bytes.clear();
+  it.heard_ns = network_.now_ns();
 }
 
 void SimulatedIo::slot_released(uint32_t slot) {
@@ -384,7 +385,10 @@ bool SimulatedIo::receive(IoSink& sink, uint32_t slot) {
   if (most == 0) it.end_told = shape_ == Shape::Completion;
   pipe.inbox.pop(space.data, most);
   if (ahead) ahead_used_ += most;
-  if (most > 0) ++counts_.receives;
+  if (most > 0) {
+    ++counts_.receives;
+    it.heard_ns = network_.now_ns();
+  }
   counts_.bytes_received += most;
   trace_.add('e', number_, "slot # receives # bytes", {slot, most});
   const Counting counting(true);

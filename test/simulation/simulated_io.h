@@ -44,6 +44,8 @@ class SimulatedIo final : public Io {
   // The connection behind a slot that lives, and which side of it this is.
   [[nodiscard]] uint32_t link_of(uint32_t slot) const { return slots_[slot].link; }
   [[nodiscard]] int side_of(uint32_t slot) const { return slots_[slot].side; }
+  // When a slot that lives received last, or began.
+  [[nodiscard]] uint64_t heard_ns(uint32_t slot) const { return slots_[slot].heard_ns; }
   [[nodiscard]] bool closing(uint32_t slot) const { return slots_[slot].closing; }
   [[nodiscard]] uint16_t port_of(uint32_t server) const { return listeners_[server].port; }
   // The program has heard that the slot is released: it may be used again.
@@ -82,6 +84,7 @@ class SimulatedIo final : public Io {
     bool closing = false;  // close() returned false, and on_closed() was not called since
     bool finished = false;
     bool end_told = false;
+    uint64_t heard_ns = 0;
     std::vector<IoSlice> rest;   // of a send that completes late
     std::vector<uint8_t> bytes;  // what was there when it was given
   };

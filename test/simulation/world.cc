@@ -261,8 +261,10 @@ void World::start_server(EngineModel& engine) {
   options.handshake_timeout_ms = static_cast<uint32_t>(random_.between(50, 500));
   options.linger_ms = static_cast<uint32_t>(random_.chance(200) ? random_.below(50) : 1000);
   options.heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 200) : 0);
+  options.idle_timeout_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 400) : 0);
   options.replace_duplicates = random_.chance(500);
   options.asks_for_verdict = random_.chance(500);
+  options.allow_classic = random_.chance(900);
   engine.listen(options, 0);
 }
 
@@ -280,6 +282,7 @@ void World::start_client(EngineModel& engine) {
   options.connect_timeout_ms = static_cast<uint32_t>(random_.between(100, 1000));
   options.linger_ms = static_cast<uint32_t>(random_.chance(200) ? random_.below(50) : 1000);
   options.heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 200) : 0);
+  options.idle_timeout_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 400) : 0);
   const uint32_t link = network_.link_count();
   if (engine.connect(options, port) != 0 || owner != nullptr) return;
   raw_links_[link] = kServerSide;
@@ -406,7 +409,9 @@ void World::finish() {
     }
   }
   settle();
-  advance(100);
+  const uint64_t rest_ns = now_ns_;
+  advance(random_.chance(200) ? 700 : 100);
+  for (const auto& engine : engines_) engine->check_idle_limits(rest_ns);
   check_at_rest();
   if (torture_.failed) check_torture();
 
