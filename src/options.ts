@@ -53,12 +53,12 @@ export interface SocketOptions {
   idleTimeoutMs?: number | undefined
   /**
    * Have the system ask the other side's system for a sign of life after so much silence, and end the connection
-   * (`ZERIO_CONNECTION_LOST`, `ETIMEDOUT`) after three times of it, in milliseconds, in whole seconds rounded up; 0 (never) or
+   * (`ETIMEDOUT`) after three times of it, in milliseconds, in whole seconds rounded up; 0 (never) or
    * 1,000 to 7,200,000, default 15,000. A living system answers whatever its program does.
    */
   keepAliveMs?: number | undefined
   /**
-   * End the connection (`ZERIO_CONNECTION_LOST`, `ETIMEDOUT`) when the other side's system has confirmed nothing of what was sent,
+   * End the connection (`ETIMEDOUT`) when the other side's system has confirmed nothing of what was sent,
    * or had no room for more, for this long, in milliseconds; 0 (the system's own limit, about 15 minutes) or 1,000 to 86,400,000,
    * default 45,000.
    */
