@@ -108,11 +108,14 @@ test('a server writes the documented bytes to a native peer', async (t) => {
   const second = await connectRaw(t, server.listeningPort)
   second.write(hex(examples.HELLO))
   t.is(inHex(await second.ends()), examples['REJECT: the id is taken'])
+  // The holder of the id is asked whether it still lives, with 8 bytes of the server's own.
+  const asked = inHex((await raw.receives(68)).subarray(56))
+  t.is(asked.slice(0, 11), examples.PING.slice(0, 11))
 
   peer.close(4001, 'bye')
   t.is(
     inHex(await raw.ends()),
-    [examples.WELCOME, ...messages, examples.PONG, examples['CLOSE: 4001 `bye`']].join(' ')
+    [examples.WELCOME, ...messages, examples.PONG, asked, examples['CLOSE: 4001 `bye`']].join(' ')
   )
 })
 
