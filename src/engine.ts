@@ -588,6 +588,9 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       case EventKind.SlotsLow:
         this.#growFor(slot)
         return
+      case EventKind.SlabIdle:
+        this.#shrinkSlabs()
+        return
     }
   }
 
@@ -619,6 +622,17 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       )
     }
     this.#listSlab(plan, memory)
+  }
+
+  /**
+   * Lets go of slabs that nobody has used for a while, the last ones first, so that slots keep their numbers. Views of their memory that
+   * the program still has show zeros.
+   */
+  #shrinkSlabs(): void {
+    while (this.native.removeSlab()) {
+      const { first } = this.#slabs.pop() as Slab
+      this.#slotCount = this.#connections.length = this.#rings.length = this.#dirty.length = first
+    }
   }
 
   #planSlab(): SlabPlan {

@@ -28,6 +28,8 @@ constexpr uint32_t kContendedBatches = 1000;
 constexpr uint32_t kBytesPerEventMin = 8;
 constexpr uint32_t kEventsReserve = 64;
 constexpr size_t kHotPeerBytes = 256;
+// A ring that was filled further is looked at later, to give its pages back. Up to here it stays as it is.
+constexpr uint32_t kRingNoted = SendRing::kMain + 16384;
 
 }  // namespace
 
@@ -101,13 +103,15 @@ uint32_t Engine::poll(bool spinning) {
   asked_ = false;
   if (batch_bytes_ > 0) share_arena();
   if (!freed_in_batch_.empty()) {
-    free_.insert(free_.end(), freed_in_batch_.begin(), freed_in_batch_.end());
+    for (const uint32_t slot : freed_in_batch_) return_slot(slot);
     freed_in_batch_.clear();
     resume_accepts();
   }
   if (!deferred_.empty()) carry_out_deferred();
   io_->poll(*this, spinning);
   if (has_timers() || ticking_) tick();
+  if (assemblies_.has_surplus()) give_back_later();
+  if (give_back_due_ns_ != kNothingDue) give_back();
   counters_[layout::kEngineCounterPolls] += 1;
   counters_[layout::kEngineCounterEvents] += events_.count();
   return events_.count();
@@ -387,7 +391,8 @@ bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
     send.slices[send.count++] = {peer.control.bytes + peer.control.sent, left};
     sending.total += left;
   }
-  peer.high_water = std::max(peer.high_water, std::max(end, end < peer.ring.head() ? peer.ring.limit() : 0U));
+  // Behind a jump from the ring's end the head is still where it was.
+  if (std::max(end, peer.ring.head()) > kRingNoted && !peer.ring_noted) note_ring(peer);
   return sending.total > 0;
 }
 

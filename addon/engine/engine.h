@@ -4,6 +4,7 @@
 // is one batch: the events it produces, and the memory they point to, stay valid until JavaScript has consumed them all.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -68,6 +69,8 @@ class Engine final : private IoSink {
   // The first slab holds the core memory (layout.h) in front of its slots. False when the parts do not fit into `bytes`.
   // This call, listen() and connect() throw std::bad_alloc and leave all as it was; the others never throw.
   [[nodiscard]] bool add_slab(uint8_t* base, size_t bytes, const SlabParts& parts);
+  // JavaScript lets go of the last slab, as SlabIdle says that it may. False when it is needed after all; then it stays.
+  [[nodiscard]] bool remove_slab();
   // JavaScript could not add the slab that SlotsLow asked for.
   void slab_refused();
   [[nodiscard]] uint32_t slots_free() const { return static_cast<uint32_t>(free_.size()); }
@@ -114,9 +117,9 @@ class Engine final : private IoSink {
     uint32_t index;
   };
   [[nodiscard]] EventOwner next_event_owner() const;
-  // When the next deadline is due, in monotonic nanoseconds.
+  // When the next deadline is due, or something may be given back, in monotonic nanoseconds.
   static constexpr uint64_t kNothingDue = ~uint64_t{0};
-  [[nodiscard]] uint64_t next_due_ns() const { return has_timers() ? next_tick_ns_ : kNothingDue; }
+  [[nodiscard]] uint64_t next_due_ns() const { return has_timers() ? std::min(next_tick_ns_, give_back_due_ns_) : give_back_due_ns_; }
   [[nodiscard]] bool has_timers() const { return timed_first_ != kNone || heartbeats_ > 0 || accept_retries_ > 0; }
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }
@@ -133,6 +136,10 @@ class Engine final : private IoSink {
     size_t bytes;
     uint32_t first;
     uint32_t count;
+    uint8_t* rings;
+    uint32_t used = 0;   // slots that are not free
+    bool taken = false;  // one of them was, since the last look
+    bool idle = false;   // none of them was, between the last two looks
   };
   struct Server {
     bool used = false;
@@ -203,6 +210,15 @@ class Engine final : private IoSink {
   void after_pump(Peer& peer);
   void send_lost(Peer& peer, int error);
 
+  // What is given back: some time after it was used last
+  void note_ring(Peer& peer);
+  void give_back_later();
+  void give_back(uint64_t now_ns);
+  void look_at_rings();
+  [[nodiscard]] uint32_t give_back_rings(uint32_t most);
+  [[nodiscard]] bool look_at_slabs();
+  [[nodiscard]] bool last_slab_is_spare() const;
+
   // Time
   void set_deadline(Peer& peer, uint32_t timeout_ms);
   void clear_deadline(Peer& peer);
@@ -219,6 +235,7 @@ class Engine final : private IoSink {
   void carry_out_deferred();
   void defer(Peer& peer);
   Peer* take_slot();
+  void return_slot(uint32_t slot);
   void resume_accepts();
   [[nodiscard]] Location locate(const void* at) const;
   [[nodiscard]] Peer* peer_at(uint32_t slot) { return slot < peers_.size() ? peers_[slot] : nullptr; }
@@ -249,9 +266,10 @@ class Engine final : private IoSink {
   std::vector<Slab> slabs_;
   std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
   std::vector<Peer*> peers_;
-  std::vector<uint32_t> free_;
+  std::vector<uint32_t> free_;  // a heap: the lowest one is taken next, so that the last slabs run empty
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
   std::vector<uint32_t> deferred_;
+  std::vector<uint32_t> noted_rings_;  // slots whose rings have held much; perhaps free ones, too
   std::vector<Server> servers_;
   std::array<IoSend, Io::kSendsPerBatchMax> sends_ = {};
   std::array<Sending, Io::kSendsPerBatchMax> sendings_ = {};
@@ -260,6 +278,9 @@ class Engine final : private IoSink {
   uint32_t accept_retries_ = 0;  // servers that wait to accept again
   uint32_t batch_ = 0;
   uint64_t next_tick_ns_ = 0;
+  uint64_t give_back_due_ns_ = kNothingDue;
+  bool giving_back_ = false;  // more was found at the last look than is given back so far
+  bool slab_to_go_ = false;   // perhaps, at one of the next looks
   bool put_off_ = false;         // by the last tick: what has a deadline
   bool ticking_ = false;         // more is due than the last poll could do
   uint32_t heartbeat_next_ = 0;  // the peer whose heartbeat is looked at next

@@ -66,6 +66,7 @@ bool EngineModel::add_slab() {
   const uint32_t assemblies_offset = pages(slab.rings_offset + count * options.send_ring_bytes);
   const uint32_t assemblies = count + AssemblyPool::kSparePerSlab;
   const size_t bytes = assemblies_offset + size_t{assemblies} * options.assembly_bytes;
+  slab.bytes = bytes;
   slab.memory = std::make_unique<uint8_t[]>(bytes);
   uint8_t* const base = slab.memory.get();
   if (!engine_->add_slab(base, bytes, {slab.slots_offset, slab.rings_offset, assemblies_offset, count})) return false;
@@ -82,6 +83,23 @@ bool EngineModel::add_slab() {
   connections_.resize(slot_count_);
   dirty_.resize(slot_count_);
   return true;
+}
+
+void EngineModel::remove_slabs() {
+  while (engine_->remove_slab()) {
+    const Slab& slab = slabs_.back();
+    trace_.add('e', number, "gives back the slab of the slots from # on", {slab.first});
+    for (uint32_t slot = slab.first; slot < slot_count_; ++slot) {
+      require(connections_[slot] == nullptr, "a slab goes when none of its slots has a connection");
+    }
+    const uint8_t* const base = slab.memory.get();
+    std::erase_if(assemblies_, [&](const uint8_t* at) { return at >= base && at < base + slab.bytes; });
+    slot_count_ = slab.first;
+    slabs_.pop_back();
+    connections_.resize(slot_count_);
+    dirty_.resize(slot_count_);
+    ++tally_.slabs_given_back;
+  }
 }
 
 EngineModel::Slab& EngineModel::slab_of(uint32_t slot) {
@@ -396,6 +414,9 @@ void EngineModel::dispatch_event(const int32_t* event) {
         trace_.add('e', number, "gets no slab");
         engine_->slab_refused();
       }
+      return;
+    case EventKind::SlabIdle:
+      remove_slabs();
       return;
     default:
       require(false, "each event is of a known kind");

@@ -77,6 +77,7 @@ struct EngineTally {
   uint64_t released = 0;
   uint64_t connect_failed = 0;
   uint64_t accept_errors = 0;
+  uint64_t slabs_given_back = 0;
   uint64_t denied = 0;        // verdicts that said no
   uint64_t unauthorized = 0;  // refusals for that reason
 };
@@ -118,12 +119,14 @@ class EngineModel final : private RingEngine {
     uint32_t count;
     uint32_t slots_offset;
     uint32_t rings_offset;
+    size_t bytes;
   };
 
   void mark_dirty(SendRingModel& ring) override;
   void flush_one(SendRingModel& ring) override;
 
   bool add_slab();
+  void remove_slabs();
   Slab& slab_of(uint32_t slot);
   void take_slot(Connection& connection);
   void native_poll(bool spinning);
