@@ -16,9 +16,10 @@ class AssemblyPool {
  public:
   // More buffers than slots in each slab, so that a batch can always begin: every slot keeps at most one between batches.
   static constexpr uint32_t kSparePerSlab = 16;
-  // Used buffers of so many bytes stay as they are, for the frames to come.
-  static constexpr uint32_t kKeptBytes = 1 << 20;
   using List = std::vector<uint8_t*>;
+
+  // Used buffers of `kept_bytes` stay as they are, for the frames to come.
+  explicit AssemblyPool(uint32_t kept_bytes) : kept_bytes_(kept_bytes) {}
 
   // Makes room for `count` buffers more: the only call that allocates. add() takes the list with it.
   [[nodiscard]] List reserve(uint32_t count) {
@@ -34,7 +35,7 @@ class AssemblyPool {
     for (uint32_t i = count; i-- > 0;) untouched.push_back(first + static_cast<size_t>(i) * bytes);
     regions_.push_back({first, first + static_cast<size_t>(count) * bytes, count, std::move(untouched)});
     bytes_ = bytes;
-    kept_ = kKeptBytes / bytes;
+    kept_ = kept_bytes_ / bytes;
     total_ += count;
     untouched_ += count;
   }
@@ -135,6 +136,7 @@ class AssemblyPool {
   size_t untouched_ = 0;
   size_t total_ = 0;
   size_t kept_ = 0;
+  uint32_t kept_bytes_;
   uint32_t bytes_ = 0;
 };
 

@@ -28,8 +28,6 @@ constexpr uint32_t kContendedBatches = 1000;
 constexpr uint32_t kBytesPerEventMin = 8;
 constexpr uint32_t kEventsReserve = 64;
 constexpr size_t kHotPeerBytes = 256;
-// A ring that was filled further is looked at later, to give its pages back. Up to here it stays as it is.
-constexpr uint32_t kRingNoted = SendRing::kMain + 16384;
 
 }  // namespace
 
@@ -392,7 +390,7 @@ bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
     sending.total += left;
   }
   // Behind a jump from the ring's end the head is still where it was.
-  if (std::max(end, peer.ring.head()) > kRingNoted && !peer.ring_noted) note_ring(peer);
+  if (std::max(end, peer.ring.head()) > SendRing::kMain + options_.ring_kept_bytes && !peer.ring_noted) note_ring(peer);
   return sending.total > 0;
 }
 

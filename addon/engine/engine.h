@@ -25,6 +25,8 @@ struct EngineOptions {
   uint32_t message_length_max = 0;
   uint32_t send_ring_bytes = 0;
   uint32_t assembly_bytes = 0;
+  uint32_t assembly_kept_bytes = 1 << 20;  // used buffers of so many bytes in all are not given back
+  uint32_t ring_kept_bytes = 16384;        // nor are rings that were never filled further
   uint32_t arena_bytes = 0;
   uint32_t arena_offset = 0;
   uint32_t events_capacity = 0;
@@ -252,7 +254,7 @@ class Engine final : private IoSink {
   int32_t* words_ = nullptr;
   double* counters_ = nullptr;
   EventRing events_;
-  AssemblyPool assemblies_;
+  AssemblyPool assemblies_{options_.assembly_kept_bytes};
   uint8_t* arena_ = nullptr;
   uint32_t arena_used_ = 0;
   uint32_t arena_direct_ = 0;  // bytes of the arena for receive_space(); the backend keeps the rest

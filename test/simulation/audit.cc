@@ -96,6 +96,10 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
   require_equal(engine.accept_retries_, retries, "servers that wait to accept again are counted");
 }
 
+bool EngineAudit::has_given_back(const Engine& engine) {
+  return engine.noted_rings_.empty() && !engine.assemblies_.has_surplus() && engine.give_back_due_ns_ == kNever;
+}
+
 uint32_t EngineAudit::arena_used(const Engine& engine) { return engine.arena_used_; }
 
 }  // namespace zerio

@@ -44,6 +44,8 @@ bool EngineModel::idle() const {
   return true;
 }
 
+bool EngineModel::is_small() const { return slabs_.size() == 1 && EngineAudit::has_given_back(*engine_); }
+
 bool EngineModel::ignores_somebody() const {
   if (engine_->slots_free() == 0) return false;
   return std::any_of(servers_.begin(), servers_.end(), [this](const ServerModel& server) {
@@ -98,7 +100,6 @@ void EngineModel::remove_slabs() {
     slabs_.pop_back();
     connections_.resize(slot_count_);
     dirty_.resize(slot_count_);
-    ++tally_.slabs_given_back;
   }
 }
 

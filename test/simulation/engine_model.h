@@ -77,7 +77,6 @@ struct EngineTally {
   uint64_t released = 0;
   uint64_t connect_failed = 0;
   uint64_t accept_errors = 0;
-  uint64_t slabs_given_back = 0;
   uint64_t denied = 0;        // verdicts that said no
   uint64_t unauthorized = 0;  // refusals for that reason
 };
@@ -107,6 +106,8 @@ class EngineModel final : private RingEngine {
   [[nodiscard]] const std::vector<std::unique_ptr<Connection>>& connections() const { return connections_; }
   [[nodiscard]] const std::vector<ServerModel>& servers() const { return servers_; }
   [[nodiscard]] bool idle() const;
+  // Whether it has no more memory than in the beginning.
+  [[nodiscard]] bool is_small() const;
   // Whether somebody waits to be accepted although there is room.
   [[nodiscard]] bool ignores_somebody() const;
 
