@@ -215,7 +215,7 @@ class Engine final : private IoSink {
   // What is given back: some time after it was used last
   void note_ring(Peer& peer);
   void give_back_later();
-  void give_back(uint64_t now_ns);
+  void give_back();
   void look_at_rings();
   [[nodiscard]] uint32_t give_back_rings(uint32_t most);
   [[nodiscard]] bool look_at_slabs();

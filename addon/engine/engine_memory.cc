@@ -119,13 +119,12 @@ void Engine::return_slot(uint32_t slot) {
 // ---- What is given back
 
 void Engine::give_back_later() {
-  if (give_back_due_ns_ != kNever) return;
-  const uint64_t now = io_->now_ns();
-  begin_ticks(now);
-  give_back_due_ns_ = now + kGiveBackNs;
+  if (give_back_due_ns_ == kNothingDue) give_back_due_ns_ = io_->now_ns() + kGiveBackNs;
 }
 
-void Engine::give_back(uint64_t now_ns) {
+void Engine::give_back() {
+  const uint64_t now = io_->now_ns();
+  if (now < give_back_due_ns_) return;
   if (!giving_back_) {
     look_at_rings();
     assemblies_.look();
@@ -136,7 +135,7 @@ void Engine::give_back(uint64_t now_ns) {
   left -= static_cast<uint32_t>(assemblies_.give_pages_back(left));
   giving_back_ = left == 0;
   const bool goes_on = giving_back_ || slab_to_go_ || !noted_rings_.empty() || assemblies_.has_surplus();
-  give_back_due_ns_ = goes_on ? now_ns + (giving_back_ ? kGiveBackOnNs : kGiveBackNs) : kNever;
+  give_back_due_ns_ = goes_on ? now + (giving_back_ ? kGiveBackOnNs : kGiveBackNs) : kNothingDue;
 }
 
 void Engine::note_ring(Peer& peer) {

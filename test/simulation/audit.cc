@@ -97,7 +97,7 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
 }
 
 bool EngineAudit::has_given_back(const Engine& engine) {
-  return engine.noted_rings_.empty() && !engine.assemblies_.has_surplus() && engine.give_back_due_ns_ == kNever;
+  return engine.noted_rings_.empty() && !engine.assemblies_.has_surplus() && engine.next_due_ns() == Engine::kNothingDue;
 }
 
 uint32_t EngineAudit::arena_used(const Engine& engine) { return engine.arena_used_; }

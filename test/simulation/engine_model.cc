@@ -10,7 +10,6 @@
 namespace zerio::simulation {
 namespace {
 
-constexpr uint64_t kTimerNs = 10'000'000;
 constexpr uint64_t kHybridSpinNs = 50'000;
 constexpr uint32_t kPageBytes = 4096;
 
@@ -243,12 +242,7 @@ bool EngineModel::turn() {
   }
   if (dirty_count_ > 0) flush();
   const uint64_t now = network_.now_ns();
-  if (engine_->has_timers() != timer_runs_) {
-    timer_runs_ = !timer_runs_;
-    timer_ns_ = now + kTimerNs;
-  }
-  const bool rings = timer_runs_ && now >= timer_ns_;
-  if (rings) timer_ns_ = now + kTimerNs;
+  const bool rings = now >= engine_->next_due_ns();
   const bool spinning = shape_.wait == Wait::Spin || (shape_.wait == Wait::Hybrid && now - last_event_ns_ < kHybridSpinNs);
   const bool awake = spinning || spun_ || rings || engine_->wants_poll() || io_.readable();
   if (awake) {

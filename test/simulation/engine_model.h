@@ -175,8 +175,6 @@ class EngineModel final : private RingEngine {
   EngineTally tally_;
   // The event loop
   bool spun_ = false;
-  bool timer_runs_ = false;
-  uint64_t timer_ns_ = 0;
   uint64_t last_event_ns_ = 0;
 };
 
