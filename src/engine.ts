@@ -432,6 +432,10 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
           }
           this.#inRun = false
           words[EngineWord.EventsConsumed] = ++next
+        } else if (events[at] === EventKind.SlabIdle) {
+          // No handler is concerned.
+          words[EngineWord.EventsConsumed] = ++next
+          this.#shrinkSlabs()
         } else {
           const itsOwner = this.#ownerOf(at, slot)
           if (itsOwner !== owner && owner !== NO_OWNER) break
@@ -588,9 +592,6 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       case EventKind.SlotsLow:
         this.#growFor(slot)
         return
-      case EventKind.SlabIdle:
-        this.#shrinkSlabs()
-        return
     }
   }
 
@@ -632,6 +633,8 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     while (this.native.removeSlab()) {
       const { first } = this.#slabs.pop() as Slab
       this.#slotCount = this.#connections.length = this.#rings.length = this.#dirty.length = first
+      // What was flushed is still in the list, and a ring keeps its slab.
+      this.#dirty.fill(undefined, this.#dirtyCount)
     }
   }
 
