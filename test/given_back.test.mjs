@@ -57,7 +57,11 @@ const program = `
 
 /** A server in a process of its own, and how it is asked for what `program` can do. */
 async function startServer(t, options = {}) {
-  const { child, ended } = startScript(program, { flags: ['--expose-gc'], args: [JSON.stringify(options)], ipc: true })
+  const { child, ended } = startScript(program, {
+    flags: ['--expose-gc'],
+    args: [JSON.stringify(options)],
+    ipc: true
+  })
   t.teardown(async () => {
     child.kill('SIGKILL')
     const { stderr } = await ended
@@ -164,7 +168,9 @@ for (const ending of ['completed', 'cut off']) {
     const before = await ask('look')
     const message = dataFrame(Buffer.alloc(length))
     const count = 24
-    const sockets = await Promise.all(Array.from({ length: count }, (_, index) => join(t, port, `peer ${index}`)))
+    const sockets = await Promise.all(
+      Array.from({ length: count }, (_, index) => join(t, port, `peer ${index}`))
+    )
     for (const socket of sockets) socket.resume().write(message.subarray(0, length - 1000))
     await settles(ask, ({ residentMb }) => residentMb - before.residentMb > 80)
     for (const socket of sockets) {
@@ -181,29 +187,34 @@ for (const ending of ['completed', 'cut off']) {
   })
 }
 
-onLinux('a peer that sends long messages all the time finds its assembly buffers as it left them', async (t) => {
-  const length = 2 * MEGABYTE
-  const { port, ask } = await startServer(t, { maxMessageLength: length })
-  const socket = (await join(t, port, 'busy')).resume()
-  const message = dataFrame(Buffer.alloc(length))
-  const rounds = 40
-  const send = async (round) => {
-    socket.write(message)
-    await settles(ask, ({ messages }) => messages > round)
+onLinux(
+  'a peer that sends long messages all the time finds its assembly buffers as it left them',
+  async (t) => {
+    const length = 2 * MEGABYTE
+    const { port, ask } = await startServer(t, { maxMessageLength: length })
+    const socket = (await join(t, port, 'busy')).resume()
+    const message = dataFrame(Buffer.alloc(length))
+    const rounds = 40
+    const send = async (round) => {
+      socket.write(message)
+      await settles(ask, ({ messages }) => messages > round)
+    }
+    for (let round = 0; round < 5; round++) await send(round)
+    const before = await ask('look')
+    for (let round = 5; round < rounds; round++) await send(round)
+    const faults = (await ask('look')).pageFaults - before.pageFaults
+    // Given back each time they would be 512 a message.
+    t.true(faults < (rounds * 512) / 4, `${faults} page faults`)
   }
-  for (let round = 0; round < 5; round++) await send(round)
-  const before = await ask('look')
-  for (let round = 5; round < rounds; round++) await send(round)
-  const faults = (await ask('look')).pageFaults - before.pageFaults
-  // Given back each time they would be 512 a message.
-  t.true(faults < (rounds * 512) / 4, `${faults} page faults`)
-})
+)
 
 onLinux('slabs that a crowd has needed', async (t) => {
   const { port, ask } = await startServer(t, { maxPeers: 2_000, maxHandshakes: 2_000 })
   const start = await ask('look')
   const crowd = async (others) => {
-    const sockets = await Promise.all(Array.from({ length: 1_500 }, (_, index) => join(t, port, `peer ${index}`)))
+    const sockets = await Promise.all(
+      Array.from({ length: 1_500 }, (_, index) => join(t, port, `peer ${index}`))
+    )
     await settles(ask, ({ peers }) => peers === others + 1_500)
     await ask('broadcast', 700)
     const full = await ask('look')

@@ -121,7 +121,9 @@ class Engine final : private IoSink {
   [[nodiscard]] EventOwner next_event_owner() const;
   // When the next deadline is due, or something may be given back, in monotonic nanoseconds.
   static constexpr uint64_t kNothingDue = ~uint64_t{0};
-  [[nodiscard]] uint64_t next_due_ns() const { return has_timers() ? std::min(next_tick_ns_, give_back_due_ns_) : give_back_due_ns_; }
+  [[nodiscard]] uint64_t next_due_ns() const {
+    return has_timers() ? std::min(next_tick_ns_, give_back_due_ns_) : give_back_due_ns_;
+  }
   [[nodiscard]] bool has_timers() const { return timed_first_ != kNone || heartbeats_ > 0 || accept_retries_ > 0; }
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }
@@ -134,11 +136,11 @@ class Engine final : private IoSink {
   friend class EngineAudit;
 
   struct Slab {
-    uint8_t* base;
-    size_t bytes;
-    uint32_t first;
-    uint32_t count;
-    uint8_t* rings;
+    uint8_t* base = nullptr;
+    size_t bytes = 0;
+    uint32_t first = 0;
+    uint32_t count = 0;
+    uint8_t* rings = nullptr;
     uint32_t used = 0;   // slots that are not free
     bool taken = false;  // one of them was, since the last look
     bool idle = false;   // none of them was, between the last two looks
@@ -268,7 +270,7 @@ class Engine final : private IoSink {
   std::vector<Slab> slabs_;
   std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
   std::vector<Peer*> peers_;
-  std::vector<uint32_t> free_;  // a heap: the lowest one is taken next, so that the last slabs run empty
+  std::vector<uint32_t> free_;            // a heap: the lowest one is taken next, so that the last slabs run empty
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
   std::vector<uint32_t> deferred_;
   std::vector<uint32_t> noted_rings_;  // slots whose rings have held much; perhaps free ones, too
@@ -281,8 +283,8 @@ class Engine final : private IoSink {
   uint32_t batch_ = 0;
   uint64_t next_tick_ns_ = 0;
   uint64_t give_back_due_ns_ = kNothingDue;
-  bool giving_back_ = false;  // more was found at the last look than is given back so far
-  bool slab_to_go_ = false;   // perhaps, at one of the next looks
+  bool giving_back_ = false;     // more was found at the last look than is given back so far
+  bool slab_to_go_ = false;      // perhaps, at one of the next looks
   bool put_off_ = false;         // by the last tick: what has a deadline
   bool ticking_ = false;         // more is due than the last poll could do
   uint32_t heartbeat_next_ = 0;  // the peer whose heartbeat is looked at next

@@ -103,9 +103,9 @@ struct Peer {
   uint32_t hello_credential_bytes = 0;
   uint8_t* held = nullptr;  // received behind a HELLO that waits for its verdict
   size_t held_bytes = 0;
-  std::string id;          // the peer's on a server's side, our own on a client's
-  std::string credential;  // client: kept until HELLO is written
-  std::string reason;      // for the CLOSE frame
+  std::string id;           // the peer's on a server's side, our own on a client's
+  std::string credential;   // client: kept until HELLO is written
+  std::string reason;       // for the CLOSE frame
   double sends_seen = 0;    // at the last look at the ring
   bool ring_quiet = false;  // it was empty then, and nothing was sent since the look before
 
