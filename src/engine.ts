@@ -432,6 +432,10 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
           }
           this.#inRun = false
           words[EngineWord.EventsConsumed] = ++next
+        } else if (events[at] === EventKind.SlabIdle) {
+          // No handler is concerned.
+          words[EngineWord.EventsConsumed] = ++next
+          this.#shrinkSlabs()
         } else {
           const itsOwner = this.#ownerOf(at, slot)
           if (itsOwner !== owner && owner !== NO_OWNER) break
@@ -619,6 +623,19 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       )
     }
     this.#listSlab(plan, memory)
+  }
+
+  /**
+   * Lets go of slabs that nobody has used for a while, the last ones first, so that slots keep their numbers. Views of their memory that
+   * the program still has show zeros.
+   */
+  #shrinkSlabs(): void {
+    while (this.native.removeSlab()) {
+      const { first } = this.#slabs.pop() as Slab
+      this.#slotCount = this.#connections.length = this.#rings.length = this.#dirty.length = first
+      // What was flushed is still in the list, and a ring keeps its slab.
+      this.#dirty.fill(undefined, this.#dirtyCount)
+    }
   }
 
   #planSlab(): SlabPlan {

@@ -35,7 +35,8 @@ export const enum EventKind {
   AcceptError = 9,
   SlotsLow = 10,
   Asked = 11,
-  Reached = 12
+  Reached = 12,
+  SlabIdle = 13
 }
 
 export const enum Layout {

@@ -61,6 +61,8 @@ export interface NativeEngine {
   /** 0, or an error. */
   addSlab(memory: Uint8Array, parts: SlabParts): number
   slabRefused(): void
+  /** Whether the engine has let go of the last slab. */
+  removeSlab(): boolean
   slotsFree(): number
   listen(request: ListenRequest): { errno: number; server: number; host: string; port: number }
   /** The slot, or a negative errno value. */

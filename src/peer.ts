@@ -48,7 +48,10 @@ export class Peer {
     this.remoteAddress = remoteAddress
   }
 
-  /** The memory in which `claim` returns an offset; tens of megabytes shared by many peers, so write only what you claimed. */
+  /**
+   * The memory in which `claim` returns an offset; tens of megabytes shared by many peers, so write only what you claimed. Some time
+   * after the connection's end it may be all zeros.
+   */
   get buffer(): PoolBuffer {
     return this._ring.buffer
   }

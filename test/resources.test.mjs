@@ -181,6 +181,43 @@ test('64 servers of one engine at the same time, and one more is refused with a 
   t.is(leaked, 0)
 })
 
+test('numbers of servers come back: of those that stop, that fail to listen, and that are stopped while they start', async (t) => {
+  const { codes, together, leaked } = await reports(
+    t,
+    `
+    const server = await startServer()
+    await (await startServer()).stop()
+    const before = fds()
+    const codes = []
+    for (let i = 0; i < 100; i++) {
+      await (await startServer()).stop()
+      codes.push(await codeOf(startServer({}, server.listeningPort)))
+      const stopped = new ZerioServer({ host: '127.0.0.1', port: 0 })
+      const started = codeOf(stopped.start('server'))
+      await stopped.stop()
+      codes.push(await started)
+      // In the middle of a handshake.
+      const greeting = await startServer()
+      const client = clientOf(greeting)
+      const refused = codeOf(client.start('client'))
+      if (i % 2 === 0) await new Promise(setImmediate)
+      await greeting.stop()
+      await refused
+      await client.stop()
+    }
+    const together = []
+    for (let i = 0; i < 63; i++) together.push(await startServer())
+    await Promise.all(together.map((one) => one.stop()))
+    await until(() => fds() <= before)
+    report({ codes: [...new Set(codes)], together: together.length, leaked: fds() - before })
+    await server.stop()
+    `
+  )
+  t.deepEqual(codes, ['EADDRINUSE', 'ZERIO_STOPPED'])
+  t.is(together, 63)
+  t.is(leaked, 0)
+})
+
 test('memory does not grow while a peer that does not read is offered more and more', async (t) => {
   const { grown, backPressured } = await reports(
     t,

@@ -60,6 +60,8 @@ napi_value slots_free(const Call& call) { return call.number(engine_of(call).slo
 
 void slab_refused(const Call& call) { engine_of(call).slab_refused(); }
 
+napi_value remove_slab(const Call& call) { return call.flag(engine_of(call).remove_slab()); }
+
 int listen_on(Engine& engine, const Value& options, uint32_t& server, Address& bound) {
   ServerOptions server_options;
   server_options.id = options.get("id").text();
@@ -244,6 +246,7 @@ struct Method {
 constexpr Method kMethods[] = {
     {"addSlab", enter_engine<add_slab>},
     {"slabRefused", enter_engine<slab_refused>},
+    {"removeSlab", enter_engine<remove_slab>},
     {"slotsFree", enter_engine<slots_free>},
     {"listen", enter_engine<listen>},
     {"connect", enter_engine<connect>},

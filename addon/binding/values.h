@@ -83,6 +83,12 @@ class Call {
   [[nodiscard]] void* data() const { return data_; }
   [[nodiscard]] Value operator[](size_t index) const { return {env_, values_[index]}; }
 
+  [[nodiscard]] napi_value flag(bool value) const {
+    napi_value made = nullptr;
+    (void)napi_get_boolean(env_, value, &made);
+    return made;
+  }
+
   [[nodiscard]] napi_value number(double value) const {
     napi_value made = nullptr;
     (void)napi_create_double(env_, value, &made);

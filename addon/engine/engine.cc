@@ -101,13 +101,15 @@ uint32_t Engine::poll(bool spinning) {
   asked_ = false;
   if (batch_bytes_ > 0) share_arena();
   if (!freed_in_batch_.empty()) {
-    free_.insert(free_.end(), freed_in_batch_.begin(), freed_in_batch_.end());
+    for (const uint32_t slot : freed_in_batch_) return_slot(slot);
     freed_in_batch_.clear();
     resume_accepts();
   }
   if (!deferred_.empty()) carry_out_deferred();
   io_->poll(*this, spinning);
   if (!deadlines_.empty() || ticking_) tick();
+  if (assemblies_.has_surplus()) give_back_later();
+  if (give_back_due_ns_ != kNothingDue) give_back();
   counters_[layout::kEngineCounterPolls] += 1;
   counters_[layout::kEngineCounterEvents] += events_.count();
   return events_.count();
@@ -387,7 +389,8 @@ bool Engine::prepare_send(Peer& peer, IoSend& send, Sending& sending) {
     send.slices[send.count++] = {peer.control.bytes + peer.control.sent, left};
     sending.total += left;
   }
-  peer.high_water = std::max(peer.high_water, std::max(end, end < peer.ring.head() ? peer.ring.limit() : 0U));
+  // Behind a jump from the ring's end the head is still where it was.
+  if (std::max(end, peer.ring.head()) > SendRing::kMain + options_.ring_kept_bytes && !peer.ring_noted) note_ring(peer);
   return sending.total > 0;
 }
 

@@ -4,6 +4,7 @@
 // is one batch: the events it produces, and the memory they point to, stay valid until JavaScript has consumed them all.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,8 @@ struct EngineOptions {
   uint32_t message_length_max = 0;
   uint32_t send_ring_bytes = 0;
   uint32_t assembly_bytes = 0;
+  uint32_t assembly_kept_bytes = 1 << 20;  // used buffers of so many bytes in all are not given back
+  uint32_t ring_kept_bytes = 16384;        // nor are rings that were never filled further
   uint32_t arena_bytes = 0;
   uint32_t arena_offset = 0;
   uint32_t events_capacity = 0;
@@ -72,6 +75,8 @@ class Engine final : private IoSink {
   // The first slab holds the core memory (layout.h) in front of its slots. False when the parts do not fit into `bytes`.
   // This call, listen() and connect() throw std::bad_alloc and leave all as it was; the others never throw.
   [[nodiscard]] bool add_slab(uint8_t* base, size_t bytes, const SlabParts& parts);
+  // JavaScript lets go of the last slab, as SlabIdle says that it may. False when it is needed after all; then it stays.
+  [[nodiscard]] bool remove_slab();
   // JavaScript could not add the slab that SlotsLow asked for.
   void slab_refused();
   [[nodiscard]] uint32_t slots_free() const { return static_cast<uint32_t>(free_.size()); }
@@ -121,7 +126,9 @@ class Engine final : private IoSink {
   // When the next thing is due, on the clock of now_ns(): a poll() is wanted then, however quiet the wait handle is. In the past
   // when a rest waits for the next poll, which wants_poll() tells, too. Asks no system.
   static constexpr uint64_t kNothingDue = ~uint64_t{0};
-  [[nodiscard]] uint64_t next_due_ns() const { return deadlines_.empty() ? kNothingDue : deadlines_.first_ns(); }
+  [[nodiscard]] uint64_t next_due_ns() const {
+    return deadlines_.empty() ? give_back_due_ns_ : std::min(deadlines_.first_ns(), give_back_due_ns_);
+  }
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }
   void addresses(uint32_t slot, Address& local, Address& remote) const;
@@ -137,10 +144,14 @@ class Engine final : private IoSink {
   friend class EngineAudit;
 
   struct Slab {
-    uint8_t* base;
-    size_t bytes;
-    uint32_t first;
-    uint32_t count;
+    uint8_t* base = nullptr;
+    size_t bytes = 0;
+    uint32_t first = 0;
+    uint32_t count = 0;
+    uint8_t* rings = nullptr;
+    uint32_t used = 0;   // slots that are not free
+    bool taken = false;  // one of them was, since the last look
+    bool idle = false;   // none of them was, between the last two looks
   };
   struct Server {
     bool used = false;
@@ -211,6 +222,15 @@ class Engine final : private IoSink {
   void after_pump(Peer& peer);
   void send_lost(Peer& peer, int error);
 
+  // What is given back: some time after it was used last
+  void note_ring(Peer& peer);
+  void give_back_later();
+  void give_back();
+  void look_at_rings();
+  [[nodiscard]] uint32_t give_back_rings(uint32_t most);
+  [[nodiscard]] bool look_at_slabs();
+  [[nodiscard]] bool last_slab_is_spare() const;
+
   // Time
   void set_deadline(Peer& peer, uint32_t timeout_ms);
   void clear_deadline(Peer& peer);
@@ -235,6 +255,7 @@ class Engine final : private IoSink {
   void carry_out_deferred();
   void defer(Peer& peer);
   Peer* take_slot();
+  void return_slot(uint32_t slot);
   void resume_accepts();
   [[nodiscard]] Location locate(const void* at) const;
   [[nodiscard]] Peer* peer_at(uint32_t slot) { return slot < peers_.size() ? peers_[slot] : nullptr; }
@@ -251,7 +272,7 @@ class Engine final : private IoSink {
   int32_t* words_ = nullptr;
   double* counters_ = nullptr;
   EventRing events_;
-  AssemblyPool assemblies_;
+  AssemblyPool assemblies_{options_.assembly_kept_bytes};
   uint8_t* arena_ = nullptr;
   uint32_t arena_used_ = 0;
   uint32_t arena_direct_ = 0;  // bytes of the arena for receive_space(); the backend keeps the rest
@@ -265,9 +286,10 @@ class Engine final : private IoSink {
   std::vector<Slab> slabs_;
   std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
   std::vector<Peer*> peers_;
-  std::vector<uint32_t> free_;
+  std::vector<uint32_t> free_;            // a heap: the lowest one is taken next, so that the last slabs run empty
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
   std::vector<uint32_t> deferred_;
+  std::vector<uint32_t> noted_rings_;  // slots whose rings have held much; perhaps free ones, too
   std::vector<Server> servers_;
   std::array<IoSend, Io::kSendsPerBatchMax> sends_ = {};
   std::array<Sending, Io::kSendsPerBatchMax> sendings_ = {};
@@ -275,6 +297,9 @@ class Engine final : private IoSink {
   Deadline accept_retry_ = {Deadline::kNowhere, kNone, DeadlineKind::AcceptRetry, false};
   uint32_t batch_ = 0;
   bool ticking_ = false;  // more is due than the last poll could do
+  uint64_t give_back_due_ns_ = kNothingDue;
+  bool giving_back_ = false;     // more was found at the last look than is given back so far
+  bool slab_to_go_ = false;      // perhaps, at one of the next looks
   bool slots_low_reported_ = false;
   bool asked_ = false;  // the program, in this batch, for a verdict
 };

@@ -1,4 +1,6 @@
-// Slabs and slots: what a new slab gives to the engine, and where things lie in it.
+// Slabs and slots: what a new slab gives to the engine, where things lie in it, and what goes back to the system after a burst.
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -6,6 +8,16 @@
 #include "engine.h"
 
 namespace zerio {
+namespace {
+
+// How long something must be unused before it is given back, and twice that at most. To give back what is needed again at once
+// costs a page fault for each page.
+constexpr uint64_t kGiveBackNs = 200 * kMillisecondNs;
+// When there is more to give back than one look may: looks follow in such intervals.
+constexpr uint64_t kGiveBackOnNs = 10 * kMillisecondNs;
+constexpr uint32_t kGiveBackMax = 64;
+
+}  // namespace
 
 bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   const uint64_t assemblies = uint64_t{parts.count} + AssemblyPool::kSparePerSlab;
@@ -21,12 +33,13 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   auto chunk = std::make_unique<Peer[]>(parts.count);
   slabs_.reserve(slab + size_t{1});
   peer_chunks_.reserve(slab + size_t{1});
-  assemblies_.reserve(total + (slab + size_t{1}) * AssemblyPool::kSparePerSlab);
+  AssemblyPool::List buffers = assemblies_.reserve(static_cast<uint32_t>(assemblies));
   peers_.reserve(total);
   free_.reserve(total);
   freed_in_batch_.reserve(total);
   deferred_.reserve(total);
   deadlines_.reserve(total * kDeadlinesPerPeer + kOwnDeadlines);
+  noted_rings_.reserve(total);
   io_->reserve(total);
   if (core_ == nullptr) {
     const uint64_t events_end = layout::kEventsOffset + uint64_t{options_.events_capacity} * layout::kEventBytes;
@@ -43,8 +56,8 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
     memory_use_small_pages(base, bytes);
   }
 
-  slabs_.push_back({base, bytes, first, parts.count});
-  assemblies_.add(base + parts.assemblies_offset, options_.assembly_bytes, static_cast<uint32_t>(assemblies));
+  slabs_.push_back({base, bytes, first, parts.count, base + parts.rings_offset});
+  assemblies_.add(base + parts.assemblies_offset, options_.assembly_bytes, static_cast<uint32_t>(assemblies), std::move(buffers));
   peer_chunks_.push_back(std::move(chunk));
   for (uint32_t i = 0; i < parts.count; ++i) {
     Peer& peer = peer_chunks_.back()[i];
@@ -60,7 +73,8 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
                          reinterpret_cast<int32_t*>(shared));
     peers_.push_back(&peer);
   }
-  for (uint32_t i = parts.count; i-- > 0;) free_.push_back(first + i);
+  // Higher than all others and in order, they leave the heap a heap.
+  for (uint32_t i = 0; i < parts.count; ++i) free_.push_back(first + i);
   io_->add_memory(base + parts.rings_offset, size_t{parts.count} * options_.send_ring_bytes);
   slots_low_reported_ = false;
   resume_accepts();
@@ -90,10 +104,114 @@ void Engine::resume_accepts() {
 
 Peer* Engine::take_slot() {
   if (free_.empty()) return nullptr;
+  std::ranges::pop_heap(free_, std::greater());
   Peer* peer = peers_[free_.back()];
   free_.pop_back();
+  Slab& slab = slabs_[peer->slab];
+  ++slab.used;
+  slab.taken = true;
   peer->begin_life();
   return peer;
+}
+
+void Engine::return_slot(uint32_t slot) {
+  free_.push_back(slot);
+  std::ranges::push_heap(free_, std::greater());
+  --slabs_[peers_[slot]->slab].used;
+  if (last_slab_is_spare()) give_back_later();
+}
+
+// ---- What is given back
+
+void Engine::give_back_later() {
+  if (give_back_due_ns_ == kNothingDue) give_back_due_ns_ = io_->now_ns() + kGiveBackNs;
+}
+
+void Engine::give_back() {
+  const uint64_t now = io_->now_ns();
+  if (now < give_back_due_ns_) return;
+  if (!giving_back_) {
+    look_at_rings();
+    assemblies_.look();
+    slab_to_go_ = look_at_slabs();
+  }
+  uint32_t left = kGiveBackMax;
+  left -= give_back_rings(left);
+  left -= static_cast<uint32_t>(assemblies_.give_pages_back(left));
+  giving_back_ = left == 0;
+  const bool goes_on = giving_back_ || slab_to_go_ || !noted_rings_.empty() || assemblies_.has_surplus();
+  give_back_due_ns_ = goes_on ? now + (giving_back_ ? kGiveBackOnNs : kGiveBackNs) : kNothingDue;
+}
+
+void Engine::note_ring(Peer& peer) {
+  peer.ring_noted = true;
+  peer.ring_quiet = false;
+  peer.sends_seen = -1;
+  noted_rings_.push_back(peer.slot);
+  give_back_later();
+}
+
+void Engine::look_at_rings() {
+  for (const uint32_t slot : noted_rings_) {
+    Peer& peer = *peers_[slot];
+    const double sends = peer.counters[layout::kSlotCounterSends];
+    // Who cannot be sent to any more ends soon.
+    peer.ring_quiet = sends == std::exchange(peer.sends_seen, sends) && !peer.send_failed && peer.ring.empty();
+  }
+}
+
+// Returns how many. What JavaScript has written and not published is in the dirty list, and nothing else shows it.
+uint32_t Engine::give_back_rings(uint32_t most) {
+  if (dirty_count() > 0) return 0;
+  uint32_t given = 0;
+  for (size_t i = noted_rings_.size(); i-- > 0 && given < most;) {
+    Peer& peer = *peers_[noted_rings_[i]];
+    if (peer.state != State::Free) {
+      const bool quiet = peer.ring_quiet && peer.counters[layout::kSlotCounterSends] == peer.sends_seen && peer.ring.empty();
+      if (!quiet) continue;
+      memory_discard(peer.ring.main(), peer.ring.main_bytes());
+      ++given;
+    }
+    peer.ring_noted = false;
+    noted_rings_[i] = noted_rings_.back();
+    noted_rings_.pop_back();
+  }
+  return given;
+}
+
+// Whether the others would still have many free slots without the last slab, so that it is not wanted back at once.
+bool Engine::last_slab_is_spare() const {
+  const Slab& last = slabs_.back();
+  return slabs_.size() > 1 && last.used == 0 && free_.size() - last.count >= last.first / 4;
+}
+
+// Returns whether a slab may go at one of the next looks.
+bool Engine::look_at_slabs() {
+  for (Slab& slab : slabs_) {
+    slab.idle = slab.used == 0 && !slab.taken;
+    slab.taken = false;
+  }
+  if (!last_slab_is_spare()) return false;
+  if (slabs_.back().idle && has_event_room()) events_.push(EventKind::SlabIdle, kNone);
+  return true;
+}
+
+bool Engine::remove_slab() {
+  const Slab last = slabs_.back();
+  const auto in_it = [&](uint32_t slot) { return slot >= last.first; };
+  const bool spare = last_slab_is_spare() && last.idle && !last.taken && assemblies_.last_is_free();
+  if (!spare || std::ranges::any_of(deferred_, in_it)) return false;
+  io_->remove_slots(last.first, last.rings);
+  std::erase_if(noted_rings_, in_it);
+  std::erase_if(free_, in_it);
+  std::ranges::make_heap(free_, std::greater());
+  assemblies_.remove_last();
+  peers_.resize(last.first);
+  peer_chunks_.pop_back();
+  slabs_.pop_back();
+  // The addresses go when JavaScript's collector finds that nobody has a view of them any more, the memory goes now.
+  memory_discard(last.base, last.bytes);
+  return true;
 }
 
 Engine::Location Engine::locate(const void* at) const {

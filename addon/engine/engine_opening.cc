@@ -85,7 +85,7 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
   Peer& peer = *taken;
   const int error = io_->attach(peer.slot, socket, it.options.listen.socket);
   if (error != 0) {
-    free_.push_back(peer.slot);
+    return_slot(peer.slot);
     on_accept_error(server, error);
     return;
   }
@@ -119,7 +119,7 @@ int Engine::connect(ClientOptions options, const Address& address, uint32_t& slo
   if (peer == nullptr) return layout::kErrorNoSlot;
   const int error = io_->connect(peer->slot, address, options.socket);
   if (error != 0) {
-    free_.push_back(peer->slot);
+    return_slot(peer->slot);
     return error;
   }
   slot = peer->slot;

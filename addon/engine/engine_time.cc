@@ -45,13 +45,13 @@ void Engine::clear_deadline(Peer& peer) { deadlines_.clear(peer.deadline); }
 
 void Engine::tick() {
   const uint64_t now = io_->now_ns();
-  ticking_ = now >= next_due_ns() && !serve_due(now);
+  ticking_ = !deadlines_.empty() && now >= deadlines_.first_ns() && !serve_due(now);
 }
 
 // Returns whether that is all.
 bool Engine::serve_due(uint64_t now_ns) {
   uint32_t left = kWorkPerPoll;
-  while (next_due_ns() <= now_ns) {
+  while (!deadlines_.empty() && deadlines_.first_ns() <= now_ns) {
     Deadline& due = deadlines_.first();
     const bool late = may_end(due.kind) && !due.was_put_off && now_ns - deadlines_.first_ns() > kLateNs;
     const uint32_t work = late ? kLookWork : work_of(due);

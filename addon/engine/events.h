@@ -23,6 +23,7 @@ enum class EventKind : int32_t {
   Asked = 11,         // as Connected: the program is to say whether it takes this peer
   SlotsLow = 10,      // JavaScript should add a slab
   Reached = 12,       // slot: a client that holds its HELLO has a connection; greet() or abort() follows
+  SlabIdle = 13,      // JavaScript may let go of the last slab
 };
 
 class EventRing {

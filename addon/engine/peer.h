@@ -77,7 +77,7 @@ struct Peer {
   bool awaits_verdict = false;   // the program has not said yet whether it takes this peer
   bool holds_hello = false;      // client: says nothing before the program has chosen this connection
   uint8_t heard = 0;             // who has not looked yet since something came (kHeardBy…)
-  uint32_t high_water = 0;       // the furthest ring position in this life: what was touched
+  bool ring_noted = false;       // is in the engine's list of rings to be given back; outlives the connection
   uint32_t blocked_bytes = 0;    // of the ring, given to the blocked send and not taken yet
   uint32_t blocked_end = 0;      // where they end
   FrameReader reader{0};
@@ -111,9 +111,16 @@ struct Peer {
   uint32_t hello_credential_bytes = 0;
   uint8_t* held = nullptr;  // received behind a HELLO that waits for its verdict
   size_t held_bytes = 0;
-  std::string id;          // the peer's on a server's side, our own on a client's
-  std::string credential;  // client: kept until HELLO is written
-  std::string reason;      // for the CLOSE frame
+  std::string id;           // the peer's on a server's side, our own on a client's
+  std::string credential;   // client: kept until HELLO is written
+  std::string reason;       // for the CLOSE frame
+  double sends_seen = 0;    // at the last look at the ring
+  bool ring_quiet = false;  // it was empty then, and nothing was sent since the look before
+
+  // Gives back the memory of long words.
+  void forget_words() {
+    for (std::string* const words : {&id, &credential, &reason}) std::string().swap(*words);
+  }
 
   void begin_life() {
     state = State::Free;
@@ -125,7 +132,7 @@ struct Peer {
     close_code = 0;
     told_batch = 0;
     server = kNone;
-    linger_ms = heartbeat_ms = idle_timeout_ms = high_water = blocked_bytes = blocked_end = 0;
+    linger_ms = heartbeat_ms = idle_timeout_ms = blocked_bytes = blocked_end = 0;
     held = nullptr;
     held_bytes = 0;
     control.clear();

@@ -98,10 +98,16 @@ class Io {
 
   [[nodiscard]] virtual const char* name() const = 0;
 
-  // Sends come from here, but for control frames. For a backend that must know: the memory stays as long as the backend.
+  // Sends come from here, but for control frames. For a backend that must know: the memory stays until remove_slots().
   virtual void add_memory(uint8_t* at, size_t bytes) {
     (void)at;
     (void)bytes;
+  }
+  // The slots from `first` on go, and with them the memory that add_memory() was told of last. Nothing of theirs is under way.
+  // reserve() and add_memory() may bring others in their place.
+  virtual void remove_slots(uint32_t first, const uint8_t* memory) {
+    (void)first;
+    (void)memory;
   }
   // Makes room for slots 0 to count - 1. The only call, with listen(), that may allocate.
   virtual void reserve(uint32_t count) = 0;

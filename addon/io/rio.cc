@@ -67,7 +67,7 @@ class Rio final : public WindowsIo {
     close_all();
     if (queue_ != nullptr) rio_.close_completion_queue(queue_);
     for (const Registered& memory : registered_) rio_.deregister_buffer(memory.id);
-    for (void* arena : arenas_) VirtualFree(arena, 0, MEM_RELEASE);
+    for (const Arena& arena : arenas_) VirtualFree(arena.memory, 0, MEM_RELEASE);
   }
   Rio(const Rio&) = delete;
   Rio& operator=(const Rio&) = delete;
@@ -105,7 +105,7 @@ class Rio final : public WindowsIo {
     const size_t bytes = size_t{count - first} * kSlotBytes;
     auto* const arena = static_cast<uint8_t*>(VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
     const Registered* const memory = arena == nullptr ? nullptr : register_memory(arena, bytes);
-    if (arena != nullptr) arenas_.push_back(arena);
+    if (arena != nullptr) arenas_.push_back({arena, first});
     const bool sized = rio_.resize_completion_queue(queue_, count * kResultsPerSlot) != FALSE;
     queues_.resize(count);
     for (uint32_t slot = first; slot < count; ++slot) {
@@ -115,6 +115,19 @@ class Rio final : public WindowsIo {
       queues_[slot].buffer = memory->id;
       queues_[slot].offset = (slot - first) * kSlotBytes;
     }
+  }
+
+  // Their connections are settled, so the system reads and writes none of it.
+  void remove_slots(uint32_t first, const uint8_t* memory) override {
+    deregister(memory);
+    while (!arenas_.empty() && arenas_.back().first >= first) {
+      deregister(static_cast<const uint8_t*>(arenas_.back().memory));
+      VirtualFree(arenas_.back().memory, 0, MEM_RELEASE);
+      arenas_.pop_back();
+    }
+    queues_.resize(first);
+    (void)rio_.resize_completion_queue(queue_, first * kResultsPerSlot);
+    WindowsIo::remove_slots(first, memory);
   }
 
   bool sent_all(uint32_t slot) override {
@@ -219,6 +232,11 @@ class Rio final : public WindowsIo {
     size_t bytes;
     rio::BufferId id;
   };
+  // The memory of the slots that came together.
+  struct Arena {
+    void* memory;
+    uint32_t first;
+  };
   struct Queue {
     rio::RequestQueue requests = nullptr;
     uint8_t* memory = nullptr;  // receive buffer, then blocks
@@ -239,6 +257,13 @@ class Rio final : public WindowsIo {
     const rio::BufferId id = rio_.register_buffer(reinterpret_cast<char*>(at), static_cast<DWORD>(bytes));
     if (id == rio::kInvalidBuffer) return nullptr;
     return &registered_.emplace_back(Registered{at, bytes, id});
+  }
+
+  void deregister(const uint8_t* memory) {
+    const auto found = std::ranges::find(registered_, memory, &Registered::base);
+    if (found == registered_.end()) return;
+    rio_.deregister_buffer(found->id);
+    registered_.erase(found);
   }
 
   [[nodiscard]] const Registered* find(const IoSlice& slice) const {
@@ -366,7 +391,7 @@ class Rio final : public WindowsIo {
   Operation notified_;
   bool notify_pending_ = false;
   std::vector<Registered> registered_;
-  std::vector<void*> arenas_;
+  std::vector<Arena> arenas_;
   std::vector<Queue> queues_;
   std::array<rio::Result, kResults> results_ = {};
   ULONG next_ = 0;

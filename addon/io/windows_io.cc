@@ -112,6 +112,8 @@ void WindowsIo::reserve(uint32_t count) {
   }
 }
 
+void WindowsIo::remove_slots(uint32_t first, const uint8_t* /*memory*/) { connections_.resize(first); }
+
 // Sockets are made overlapped and stay out of child processes.
 Socket WindowsIo::make_socket(int family) const {
   return Socket(WSASocketW(family, SOCK_STREAM, IPPROTO_TCP, nullptr, 0, socket_flags_ | WSA_FLAG_NO_HANDLE_INHERIT));

@@ -57,6 +57,7 @@ class Socket {
 class WindowsIo : public Io {
  public:
   void reserve(uint32_t count) override;
+  void remove_slots(uint32_t first, const uint8_t* memory) override;
   uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override;
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override;

@@ -2,6 +2,7 @@
 #include "audit.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "../../addon/engine/engine.h"
 #include "check.h"
@@ -23,13 +24,33 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
   for (const uint32_t count : owners) require_equal(count, 1, "each slot has exactly one owner");
 
   // Assembly buffers: in the pool, shown to JavaScript until the batch ends, or in use by a reader.
-  std::vector<uint8_t*> buffers = engine.assemblies_.free_;
+  std::vector<uint8_t*> buffers = engine.assemblies_.used_;
+  size_t untouched = 0;
+  for (const AssemblyPool::Region& region : engine.assemblies_.regions_) {
+    buffers.insert(buffers.end(), region.untouched.begin(), region.untouched.end());
+    untouched += region.untouched.size();
+  }
+  require_equal(engine.assemblies_.untouched_, untouched, "untouched assembly buffers are counted");
   buffers.insert(buffers.end(), engine.assemblies_.held_.begin(), engine.assemblies_.held_.end());
   for (const Peer* peer : engine.peers_) {
     if (peer->reader.assembly() != nullptr) buffers.push_back(peer->reader.assembly());
   }
   std::sort(buffers.begin(), buffers.end());
   require(buffers == assemblies, "each assembly buffer has exactly one owner");
+
+  // Slabs: how many of their slots are in use, and rings that are looked at later.
+  std::vector<uint32_t> used(engine.slabs_.size(), 0);
+  for (const Peer* peer : engine.peers_) ++used[peer->slab];
+  for (const uint32_t slot : engine.free_) --used[engine.peers_[slot]->slab];
+  for (size_t slab = 0; slab < used.size(); ++slab) {
+    require_equal(engine.slabs_[slab].used, used[slab], "the slots of a slab that are in use are counted");
+  }
+  require(std::is_heap(engine.free_.begin(), engine.free_.end(), std::greater<>()), "the lowest free slot is taken next");
+  std::vector<uint32_t> noted(engine.peers_.size(), 0);
+  for (const uint32_t slot : engine.noted_rings_) ++noted[slot];
+  for (const Peer* peer : engine.peers_) {
+    require_equal(noted[peer->slot], peer->ring_noted ? 1 : 0, "a ring that held much is in the list once");
+  }
 
   // Deadlines: a heap of exactly those that are set.
   const auto& heap = engine.deadlines_.heap_;
@@ -88,7 +109,12 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
   require_equal(retries ? engine.deadlines_.due_ns(engine.accept_retry_) : UINT64_MAX, retry_ns,
                 "the first server that waits to accept again has the deadline");
   require_equal(heap.size(), deadlines, "each deadline belongs to something that lives");
+  first_due_ns = std::min(first_due_ns, engine.give_back_due_ns_);
   require_equal(engine.next_due_ns(), first_due_ns, "the engine knows what is due next");
+}
+
+bool EngineAudit::has_given_back(const Engine& engine) {
+  return engine.noted_rings_.empty() && !engine.assemblies_.has_surplus() && engine.next_due_ns() == Engine::kNothingDue;
 }
 
 uint32_t EngineAudit::arena_used(const Engine& engine) { return engine.arena_used_; }

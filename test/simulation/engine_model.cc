@@ -60,6 +60,8 @@ bool EngineModel::idle() const {
   return true;
 }
 
+bool EngineModel::is_small() const { return slabs_.size() == 1 && EngineAudit::has_given_back(*engine_); }
+
 bool EngineModel::ignores_somebody() const {
   if (engine_->slots_free() == 0) return false;
   return std::any_of(servers_.begin(), servers_.end(), [this](const ServerModel& server) {
@@ -82,6 +84,7 @@ bool EngineModel::add_slab() {
   const uint32_t assemblies_offset = pages(slab.rings_offset + count * options.send_ring_bytes);
   const uint32_t assemblies = count + AssemblyPool::kSparePerSlab;
   const size_t bytes = assemblies_offset + size_t{assemblies} * options.assembly_bytes;
+  slab.bytes = bytes;
   slab.memory = std::make_unique<uint8_t[]>(bytes);
   uint8_t* const base = slab.memory.get();
   if (!engine_->add_slab(base, bytes, {slab.slots_offset, slab.rings_offset, assemblies_offset, count})) return false;
@@ -98,6 +101,22 @@ bool EngineModel::add_slab() {
   connections_.resize(slot_count_);
   dirty_.resize(slot_count_);
   return true;
+}
+
+void EngineModel::remove_slabs() {
+  while (engine_->remove_slab()) {
+    const Slab& slab = slabs_.back();
+    trace_.add('e', number, "gives back the slab of the slots from # on", {slab.first});
+    for (uint32_t slot = slab.first; slot < slot_count_; ++slot) {
+      require(connections_[slot] == nullptr, "a slab goes when none of its slots has a connection");
+    }
+    const uint8_t* const base = slab.memory.get();
+    std::erase_if(assemblies_, [&](const uint8_t* at) { return at >= base && at < base + slab.bytes; });
+    slot_count_ = slab.first;
+    slabs_.pop_back();
+    connections_.resize(slot_count_);
+    dirty_.resize(slot_count_);
+  }
 }
 
 EngineModel::Slab& EngineModel::slab_of(uint32_t slot) {
@@ -418,6 +437,9 @@ void EngineModel::dispatch_event(const int32_t* event) {
         trace_.add('e', number, "gets no slab");
         engine_->slab_refused();
       }
+      return;
+    case EventKind::SlabIdle:
+      remove_slabs();
       return;
     default:
       require(false, "each event is of a known kind");

@@ -108,6 +108,8 @@ class EngineModel final : private RingEngine {
   [[nodiscard]] const std::vector<ServerModel>& servers() const { return servers_; }
   [[nodiscard]] bool idle() const;
   [[nodiscard]] uint64_t next_due_ns() const { return engine_->next_due_ns(); }
+  // Whether it has no more memory than in the beginning.
+  [[nodiscard]] bool is_small() const;
   // Whether somebody waits to be accepted although there is room.
   [[nodiscard]] bool ignores_somebody() const;
 
@@ -122,12 +124,14 @@ class EngineModel final : private RingEngine {
     uint32_t count;
     uint32_t slots_offset;
     uint32_t rings_offset;
+    size_t bytes;
   };
 
   void mark_dirty(SendRingModel& ring) override;
   void flush_one(SendRingModel& ring) override;
 
   bool add_slab();
+  void remove_slabs();
   Slab& slab_of(uint32_t slot);
   void take_slot(Connection& connection);
   void native_poll(bool spinning);

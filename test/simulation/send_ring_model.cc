@@ -71,7 +71,11 @@ Status SendRingModel::commit() {
   const int64_t header = claimed_;
   claimed_ = kNoClaim;
   if (header < 0) return status_;
-  append(static_cast<uint32_t>(header) & kLengthMask, static_cast<uint32_t>(header) >> kChannelShift);
+  const uint8_t* const bytes = at(tail_) + kHeaderBytes;
+  const auto length = static_cast<uint32_t>(header) & kLengthMask;
+  require(scribbled_ || std::all_of(bytes, bytes + length, [](uint8_t byte) { return byte == 0xcc; }),
+          "claimed bytes stay as the program has written them");
+  append(length, static_cast<uint32_t>(header) >> kChannelShift);
   return Status::Sent;
 }
 

@@ -30,6 +30,15 @@ void SimulatedIo::reserve(uint32_t count) {
   if (count > slots_.size()) slots_.resize(count);
 }
 
+void SimulatedIo::remove_slots(uint32_t first, const uint8_t* memory) {
+  (void)memory;
+  for (uint32_t slot = first; slot < slots_.size(); ++slot) {
+    require(!slots_[slot].alive, "a slab goes when all of its slots are free");
+    require(slots_[slot].rest.empty(), "a slab goes when the system reads none of it");
+  }
+  slots_.resize(first);
+}
+
 uint32_t SimulatedIo::keep_ahead(uint8_t* arena, uint32_t bytes) {
   if (shape_ == Shape::Readiness || random_.chance(300)) return 0;
   ahead_ = {arena + bytes / 2, bytes / 2};

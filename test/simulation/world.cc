@@ -42,6 +42,8 @@ void World::make_engine(uint32_t number) {
   const uint32_t least = 2 * (options.message_length_max + static_cast<uint32_t>(kHeaderBytes));
   options.send_ring_bytes = (least + static_cast<uint32_t>(random_.below(random_.chance(500) ? 64 : 40000)) + 7) / 8 * 8;
   options.assembly_bytes = std::max(options.message_length_max, kControlLengthMax);
+  options.assembly_kept_bytes = static_cast<uint32_t>(random_.below(4)) * options.assembly_bytes;
+  options.ring_kept_bytes = static_cast<uint32_t>(random_.below(options.send_ring_bytes / 2));
   options.arena_bytes = static_cast<uint32_t>(random_.between(4, 8)) * 4096;
   options.events_capacity = options.arena_bytes / 8 + static_cast<uint32_t>(random_.between(80, 4096));
   shape.first_slots = static_cast<uint32_t>(random_.between(2, 16));
@@ -456,6 +458,9 @@ void World::finish() {
   // The longest of all timeouts, and some ticks of the engine's clock.
   advance(1100);
   for (const auto& engine : engines_) require(engine->idle(), "a stop ends within the linger time");
+  // Three looks at what is not used any more.
+  advance(700);
+  for (const auto& engine : engines_) require(engine->is_small(), "what an engine has needed is given back");
 }
 
 // The call that failed must have ended its connection, and no other one.
