@@ -86,10 +86,9 @@ export async function runSources(combination, { names, rounds = 2 }) {
     observer.process = child
     const { code, signal, stderr } = await ended
     for (const name of names) {
-      const text = `no verdict: the sender ended with ${signal ?? code}: ${stderr.slice(-ERROR_TEXT_CHARS)}`
-      results.set(name, observer.results.get(name) ?? { ok: false, text })
+      results.set(name, observer.results.get(name) ?? { ok: false, text: 'the sender did not get so far' })
     }
-    const trouble = [...observer.faults.slice(0, 5), stderr].filter((text) => text !== '').join('; ')
+    const trouble = [...observer.faults.slice(0, 5), ...observer.unexplained, stderr].filter((text) => text !== '').join('; ')
     const whole = trouble === '' && code === 0
     const text = `ended with ${signal ?? code}: ${trouble.slice(0, ERROR_TEXT_CHARS)}`
     results.set('the sender as a whole', { ok: whole, text })

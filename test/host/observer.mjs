@@ -32,13 +32,13 @@ export class Observer {
   results = new Map()
   faults = []
   #cells = new Map()
+  #early = []
   #servers = []
   #sockets = new Set()
   #busy
   #process
   #control
   #peers = new Map()
-  #noise
 
   /** `busy`: messages come to the sender every millisecond, on both of its connections. */
   static async start({ busy = false } = {}) {
@@ -70,9 +70,13 @@ export class Observer {
   }
 
   close() {
-    clearInterval(this.#noise)
     for (const socket of this.#sockets) socket.destroy()
     for (const server of this.#servers) server.close()
+  }
+
+  /** Messages that belong to no cell; none, once the sender has ended. */
+  get unexplained() {
+    return this.#early.map(({ lane, payload }) => `the ${lane} sent ${payload.toString('latin1', 0, 40)}`)
   }
 
   /** For a sender that has ended: what is missing, or undefined. */
@@ -126,17 +130,21 @@ export class Observer {
     const cell = { number, name, count, lanes, sent: new Map(), delayMs: runDelayMs() }
     for (const lane of lanes) cell[lane] = new Map()
     this.#cells.set(number, cell)
+    for (const { lane, payload, at } of this.#early.splice(0)) this.#hear(lane, payload, at)
   }
 
-  #hear(lane, payload) {
-    const at = now()
+  #hear(lane, payload, at = now()) {
     const [number, index] = payload.toString('latin1').split(':', 2).map(Number)
     const cell = this.#cells.get(number)
-    if (cell === undefined) this.faults.push(`the ${lane} sent something else: ${payload.toString('latin1')}`)
-    else if (cell[lane].has(index)) this.faults.push(`${cell.name}: the ${lane} sent ${index} twice`)
+    if (cell === undefined) {
+      // A message may be read before the line of the control that announces its cell.
+      this.#early.push({ lane, payload: Buffer.from(payload), at })
+      return
+    }
+    if (cell[lane].has(index)) this.faults.push(`${cell.name}: the ${lane} sent ${index} twice`)
     else if (index !== cell[lane].size) this.faults.push(`${cell.name}: ${index} came after ${cell[lane].size - 1}`)
-    cell?.[lane].set(index, at)
-    if (cell !== undefined) this.#look(cell)
+    cell[lane].set(index, at)
+    this.#look(cell)
   }
 
   #look(cell) {
@@ -177,23 +185,25 @@ export class Observer {
     const socket = this.#keep(connect({ host: '127.0.0.1', port, noDelay: true }))
     socket.write(hello(name))
     this.#peers.set(name, socket)
-    readFrames(socket, (payload) => {
-      if (name === 'server') this.#hear('server', payload)
-    })
-    if (name === 'server') this.#makeNoise(socket)
+    const isLane = name === 'server'
+    readFrames(
+      socket,
+      (payload) => isLane && this.#hear('server', payload),
+      () => isLane && this.#makeNoise(socket)
+    )
   }
 
   /** The sender's client. */
   #takeClient(socket) {
-    if (!this.#peers.has('client')) {
-      this.#peers.set('client', socket)
-      this.#makeNoise(socket)
-    }
-    const isLane = this.#peers.get('client') === socket
+    const isLane = !this.#peers.has('client')
+    if (isLane) this.#peers.set('client', socket)
     readFrames(
       socket,
       (payload) => isLane && this.#hear('client', payload),
-      () => socket.write(welcome('observer'))
+      () => {
+        socket.write(welcome('observer'))
+        if (isLane) this.#makeNoise(socket)
+      }
     )
   }
 
@@ -203,9 +213,9 @@ export class Observer {
     socket.on('close', () => clearInterval(timer))
   }
 
-  #ask({ op, name, port }) {
+  #ask({ op, name, port, afterMs }) {
     if (op === 'poke') this.#peers.get(name).write(dataFrame('poke'))
-    else if (op === 'connect') this.#connect(name, port)
+    else if (op === 'connect') setTimeout(() => this.#connect(name, port), afterMs ?? 0)
     else if (op === 'disconnect') this.#peers.get(name).end()
     else if (op === 'pause') this.#peers.get(name).pause()
     else if (op === 'resume') this.#peers.get(name).resume()

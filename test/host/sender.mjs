@@ -8,8 +8,10 @@ import { openLanes } from './lanes.mjs'
 import { runDelayMs } from './observer.mjs'
 import { sources } from './sources.mjs'
 
-/** A cell that has not been heard by then never will be, as far as a reader of messages is concerned. */
-const CELL_MS_MAX = 1_000
+/** How long a source may take to get ready, on a machine that is busy with other work. */
+const READY_MS_MAX = 20_000
+/** What has not been heard by then never will be, as far as a reader of messages is concerned. */
+const HEARD_MS_MAX = 1_000
 
 const settings = JSON.parse(isMainThread ? process.argv[2] : workerData)
 if (settings.inWorker && isMainThread) {
@@ -77,24 +79,30 @@ async function main() {
     if (manual) server.flush()
   }
 
-  async function run(name, { start, count }) {
+  async function run(name, { start, count = 1 }) {
     for (let tries = 1; ; tries++) {
       const number = lanes.open(name, count)
       const delayMs = runDelayMs()
       const heard = next('heard')
-      let guard
-      const late = new Promise((resolve) => {
-        guard = setTimeout(resolve, CELL_MS_MAX)
+      const guards = []
+      let cleanUp
+      await new Promise((resolve) => {
+        guards.push(setTimeout(resolve, READY_MS_MAX))
+        const sendOne = (index = 0) => {
+          // What a source that came too late sends must not count for the next one.
+          if (number !== lanes.cell) return
+          send(index)
+          if (index === count - 1) guards.push(setTimeout(resolve, HEARD_MS_MAX))
+        }
+        cleanUp = start(sendOne, host)
+        Promise.all([cleanUp, heard]).then(resolve)
       })
-      // What a source that came too late sends must not count for the next one.
-      const cleanUp = start((index) => number === lanes.cell && send(index), host)
-      await Promise.race([Promise.all([cleanUp, heard]), late])
-      clearTimeout(guard)
+      for (const guard of guards) clearTimeout(guard)
       tell({ op: 'over', cell: number, tries, delayMs: runDelayMs() - delayMs })
       const { again } = await next('verdict')
       for (const action of laters.splice(0)) action()
       pokes.clear()
-      await (await Promise.race([cleanUp, late]))?.()
+      await (await Promise.race([cleanUp, new Promise(setImmediate)]))?.()
       server.flush()
       if (!again) return
     }

@@ -48,6 +48,7 @@ async function listening(server) {
 
 const stream = (count, intervalMs) => ({
   count,
+  once: true,
   start: (send) => {
     const timer = setInterval(numbered(send, count), intervalMs)
     return () => clearInterval(timer)
@@ -56,14 +57,14 @@ const stream = (count, intervalMs) => ({
 
 /** Sources that work in the main thread only, or need a loop that serves the engine. */
 const onlyMain = (start) => ({ start, mainOnly: true })
-const handler = (start) => ({ start, needsLoop: true })
+const handler = (source) => ({ ...asObject(source), needsLoop: true })
 
 const plain = {
   'setTimeout, 0 ms': (send) => void setTimeout(send, 0),
   'setTimeout, 20 ms': (send) => void setTimeout(send, 20),
   'setTimeout, not referenced': (send) => void setTimeout(send, 5).unref(),
-  'setInterval, 1 ms, 40 times': stream(40, 1),
-  'setInterval, 10 ms, 20 times': stream(20, 10),
+  'setInterval, 1 ms': stream(200, 1),
+  'setInterval, 10 ms': stream(100, 10),
   'two timers of one list': {
     count: 2,
     start: (send) => {
@@ -304,6 +305,23 @@ const ofZerio = {
     host.server.once('drain', () => send())
     host.tell({ op: 'resume', name: 'guest' })
     return () => host.part('guest')
+  },
+  'setInterval, 10 ms, while peers come and go': {
+    count: 100,
+    once: true,
+    start: (send, host) => {
+      // Handshakes have deadlines, and the timers of deadlines meet those of the program at all phases.
+      const next = numbered(send, 100)
+      let ticks = 0
+      const timer = setInterval(() => {
+        next()
+        const afterMs = ticks % 10
+        if (++ticks % 7 === 0)
+          host.tell({ op: 'connect', name: `${ticks}`, port: host.server.listeningPort, afterMs })
+        if (ticks % 7 === 5 && ticks > 7) host.tell({ op: 'disconnect', name: `${ticks - 5}` })
+      }, 10)
+      return () => clearInterval(timer)
+    }
   },
   'after await start()': async (send, host) => {
     const client = host.makeClient()
