@@ -216,7 +216,7 @@ export class Observer {
   #ask({ op, name, port, afterMs }) {
     if (op === 'poke') this.#peers.get(name).write(dataFrame('poke'))
     else if (op === 'connect') setTimeout(() => this.#connect(name, port), afterMs ?? 0)
-    else if (op === 'disconnect') this.#peers.get(name).end()
+    else if (op === 'disconnect') this.#peers.get(name)?.end()
     else if (op === 'pause') this.#peers.get(name).pause()
     else if (op === 'resume') this.#peers.get(name).resume()
     else if (op === 'net') this.#tell('poked')
