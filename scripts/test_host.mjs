@@ -1,6 +1,7 @@
 // `npm run test:host`: the engine's seat in Node's event loop, as programs use it.
 //
 //   matrix     where a send comes from × wait strategy × backend × Node, each with an independent reader (test/host/matrix.mjs)
+//   tests      test/host_*.test.mjs on each Node: what Node measures, async contexts, exceptions, ref() and unref(), many engines
 //   runners    Jest, Vitest and others load the package anew for each of a hundred files (test/host/runners.mjs)
 //   ordinary   timers, files, http and workers beside zerio, with numbered messages (test/reliability/ordinary.mjs)
 //
@@ -14,7 +15,9 @@ import { parseArgs } from 'node:util'
 import { endingsOf, runEnding, runSources, sourcesOf, variantsOf } from '../test/host/matrix.mjs'
 import { MAJORS, nodeOf, parsePrograms } from '../test/host/nodes.mjs'
 
-const STAGES = ['matrix', 'runners', 'ordinary']
+const STAGES = ['matrix', 'tests', 'runners', 'ordinary']
+/** How many more engines the running Node makes than in `npm test`. */
+const SCALE = 8
 const STRATEGIES = ['blocking', 'hybrid', 'spin', 'manual']
 const BACKENDS = ['epoll', 'io_uring']
 const VARIANTS = variantsOf('blocking')
@@ -57,7 +60,8 @@ if (values.help) process.stdout.write(HELP)
 else {
   const stages = values.only.split(',')
   if (stages.includes('matrix')) await runMatrix()
-  for (const stage of stages.filter((one) => one !== 'matrix')) await runStage(stage)
+  if (stages.includes('tests')) await runTests()
+  for (const stage of stages.filter((one) => one !== 'matrix' && one !== 'tests')) await runStage(stage)
   console.log(`${totals.passed} passed, ${totals.failed} failed`)
   process.exitCode = totals.failed > 0 ? 1 : 0
 }
@@ -71,15 +75,18 @@ function usableBackends() {
   })
 }
 
-function combinations() {
+function nodes() {
   const given = parsePrograms(values.nodes)
-  const majors = values.node
+  return values.node
     .split(',')
     .map((text) => (text === 'this' ? Number.parseInt(process.versions.node, 10) : Number(text)))
+    .map((major) => ({ major, node: nodeOf(major, given) }))
+}
+
+function combinations() {
   const all = []
   const variants = values.variant.split(',')
-  for (const major of majors) {
-    const node = nodeOf(major, given)
+  for (const { major, node } of nodes()) {
     for (const backend of usableBackends()) {
       for (const strategy of values.strategy.split(',')) {
         for (const variant of variantsOf(strategy).filter((one) => variants.includes(one)))
@@ -163,6 +170,33 @@ function cellsOf(name, members) {
   return text
 }
 
+/** The tests of the host with each Node; what the matrix has done is not done again. */
+async function runTests() {
+  const files = ['loop', 'context', 'trouble', 'ref', 'engines'].map((name) => `test/host_${name}.test.mjs`)
+  const ava = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.mjs', import.meta.url))
+  for (const { major, node } of nodes()) {
+    console.log(`=== tests, Node ${major}`)
+    const isThis = node === process.execPath
+    const env = { ...process.env, ZERIO_HOST_SCALE: String(isThis ? SCALE : 1) }
+    const flags = ['--timeout', '600s']
+    const { code, text } = await runScript(node, [ava, ...flags, ...files], env)
+    const count = (what) => Number(new RegExp(`(\\d+) tests? ${what}`).exec(text)?.[1] ?? 0)
+    totals.passed += count('passed')
+    totals.failed += count('failed') || Number(code !== 0)
+  }
+  console.log()
+}
+
+function runScript(node, args, env = process.env) {
+  const child = spawn(node, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (more) => {
+    text += more
+    process.stdout.write(more)
+  })
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, text })))
+}
+
 /** A script that prints what it does, and `N passed, M failed` or just its exit code. */
 async function runStage(stage) {
   const scripts = {
@@ -172,13 +206,7 @@ async function runStage(stage) {
   const args = scripts[stage]
   if (args === undefined) throw new Error(`--only does not know '${stage}'`)
   console.log(`=== ${stage}`)
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
-  let text = ''
-  child.stdout.setEncoding('utf8').on('data', (more) => {
-    text += more
-    process.stdout.write(more)
-  })
-  const code = await new Promise((resolve) => child.once('close', resolve))
+  const { code, text } = await runScript(process.execPath, args)
   const [, passed, failed] = /(\d+) passed, (\d+) failed\s*$/.exec(text) ?? [
     '',
     Number(code === 0),

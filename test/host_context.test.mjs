@@ -106,7 +106,8 @@ for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
     const wanted = []
     server.onMessage = (peer) => {
       const context = `request of ${peer.id}`
-      const note = (how) => () => seen.push(`${how}: ${store.getStore() === context ? 'its own' : store.getStore()}`)
+      const note = (how) => () =>
+        seen.push(`${how}: ${store.getStore() === context ? 'its own' : store.getStore()}`)
       store.run(context, () => {
         process.nextTick(note('nextTick'))
         queueMicrotask(note('microtask'))

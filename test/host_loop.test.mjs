@@ -40,9 +40,7 @@ async function connectPeers(t, port, count) {
     t.teardown(() => socket.destroy())
     return socket
   })
-  await Promise.all(
-    sockets.map((socket) => new Promise((resolve) => readFrames(socket, () => {}, resolve)))
-  )
+  await Promise.all(sockets.map((socket) => new Promise((resolve) => readFrames(socket, () => {}, resolve))))
   return sockets
 }
 

@@ -18,7 +18,10 @@ const pair = (waitStrategy) => `
 
 async function ends(t, source, expected) {
   const { code, signal, stdout, stderr } = await runScript(source, { timeoutMs: 20_000 })
-  t.deepEqual({ code, signal, stdout, stderr }, { code: 0, signal: null, stdout: `${expected}\n`, stderr: '' })
+  t.deepEqual(
+    { code, signal, stdout, stderr },
+    { code: 0, signal: null, stdout: `${expected}\n`, stderr: '' }
+  )
 }
 
 for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
@@ -30,7 +33,11 @@ for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
       ['server', 'client'],
       ['client', 'server']
     ])
-      await ends(t, `${pair(waitStrategy)} ${other}.unref(); setTimeout(() => ${left}.unref(), 100).unref()`, 'late')
+      await ends(
+        t,
+        `${pair(waitStrategy)} ${other}.unref(); setTimeout(() => ${left}.unref(), 100).unref()`,
+        'late'
+      )
   })
 
   test(`ref() takes unref() back, and neither counts: ${waitStrategy}`, (t) =>

@@ -32,3 +32,15 @@ for (const backend of backends.filter((one) => native.probeBackend(one) === 0)) 
     t.true(names.length > 15)
   })
 }
+
+const itself = process.platform === 'linux' ? test : test.skip
+itself('a message that lies is noticed', async (t) => {
+  const combination = { node: process.execPath, backend: 'epoll', strategy: 'blocking', variant: 'quiet' }
+  const names = ['setTimeout, 0 ms', 'promise', 'fs callback']
+  const results = await runSources(combination, { names, rounds: 1, liesMs: 200 })
+  for (const name of names) {
+    const { ok, text } = results.get(name)
+    t.false(ok)
+    t.regex(text, /^\d+ ms late/)
+  }
+})

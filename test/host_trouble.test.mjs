@@ -55,11 +55,7 @@ const throwing = {
   ],
   'a handler, its tick and its microtask throw': [
     "process.nextTick(() => { throw new Error('of a tick') }); queueMicrotask(() => { throw new Error('of a microtask') }); throw new Error('of the handler')",
-    [
-      'uncaughtException: of a microtask',
-      'uncaughtException: of a tick',
-      'uncaughtException: of the handler'
-    ]
+    ['uncaughtException: of a microtask', 'uncaughtException: of a tick', 'uncaughtException: of the handler']
   ],
   'an immediate of a handler throws': [
     "setImmediate(() => { throw new Error('of an immediate') })",
@@ -94,7 +90,11 @@ test('an uncaughtException handler that throws itself ends the process, as from 
 })
 
 test('a rejection in a handler ends a process that handles none', async (t) => {
-  const source = script('blocking', "Promise.reject(new Error('not handled'))", "process.removeAllListeners('uncaughtException')")
+  const source = script(
+    'blocking',
+    "Promise.reject(new Error('not handled'))",
+    "process.removeAllListeners('uncaughtException')"
+  )
   const { code, stdout, stderr } = await runScript(source)
   t.is(stdout, '')
   t.is(code, 1)

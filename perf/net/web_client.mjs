@@ -2,7 +2,12 @@
 import { Agent, get } from 'node:http'
 import { fail, readFlags, report } from '../lib/program.mjs'
 
-const { port, intervalMs, requests, warmup } = readFlags({ port: 0, intervalMs: 10, requests: 100, warmup: 20 })
+const { port, intervalMs, requests, warmup } = readFlags({
+  port: 0,
+  intervalMs: 10,
+  requests: 100,
+  warmup: 20
+})
 const agent = new Agent({ keepAlive: true })
 const timesUs = []
 

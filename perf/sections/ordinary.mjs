@@ -132,7 +132,13 @@ export const ordinary = {
         const outcome = await interleave(programs, repetitions, (line) => progress(`${label} ${line}`))
         for (const [program, runs] of Object.entries(outcome.results)) {
           const middle = (field) => median(runs.map((run) => run[field]))
-          rows.push({ program, peers, share: middle('share'), p50Us: middle('p50Us'), p99Us: middle('p99Us') })
+          rows.push({
+            program,
+            peers,
+            share: middle('share'),
+            p50Us: middle('p50Us'),
+            p99Us: middle('p99Us')
+          })
         }
         for (const [name, message] of Object.entries(outcome.failures))
           failures[`${name}, ${label}`] = message
@@ -159,7 +165,9 @@ export const ordinary = {
     })
     const ofNet = (row, field) => {
       const net = find(row.peers, 'node:net')
-      return net === undefined || row.program === 'node:net' ? '' : `${(row[field] / net[field]).toFixed(2)} ×`
+      return net === undefined || row.program === 'node:net'
+        ? ''
+        : `${(row[field] / net[field]).toFixed(2)} ×`
     }
     return [
       `A timer every 5 ms, ${REQUESTS_PER_SECOND} http requests a second and ${MESSAGES_PER_SECOND} messages of ${PAYLOAD_BYTES} B a second, echoed, in one process;`,

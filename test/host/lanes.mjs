@@ -5,8 +5,11 @@ import { connect } from 'node:net'
 import { ZerioClient, ZerioServer } from 'zerio'
 import { now } from './observer.mjs'
 
-/** `settings`: `ports` of the observer, `options` of server and client. */
-export async function openLanes({ ports, options }) {
+/**
+ * `settings`: `ports` of the observer, `options` of server and client, and `liesMs`, for how long messages lie before they are sent: that
+ * has to be noticed.
+ */
+export async function openLanes({ ports, options, liesMs = 0 }) {
   const manual = options.waitStrategy === 'manual'
   const control = connect({ host: '127.0.0.1', port: ports.control, noDelay: true })
   await once(control, 'connect')
@@ -35,8 +38,14 @@ export async function openLanes({ ports, options }) {
   /** Sends message `index` of the cell on both lanes, and the control at the same moment. */
   lanes.send = (index = 0, padding = 0) => {
     const { cell } = lanes
-    const bytes = Buffer.from(`${cell}:${index}:${'.'.repeat(padding)}`)
     tell({ op: 'sent', cell, index, at: now() })
+    const bytes = Buffer.from(`${cell}:${index}:${'.'.repeat(padding)}`)
+    if (liesMs > 0) setTimeout(sendBytes, liesMs, bytes)
+    else sendBytes(bytes)
+  }
+
+  function sendBytes(bytes) {
+    const { cell } = lanes
     let status = 0
     if (cell % 2 === 0) status = peer.send(bytes)
     else if (server.broadcast(bytes) < 1) status = -1

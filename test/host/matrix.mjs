@@ -71,24 +71,26 @@ function startChild(node, script, settings, timeoutMs) {
 /**
  * Runs the sources of one combination in one process.
  * @param {Combination} combination
- * @param {{ names: string[], rounds?: number }} choice
+ * @param {{ names: string[], rounds?: number, liesMs?: number }} choice `liesMs`: for how long the program keeps its messages back
  * @returns {Promise<Map<string, { ok: boolean, text: string }>>} of each source
  */
-export async function runSources(combination, { names, rounds = 2 }) {
+export async function runSources(combination, { names, rounds = 2, liesMs = 0 }) {
   const results = new Map()
   if (names.length === 0) return results
   const observer = await Observer.start({ busy: combination.variant === 'busy' })
   try {
     const { ports } = observer
     const inWorker = combination.variant === 'worker'
-    const settings = { ports, options: optionsOf(combination), names, rounds, inWorker }
+    const settings = { ports, options: optionsOf(combination), names, rounds, inWorker, liesMs }
     const { child, ended } = startChild(combination.node, 'sender.mjs', settings, SENDER_MS_MAX)
     observer.process = child
     const { code, signal, stderr } = await ended
     for (const name of names) {
       results.set(name, observer.results.get(name) ?? { ok: false, text: 'the sender did not get so far' })
     }
-    const trouble = [...observer.faults.slice(0, 5), ...observer.unexplained, stderr].filter((text) => text !== '').join('; ')
+    const trouble = [...observer.faults.slice(0, 5), ...observer.unexplained, stderr]
+      .filter((text) => text !== '')
+      .join('; ')
     const whole = trouble === '' && code === 0
     const text = `ended with ${signal ?? code}: ${trouble.slice(0, ERROR_TEXT_CHARS)}`
     results.set('the sender as a whole', { ok: whole, text })

@@ -142,7 +142,8 @@ export class Observer {
       return
     }
     if (cell[lane].has(index)) this.faults.push(`${cell.name}: the ${lane} sent ${index} twice`)
-    else if (index !== cell[lane].size) this.faults.push(`${cell.name}: ${index} came after ${cell[lane].size - 1}`)
+    else if (index !== cell[lane].size)
+      this.faults.push(`${cell.name}: ${index} came after ${cell[lane].size - 1}`)
     cell[lane].set(index, at)
     this.#look(cell)
   }

@@ -78,7 +78,12 @@ async function run(cwd, args) {
     })
   const [code, signal] = await new Promise((resolve) => child.once('close', (...end) => resolve(end)))
   clearTimeout(guard)
-  const lines = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').map((line) => JSON.parse(line)) : []
+  const lines = existsSync(log)
+    ? readFileSync(log, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+    : []
   const trouble = lines.filter(({ warning }) => warning).map(({ warning }) => warning)
   const ends = lines.filter(({ pid }) => pid)
   const most = Math.max(0, ...ends.map(({ descriptors }) => descriptors))
@@ -94,20 +99,28 @@ const NODE_MAJOR = Number.parseInt(process.versions.node, 10)
 const runners = {
   async jest() {
     const modules = installed()
-    const cwd = project('jest', { jest: join(modules, 'jest') }, {
-      'package.json': JSON.stringify({ jest: { testEnvironment: 'node', transform: {} } }),
-      ...numbered('test.js', (i) => `test('echo', () => require('${one}')(require('zerio'), ${i}))`)
-    })
+    const cwd = project(
+      'jest',
+      { jest: join(modules, 'jest') },
+      {
+        'package.json': JSON.stringify({ jest: { testEnvironment: 'node', transform: {} } }),
+        ...numbered('test.js', (i) => `test('echo', () => require('${one}')(require('zerio'), ${i}))`)
+      }
+    )
     // In one process: each file has a registry of modules, and a context, of its own.
     return run(cwd, [join(modules, 'jest/bin/jest.js'), '--runInBand', '--detectOpenHandles'])
   },
 
   async 'jest, workers'() {
     const modules = installed()
-    const cwd = project('jest-workers', { jest: join(modules, 'jest') }, {
-      'package.json': JSON.stringify({ jest: { testEnvironment: 'node', transform: {} } }),
-      ...numbered('test.js', (i) => `test('echo', () => require('${one}')(require('zerio'), ${i}))`)
-    })
+    const cwd = project(
+      'jest-workers',
+      { jest: join(modules, 'jest') },
+      {
+        'package.json': JSON.stringify({ jest: { testEnvironment: 'node', transform: {} } }),
+        ...numbered('test.js', (i) => `test('echo', () => require('${one}')(require('zerio'), ${i}))`)
+      }
+    )
     return run(cwd, [join(modules, 'jest/bin/jest.js'), '--maxWorkers=2'])
   },
 
@@ -117,34 +130,46 @@ const runners = {
 
   async 'node --test, no isolation'() {
     if (NODE_MAJOR < 22) return { text: 'not run: Node 22 brings it' }
-    const cwd = project('node-test', {}, {
-      ...numbered(
-        'test.cjs',
-        (i) => `
+    const cwd = project(
+      'node-test',
+      {},
+      {
+        ...numbered(
+          'test.cjs',
+          (i) => `
           const { test } = require('node:test')
           const { dirname } = require('node:path')
           for (const key of Object.keys(require.cache)) if (key.includes('/dist/')) delete require.cache[key]
           test('echo ${i}', () => require('${one}')(require('zerio'), ${i}))`
-      )
-    })
+        )
+      }
+    )
     const flag = NODE_MAJOR < 24 ? '--experimental-test-isolation=none' : '--test-isolation=none'
     return run(cwd, ['--test', flag, 'test/**/*.test.cjs'])
   },
 
   async 'ava, worker threads'() {
-    const cwd = project('ava', { ava: join(root, 'node_modules/ava') }, {
-      'package.json': JSON.stringify({ ava: { files: ['test/*.test.cjs'], timeout: '60s' } }),
-      ...numbered(
-        'test.cjs',
-        (i) => `require('ava')('echo', async (t) => { await require('${one}')(require('zerio'), ${i}); t.pass() })`
-      )
-    })
+    const cwd = project(
+      'ava',
+      { ava: join(root, 'node_modules/ava') },
+      {
+        'package.json': JSON.stringify({ ava: { files: ['test/*.test.cjs'], timeout: '60s' } }),
+        ...numbered(
+          'test.cjs',
+          (i) =>
+            `require('ava')('echo', async (t) => { await require('${one}')(require('zerio'), ${i}); t.pass() })`
+        )
+      }
+    )
     return run(cwd, [join(cwd, 'node_modules/ava/entrypoints/cli.mjs'), '--concurrency=2'])
   },
 
   async 'one process whose modules are loaded again and again'() {
-    const cwd = project('again', {}, {
-      'all.cjs': `
+    const cwd = project(
+      'again',
+      {},
+      {
+        'all.cjs': `
         const { readdirSync } = require('node:fs')
         const descriptors = () => readdirSync('/proc/self/fd').length
         ;(async () => {
@@ -156,7 +181,8 @@ const runners = {
           }
           if (descriptors() > settled + 8) throw new Error(\`\${descriptors() - settled} descriptors more after ${files} rounds\`)
         })()`
-    })
+      }
+    )
     return run(cwd, [join(cwd, 'all.cjs')])
   }
 }
@@ -164,14 +190,19 @@ const runners = {
 function vitest(pool, single) {
   const modules = installed()
   const options = { pool, globals: true, poolOptions: { [pool]: { singleFork: single, isolate: true } } }
-  const cwd = project(`vitest-${pool}`, { vitest: join(modules, 'vitest') }, {
-    'package.json': JSON.stringify({ type: 'module' }),
-    'vitest.config.mjs': `export default { test: ${JSON.stringify({ ...options, teardownTimeout: 5000, testTimeout: 20000, maxWorkers: 2, minWorkers: 1 })} }`,
-    ...numbered(
-      'test.js',
-      (i) => `import * as zerio from 'zerio'\nimport echo from '${one}'\ntest('echo', () => echo(zerio, ${i}))`
-    )
-  })
+  const cwd = project(
+    `vitest-${pool}`,
+    { vitest: join(modules, 'vitest') },
+    {
+      'package.json': JSON.stringify({ type: 'module' }),
+      'vitest.config.mjs': `export default { test: ${JSON.stringify({ ...options, teardownTimeout: 5000, testTimeout: 20000, maxWorkers: 2, minWorkers: 1 })} }`,
+      ...numbered(
+        'test.js',
+        (i) =>
+          `import * as zerio from 'zerio'\nimport echo from '${one}'\ntest('echo', () => echo(zerio, ${i}))`
+      )
+    }
+  )
   return run(cwd, [join(modules, 'vitest/vitest.mjs'), 'run', '--reporter=dot'])
 }
 

@@ -1,6 +1,6 @@
 // A program that sends from everywhere, one place after the other, and waits each time until the observer has heard it.
 //
-//   sender.mjs <settings as JSON>     { ports, options, names, rounds, inWorker }
+//   sender.mjs <settings as JSON>     { ports, options, names, rounds, inWorker, liesMs }
 
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { ZerioClient, ZerioServer } from 'zerio'
