@@ -26,7 +26,7 @@ const serverScript = (work, options = {}) => `
   await server.start('server')
   const say = (line) => console.log(JSON.stringify(line))
   say({ port: server.listeningPort })
-  const when = async (condition) => { while (!condition()) await pause(2) }
+  const when = async (condition) => { while (!condition()) await pause(5) }
   ${work}
   process.exit()
 `
@@ -234,36 +234,35 @@ test('a server that is polled by hand does not wake by itself', async (t) => {
 test('the CPU time of a server beside timers does not grow with its idle peers', async (t) => {
   const crowd = `
     import { connect } from 'node:net'
-    import { hello, readFrames } from './test/host/wire.mjs'
+    import { dataFrame, hello, readFrames } from './test/host/wire.mjs'
     const [port, count] = process.argv.slice(-2).map(Number)
+    const sockets = []
     let connected = 0
     const next = () => {
       const socket = connect({ host: '127.0.0.1', port })
+      sockets.push(socket)
       socket.on('error', () => {})
       socket.write(hello('peer ' + Math.random()))
       readFrames(socket, () => {}, () => {
-        if (++connected === count) console.log('connected')
+        if (++connected === count) setInterval(() => sockets[(i += 97) % count].write(dataFrame('x')), 5)
         else if (connected + 63 < count + 1) next()
       })
     }
-    for (let i = 0; i < 64; i++) next()
+    let i = 0
+    for (let some = 0; some < 64; some++) next()
   `
   const measure = async (peers) => {
     const script = startScript(
       serverScript(
         `
           await when(() => server.peerCount >= ${peers})
-          await pause(200)
-          const timer = setInterval(() => {}, 1)
-          const shares = []
-          for (let i = 0; i < 4; i++) {
-            const before = process.cpuUsage()
-            const began = performance.now()
-            await pause(250)
-            const { user, system } = process.cpuUsage(before)
-            shares.push((user + system) / 1000 / (performance.now() - began))
-          }
-          say({ share: Math.min(...shares) })
+          await when(() => messages > 20)
+          const timer = setInterval(() => {}, 5)
+          const before = process.cpuUsage()
+          const had = messages
+          await when(() => messages >= had + 200)
+          const { user, system } = process.cpuUsage(before)
+          say({ cpuUs: (user + system) / (messages - had) })
         `,
         { handshakeTimeoutMs: 60_000 }
       )
@@ -278,11 +277,12 @@ test('the CPU time of a server beside timers does not grow with its idle peers',
     const { stdout } = await script.ended
     others.child.kill('SIGKILL')
     await others.ended
-    return linesOf(stdout).at(-1).share
+    return linesOf(stdout).at(-1).cpuUs
   }
-  const growth = await best(
-    async () => (await measure(4000)) - (await measure(100)),
-    (share) => share < 0.08
+  const growthUs = await best(
+    async () => (await measure(5000)) - (await measure(100)),
+    (us) => us < 100
   )
-  t.true(growth < 0.08, `${(growth * 100).toFixed(1)} points of CPU more with 4,000 peers than with 100`)
+  t.log(`${growthUs.toFixed(0)} µs a message`)
+  t.true(growthUs < 100, `${growthUs.toFixed(0)} µs of CPU a message more with 5,000 peers than with 100`)
 })

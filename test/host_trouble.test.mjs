@@ -3,7 +3,7 @@
 import test from 'ava'
 import { runScript } from './helpers/child.mjs'
 
-const script = (waitStrategy, handler, more = '') => `
+const script = (waitStrategy, handler, wanted = 1, more = '') => `
   import { PassThrough } from 'node:stream'
   import { setTimeout as pause } from 'node:timers/promises'
   import { ZerioClient, ZerioServer } from 'zerio'
@@ -22,11 +22,15 @@ const script = (waitStrategy, handler, more = '') => `
   let answers = 0
   peer.onMessage = () => answers++
   await peer.start('client')
-  for (let i = 0; i < 3; i++) peer.send(Buffer.from('question'))
   const end = performance.now() + 10000
-  while ((answers < 2 || seen.length < 1) && performance.now() < end) await pause(2)
-  peer.send(Buffer.from('one more'))
-  while (answers < 3 && performance.now() < end) await pause(2)
+  const when = async (condition) => { while (!condition() && performance.now() < end) await pause(2) }
+  peer.send(Buffer.from('question'))
+  await when(() => seen.length >= ${wanted})
+  // From outside of a handler, and then from one.
+  server.peer('client').send(Buffer.from('news'))
+  await when(() => answers >= 1)
+  for (let i = 0; i < 2; i++) peer.send(Buffer.from('question'))
+  await when(() => answers >= 3)
   await pause(5)
   const pending = server.peer('client')?.pendingBytes
   await peer.stop()
@@ -66,7 +70,7 @@ const throwing = {
 for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
   for (const [name, [handler, expected]] of Object.entries(throwing)) {
     test(`${name}: ${waitStrategy}`, async (t) => {
-      const { code, stdout, stderr } = await runScript(script(waitStrategy, handler))
+      const { code, stdout, stderr } = await runScript(script(waitStrategy, handler, expected.length))
       t.is(stderr, '')
       t.is(code, 0)
       const { seen, ...rest } = JSON.parse(stdout)
@@ -81,6 +85,7 @@ test('an uncaughtException handler that throws itself ends the process, as from 
     script(
       'blocking',
       "throw new Error('first')",
+      1,
       "process.removeAllListeners('uncaughtException'); process.on('uncaughtException', () => { throw new Error('second') })"
     )
   )
@@ -93,6 +98,7 @@ test('a rejection in a handler ends a process that handles none', async (t) => {
   const source = script(
     'blocking',
     "Promise.reject(new Error('not handled'))",
+    1,
     "process.removeAllListeners('uncaughtException')"
   )
   const { code, stdout, stderr } = await runScript(source)
