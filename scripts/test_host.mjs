@@ -31,7 +31,7 @@ const HELP = `Usage: npm run test:host -- [flags]
   --variant <name,...>     of ${VARIANTS.join(', ')}
   --source <text>          only sources and endings whose name contains the text
   --rounds <n>             how often each source sends (default 2)
-  --width <n>              how many processes at a time (default: one for each processor)
+  --width <n>              how many processes at a time (default: two for each processor)
   --minutes <n>            how long the ordinary program runs (default 0.5)
   --nodes <22=path,...>    Node programs that need not be installed, also $ZERIO_HOST_NODES
   --help
@@ -46,7 +46,7 @@ const { values } = parseArgs({
     variant: { type: 'string', default: VARIANTS.join(',') },
     source: { type: 'string', default: '' },
     rounds: { type: 'string', default: '2' },
-    width: { type: 'string', default: String(availableParallelism()) },
+    width: { type: 'string', default: String(2 * availableParallelism()) },
     minutes: { type: 'string', default: '0.5' },
     nodes: { type: 'string', default: process.env.ZERIO_HOST_NODES ?? '' },
     help: { type: 'boolean', default: false }
@@ -119,11 +119,14 @@ async function runMatrix() {
 }
 
 async function inParallel(works, width) {
-  let done = 0
+  let begun = 0
   const worker = async () => {
-    while (done < works.length) await works[done++]()
+    while (begun < works.length) await works[begun++]()
   }
+  // A log that says nothing for minutes looks like one that hangs.
+  const timer = setInterval(() => console.error(`matrix: ${begun} of ${works.length} processes`), 60_000)
   await Promise.all(Array.from({ length: width }, worker))
+  clearInterval(timer)
 }
 
 /** A row for each place that a send comes from, a column for each combination: `.` in time, `F` failed, a blank: does not apply. */
@@ -152,7 +155,9 @@ function printMatrix(all) {
   }
 }
 
-const titleOf = ({ strategy, variant }) => (variant === 'quiet' ? strategy : `${strategy} ${variant}`)
+function titleOf({ strategy, variant }) {
+  return variant === 'quiet' ? strategy : `${strategy} ${variant}`
+}
 
 function groupBy(items, keyOf) {
   const groups = new Map()

@@ -19,7 +19,7 @@ import { MessageChannel, Worker } from 'node:worker_threads'
 import { deflate } from 'node:zlib'
 
 /** How long the callback after the one that sent keeps the thread. */
-const BLOCK_MS = 250
+const BLOCK_MS = 220
 const EMPTY_MODULE = Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
 const here = fileURLToPath(import.meta.url)
 
@@ -64,7 +64,7 @@ const plain = {
   'setTimeout, 20 ms': (send) => void setTimeout(send, 20),
   'setTimeout, not referenced': (send) => void setTimeout(send, 5).unref(),
   'setInterval, 1 ms': stream(200, 1),
-  'setInterval, 10 ms': stream(100, 10),
+  'setInterval, 10 ms': stream(60, 10),
   'two timers of one list': {
     count: 2,
     start: (send) => {
@@ -307,11 +307,11 @@ const ofZerio = {
     return () => host.part('guest')
   },
   'setInterval, 10 ms, while peers come and go': {
-    count: 100,
+    count: 60,
     once: true,
     start: (send, host) => {
       // Handshakes have deadlines, and the timers of deadlines meet those of the program at all phases.
-      const next = numbered(send, 100)
+      const next = numbered(send, 60)
       let ticks = 0
       const timer = setInterval(() => {
         next()
