@@ -12,8 +12,10 @@ import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { endings } from '../test/host/endings.mjs'
 import { endingsOf, runEnding, runSources, sourcesOf, variantsOf } from '../test/host/matrix.mjs'
 import { MAJORS, nodeOf, parsePrograms } from '../test/host/nodes.mjs'
+import { sources } from '../test/host/sources.mjs'
 
 const STAGES = ['matrix', 'tests', 'runners', 'ordinary']
 /** How many more engines the running Node makes than in `npm test`. */
@@ -132,13 +134,15 @@ async function inParallel(works, width) {
 /** A row for each place that a send comes from, a column for each combination: `.` in time, `F` failed, a blank: does not apply. */
 function printMatrix(all) {
   const groups = groupBy(all, ({ major, backend }) => `${major} ${backend}`)
-  const names = new Set(all.flatMap(({ results }) => [...results.keys()]))
+  const present = new Set(all.flatMap(({ results }) => [...results.keys()]))
+  const order = [...Object.keys(sources), ...Object.keys(endings)]
+  const names = [...present].sort((left, right) => order.indexOf(left) - order.indexOf(right))
   const columns = [...groups.entries()].map(([title, members]) => ({
     title,
     members,
     width: Math.max(title.length, members.length + new Set(members.map(({ strategy }) => strategy)).size - 1)
   }))
-  const widest = Math.max(...[...names].map((name) => name.length))
+  const widest = Math.max(...names.map((name) => name.length))
   const [first] = columns
   console.log(`each group, from left to right: ${first.members.map(titleOf).join(', ')}\n`)
   const line = (name, cell) =>

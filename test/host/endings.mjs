@@ -33,6 +33,20 @@ export const endings = {
     },
     { count: LONG.count }
   ),
+  'process.exit() while the reader has stopped': end(
+    ({ tell, peer }) => {
+      tell({ op: 'pause', name: 'server' })
+      const bytes = Buffer.alloc(60_000)
+      const fill = () => {
+        while (peer.send(bytes) === 0);
+        if (peer.pendingBytes < 200_000) return setTimeout(fill, 5)
+        process.exit()
+      }
+      setTimeout(fill, 100)
+    },
+    // What the system does not take cannot be handed over; the process ends all the same.
+    { needsLoop: true, lossy: true, code: 0 }
+  ),
   'process.exit() in onMessage': end(
     ({ send, server, tell }) => {
       server.onMessage = () => {

@@ -11,6 +11,9 @@ import fs from 'node:fs'
 import fsPromises from 'node:fs/promises'
 import http from 'node:http'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PerformanceObserver } from 'node:perf_hooks'
 import { pipeline, Readable, Writable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -97,10 +100,25 @@ const plain = {
     fs.read(file, Buffer.alloc(100), 0, 100, 0, () => send())
     return () => fs.closeSync(file)
   },
+  'fs.watch callback': (send) => {
+    const folder = fs.mkdtempSync(join(tmpdir(), 'zerio-host-'))
+    const callback = firstThen(send, () => {})
+    const watcher = fs.watch(folder, () => callback())
+    fs.writeFileSync(join(folder, 'file'), 'x')
+    return () => {
+      watcher.close()
+      fs.rmSync(folder, { recursive: true })
+    }
+  },
   'dns callback': (send) => void dns.lookup('localhost', () => send()),
   'crypto callback': (send) => void randomBytes(100, () => send()),
   'zlib callback': (send) => deflate(Buffer.alloc(1000), () => send()),
   'WebAssembly.compile': (send) => void WebAssembly.compile(EMPTY_MODULE).then(() => send()),
+  'Atomics.waitAsync': (send) => {
+    const words = new Int32Array(new SharedArrayBuffer(4))
+    Atomics.waitAsync(words, 0, 0).value.then(() => send())
+    setTimeout(() => Atomics.notify(words, 0), 3)
+  },
   'dynamic import': (send) => void import(`./wire.mjs?${Math.random()}`).then(() => send()),
   'net data': (send, host) => {
     host.onPoke('net', send)
@@ -132,6 +150,11 @@ const plain = {
     const request = http.get({ host: '127.0.0.1', port: host.ports.web, agent: false }, () => send())
     return () => request.destroy()
   },
+  'fetch response': (send, host) => {
+    const abort = new AbortController()
+    fetch(`http://127.0.0.1:${host.ports.web}`, { signal: abort.signal }).then(() => send())
+    return () => abort.abort()
+  },
   'dgram message': async (send) => {
     const socket = createSocket('udp4').on('message', () => send())
     await new Promise((resolve) => socket.bind(0, '127.0.0.1', resolve))
@@ -139,6 +162,9 @@ const plain = {
     return () => socket.close()
   },
   'child process exit': (send) => void spawn('/bin/true').on('exit', () => send()),
+  'output of a child process': (send) => {
+    spawn('/bin/echo', ['x']).stdout.once('data', () => send())
+  },
   'child process message': {
     once: true,
     start: (send) => {
@@ -167,6 +193,10 @@ const plain = {
       return () => worker.terminate()
     }
   },
+  'worker exit': {
+    once: true,
+    start: (send) => void new Worker('', { eval: true, execArgv: [] }).on('exit', () => send())
+  },
   'MessagePort message': (send) => {
     const { port1, port2 } = new MessageChannel()
     port2.on('message', () => send())
@@ -192,6 +222,14 @@ const plain = {
     })
     pipeline(Readable.from(['x']), sink, () => {})
     return () => goOn()
+  },
+  PerformanceObserver: (send) => {
+    const observer = new PerformanceObserver(() => {
+      observer.disconnect()
+      send()
+    })
+    observer.observe({ entryTypes: ['mark'] })
+    performance.mark('host')
   },
   uncaughtException: (send) => {
     process.once('uncaughtException', () => send())
