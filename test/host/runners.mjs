@@ -35,7 +35,7 @@ function project(name, modules, filesOf) {
     symlinkSync(target, join(path, 'node_modules', module))
   }
   mkdirSync(join(path, 'node_modules/zerio'), { recursive: true })
-  for (const part of ['package.json', 'dist', 'build'])
+  for (const part of ['package.json', 'dist', 'prebuilds', 'build'])
     if (existsSync(join(root, part))) symlinkSync(join(root, part), join(path, 'node_modules/zerio', part))
   for (const [file, text] of Object.entries(filesOf)) {
     mkdirSync(dirname(join(path, file)), { recursive: true })
