@@ -70,7 +70,6 @@ export const stages = [
     seconds: 600,
     command: 'npm run --silent build && node test/reliability/misuse.mjs --seeds 10'
   },
-  { name: 'host', seconds: 1200, command: 'npm run test:host' },
   { name: 'soak', seconds: 600, command: 'npm run soak -- --minutes 1' },
   {
     name: 'soak-io_uring',
