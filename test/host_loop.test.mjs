@@ -13,6 +13,9 @@ import { dataFrame, hello, readFrames } from './host/wire.mjs'
 const TRIES_MAX = 4
 const sleeping = ['blocking', 'hybrid']
 const strategies = [...sleeping, 'spin']
+const { native } = await import('../dist/native.js').then((module) => module.default)
+const backends = native.backends.filter((name) => native.probeBackend(name) === 0)
+const cells = backends.flatMap((backend) => sleeping.map((waitStrategy) => ({ backend, waitStrategy })))
 
 const serverScript = (work, options = {}) => `
   import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
@@ -73,12 +76,12 @@ async function best(measure, isGood) {
   return value
 }
 
-for (const waitStrategy of sleeping) {
-  test(`eventLoopUtilization of a server with 100 messages a second: ${waitStrategy}`, async (t) => {
+for (const { backend, waitStrategy } of cells) {
+  test(`eventLoopUtilization of a server with 100 messages a second: ${waitStrategy}, ${backend}`, async (t) => {
     const share = await best(
       async () => {
         const { sockets, result } = await startServer(t, {
-          options: { waitStrategy },
+          options: { backend, waitStrategy },
           work: `
             await when(() => messages > 5)
             const before = performance.eventLoopUtilization()
@@ -97,11 +100,11 @@ for (const waitStrategy of sleeping) {
   })
 
   for (const heartbeatMs of [0, 60_000]) {
-    test(`an idle server with peers does not wake: ${waitStrategy}, heartbeatMs ${heartbeatMs}`, async (t) => {
+    test(`an idle server with peers does not wake: ${waitStrategy}, ${backend}, heartbeatMs ${heartbeatMs}`, async (t) => {
       const wakes = await best(
         async () => {
           const { result } = await startServer(t, {
-            options: { waitStrategy, heartbeatMs },
+            options: { backend, waitStrategy, heartbeatMs },
             peers: 20,
             work: `
               await when(() => server.peerCount === 20)
@@ -121,11 +124,11 @@ for (const waitStrategy of sleeping) {
     })
   }
 
-  test(`--cpu-prof of an idle server shows that it is idle: ${waitStrategy}`, async (t) => {
+  test(`--cpu-prof of an idle server shows that it is idle: ${waitStrategy}, ${backend}`, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'zerio-profile-'))
     t.teardown(() => rmSync(folder, { recursive: true }))
     const { result } = await startServer(t, {
-      options: { waitStrategy },
+      options: { backend, waitStrategy },
       flags: ['--cpu-prof', `--cpu-prof-dir=${folder}`],
       work: `
         await when(() => server.peerCount === 1)
