@@ -24,7 +24,7 @@ const sectionNames = sections.map(({ name }) => name)
 const HELP = `Usage: npm run perf -- [flags]
 
 Compares zerio with C, node:net and others on this machine, prints ratios, and writes docs/performance.md. Run it with
-nothing else running. The whole takes about 25 minutes.
+nothing else running. The whole takes about 32 minutes.
 
   --quick               the whole in two minutes: a first look, not a result; writes perf/results/quick/performance.md
   --only <name,...>     only these sections: ${sectionNames.join(', ')}

@@ -3,6 +3,7 @@ import { against } from './against.mjs'
 import { fanOut } from './fan_out.mjs'
 import { garbage } from './garbage.mjs'
 import { growth } from './growth.mjs'
+import { ordinary } from './ordinary.mjs'
 import { roundTrip } from './round_trip.mjs'
 import { targets } from './targets.mjs'
 import { throughput } from './throughput.mjs'
@@ -28,4 +29,4 @@ import { throughput } from './throughput.mjs'
  */
 
 /** @type {Section[]} */
-export const sections = [targets, roundTrip, throughput, fanOut, growth, garbage, against]
+export const sections = [targets, roundTrip, throughput, fanOut, growth, ordinary, garbage, against]

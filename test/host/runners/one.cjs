@@ -1,0 +1,18 @@
+// What each of a hundred test files does: a server and a client of a package that was loaded for this file, an echo, and the end.
+
+const { strict: assert } = require('node:assert')
+const { once } = require('node:events')
+
+module.exports = async function echo(zerio, number) {
+  const { ZerioClient, ZerioServer } = zerio
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
+  await server.start('server')
+  const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
+  await client.start(`client ${number}`)
+  client.send(Buffer.from(`question ${number}`))
+  const [bytes] = await once(client, 'message')
+  assert.equal(bytes.toString(), `question ${number}`)
+  await client.stop()
+  await server.stop()
+}
