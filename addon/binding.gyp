@@ -35,10 +35,12 @@
         "binding/loop.cc",
         "engine/engine.cc",
         "engine/engine_ending.cc",
+        "engine/engine_limits.cc",
         "engine/engine_memory.cc",
         "engine/engine_opening.cc",
         "engine/engine_time.cc",
-        "engine/handshake.cc"
+        "engine/handshake.cc",
+        "engine/sip_hash.cc"
       ],
       "conditions": [
         ["OS=='linux'", {

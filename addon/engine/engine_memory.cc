@@ -25,7 +25,6 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   peers_.reserve(total);
   free_.reserve(total);
   freed_in_batch_.reserve(total);
-  deferred_.reserve(total);
   io_->reserve(total);
   if (core_ == nullptr) {
     const uint64_t events_end = layout::kEventsOffset + uint64_t{options_.events_capacity} * layout::kEventBytes;
@@ -65,21 +64,18 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
 void Engine::slab_refused() {
   // The next shortage asks again: a listener that is neither paused nor waiting for an answer would keep the loop busy.
   slots_low_reported_ = false;
-  // Places that have become free since nobody would ever announce again.
+  // Places that have become free meanwhile are not announced again.
   if (!free_.empty()) return;
   for (uint32_t server = 0; server < servers_.size(); ++server) {
     if (!servers_[server].listening) continue;
-    servers_[server].accept_paused = true;
-    io_->accept_pause(server, true);
+    pause_accept(server);
+    servers_[server].wants_slot = true;
   }
 }
 
 void Engine::resume_accepts() {
   for (uint32_t server = 0; server < servers_.size(); ++server) {
-    Server& it = servers_[server];
-    if (!it.listening || !it.accept_paused || it.accept_retry_ns != 0) continue;
-    it.accept_paused = false;
-    io_->accept_pause(server, false);
+    if (servers_[server].wants_slot) resume_accept(server);
   }
 }
 

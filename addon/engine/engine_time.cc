@@ -57,6 +57,7 @@ void Engine::tick() {
     next_tick_ns_ = now + (put_off_ ? kPutOffNs : kTickNs);
     heartbeat_next_ = 0;
     retry_accepts(now);
+    if (unreported_ > 0) report_refusals(now);
   }
   uint32_t left = kWorkPerPoll;
   ticking_ = (!put_off_ && !expire_due(now, left)) || !send_heartbeats(now, left);
@@ -64,12 +65,9 @@ void Engine::tick() {
 
 void Engine::retry_accepts(uint64_t now_ns) {
   for (uint32_t server = 0; accept_retries_ > 0 && server < servers_.size(); ++server) {
-    Server& it = servers_[server];
+    const Server& it = servers_[server];
     if (it.accept_retry_ns == 0 || now_ns < it.accept_retry_ns) continue;
-    it.accept_retry_ns = 0;
-    it.accept_paused = false;
-    --accept_retries_;
-    io_->accept_pause(server, false);
+    resume_accept(server);
   }
 }
 

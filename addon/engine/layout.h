@@ -49,6 +49,9 @@ inline constexpr uint32_t kServerCounterMessagesReceived = 12;
 inline constexpr uint32_t kServerCounterBytesReceived = 13;
 inline constexpr uint32_t kServerCounterBytesSent = 14;
 inline constexpr uint32_t kServerCounterHeartbeatTimeouts = 15;
+inline constexpr uint32_t kServerCounterEnded = 16;  // gauge
+inline constexpr uint32_t kServerCounterLingersCut = 17;
+inline constexpr uint32_t kServerCounterNewcomersEvicted = 18;
 
 // The dirty list (int32 slots), written by JavaScript, read by flush.
 inline constexpr uint32_t kSlotsMax = 65536;

@@ -65,6 +65,7 @@ struct ServerModel {
   uint32_t number = 0;
   uint16_t port = 0;
   ServerOptions options;
+  uint64_t refused = 0;
 };
 
 // What the program has seen, for comparison with the counters.
