@@ -84,7 +84,7 @@
       "targets": [
         {
           "target_name": "zerio_test",
-          "sources": ["../test/native/zerio_test.cc", "../test/native/guarded_posix.cc", "engine/handshake.cc"],
+          "sources": ["../test/native/zerio_test.cc", "../test/native/guarded_posix.cc", "engine/handshake.cc", "engine/sip_hash.cc"],
           "defines": ["NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
           "cflags": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"]
         }

@@ -1,6 +1,7 @@
 // Why a connection ended: the close codes of docs/protocol.md with their names and sentences.
 import { misuse, systemErrorName } from './errors.js'
 import { describe, REASON_BYTES_MAX } from './options.js'
+import { printableText } from './printable.js'
 
 interface Meaning {
   readonly code: string
@@ -97,7 +98,7 @@ export class DisconnectReason {
   readonly closeCode: number
   /** The system's error number, 0 when it is not the system that ended the connection. */
   readonly errno: number
-  /** One sentence; the other side's own words where it sent some. */
+  /** One sentence; the other side's own words where it sent some, with a space for what is not printable. */
   readonly message: string
   /** Whether this side ended the connection on the program's wish. */
   readonly local: boolean
@@ -113,7 +114,7 @@ export class DisconnectReason {
         ? systemErrorName(errno)
         : (meaning?.code ?? (application ? 'ZERIO_APPLICATION' : 'ZERIO_UNKNOWN_CODE'))
     this.message =
-      text ||
+      printableText(text) ||
       (errno > 0
         ? `${meaning?.message ?? 'the connection broke'} (${this.code})`
         : (meaning?.message ?? `close code ${closeCode}`))

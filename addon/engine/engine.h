@@ -9,17 +9,16 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "../io/io.h"
 #include "assembly_pool.h"
 #include "events.h"
+#include "id_table.h"
 #include "layout.h"
 #include "peer.h"
 #include "peer_list.h"
 #include "report_rate.h"
-#include "sip_hash.h"
 
 namespace zerio {
 
@@ -143,11 +142,6 @@ class Engine final : private IoSink {
     uint32_t first;
     uint32_t count;
   };
-  // Whoever connects chooses an id: with a hash that nobody can foresee, no choice makes the table slow.
-  struct IdHash {
-    SipKey key;
-    size_t operator()(const std::string& id) const { return static_cast<size_t>(sip_hash(key, id)); }
-  };
   struct Refusals {
     ReportRate rate;
     int error = 0;  // of the last one
@@ -168,7 +162,7 @@ class Engine final : private IoSink {
     uint32_t unreported = 0;     // kinds of refusals of which some are not reported yet
     std::array<PeerList<&Peer::place_links>, kPlaces> places;
     std::array<Refusals, kRefusals> refusals;
-    std::unordered_map<std::string, uint32_t, IdHash> ids;
+    IdTable ids;
 
     // Whether there was memory for its id.
     bool remember(const Peer& peer);
@@ -264,7 +258,7 @@ class Engine final : private IoSink {
   void dismiss_newcomer();
   void defer(Peer& peer);
   Peer* take_slot();
-  void pause_accept(uint32_t server);
+  void pause_accept(uint32_t server, uint64_t retry_ns);
   void resume_accept(uint32_t server);
   void resume_accepts();
   [[nodiscard]] Location locate(const void* at) const;

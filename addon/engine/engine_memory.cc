@@ -6,6 +6,12 @@
 #include "engine.h"
 
 namespace zerio {
+namespace {
+
+// A slab is tens of megabytes, and JavaScript reports each one that it cannot get.
+constexpr uint64_t kSlabRetryNs = 1000 * kMillisecondNs;
+
+}  // namespace
 
 bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   const uint64_t assemblies = uint64_t{parts.count} + AssemblyPool::kSparePerSlab;
@@ -68,7 +74,7 @@ void Engine::slab_refused() {
   if (!free_.empty()) return;
   for (uint32_t server = 0; server < servers_.size(); ++server) {
     if (!servers_[server].listening) continue;
-    pause_accept(server);
+    pause_accept(server, kSlabRetryNs);
     servers_[server].wants_slot = true;
   }
 }

@@ -107,13 +107,13 @@ void Engine::on_accept_error(uint32_t server, int error) {
   server_counters(server)[layout::kServerCounterAcceptErrors] += 1;
   events_.push(EventKind::AcceptError, server, 0, 0, 0, 0, static_cast<uint32_t>(error));
   // The connection stays in the listen queue; asking again at once would only spin until descriptors are free again.
-  pause_accept(server);
+  pause_accept(server, kAcceptRetryNs);
 }
 
-void Engine::pause_accept(uint32_t server) {
+void Engine::pause_accept(uint32_t server, uint64_t retry_ns) {
   Server& it = servers_[server];
   if (it.accept_retry_ns == 0) ++accept_retries_;
-  it.accept_retry_ns = io_->now_ns() + kAcceptRetryNs;
+  it.accept_retry_ns = io_->now_ns() + retry_ns;
   io_->accept_pause(server, true);
 }
 
