@@ -528,7 +528,10 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     if (count === 0) return
     const error = make(count)
     if (this.listenerCount('error') > 0) inOwnScope(() => this.emit('error', error))
-    else process.emitWarning(error)
+    else {
+      if (count > 1) error.message += ` (${count} times)`
+      process.emitWarning(error)
+    }
   }
 }
 

@@ -7,14 +7,28 @@ const key = [0x0706050403020100n, 0x0f0e0d0c0b0a0908n]
 const upTo = (count) => Uint8Array.from({ length: count }, (_, i) => i)
 
 test('SipHash-2-4 of the vectors that its authors published', (t) => {
-  const expected = [0x726fdb47dd0e0e31n, 0x74f839c593dc67fdn, 0x0d6c8009d9a94f5an, 0x85676696d7fb7e2dn, 0xcf2794e0277187b7n]
-  for (const [count, hash] of expected.entries()) t.is(native.sipHash(...key, upTo(count), 2), hash, `${count} bytes`)
+  const expected = [
+    0x726fdb47dd0e0e31n,
+    0x74f839c593dc67fdn,
+    0x0d6c8009d9a94f5an,
+    0x85676696d7fb7e2dn,
+    0xcf2794e0277187b7n
+  ]
+  for (const [count, hash] of expected.entries())
+    t.is(native.sipHash(...key, upTo(count), 2), hash, `${count} bytes`)
   t.is(native.sipHash(...key, upTo(15), 2), 0xa129ca6149be45e5n)
 })
 
 test('SipHash-1-3, the variant of the table, of the vectors that its other users share', (t) => {
-  const expected = [0xabac0158050fc4dcn, 0xc9f49bf37d57ca93n, 0x82cb9b024dc7d44dn, 0x8bf80ab8e7ddf7fbn, 0xcf75576088d38328n]
-  for (const [count, hash] of expected.entries()) t.is(native.sipHash(...key, upTo(count), 1), hash, `${count} bytes`)
+  const expected = [
+    0xabac0158050fc4dcn,
+    0xc9f49bf37d57ca93n,
+    0x82cb9b024dc7d44dn,
+    0x8bf80ab8e7ddf7fbn,
+    0xcf75576088d38328n
+  ]
+  for (const [count, hash] of expected.entries())
+    t.is(native.sipHash(...key, upTo(count), 1), hash, `${count} bytes`)
 })
 
 test('ids that collide under the hash of the standard library are spread', (t) => {

@@ -23,7 +23,12 @@ for (const [title, bytes] of [
   ['say nothing', () => undefined]
 ]) {
   test(`connections that ${title} and stay are no more than the limits allow`, async (t) => {
-    const server = await startServer(t, { maxPeers: 5, maxHandshakes: 5, lingerMs: 60_000, handshakeTimeoutMs: 60_000 })
+    const server = await startServer(t, {
+      maxPeers: 5,
+      maxHandshakes: 5,
+      lingerMs: 60_000,
+      handshakeTimeoutMs: 60_000
+    })
     const codes = refusals(server)
     const raws = []
     for (let i = 0; i < 100; i++) {
@@ -37,7 +42,8 @@ for (const [title, bytes] of [
     // Somebody who introduces himself gets in.
     const client = await startClient(t, server, 'good')
     t.true(client.isConnected)
-    const { ended, lingersCut, newcomersEvicted, refused, disconnected, connected, handshakes } = server.counters
+    const { ended, lingersCut, newcomersEvicted, refused, disconnected, connected, handshakes } =
+      server.counters
     t.is(connected + refused + handshakes, 101)
     t.is(lingersCut + newcomersEvicted + ended + handshakes, 100)
     t.is(disconnected, connected - 1)
@@ -108,7 +114,13 @@ test('who lingers makes place before anybody who may become a peer', async (t) =
   const client = await startClient(t, server, 'newcomer')
   t.true(client.isConnected)
   t.false(silent.ended)
-  t.like(server.counters.toJSON(), { ended: 0, lingersCut: 1, newcomersEvicted: 0, handshakes: 1, refused: 1 })
+  t.like(server.counters.toJSON(), {
+    ended: 0,
+    lingersCut: 1,
+    newcomersEvicted: 0,
+    handshakes: 1,
+    refused: 1
+  })
 })
 
 test('connections that the program closes are not cut short: newcomers are refused meanwhile', async (t) => {
