@@ -381,7 +381,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     engine.native.unlisten(server)
     this.#listeningPort = 0
     this.#listeningHost = ''
-    for (const peer of this.#peers) this._close(peer, CloseCode.GoingAway, '')
+    for (const peer of this.#peers) this.#leave(peer, CloseCode.GoingAway, '')
+    engine.native.closePeers(server, CloseCode.GoingAway)
     if (engine.native.serverSlots(server) > 0) {
       await new Promise<void>((resolve) => {
         this.#allReleased = resolve
@@ -508,12 +509,17 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   /** @internal */
   _close(peer: Peer, code: number, reason: string): void {
-    if (!peer._receiving) return
+    if (this.#leave(peer, code, reason)) this.#engine?.native.close(peer._ring.slot, code, reason)
+  }
+
+  /** Nothing more is accepted or delivered. Returns false when that was so already. */
+  #leave(peer: Peer, code: number, reason: string): boolean {
+    if (!peer._receiving) return false
     peer._receiving = false
     peer._closeCode = code
     peer._closeText = reason
     peer._ring.close()
-    this.#engine?.native.close(peer._ring.slot, code, reason)
+    return true
   }
 
   #terminate(peer: Peer): void {

@@ -57,7 +57,10 @@ test('both ends of a connection count the same messages and bytes', async (t) =>
       messagesReceived: 11,
       bytesReceived: HELLO + up,
       bytesSent: WELCOME + down,
-      heartbeatTimeouts: 0
+      heartbeatTimeouts: 0,
+      ended: 0,
+      lingersCut: 0,
+      newcomersEvicted: 0
     }
   )
   const ofEngine = server.engine.counters.toJSON()

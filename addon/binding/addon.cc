@@ -115,6 +115,9 @@ napi_value connect(const Call& call) {
 }
 
 void unlisten(const Call& call) { engine_of(call).unlisten(argument(call, 0)); }
+void close_peers(const Call& call) {
+  engine_of(call).close_peers(argument(call, 0), static_cast<uint16_t>(argument(call, 1)));
+}
 napi_value server_slots(const Call& call) { return call.number(engine_of(call).server_slots(argument(call, 0))); }
 void forget_server(const Call& call) { engine_of(call).forget_server(argument(call, 0)); }
 void greet(const Call& call) { engine_of(call).greet(argument(call, 0)); }
@@ -238,6 +241,7 @@ struct Method {
   napi_callback function;
 };
 constexpr Method kMethods[] = {
+<<<<<<< HEAD
     {"addSlab", enter_engine<add_slab>},
     {"slabRefused", enter_engine<slab_refused>},
     {"slotsFree", enter_engine<slots_free>},
@@ -258,6 +262,23 @@ constexpr Method kMethods[] = {
     {"setReferenced", enter_engine<set_referenced>},
     {"setDriven", enter_engine<set_driven>},
     {"closeEngine", enter_engine<close_engine>},
+=======
+    {"addSlab", enter<add_slab>},
+    {"slabRefused", enter<slab_refused>},
+    {"slotsFree", enter<slots_free>},
+    {"listen", enter<listen>},
+    {"connect", enter<connect>},
+    {"unlisten", enter<unlisten>},
+    {"closePeers", enter<close_peers>},
+    {"serverSlots", enter<server_slots>},
+    {"forgetServer", enter<forget_server>},
+    {"admit", enter<admit>},
+    {"close", enter<close>},
+    {"abort", enter<abort>},
+    {"addresses", enter<addresses>},
+    {"setActive", enter<set_active>},
+    {"setDriven", enter<set_driven>},
+>>>>>>> ef3162f (server: a stop waits for every connection; ends are shared out)
     {"poll", poll},
     {"flush", flush},
     {"flushSlot", flush_slot},

@@ -85,6 +85,8 @@ class Engine final : private IoSink {
   void unlisten(uint32_t server);
   // Connections of this server that are not released yet, those in their handshake included.
   [[nodiscard]] uint32_t server_slots(uint32_t server) const { return server < servers_.size() ? servers_[server].slots : 0; }
+  // As close(), without a reason, for all peers that this server has now.
+  void close_peers(uint32_t server, uint16_t code);
   // No peer of this server is left: its number may be used again.
   void forget_server(uint32_t server);
 
@@ -151,6 +153,7 @@ class Engine final : private IoSink {
 
     bool used = false;
     bool listening = false;
+    uint16_t close_code = 0;  // with which all its peers are to be closed; 0: they stay
     ServerOptions options;
     uint32_t handshakes = 0;  // in state Greeting
     uint32_t ended = 0;       // in state Draining or Lingering: together with the handshakes they are at most handshakes_max
@@ -172,6 +175,8 @@ class Engine final : private IoSink {
     [[nodiscard]] Peer* dispensable() const;
     // One that is in its handshake, or nullptr.
     [[nodiscard]] Peer* newcomer() const;
+    // One that is connected, or nullptr.
+    [[nodiscard]] Peer* peer() const;
   };
   struct Location {
     uint32_t slab;
@@ -255,7 +260,7 @@ class Engine final : private IoSink {
   [[nodiscard]] bool has_ends_due() const { return !deferred_.empty() || dismissals_ > 0; }
   void carry_out_ends();
   void carry_out(Peer& peer);
-  void dismiss_newcomer();
+  void dismiss();
   void defer(Peer& peer);
   Peer* take_slot();
   void pause_accept(uint32_t server, uint64_t retry_ns);
@@ -293,7 +298,7 @@ class Engine final : private IoSink {
   std::vector<uint32_t> free_;
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
   PeerList<&Peer::deferred_links> deferred_;
-  uint32_t dismissals_ = 0;   // newcomers of servers that do not listen any more
+  uint32_t dismissals_ = 0;   // newcomers of servers that do not listen any more, and peers of those that close theirs
   bool ends_left_ = false;    // by the last poll
   uint64_t ends_ns_ = 0;      // when the last poll that carried out ends did so
   const SipKey id_key_ = SipKey::random();

@@ -45,7 +45,8 @@ void Engine::abort(uint32_t slot) {
   Peer* const peer = peer_at(slot);
   if (peer == nullptr || peer->state == State::Free) return;
   peer->close_requested = peer->reset_on_close = true;
-  if (peer->close_code == 0) peer->close_code = static_cast<uint16_t>(Code::Aborted);
+  const uint16_t of_all = peer->of_server ? servers_[peer->server].close_code : 0;
+  if (peer->close_code == 0) peer->close_code = of_all != 0 ? of_all : static_cast<uint16_t>(Code::Aborted);
   defer(*peer);
 }
 
@@ -62,7 +63,7 @@ void Engine::carry_out_ends() {
   for (uint32_t done = 0; has_ends_due() && has_event_room(); ++done) {
     if (done >= kEndsPerPoll && (most_ns == 0 || io_->now_ns() - began >= most_ns)) break;
     if (deferred_.empty()) {
-      dismiss_newcomer();
+      dismiss();
     } else {
       carry_out(*deferred_.first());
     }
@@ -88,12 +89,21 @@ void Engine::carry_out(Peer& peer) {
   }
 }
 
-void Engine::dismiss_newcomer() {
+// One connection of a server that stops.
+void Engine::dismiss() {
   for (const Server& server : servers_) {
-    Peer* const peer = server.listening ? nullptr : server.newcomer();
-    if (peer != nullptr) return release(*peer);
+    Peer* const newcomer = server.listening ? nullptr : server.newcomer();
+    if (newcomer != nullptr) return release(*newcomer);
+    Peer* const peer = server.close_code == 0 ? nullptr : server.peer();
+    if (peer == nullptr) continue;
+    peer->close_requested = true;
+    peer->close_code = server.close_code;
+    report_end(*peer, server.close_code, 0, "");
+    say_farewell(*peer, server.close_code, "");
+    drain(*peer);
+    return;
   }
-  check(false, "a server has more newcomers than there are");
+  check(false, "a server that stops has fewer connections than were counted");
 }
 
 void Engine::fail(Peer& peer, Code code, int error, std::string_view text, bool tell) {
@@ -176,6 +186,7 @@ void Engine::report_end(Peer& peer, uint16_t code, int error, std::string_view t
   Server& server = servers_[peer.server];
   double* const counts = server_counters(peer.server);
   check(server.ids.erase(peer.id) == 1, "a peer left that was not there");
+  if (server.close_code != 0) --dismissals_;
   counts[layout::kServerCounterPeers] = --server.peers;
   counts[layout::kServerCounterDisconnected] += 1;
 }

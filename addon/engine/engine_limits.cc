@@ -24,8 +24,8 @@ uint32_t code_of(uint32_t kind) {
 // ---- Places
 
 Peer* Engine::Server::dispensable() const {
-  for (const auto& place : places) {
-    if (!place.empty()) return place.first();
+  for (size_t place = 0; place < kDispensablePlaces; ++place) {
+    if (!places[place].empty()) return places[place].first();
   }
   return nullptr;
 }
@@ -34,6 +34,8 @@ Peer* Engine::Server::newcomer() const {
   Peer* const silent = places[static_cast<size_t>(Place::Silent)].first();
   return silent != nullptr ? silent : places[static_cast<size_t>(Place::Speaking)].first();
 }
+
+Peer* Engine::Server::peer() const { return places[static_cast<size_t>(Place::Peer)].first(); }
 
 void Engine::move_to(Peer& peer, Place place) {
   Server& server = servers_[peer.server];

@@ -55,6 +55,12 @@ void Engine::unlisten(uint32_t server) {
   dismissals_ += it.handshakes;
 }
 
+void Engine::close_peers(uint32_t server, uint16_t code) {
+  if (server >= servers_.size() || servers_[server].close_code != 0) return;
+  servers_[server].close_code = code;
+  dismissals_ += servers_[server].peers;
+}
+
 void Engine::forget_server(uint32_t server) {
   if (server >= servers_.size() || servers_[server].slots > 0 || servers_[server].listening) return;
   unreported_ -= servers_[server].unreported;
@@ -254,7 +260,7 @@ bool Engine::accept_peer(Peer& peer) {
   double* const counts = server_counters(peer.server);
   counts[layout::kServerCounterPeers] = ++server.peers;
   end_handshake(peer);
-  move_to(peer, Place::None);
+  move_to(peer, Place::Peer);
   counts[layout::kServerCounterConnected] += 1;
   report_hello(EventKind::Connected, peer);
   peer.state = State::Open;

@@ -38,15 +38,17 @@ enum class State : uint8_t {
   Lingering,   // everything is sent, and so is the end of stream; waiting for the other side's
 };
 
-// Where a server's connection stands among those that are no peers, in the order in which they make place for newcomers.
+// Among which connections of its server one is counted; the first four in the order in which they make place for newcomers.
 enum class Place : uint8_t {
   Lingering,  // ended: only the other side's end is waited for
   Silent,     // a newcomer of whom nothing was received
   Speaking,   // a newcomer whose first frame is not complete
   Draining,   // ended by the other side or by a rule, and what it should still get is not sent
-  None,       // a peer; or ended by the program, which was promised that all is sent
+  Peer,       // connected
+  None,       // ended by the program, which was promised that all is sent
 };
-inline constexpr size_t kPlaces = 4;
+inline constexpr size_t kDispensablePlaces = 4;
+inline constexpr size_t kPlaces = 5;
 
 enum class Protocol : uint8_t { Unknown, Native, Classic };
 

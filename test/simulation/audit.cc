@@ -62,6 +62,7 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
     require(peer->place != Place::Lingering || peer->state == State::Lingering, "who lingers has the place of one");
     require(peer->state != State::Lingering || peer->place == Place::Lingering, "who lingers makes place");
     require(peer->place != Place::Draining || peer->state == State::Draining, "who drains has the place of one");
+    require((peer->place == Place::Peer) == (peer->state == State::Open), "peers have the place of one");
     if (!peer->connected) continue;
     ++server.peers;
     const auto found = engine.servers_[peer->server].ids.find(peer->id);
@@ -92,7 +93,7 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
     for (uint32_t place = 0; place < kPlaces; ++place) {
       for (const Peer* peer = server.places[place].first(); peer != nullptr; peer = server.places[place].next(*peer)) {
         require(peer->place == static_cast<Place>(place) && peer->of_server && peer->server == i, "a place has those that are in it");
-        require(++placed <= server.others(), "the list of a place ends");
+        require(++placed <= server.others() + server.peers, "the list of a place ends");
       }
     }
     for (const Peer* peer : engine.peers_) {
@@ -101,6 +102,7 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
     }
     require_equal(placed, 0, "all that have a place are in its list");
     if (!server.listening) dismissals += server.handshakes;
+    if (server.close_code != 0) dismissals += server.peers;
     uint32_t kinds = 0;
     for (const auto& refusals : server.refusals) kinds += refusals.rate.unreported() > 0 ? 1 : 0;
     require_equal(server.unreported, kinds, "kinds of refusals that are not reported yet are counted");

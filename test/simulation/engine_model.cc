@@ -128,9 +128,10 @@ void EngineModel::stop_server(uint32_t server) {
   engine_->unlisten(server);
   for (const auto& connection : connections_) {
     if (connection != nullptr && connection->server == server && connection->connected && !connection->disconnected) {
-      close(*connection, static_cast<uint16_t>(Code::GoingAway), "");
+      leave(*connection);
     }
   }
+  engine_->close_peers(server, static_cast<uint16_t>(Code::GoingAway));
   if (engine_->server_slots(server) > 0) return;
   engine_->forget_server(server);
   it.used = false;
@@ -161,9 +162,14 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
 void EngineModel::close(Connection& connection, uint16_t code, const std::string& reason) {
   if (!connection.receiving) return;
   trace_.add('e', number, "slot # is closed by the program with code #", {connection.slot, code});
+  leave(connection);
+  engine_->close(connection.slot, code, reason);
+}
+
+void EngineModel::leave(Connection& connection) {
+  if (!connection.receiving) return;
   connection.receiving = false;
   connection.ring->close();
-  engine_->close(connection.slot, code, reason);
 }
 
 void EngineModel::abort(Connection& connection) {

@@ -127,6 +127,7 @@ class EngineModel final : private RingEngine {
   bool add_slab();
   Slab& slab_of(uint32_t slot);
   void take_slot(Connection& connection);
+  void leave(Connection& connection);
   void native_poll(bool spinning);
   bool dispatch();
   bool dispatch_run(uint32_t slot);
