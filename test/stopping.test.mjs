@@ -5,7 +5,16 @@ import test from 'ava'
 import { ZerioClient } from 'zerio'
 import { ownEngine, startClient, startServer } from './helpers/link.mjs'
 import { pollUntil, until } from './helpers/until.mjs'
-import { CODE, connectNative, connectRaw, farewell, hello, OPCODE, startRawServer, welcome } from './helpers/wire_raw.mjs'
+import {
+  CODE,
+  connectNative,
+  connectRaw,
+  farewell,
+  hello,
+  OPCODE,
+  startRawServer,
+  welcome
+} from './helpers/wire_raw.mjs'
 
 test('a connection that is accepted in the batch in which the program stops is waited for', async (t) => {
   for (let round = 0; round < 10; round++) {
@@ -59,7 +68,10 @@ test('a server that starts in the batch in which another one has stopped hears n
 
 test('a client that stops waits for its last connection, too', async (t) => {
   const server = await startRawServer(t)
-  const client = new ZerioClient({ host: '127.0.0.1', port: server.port }, { lingerMs: 60_000, socketSendBytes: 4096 })
+  const client = new ZerioClient(
+    { host: '127.0.0.1', port: server.port },
+    { lingerMs: 60_000, socketSendBytes: 4096 }
+  )
   t.teardown(() => client.stop())
   const connected = async () => {
     const started = client.start('client')

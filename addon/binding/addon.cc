@@ -115,9 +115,7 @@ napi_value connect(const Call& call) {
 }
 
 void unlisten(const Call& call) { engine_of(call).unlisten(argument(call, 0)); }
-void close_peers(const Call& call) {
-  engine_of(call).close_peers(argument(call, 0), static_cast<uint16_t>(argument(call, 1)));
-}
+void close_peers(const Call& call) { engine_of(call).close_peers(argument(call, 0), static_cast<uint16_t>(argument(call, 1))); }
 napi_value server_slots(const Call& call) { return call.number(engine_of(call).server_slots(argument(call, 0))); }
 void forget_server(const Call& call) { engine_of(call).forget_server(argument(call, 0)); }
 void greet(const Call& call) { engine_of(call).greet(argument(call, 0)); }

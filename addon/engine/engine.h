@@ -158,11 +158,11 @@ class Engine final : private IoSink {
     uint32_t handshakes = 0;  // in state Greeting
     uint32_t ended = 0;       // in state Draining or Lingering: together with the handshakes they are at most handshakes_max
     uint32_t peers = 0;
-    uint32_t slots = 0;  // all of these, and those that the system has not let go of
+    uint32_t slots = 0;            // all of these, and those that the system has not let go of
     uint64_t accept_retry_ns = 0;  // when it accepts again; 0 while it does
-    bool wants_slot = false;     // that is why it waits to accept again
-    uint32_t batch_at_end = 0;   // in which its number became free
-    uint32_t unreported = 0;     // kinds of refusals of which some are not reported yet
+    bool wants_slot = false;       // that is why it waits to accept again
+    uint32_t batch_at_end = 0;     // in which its number became free
+    uint32_t unreported = 0;       // kinds of refusals of which some are not reported yet
     std::array<PeerList<&Peer::place_links>, kPlaces> places;
     std::array<Refusals, kRefusals> refusals;
     IdTable ids;
@@ -298,9 +298,9 @@ class Engine final : private IoSink {
   std::vector<uint32_t> free_;
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
   PeerList<&Peer::deferred_links> deferred_;
-  uint32_t dismissals_ = 0;   // newcomers of servers that do not listen any more, and peers of those that close theirs
-  bool ends_left_ = false;    // by the last poll
-  uint64_t ends_ns_ = 0;      // when the last poll that carried out ends did so
+  uint32_t dismissals_ = 0;  // newcomers of servers that do not listen any more, and peers of those that close theirs
+  bool ends_left_ = false;   // by the last poll
+  uint64_t ends_ns_ = 0;     // when the last poll that carried out ends did so
   const SipKey id_key_ = SipKey::random();
   std::vector<Server> servers_;
   uint32_t unreported_ = 0;  // sum of the servers'

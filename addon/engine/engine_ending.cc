@@ -10,8 +10,9 @@ namespace {
 
 // Ring pages beyond this are given back to the system when a connection ends.
 constexpr uint32_t kRingBytesKept = 16384;
-// An end costs some 20 microseconds, and all peers wait for it: a program that closes thousands of connections has so many of them
-// carried out in a poll. More only where it polls seldom, for a quarter of the time that has passed since, up to a millisecond.
+// An end costs some 20 microseconds, and all peers wait for it: a program that closes thousands of connections has so many of
+// them carried out in a poll. More only where it polls seldom, for a quarter of the time that has passed since, up to a
+// millisecond.
 constexpr uint32_t kEndsPerPoll = 4;
 constexpr uint64_t kEndsShare = 4;
 constexpr uint64_t kEndsSeldomNs = kMillisecondNs;

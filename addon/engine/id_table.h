@@ -1,4 +1,5 @@
-// Which peer has an id. Whoever connects chooses an id: with a hash that nobody outside can foresee, no choice makes the table slow.
+// Which peer has an id. Whoever connects chooses an id: with a hash that nobody outside can foresee, no choice makes the table
+// slow.
 #pragma once
 
 #include <cstddef>

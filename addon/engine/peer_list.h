@@ -12,7 +12,7 @@ struct PeerLinks {
 };
 
 // A peer is in at most one list of those that share `kLinks`; the caller knows in which one.
-template <PeerLinks Peer::* kLinks>
+template <PeerLinks Peer::*kLinks>
 class PeerList {
  public:
   [[nodiscard]] bool empty() const { return first_ == nullptr; }

@@ -569,7 +569,7 @@ class IoUring final : public SocketIo<Connection> {
   uint32_t told_listeners_ = 0;
   uint32_t told_connections_ = 0;
   bool strangers_ready_ = false;  // the set of the strangers may have something
-  uint64_t in_flight_ = 0;  // operations of which the kernel has not reported the end
+  uint64_t in_flight_ = 0;        // operations of which the kernel has not reported the end
   HotList<IoUring> hot_{*this};
   IoSink* sink_ = nullptr;  // of the present poll
   bool spinning_ = false;

@@ -233,7 +233,8 @@ Napi::Value check(const Napi::CallbackInfo& info) {
 // sipHash(low half of the key, high half, bytes, compressions): with 1 or 2 rounds for each word, as a BigInt
 Napi::Value sip_hash(const Napi::CallbackInfo& info) {
   bool lossless = true;
-  const zerio::SipKey key = {info[0].As<Napi::BigInt>().Uint64Value(&lossless), info[1].As<Napi::BigInt>().Uint64Value(&lossless)};
+  const zerio::SipKey key = {info[0].As<Napi::BigInt>().Uint64Value(&lossless),
+                             info[1].As<Napi::BigInt>().Uint64Value(&lossless)};
   const std::string_view given = text(info, 2);
   const auto input = guard(given);
   const std::string_view bytes(reinterpret_cast<const char*>(input->data()), given.size());

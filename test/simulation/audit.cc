@@ -92,7 +92,8 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
     uint32_t placed = 0;
     for (uint32_t place = 0; place < kPlaces; ++place) {
       for (const Peer* peer = server.places[place].first(); peer != nullptr; peer = server.places[place].next(*peer)) {
-        require(peer->place == static_cast<Place>(place) && peer->of_server && peer->server == i, "a place has those that are in it");
+        require(peer->place == static_cast<Place>(place) && peer->of_server && peer->server == i,
+                "a place has those that are in it");
         require(++placed <= server.others() + server.peers, "the list of a place ends");
       }
     }
