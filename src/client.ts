@@ -243,7 +243,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
 
   #reference(referenced: boolean): this {
     this.#referenced = referenced
-    for (const one of [this.#connection, this.#leaving, ...(this.#race?.contenders ?? [])])
+    for (const one of [this.#connection, ...this.#leaving, ...(this.#race?.contenders ?? [])])
       if (one !== undefined) one.use.referenced = referenced
     return this
   }

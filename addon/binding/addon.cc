@@ -239,13 +239,13 @@ struct Method {
   napi_callback function;
 };
 constexpr Method kMethods[] = {
-<<<<<<< HEAD
     {"addSlab", enter_engine<add_slab>},
     {"slabRefused", enter_engine<slab_refused>},
     {"slotsFree", enter_engine<slots_free>},
     {"listen", enter_engine<listen>},
     {"connect", enter_engine<connect>},
     {"unlisten", enter_engine<unlisten>},
+    {"closePeers", enter_engine<close_peers>},
     {"serverSlots", enter_engine<server_slots>},
     {"forgetServer", enter_engine<forget_server>},
     {"greet", enter_engine<greet>},
@@ -260,23 +260,6 @@ constexpr Method kMethods[] = {
     {"setReferenced", enter_engine<set_referenced>},
     {"setDriven", enter_engine<set_driven>},
     {"closeEngine", enter_engine<close_engine>},
-=======
-    {"addSlab", enter<add_slab>},
-    {"slabRefused", enter<slab_refused>},
-    {"slotsFree", enter<slots_free>},
-    {"listen", enter<listen>},
-    {"connect", enter<connect>},
-    {"unlisten", enter<unlisten>},
-    {"closePeers", enter<close_peers>},
-    {"serverSlots", enter<server_slots>},
-    {"forgetServer", enter<forget_server>},
-    {"admit", enter<admit>},
-    {"close", enter<close>},
-    {"abort", enter<abort>},
-    {"addresses", enter<addresses>},
-    {"setActive", enter<set_active>},
-    {"setDriven", enter<set_driven>},
->>>>>>> ef3162f (server: a stop waits for every connection; ends are shared out)
     {"poll", poll},
     {"flush", flush},
     {"flushSlot", flush_slot},
