@@ -158,3 +158,11 @@ export function systemErrorName(errno: number): string {
     return `ERRNO_${errno}`
   }
 }
+
+// What a terminal, a log or a browser would obey and not print.
+const obeyed = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu
+
+/** Text of others in one line: a space stands for control characters, line separators and bidirectional controls. */
+export function printableText(text: string): string {
+  return text.replace(obeyed, ' ')
+}

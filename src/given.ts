@@ -1,7 +1,6 @@
 // Objects and values that programs hand over. Nothing of them is trusted to answer: a getter or a proxy may throw.
 import { types } from 'node:util'
-import { type MisuseCode, misuse, ZerioError } from './errors.js'
-import { printableText } from './printable.js'
+import { type MisuseCode, misuse, printableText, ZerioError } from './errors.js'
 
 /** Options with everything in them; `Required` would keep the `undefined` where the compiler has `exactOptionalPropertyTypes`. */
 export type Complete<T> = { [Name in keyof T]-?: Exclude<T[Name], undefined> }

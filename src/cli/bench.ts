@@ -1,8 +1,8 @@
 // `zerio bench`: round trips, throughput and garbage between two processes, on one machine or two.
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
+import { printableText } from '../errors.js'
 import type { Address, WaitStrategy } from '../options.js'
-import { printableText } from '../printable.js'
 import type { ChildMessage } from './bench_child.js'
 import { BenchClient } from './bench_client.js'
 import { messageBytesMax, phaseNames } from './bench_protocol.js'
