@@ -568,7 +568,7 @@ class IoUring final : public SocketIo<Connection> {
   int broken_ = 0;  // the errno value of a ring that does not work any more
   uint32_t told_listeners_ = 0;
   uint32_t told_connections_ = 0;
-  uint64_t signals_ = 0;    // what was read from the eventfd
+  uint64_t signals_ = 0;          // what was read from the eventfd
   bool strangers_ready_ = false;  // the set of the strangers may have something
   uint64_t in_flight_ = 0;        // operations of which the kernel has not reported the end
   HotList<IoUring> hot_{*this};
