@@ -35,10 +35,12 @@
         "binding/loop.cc",
         "engine/engine.cc",
         "engine/engine_ending.cc",
+        "engine/engine_limits.cc",
         "engine/engine_memory.cc",
         "engine/engine_opening.cc",
         "engine/engine_time.cc",
-        "engine/handshake.cc"
+        "engine/handshake.cc",
+        "engine/sip_hash.cc"
       ],
       "conditions": [
         ["OS=='linux'", {
@@ -82,7 +84,7 @@
       "targets": [
         {
           "target_name": "zerio_test",
-          "sources": ["../test/native/zerio_test.cc", "../test/native/guarded_posix.cc", "engine/handshake.cc"],
+          "sources": ["../test/native/zerio_test.cc", "../test/native/guarded_posix.cc", "engine/handshake.cc", "engine/sip_hash.cc"],
           "defines": ["NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
           "cflags": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"]
         }

@@ -60,7 +60,12 @@ const definitions = [...gyp.target_defaults.defines, ...forWindows(gyp.target_de
 /** The product's sources as addon/binding.gyp has them for Windows, and the addon of the tests, which is not in the package. */
 function targets() {
   const [zerio] = gyp.targets
-  const tests = ['test/native/zerio_test.cc', 'test/native/guarded_windows.cc', 'addon/engine/handshake.cc']
+  const tests = [
+    'test/native/zerio_test.cc',
+    'test/native/guarded_windows.cc',
+    'addon/engine/handshake.cc',
+    'addon/engine/sip_hash.cc'
+  ]
   return [
     {
       name: zerio.target_name,

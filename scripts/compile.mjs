@@ -30,10 +30,12 @@ warnings.push('-Wno-missing-field-initializers')
 export const engineSources = [
   'addon/engine/engine.cc',
   'addon/engine/engine_ending.cc',
+  'addon/engine/engine_limits.cc',
   'addon/engine/engine_memory.cc',
   'addon/engine/engine_opening.cc',
   'addon/engine/engine_time.cc',
   'addon/engine/handshake.cc',
+  'addon/engine/sip_hash.cc',
   'addon/io/address_posix.cc'
 ]
 

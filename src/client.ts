@@ -165,8 +165,8 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   #engine: Engine | undefined
   #referenced = true
   #connection: ClientConnection | undefined
-  /** The last connection, after `disconnected` and until its slot is released. */
-  #leaving: ClientConnection | undefined
+  /** Connections that end, after `disconnected` or a stop and until their slots are released. */
+  readonly #leaving = new Set<ClientConnection>()
   #ring = unconnectedRing
   #serverId = ''
   #stopped: Promise<void> | undefined
@@ -243,7 +243,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
 
   #reference(referenced: boolean): this {
     this.#referenced = referenced
-    for (const one of [this.#connection, this.#leaving, ...(this.#race?.contenders ?? [])])
+    for (const one of [this.#connection, ...this.#leaving, ...(this.#race?.contenders ?? [])])
       if (one !== undefined) one.use.referenced = referenced
     return this
   }
@@ -340,7 +340,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     if (connection === undefined && race === undefined) {
       // Resolving a host name, or idle; the last connection may still send what it accepted.
       this.#state = 'idle'
-      return this.#leaving === undefined ? Promise.resolve() : this.#leaving.ended()
+      return this.#allEnded()
     }
     this.#state = 'stopping'
     this.#stopped = this.#stop(connection, race)
@@ -366,9 +366,15 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     race: Race<ClientConnection> | undefined
   ): Promise<void> {
     connection?.close()
-    await Promise.all([race?.stop(), connection?.ended()])
+    if (connection !== undefined) this.#leaving.add(connection)
+    await Promise.all([race?.stop(), this.#allEnded()])
     this.#connection = undefined
     this.#state = 'idle'
+  }
+
+  /** Resolves when nothing is left of connections that end. */
+  async #allEnded(): Promise<void> {
+    await Promise.all(Array.from(this.#leaving, (one) => one.ended()))
   }
 
   #connectToAny(engine: Engine, peerId: string, hosts: readonly string[], starting: Starting): Promise<void> {
@@ -478,13 +484,13 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     if (this.#state === 'connected') {
       this.#state = 'idle'
       if (this.#connection === connection) this.#connection = undefined
-      this.#leaving = connection
+      this.#leaving.add(connection)
     }
     this.emit('disconnected', reason)
   }
 
   /** @internal */
   _released(connection: ClientConnection): void {
-    if (this.#leaving === connection) this.#leaving = undefined
+    this.#leaving.delete(connection)
   }
 }

@@ -115,7 +115,10 @@ const serverNames = [
   'bytesReceived',
   'bytesSent',
   'heartbeatTimeouts',
-  'idleTimeouts'
+  'idleTimeouts',
+  'ended',
+  'lingersCut',
+  'newcomersEvicted'
 ] as const
 
 /** Of one server, since its last `start`. */
@@ -175,6 +178,18 @@ export class ServerCounters extends Counters<(typeof serverNames)[number]> {
   }
   get idleTimeouts(): number {
     return this._words[16]
+  }
+  /** Gauge: connections that have ended or were refused, and still send what was accepted or wait for the other side's end. */
+  get ended(): number {
+    return this._words[17]
+  }
+  /** Ended connections that were closed before their time, to make place for newcomers. */
+  get lingersCut(): number {
+    return this._words[18]
+  }
+  /** Newcomers that were refused, before they had introduced themselves, to make place for later ones. */
+  get newcomersEvicted(): number {
+    return this._words[19]
   }
 }
 

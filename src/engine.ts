@@ -53,9 +53,10 @@ export interface ServerEvents {
   asked(slot: number, hello: Hello): void
   /** A connection is a peer now; `hello` is valid until this returns. */
   greeted(ring: SendRing, hello: Hello): void
-  refused(reason: DisconnectReason): void
+  /** `count` refusals of this kind since the last report. */
+  refused(reason: DisconnectReason, count: number): void
   acceptFailed(errno: number): void
-  slotReleased(slotsLeft: number): void
+  slotReleased(): void
   poolRefused(error: ZerioError): void
 }
 
@@ -579,12 +580,15 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
         try {
           connection?.released()
         } finally {
-          if (events[at + 2] >= 0) this.#servers[events[at + 2]]?.slotReleased(events[at + 3])
+          if (events[at + 2] >= 0) this.#servers[events[at + 2]]?.slotReleased()
         }
         return
       }
       case EventKind.Refused:
-        this.#servers[slot]?.refused(new DisconnectReason(events[at + 5], '', events[at + 6], false))
+        this.#servers[slot]?.refused(
+          new DisconnectReason(events[at + 5], '', events[at + 6], false),
+          events[at + 7]
+        )
         return
       case EventKind.AcceptError:
         this.#servers[slot]?.acceptFailed(events[at + 6])

@@ -34,6 +34,7 @@ export interface ErrorDetails {
   cause?: unknown
   /** What became of each address of a host name, when several were tried. */
   errors?: readonly ZerioError[]
+  count?: number
 }
 
 /**
@@ -50,6 +51,8 @@ export class ZerioError extends Error {
   readonly port?: number
   /** One error for each address that a client tried, when there were several. */
   readonly errors?: readonly ZerioError[]
+  /** Of a server's `error` events: how many errors of this code this one stands for. Undefined elsewhere. */
+  readonly count?: number
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -59,6 +62,7 @@ export class ZerioError extends Error {
     if (details.address !== undefined) this.address = details.address
     if (details.port !== undefined) this.port = details.port
     if (details.errors !== undefined) this.errors = details.errors
+    if (details.count !== undefined) this.count = details.count
   }
 }
 
@@ -153,4 +157,12 @@ export function systemErrorName(errno: number): string {
   } catch {
     return `ERRNO_${errno}`
   }
+}
+
+// What a terminal, a log or a browser would obey and not print.
+const obeyed = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu
+
+/** Text of others in one line: a space stands for control characters, line separators and bidirectional controls. */
+export function printableText(text: string): string {
+  return text.replace(obeyed, ' ')
 }

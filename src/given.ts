@@ -1,6 +1,6 @@
 // Objects and values that programs hand over. Nothing of them is trusted to answer: a getter or a proxy may throw.
 import { types } from 'node:util'
-import { type MisuseCode, misuse, ZerioError } from './errors.js'
+import { type MisuseCode, misuse, printableText, ZerioError } from './errors.js'
 
 /** Options with everything in them; `Required` would keep the `undefined` where the compiler has `exactOptionalPropertyTypes`. */
 export type Complete<T> = { [Name in keyof T]-?: Exclude<T[Name], undefined> }
@@ -57,7 +57,7 @@ export function describe(value: unknown): string {
   if (typeof value === 'string')
     return value.length > 40
       ? `a string of ${value.length} characters`
-      : `'${JSON.stringify(value).slice(1, -1)}'`
+      : `'${printableText(JSON.stringify(value).slice(1, -1))}'`
   if (typeof value === 'object' && value !== null) return describeObject(value)
   if (typeof value === 'bigint') return `${value}n`
   return typeof value === 'function' ? 'a function' : String(value)

@@ -17,6 +17,7 @@ export {
   type MisuseCode,
   type Peer,
   type PoolBuffer,
+  type RefusedDetails,
   readClock,
   SendStatus,
   ServerCounters,

@@ -16,5 +16,5 @@ export type {
 export type { Peer } from './peer.js'
 export type { MemoryKind, PoolBuffer } from './pool.js'
 export { CloseCode, DisconnectReason } from './reason.js'
-export { type ServerEventMap, type ServerMessageHandler, ZerioServer } from './server.js'
+export { type RefusedDetails, type ServerEventMap, type ServerMessageHandler, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'

@@ -47,7 +47,7 @@ export const enum Layout {
   ServersMax = 64,
   ServerCountersOffset = 1024,
   ServerCountersBytes = 256,
-  ServerCounters = 17,
+  ServerCounters = 32,
   SlotsMax = 65536,
   DirtyOffset = ServerCountersOffset + ServersMax * ServerCountersBytes,
   EventsOffset = DirtyOffset + SlotsMax * 4,

@@ -68,6 +68,7 @@ export interface NativeEngine {
   /** The slot, or a negative errno value. */
   connect(request: ConnectRequest): number
   unlisten(server: number): void
+  closePeers(server: number, code: number): void
   serverSlots(server: number): number
   forgetServer(server: number): void
   /** Sends the HELLO that was held back; while `Reached` is dispatched. */

@@ -68,7 +68,10 @@ export interface SocketOptions {
 export interface ServerOptions extends EngineOptions, SocketOptions {
   /** Connected peers at the same time; 1 to 60,000, default 10,000. */
   maxPeers?: number | undefined
-  /** Connections at the same time that have not said who they are; 1 to 60,000, default 1,024. */
+  /**
+   * Connections at the same time that are no peers: those that have not said who they are, and those that were refused or have ended
+   * and are not closed yet. Beyond that the most dispensable one makes place for a newcomer; 1 to 60,000, default 1,024.
+   */
   maxHandshakes?: number | undefined
   /** How long a connection may take to say who it is, in milliseconds; 1 to 600,000, default 5,000. */
   handshakeTimeoutMs?: number | undefined

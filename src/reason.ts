@@ -1,5 +1,5 @@
 // Why a connection ended: the close codes of docs/protocol.md with their names and sentences.
-import { misuse, systemErrorName } from './errors.js'
+import { misuse, printableText, systemErrorName } from './errors.js'
 import { describe, REASON_BYTES_MAX } from './options.js'
 
 interface Meaning {
@@ -99,7 +99,7 @@ export class DisconnectReason {
   readonly closeCode: number
   /** The system's error number, 0 when it is not the system that ended the connection. */
   readonly errno: number
-  /** One sentence; the other side's own words where it sent some. */
+  /** One sentence; the other side's own words where it sent some, with a space for what is not printable. */
   readonly message: string
   /** Whether this side ended the connection on the program's wish. */
   readonly local: boolean
@@ -115,7 +115,7 @@ export class DisconnectReason {
         ? systemErrorName(errno)
         : (meaning?.code ?? (application ? 'ZERIO_APPLICATION' : 'ZERIO_UNKNOWN_CODE'))
     this.message =
-      text ||
+      printableText(text) ||
       (errno > 0
         ? `${meaning?.message ?? 'the connection broke'} (${this.code})`
         : (meaning?.message ?? `close code ${closeCode}`))

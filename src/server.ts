@@ -10,7 +10,7 @@ import {
   type Hello,
   type ServerEvents
 } from './engine.js'
-import { misuse, systemError, ZerioError } from './errors.js'
+import { misuse, systemError, systemErrorName, ZerioError } from './errors.js'
 import { Layout } from './layout.js'
 import {
   type Address,
@@ -24,6 +24,7 @@ import {
 import { Peer } from './peer.js'
 import type { PoolBuffer } from './pool.js'
 import { CloseCode, DisconnectReason } from './reason.js'
+import { ReportRate } from './report_rate.js'
 import { type SendRing, unconnectedRing } from './send_ring.js'
 import { Starting } from './starting.js'
 import { type SendStatus, Status } from './status.js'
@@ -40,6 +41,12 @@ export type ServerMessageHandler = (
   channel: number
 ) => void
 
+/** What a `refused` event tells beside the reason. */
+export interface RefusedDetails {
+  /** How many refusals with this reason the event stands for, itself included. */
+  readonly count: number
+}
+
 /** Events of {@link ZerioServer} and their arguments. */
 export interface ServerEventMap {
   /** A peer is connected. Strictly before its first message. */
@@ -50,11 +57,15 @@ export interface ServerEventMap {
   message: [peerId: string, message: Buffer, channel: number, peer: Peer]
   /** A peer that refused a message with `BackPressured` has room for it now. */
   drain: [peer: Peer]
-  /** A connection was closed before it became a peer. */
-  refused: [reason: DisconnectReason]
+  /**
+   * A connection was closed before it became a peer. `count` is 1 up to a hundred refusals of a kind at once and a hundred a second;
+   * beyond that one event stands for so many of them.
+   */
+  refused: [reason: DisconnectReason, details: RefusedDetails]
   /**
    * The machine refuses something (`EMFILE` at accept, no memory for pools), or `authenticate` gave no answer
-   * (`ZERIO_AUTHENTICATE_FAILED`); the server goes on. Without a listener: a process warning.
+   * (`ZERIO_AUTHENTICATE_FAILED`); the server goes on. Reported as often as `refused`, with the number in `error.count`. Without a
+   * listener: a process warning.
    */
   error: [error: ZerioError]
 }
@@ -122,6 +133,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
   #stopped: Promise<void> | undefined
   #allReleased: (() => void) | undefined
+  readonly #errorRate = new ReportRate()
 
   /**
    * Checks its arguments and allocates nothing yet. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
@@ -369,7 +381,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     engine.native.unlisten(server)
     this.#listeningPort = 0
     this.#listeningHost = ''
-    for (const peer of this.#peers) this._close(peer, CloseCode.GoingAway, '')
+    for (const peer of this.#peers) this.#leave(peer, CloseCode.GoingAway, '')
+    engine.native.closePeers(server, CloseCode.GoingAway)
     if (engine.native.serverSlots(server) > 0) {
       await new Promise<void>((resolve) => {
         this.#allReleased = resolve
@@ -391,13 +404,21 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
       scope,
       asked: (slot, hello) => inOwnScope(() => this.#asked(slot, hello)),
       greeted: (ring, hello) => this.#greeted(ring, hello),
-      refused: (reason) => inOwnScope(() => this.emit('refused', reason)),
+      refused: (reason, count) => inOwnScope(() => this.emit('refused', reason, { count })),
       acceptFailed: (errno) =>
-        this.#report(systemError(errno, 'Cannot accept a connection', { syscall: 'accept' })),
-      slotReleased: (slotsLeft) => {
-        if (slotsLeft === 0) this.#allReleased?.()
+        this.#report(systemErrorName(errno), (count) =>
+          systemError(errno, 'Cannot accept a connection', { syscall: 'accept', count })
+        ),
+      slotReleased: () => {
+        // Another connection may have been accepted behind this one's end, in the same batch.
+        if (this.#allReleased !== undefined && this.#engine?.native.serverSlots(this.#server) === 0)
+          this.#allReleased()
       },
-      poolRefused: (error) => this.#report(error)
+      poolRefused: (error) =>
+        this.#report(
+          error.code,
+          (count) => new ZerioError(error.code, error.message, { cause: error.cause, count })
+        )
     }
   }
 
@@ -406,27 +427,25 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     const id = hello.buffer.toString('utf8', hello.offset, idEnd)
     const credential = Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength))
     let verdict: unknown = false
-    let error: ZerioError | undefined
+    let thrown = false
+    let cause: unknown
     try {
       if (this.#state === 'listening') verdict = this.#options.authenticate?.(id, credential)
-    } catch (cause) {
-      // What strangers send must not end the process.
-      error = new ZerioError(
-        'ZERIO_AUTHENTICATE_FAILED',
-        `The option "authenticate" threw for the peer ${describe(id)}, which was refused; let it return false instead.`,
-        { cause }
-      )
+    } catch (error) {
+      // What newcomers send must not end the process.
+      thrown = true
+      cause = error
     }
     this.#engine?.native.admit(slot, verdict === true)
-    if (error === undefined && typeof verdict !== 'boolean') {
-      // A promise is true to JavaScript, whatever becomes of it.
-      new Promise((resolve) => resolve(verdict)).catch(() => {})
-      error = new ZerioError(
-        'ZERIO_AUTHENTICATE_FAILED',
-        `The option "authenticate" must return true or false at once, not ${describe(verdict)}; the peer ${describe(id)} was refused.`
-      )
-    }
-    if (error !== undefined) this.#report(error)
+    if (!thrown && typeof verdict === 'boolean') return
+    // A promise is true to JavaScript, whatever becomes of it.
+    if (!thrown) new Promise((resolve) => resolve(verdict)).catch(() => {})
+    this.#report('ZERIO_AUTHENTICATE_FAILED', (count) => {
+      const text = thrown
+        ? `The option "authenticate" threw for the peer ${describe(id)}, which was refused; let it return false instead.`
+        : `The option "authenticate" must return true or false at once, not ${describe(verdict)}; the peer ${describe(id)} was refused.`
+      return new ZerioError('ZERIO_AUTHENTICATE_FAILED', text, thrown ? { cause, count } : { count })
+    })
   }
 
   #greeted(ring: SendRing, hello: Hello): void {
@@ -490,12 +509,17 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   /** @internal */
   _close(peer: Peer, code: number, reason: string): void {
-    if (!peer._receiving) return
+    if (this.#leave(peer, code, reason)) this.#engine?.native.close(peer._ring.slot, code, reason)
+  }
+
+  /** Nothing more is accepted or delivered. Returns false when that was so already. */
+  #leave(peer: Peer, code: number, reason: string): boolean {
+    if (!peer._receiving) return false
     peer._receiving = false
     peer._closeCode = code
     peer._closeText = reason
     peer._ring.close()
-    this.#engine?.native.close(peer._ring.slot, code, reason)
+    return true
   }
 
   #terminate(peer: Peer): void {
@@ -504,9 +528,16 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.#engine?.abort(peer._ring)
   }
 
-  #report(error: ZerioError): void {
+  /** Outsiders can cause this again and again: an error that is not reported is not even made. */
+  #report(code: string, make: (count: number) => ZerioError): void {
+    const count = this.#errorRate.count(code)
+    if (count === 0) return
+    const error = make(count)
     if (this.listenerCount('error') > 0) inOwnScope(() => this.emit('error', error))
-    else process.emitWarning(error)
+    else {
+      if (count > 1) error.message += ` (${count} times)`
+      process.emitWarning(error)
+    }
   }
 }
 

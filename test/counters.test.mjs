@@ -58,7 +58,10 @@ test('both ends of a connection count the same messages and bytes', async (t) =>
       bytesReceived: HELLO + up,
       bytesSent: WELCOME + down,
       heartbeatTimeouts: 0,
-      idleTimeouts: 0
+      idleTimeouts: 0,
+      ended: 0,
+      lingersCut: 0,
+      newcomersEvicted: 0
     }
   )
   const ofEngine = server.engine.counters.toJSON()

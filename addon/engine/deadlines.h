@@ -15,6 +15,7 @@ enum class DeadlineKind : uint8_t {
   Idle,         // likewise, for its idle limit
   Question,     // of a connection: it is asked whether it still needs its id
   AcceptRetry,  // of the engine: a server accepts again
+  Report,       // of the engine: refusals that were not reported yet
 };
 
 // One deadline. It knows its place in the heap, so that to move it needs no search. It may not move in memory while it is set.

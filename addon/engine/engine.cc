@@ -105,7 +105,7 @@ uint32_t Engine::poll(bool spinning) {
     freed_in_batch_.clear();
     resume_accepts();
   }
-  if (!deferred_.empty()) carry_out_deferred();
+  if (has_ends_due()) carry_out_ends();
   io_->poll(*this, spinning);
   if (!deadlines_.empty() || ticking_) tick();
   if (assemblies_.has_surplus()) give_back_later();
@@ -163,7 +163,10 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   const auto bytes = static_cast<double>(size);
   counters_[layout::kEngineCounterReceives] += 1;
   counters_[layout::kEngineCounterBytesReceived] += bytes;
-  if (peer.state == State::Draining || peer.state == State::Lingering) return;
+  if (peer.state != State::Open) {
+    if (peer.state == State::Draining || peer.state == State::Lingering) return;
+    if (peer.place == Place::Silent) move_to(peer, Place::Speaking);
+  }
   // The batch that asked is over, so the program has overwritten the question.
   if (peer.awaits_verdict) {
     decide(peer, false);
@@ -464,6 +467,7 @@ void Engine::after_pump(Peer& peer) {
   }
   io_->shutdown(peer.slot);
   peer.state = State::Lingering;
+  if (peer.of_server) move_to(peer, Place::Lingering);
 }
 
 }  // namespace zerio

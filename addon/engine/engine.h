@@ -10,15 +10,17 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "../io/io.h"
 #include "assembly_pool.h"
 #include "deadlines.h"
 #include "events.h"
+#include "id_table.h"
 #include "layout.h"
 #include "peer.h"
+#include "peer_list.h"
+#include "report_rate.h"
 
 namespace zerio {
 
@@ -70,6 +72,10 @@ struct ClientOptions {
 
 class Engine final : private IoSink {
  public:
+  // The codes of a refusal: those of the protocol from 1000 on, and those of this side from 2000 on.
+  static constexpr uint32_t kRefusalsWire = 20;
+  static constexpr uint32_t kRefusals = kRefusalsWire + 8;
+
   Engine(std::unique_ptr<Io> io, const EngineOptions& options) : io_(std::move(io)), options_(options) {}
 
   // The first slab holds the core memory (layout.h) in front of its slots. False when the parts do not fit into `bytes`.
@@ -88,6 +94,8 @@ class Engine final : private IoSink {
   void unlisten(uint32_t server);
   // Connections of this server that are not released yet, those in their handshake included.
   [[nodiscard]] uint32_t server_slots(uint32_t server) const { return server < servers_.size() ? servers_[server].slots : 0; }
+  // As close(), without a reason, for all peers that this server has now.
+  void close_peers(uint32_t server, uint16_t code);
   // No peer of this server is left: its number may be used again.
   void forget_server(uint32_t server);
 
@@ -112,7 +120,7 @@ class Engine final : private IoSink {
 
   // Whether poll() has something to do although the wait handle is quiet.
   [[nodiscard]] bool wants_poll() const {
-    return !deferred_.empty() || !freed_in_batch_.empty() || ticking_ || events_.unconsumed() > 0 || io_->has_news();
+    return has_ends_due() || !freed_in_batch_.empty() || ticking_ || events_.unconsumed() > 0 || io_->has_news();
   }
   // Whether JavaScript has not consumed the whole batch yet.
   [[nodiscard]] bool has_unconsumed() const { return events_.unconsumed() > 0; }
@@ -137,7 +145,7 @@ class Engine final : private IoSink {
 
  private:
   // What an engine waits for beside its connections.
-  static constexpr size_t kOwnDeadlines = 1;
+  static constexpr size_t kOwnDeadlines = 2;
   static constexpr size_t kDeadlinesPerPeer = 4;
 
   // The reliability tests look inside (test/simulation/audit.cc).
@@ -153,19 +161,39 @@ class Engine final : private IoSink {
     bool taken = false;  // one of them was, since the last look
     bool idle = false;   // none of them was, between the last two looks
   };
+  struct Refusals {
+    ReportRate rate;
+    int error = 0;  // of the last one
+  };
   struct Server {
+    explicit Server(const SipKey& key) : ids(0, IdHash{key}) {}
+
     bool used = false;
     bool listening = false;
+    uint16_t close_code = 0;  // with which all its peers are to be closed; 0: they stay
     ServerOptions options;
-    uint32_t handshakes = 0;  // accepted and not released, without those that became peers
+    uint32_t handshakes = 0;  // in state Greeting
+    uint32_t ended = 0;       // in state Draining or Lingering: together with the handshakes they are at most handshakes_max
     uint32_t peers = 0;
-    uint32_t slots = 0;
-    uint64_t accept_retry_ns = 0;
-    bool accept_paused = false;
-    std::unordered_map<std::string, uint32_t> ids;
+    uint32_t slots = 0;            // all of these, and those that the system has not let go of
+    uint64_t accept_retry_ns = 0;  // when it accepts again; 0 while it does
+    bool wants_slot = false;       // that is why it waits to accept again
+    uint32_t batch_at_end = 0;     // in which its number became free
+    uint32_t unreported = 0;       // kinds of refusals of which some are not reported yet
+    std::array<PeerList<&Peer::place_links>, kPlaces> places;
+    std::array<Refusals, kRefusals> refusals;
+    IdTable ids;
 
     // Whether there was memory for its id.
     bool remember(const Peer& peer);
+    // Connections that are no peers.
+    [[nodiscard]] uint32_t others() const { return handshakes + ended; }
+    // The one that is to make place for a newcomer, or nullptr.
+    [[nodiscard]] Peer* dispensable() const;
+    // One that is in its handshake, or nullptr.
+    [[nodiscard]] Peer* newcomer() const;
+    // One that is connected, or nullptr.
+    [[nodiscard]] Peer* peer() const;
   };
   struct Location {
     uint32_t slab;
@@ -203,6 +231,18 @@ class Engine final : private IoSink {
   void drain(Peer& peer);
   void report_end(Peer& peer, uint16_t code, int error, std::string_view text);
   void release(Peer& peer);
+  void give_back_assembly(Peer& peer);
+
+  // What a server's connections hold
+  void move_to(Peer& peer, Place place);
+  void end_handshake(const Peer& peer);
+  void change_ended(const Peer& peer, int32_t by);
+  bool make_place(uint32_t server);
+  void refuse(uint32_t server, Code code, int error);
+  void report_refusal(uint32_t server, uint32_t kind, uint32_t count);
+  void report_refusals(uint64_t now_ns);
+  void set_report(uint64_t now_ns);
+  void report_last_refusals(uint32_t server);
 
   // Sending
   bool queue_control(Peer& peer, const uint8_t* frame, uint32_t bytes);
@@ -252,10 +292,15 @@ class Engine final : private IoSink {
 
   [[nodiscard]] bool has_event_room() const;
   void share_arena();
-  void carry_out_deferred();
+  [[nodiscard]] bool has_ends_due() const { return !deferred_.empty() || dismissals_ > 0; }
+  void carry_out_ends();
+  void carry_out(Peer& peer);
+  void dismiss();
   void defer(Peer& peer);
   Peer* take_slot();
   void return_slot(uint32_t slot);
+  void pause_accept(uint32_t server, uint64_t retry_ns);
+  void resume_accept(uint32_t server);
   void resume_accepts();
   [[nodiscard]] Location locate(const void* at) const;
   [[nodiscard]] Peer* peer_at(uint32_t slot) { return slot < peers_.size() ? peers_[slot] : nullptr; }
@@ -288,13 +333,19 @@ class Engine final : private IoSink {
   std::vector<Peer*> peers_;
   std::vector<uint32_t> free_;            // a heap: the lowest one is taken next, so that the last slabs run empty
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
-  std::vector<uint32_t> deferred_;
   std::vector<uint32_t> noted_rings_;  // slots whose rings have held much; perhaps free ones, too
+  PeerList<&Peer::deferred_links> deferred_;
+  uint32_t dismissals_ = 0;  // newcomers of servers that do not listen any more, and peers of those that close theirs
+  bool ends_left_ = false;   // by the last poll
+  uint64_t ends_ns_ = 0;     // when the last poll that carried out ends did so
+  const SipKey id_key_ = SipKey::random();
   std::vector<Server> servers_;
+  uint32_t unreported_ = 0;  // sum of the servers'
   std::array<IoSend, Io::kSendsPerBatchMax> sends_ = {};
   std::array<Sending, Io::kSendsPerBatchMax> sendings_ = {};
   Deadlines deadlines_;
   Deadline accept_retry_ = {Deadline::kNowhere, kNone, DeadlineKind::AcceptRetry, false};
+  Deadline report_ = {Deadline::kNowhere, kNone, DeadlineKind::Report, false};
   uint32_t batch_ = 0;
   bool ticking_ = false;  // more is due than the last poll could do
   uint64_t give_back_due_ns_ = kNothingDue;

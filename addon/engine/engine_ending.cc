@@ -1,5 +1,5 @@
 // How connections end: by a close, a fault or the other side, with what is still to be sent and said, until the slot is free.
-#include <cstddef>
+#include <algorithm>
 
 #include "../io/memory.h"
 #include "check.h"
@@ -7,6 +7,14 @@
 
 namespace zerio {
 namespace {
+
+// An end costs some 20 microseconds, and all peers wait for it: a program that closes thousands of connections has so many of
+// them carried out in a poll. More only where it polls seldom, for a quarter of the time that has passed since, up to a
+// millisecond.
+constexpr uint32_t kEndsPerPoll = 4;
+constexpr uint64_t kEndsShare = 4;
+constexpr uint64_t kEndsSeldomNs = kMillisecondNs;
+constexpr uint64_t kEndsMostNs = kMillisecondNs;
 
 bool is_protocol_error(Code code) {
   switch (code) {
@@ -36,36 +44,65 @@ void Engine::abort(uint32_t slot) {
   Peer* const peer = peer_at(slot);
   if (peer == nullptr || peer->state == State::Free) return;
   peer->close_requested = peer->reset_on_close = true;
-  if (peer->close_code == 0) peer->close_code = static_cast<uint16_t>(Code::Aborted);
+  const uint16_t of_all = peer->of_server ? servers_[peer->server].close_code : 0;
+  if (peer->close_code == 0) peer->close_code = of_all != 0 ? of_all : static_cast<uint16_t>(Code::Aborted);
   defer(*peer);
 }
 
 void Engine::defer(Peer& peer) {
   if (peer.deferred) return;
   peer.deferred = true;
-  deferred_.push_back(peer.slot);
+  deferred_.push_back(peer);
 }
 
-void Engine::carry_out_deferred() {
-  size_t done = 0;
-  for (; done < deferred_.size() && has_event_room(); ++done) {
-    Peer& peer = *peers_[deferred_[done]];
-    peer.deferred = false;
-    if (peer.state == State::Free) continue;
-    if (!peer.close_requested) {
-      if (peer.end_deferred) end_of_stream(peer);
-      continue;
-    }
-    if (peer.reset_on_close || peer.state == State::Connecting || peer.state == State::Greeting) {
-      report_end(peer, peer.close_code, 0, "");
-      release(peer);
-    } else if (peer.state == State::Open) {
-      report_end(peer, peer.close_code, 0, "");
-      say_farewell(peer, peer.close_code, peer.reason);
-      drain(peer);
+void Engine::carry_out_ends() {
+  const uint64_t began = io_->now_ns();
+  const uint64_t since_ns = ends_left_ ? began - ends_ns_ : 0;
+  const uint64_t most_ns = since_ns > kEndsSeldomNs ? std::min(since_ns / kEndsShare, kEndsMostNs) : 0;
+  for (uint32_t done = 0; has_ends_due() && has_event_room(); ++done) {
+    if (done >= kEndsPerPoll && (most_ns == 0 || io_->now_ns() - began >= most_ns)) break;
+    if (deferred_.empty()) {
+      dismiss();
+    } else {
+      carry_out(*deferred_.first());
     }
   }
-  deferred_.erase(deferred_.begin(), deferred_.begin() + static_cast<std::ptrdiff_t>(done));
+  ends_left_ = has_ends_due();
+  ends_ns_ = began;
+}
+
+void Engine::carry_out(Peer& peer) {
+  deferred_.remove(peer);
+  peer.deferred = false;
+  if (!peer.close_requested) {
+    if (peer.end_deferred) end_of_stream(peer);
+    return;
+  }
+  if (peer.reset_on_close || peer.state == State::Connecting || peer.state == State::Greeting) {
+    report_end(peer, peer.close_code, 0, "");
+    release(peer);
+  } else if (peer.state == State::Open) {
+    report_end(peer, peer.close_code, 0, "");
+    say_farewell(peer, peer.close_code, peer.reason);
+    drain(peer);
+  }
+}
+
+// One connection of a server that stops.
+void Engine::dismiss() {
+  for (const Server& server : servers_) {
+    Peer* const newcomer = server.listening ? nullptr : server.newcomer();
+    if (newcomer != nullptr) return release(*newcomer);
+    Peer* const peer = server.close_code == 0 ? nullptr : server.peer();
+    if (peer == nullptr) continue;
+    peer->close_requested = true;
+    peer->close_code = server.close_code;
+    report_end(*peer, server.close_code, 0, "");
+    say_farewell(*peer, server.close_code, "");
+    drain(*peer);
+    return;
+  }
+  check(false, "a server that stops has fewer connections than were counted");
 }
 
 void Engine::fail(Peer& peer, Code code, int error, std::string_view text, bool tell) {
@@ -84,8 +121,7 @@ void Engine::fail(Peer& peer, Code code, int error, std::string_view text, bool 
         return;
       }
       peer.refused = true;
-      count_server(peer, layout::kServerCounterRefused, 1);
-      events_.push(EventKind::Refused, peer.server, 0, 0, 0, number, static_cast<uint32_t>(error));
+      refuse(peer.server, code, error);
       break;
     case State::Open:
       report_end(peer, number, error, text);
@@ -148,6 +184,7 @@ void Engine::report_end(Peer& peer, uint16_t code, int error, std::string_view t
   Server& server = servers_[peer.server];
   double* const counts = server_counters(peer.server);
   check(server.ids.erase(peer.id) == 1, "a peer left that was not there");
+  if (server.close_code != 0) --dismissals_;
   counts[layout::kServerCounterPeers] = --server.peers;
   counts[layout::kServerCounterDisconnected] += 1;
 }
@@ -162,6 +199,13 @@ void Engine::say_farewell(Peer& peer, uint16_t code, std::string_view reason) {
 }
 
 void Engine::drain(Peer& peer) {
+  if (peer.of_server) {
+    if (peer.state == State::Greeting) end_handshake(peer);
+    change_ended(peer, 1);
+    // What the program has closed was promised that all is sent.
+    move_to(peer, peer.close_requested ? Place::None : Place::Draining);
+  }
+  give_back_assembly(peer);
   peer.state = State::Draining;
   set_deadline(peer, peer.linger_ms);
   pump(peer);
@@ -170,14 +214,26 @@ void Engine::drain(Peer& peer) {
 
 void Engine::release(Peer& peer) {
   check(peer.state != State::Free, "a connection ended twice");
+  if (peer.of_server) {
+    if (peer.state == State::Greeting) end_handshake(peer);
+    if (peer.state == State::Draining || peer.state == State::Lingering) change_ended(peer, -1);
+    move_to(peer, Place::None);
+  }
   peer.state = State::Free;
   clear_deadline(peer);
-  if (peer.reader.assembly() != nullptr) assemblies_.give_back(peer.reader.assembly());
-  peer.reader = FrameReader(0);
+  if (peer.deferred) deferred_.remove(peer);
+  peer.deferred = false;
+  give_back_assembly(peer);
   // Its question was never answered, because the program overwrote the event.
   held_bytes_ -= peer.held_bytes;
   peer.held_bytes = 0;
   if (io_->close(peer.slot, peer.reset_on_close)) on_closed(peer.slot);
+}
+
+// A connection that is not read any more has no use for it.
+void Engine::give_back_assembly(Peer& peer) {
+  if (peer.reader.assembly() != nullptr) assemblies_.give_back(peer.reader.assembly());
+  peer.reader = FrameReader(0);
 }
 
 // The slot goes to its next life only now, because the system may have read its ring until here.
@@ -191,8 +247,8 @@ void Engine::on_closed(uint32_t slot) {
   if (peer.of_server) {
     Server& server = servers_[peer.server];
     check(server.slots > 0, "a server lost more connections than it had");
-    if (!peer.was_connected) server_counters(peer.server)[layout::kServerCounterHandshakes] = --server.handshakes;
     slots_left = --server.slots;
+    if (slots_left == 0 && !server.listening) report_last_refusals(peer.server);
   }
   freed_in_batch_.push_back(peer.slot);
   events_.push(EventKind::Released, peer.slot, peer.of_server ? peer.server : kNone, slots_left);

@@ -16,6 +16,8 @@ constexpr uint64_t kGiveBackNs = 200 * kMillisecondNs;
 // When there is more to give back than one look may: looks follow in such intervals.
 constexpr uint64_t kGiveBackOnNs = 10 * kMillisecondNs;
 constexpr uint32_t kGiveBackMax = 64;
+// A slab is tens of megabytes, and JavaScript reports each one that it cannot get.
+constexpr uint64_t kSlabRetryNs = 1000 * kMillisecondNs;
 
 }  // namespace
 
@@ -37,7 +39,6 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   peers_.reserve(total);
   free_.reserve(total);
   freed_in_batch_.reserve(total);
-  deferred_.reserve(total);
   deadlines_.reserve(total * kDeadlinesPerPeer + kOwnDeadlines);
   noted_rings_.reserve(total);
   io_->reserve(total);
@@ -84,21 +85,18 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
 void Engine::slab_refused() {
   // The next shortage asks again: a listener that is neither paused nor waiting for an answer would keep the loop busy.
   slots_low_reported_ = false;
-  // Places that have become free since nobody would ever announce again.
+  // Places that have become free meanwhile are not announced again.
   if (!free_.empty()) return;
   for (uint32_t server = 0; server < servers_.size(); ++server) {
     if (!servers_[server].listening) continue;
-    servers_[server].accept_paused = true;
-    io_->accept_pause(server, true);
+    pause_accept(server, kSlabRetryNs);
+    servers_[server].wants_slot = true;
   }
 }
 
 void Engine::resume_accepts() {
   for (uint32_t server = 0; server < servers_.size(); ++server) {
-    Server& it = servers_[server];
-    if (!it.listening || !it.accept_paused || it.accept_retry_ns != 0) continue;
-    it.accept_paused = false;
-    io_->accept_pause(server, false);
+    if (servers_[server].wants_slot) resume_accept(server);
   }
 }
 
@@ -200,7 +198,7 @@ bool Engine::remove_slab() {
   const Slab last = slabs_.back();
   const auto in_it = [&](uint32_t slot) { return slot >= last.first; };
   const bool spare = last_slab_is_spare() && last.idle && !last.taken && assemblies_.last_is_free();
-  if (!spare || std::ranges::any_of(deferred_, in_it)) return false;
+  if (!spare) return false;
   io_->remove_slots(last.first, last.rings);
   std::erase_if(noted_rings_, in_it);
   std::erase_if(free_, in_it);

@@ -28,13 +28,15 @@ bool Engine::Server::remember(const Peer& peer) {
 
 int Engine::listen(ServerOptions options, const Address& address, uint32_t& server, Address& bound) {
   server = 0;
-  while (server < servers_.size() && servers_[server].used) ++server;
+  // What JavaScript has not heard yet of a server that is gone must not reach the next one of its number.
+  const auto is_taken = [this](const Server& it) { return it.used || (it.batch_at_end == batch_ && events_.unconsumed() > 0); };
+  while (server < servers_.size() && is_taken(servers_[server])) ++server;
   if (server == layout::kServersMax) return layout::kErrorTooManyServers;
-  if (server == servers_.size()) servers_.emplace_back();
+  if (server == servers_.size()) servers_.emplace_back(id_key_);
   const int error = io_->listen(server, address, options.listen, bound);
   if (error != 0) return error;
   Server& it = servers_[server];
-  it = Server{};
+  it = Server(id_key_);
   it.used = it.listening = true;
   it.options = std::move(options);
   std::fill_n(server_counters(server), layout::kServerCountersBytes / sizeof(double), 0.0);
@@ -47,16 +49,23 @@ void Engine::unlisten(uint32_t server) {
   it.listening = false;
   it.accept_retry_ns = 0;
   set_accept_retry();
+  it.wants_slot = false;
   io_->unlisten(server);
-  for (Peer* peer : peers_) {
-    if (peer->of_server && peer->server == server && peer->state == State::Greeting) {
-      close(peer->slot, static_cast<uint16_t>(Code::GoingAway), "");
-    }
-  }
+  // Those that are in their handshake go in the next polls.
+  dismissals_ += it.handshakes;
+}
+
+void Engine::close_peers(uint32_t server, uint16_t code) {
+  if (server >= servers_.size() || servers_[server].close_code != 0) return;
+  servers_[server].close_code = code;
+  dismissals_ += servers_[server].peers;
 }
 
 void Engine::forget_server(uint32_t server) {
-  if (server < servers_.size() && servers_[server].slots == 0 && !servers_[server].listening) servers_[server] = Server{};
+  if (server >= servers_.size() || servers_[server].slots > 0 || servers_[server].listening) return;
+  unreported_ -= servers_[server].unreported;
+  servers_[server] = Server(id_key_);
+  servers_[server].batch_at_end = batch_;
 }
 
 bool Engine::can_accept(uint32_t server) {
@@ -73,11 +82,10 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
   Server& it = servers_[server];
   double* const counts = server_counters(server);
   counts[layout::kServerCounterAccepted] += 1;
-  if (it.handshakes >= it.options.handshakes_max) {
+  if (!make_place(server)) {
     io_->discard(socket, {nullptr, 0});
-    counts[layout::kServerCounterRefused] += 1;
     counts[layout::kServerCounterTooManyHandshakes] += 1;
-    events_.push(EventKind::Refused, server, 0, 0, 0, static_cast<uint32_t>(Code::TooManyHandshakes));
+    refuse(server, Code::TooManyHandshakes, 0);
     return;
   }
   Peer* const taken = take_slot();
@@ -98,18 +106,30 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
   peer.reader = FrameReader(kPeerIdBytesMax);
   ++it.slots;
   counts[layout::kServerCounterHandshakes] = ++it.handshakes;
+  move_to(peer, Place::Silent);
   set_deadline(peer, it.options.handshake_timeout_ms);
 }
 
 void Engine::on_accept_error(uint32_t server, int error) {
-  Server& it = servers_[server];
   server_counters(server)[layout::kServerCounterAcceptErrors] += 1;
   events_.push(EventKind::AcceptError, server, 0, 0, 0, 0, static_cast<uint32_t>(error));
   // The connection stays in the listen queue; asking again at once would only spin until descriptors are free again.
-  it.accept_retry_ns = io_->now_ns() + kAcceptRetryNs;
+  pause_accept(server, kAcceptRetryNs);
+}
+
+void Engine::pause_accept(uint32_t server, uint64_t retry_ns) {
+  Server& it = servers_[server];
+  it.accept_retry_ns = io_->now_ns() + retry_ns;
   set_accept_retry();
-  it.accept_paused = true;
   io_->accept_pause(server, true);
+}
+
+void Engine::resume_accept(uint32_t server) {
+  Server& it = servers_[server];
+  it.accept_retry_ns = 0;
+  it.wants_slot = false;
+  set_accept_retry();
+  io_->accept_pause(server, false);
 }
 
 // ---- Clients
@@ -219,6 +239,10 @@ void Engine::report_hello(EventKind kind, const Peer& peer) {
 
 bool Engine::accept_peer(Peer& peer) {
   Server& server = servers_[peer.server];
+  if (!server.listening) {
+    fail(peer, Code::GoingAway, 0, "", true);
+    return false;
+  }
   const auto found = server.ids.find(peer.id);
   if (found != server.ids.end()) {
     if (!server.options.replace_duplicates) {
@@ -240,12 +264,13 @@ bool Engine::accept_peer(Peer& peer) {
   }
   double* const counts = server_counters(peer.server);
   counts[layout::kServerCounterPeers] = ++server.peers;
-  counts[layout::kServerCounterHandshakes] = --server.handshakes;
+  end_handshake(peer);
+  move_to(peer, Place::Peer);
   counts[layout::kServerCounterConnected] += 1;
   report_hello(EventKind::Connected, peer);
   peer.state = State::Open;
   peer.told_batch = batch_;
-  peer.connected = peer.was_connected = true;
+  peer.connected = true;
   peer.reader.set_length_max(options_.message_length_max);
   if (peer.protocol == Protocol::Classic) peer.reader.set_classic();
   set_deadline(peer, kProbationMs);

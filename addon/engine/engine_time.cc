@@ -78,11 +78,14 @@ void Engine::serve(const Deadline& due, uint64_t now_ns) {
       return end_question(*peers_[due.slot]);
     case DeadlineKind::AcceptRetry:
       return retry_accepts(now_ns);
+    case DeadlineKind::Report:
+      report_refusals(now_ns);
+      return set_report(now_ns);
   }
 }
 
 uint32_t Engine::work_of(const Deadline& deadline) const {
-  if (deadline.kind == DeadlineKind::AcceptRetry) return kLookWork;
+  if (deadline.kind == DeadlineKind::AcceptRetry || deadline.kind == DeadlineKind::Report) return kLookWork;
   const Peer& peer = *peers_[deadline.slot];
   switch (deadline.kind) {
     case DeadlineKind::Heartbeat:
@@ -109,15 +112,20 @@ void Engine::set_accept_retry() {
   }
 }
 
+void Engine::set_report(uint64_t now_ns) {
+  if (unreported_ > 0) {
+    deadlines_.set(report_, now_ns + ReportRate::kIntervalNs);
+  } else {
+    deadlines_.clear(report_);
+  }
+}
+
 void Engine::retry_accepts(uint64_t now_ns) {
   for (uint32_t server = 0; server < servers_.size(); ++server) {
-    Server& it = servers_[server];
+    const Server& it = servers_[server];
     if (it.accept_retry_ns == 0 || now_ns < it.accept_retry_ns) continue;
-    it.accept_retry_ns = 0;
-    it.accept_paused = false;
-    io_->accept_pause(server, false);
+    resume_accept(server);
   }
-  set_accept_retry();
 }
 
 void Engine::expire(Peer& peer) {

@@ -18,7 +18,7 @@ enum class EventKind : int32_t {
   Drain = 5,          // slot
   ConnectFailed = 6,  // slot, slab, offset of the reason, its length, code, errno
   Released = 7,       // slot, server, how many slots that server still has: the next life of the slot may begin
-  Refused = 8,        // server, 0, 0, 0, code, errno
+  Refused = 8,        // server, 0, 0, 0, code, errno, how many refusals with this code it stands for
   AcceptError = 9,    // server, 0, 0, 0, 0, errno
   Asked = 11,         // as Connected: the program is to say whether it takes this peer
   SlotsLow = 10,      // JavaScript should add a slab

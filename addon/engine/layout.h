@@ -50,6 +50,9 @@ inline constexpr uint32_t kServerCounterBytesReceived = 13;
 inline constexpr uint32_t kServerCounterBytesSent = 14;
 inline constexpr uint32_t kServerCounterHeartbeatTimeouts = 15;
 inline constexpr uint32_t kServerCounterIdleTimeouts = 16;
+inline constexpr uint32_t kServerCounterEnded = 17;  // gauge
+inline constexpr uint32_t kServerCounterLingersCut = 18;
+inline constexpr uint32_t kServerCounterNewcomersEvicted = 19;
 
 // The dirty list (int32 slots), written by JavaScript, read by flush.
 inline constexpr uint32_t kSlotsMax = 65536;

@@ -11,6 +11,7 @@
 #include "deadlines.h"
 #include "framing.h"
 #include "handshake.h"
+#include "peer_list.h"
 #include "send_ring.h"
 
 namespace zerio {
@@ -37,6 +38,18 @@ enum class State : uint8_t {
   Draining,    // what was accepted is being sent; received bytes are ignored
   Lingering,   // everything is sent, and so is the end of stream; waiting for the other side's
 };
+
+// Among which connections of its server one is counted; the first four in the order in which they make place for newcomers.
+enum class Place : uint8_t {
+  Lingering,  // ended: only the other side's end is waited for
+  Silent,     // a newcomer of whom nothing was received
+  Speaking,   // a newcomer whose first frame is not complete
+  Draining,   // ended by the other side or by a rule, and what it should still get is not sent
+  Peer,       // connected
+  None,       // ended by the program, which was promised that all is sent
+};
+inline constexpr size_t kDispensablePlaces = 4;
+inline constexpr size_t kPlaces = 5;
 
 enum class Protocol : uint8_t { Unknown, Native, Classic };
 
@@ -86,13 +99,15 @@ struct Peer {
 
   uint32_t slab = 0;
   bool connected = false;        // `Connected` was reported and `Disconnected` was not
-  bool was_connected = false;    // `Connected` was reported
   bool refused = false;          // a server's connection that never became a peer
   bool end_received = false;     // the other side sends nothing any more
   bool end_deferred = false;     // and that is to be reported in the next poll
   bool close_requested = false;  // by the program, to be carried out in the next poll
-  bool deferred = false;         // is in the engine's list for the next poll
+  bool deferred = false;         // is in the engine's list of those whose end is to be carried out
   bool reset_on_close = false;
+  Place place = Place::None;
+  PeerLinks place_links;
+  PeerLinks deferred_links;
   Opcode farewell = Opcode::Close;
   uint8_t silent_heartbeats = 0;
   uint8_t silent_looks = 0;  // of the idle limit
@@ -125,9 +140,11 @@ struct Peer {
   void begin_life() {
     state = State::Free;
     protocol = Protocol::Unknown;
-    of_server = connected = was_connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
+    of_server = connected = awaits_verdict = refused = end_received = end_deferred = send_failed = send_blocked =
         close_requested = deferred = reset_on_close = farewell_queued = farewell_due = holds_hello = false;
     heard = silent_heartbeats = silent_looks = 0;
+    place = Place::None;
+    place_links = deferred_links = {};
     send_error = 0;
     close_code = 0;
     told_batch = 0;

@@ -18,14 +18,11 @@ constexpr int kReadyMax = 256;
 // While connections are hot all others wait this long at most, so that a program that polls now and then asks epoll every time.
 constexpr uint64_t kDirectNs = 20000;
 
-// What epoll hands back: a listener or a connection, and which life of it, so that events of a closed one are recognised. Or the
-// set of the strangers.
+// What epoll hands back, if not a listener: a connection and which life of it, so that events of a closed one are recognised. Or
+// the set of the strangers.
 struct Tag {
   static constexpr uint64_t kStrangers = ~uint64_t{0};
-  static constexpr uint64_t kListenerBit = uint64_t{1} << 63;
-  static uint64_t listener(uint32_t server, uint32_t life) { return kListenerBit | connection(server, life); }
   static uint64_t connection(uint32_t slot, uint32_t life) { return (uint64_t{life & 0x7fffffff} << 32) | slot; }
-  static bool is_listener(uint64_t tag) { return (tag & kListenerBit) != 0; }
   static uint32_t index(uint64_t tag) { return static_cast<uint32_t>(tag); }
   static uint32_t life(uint64_t tag) { return static_cast<uint32_t>(tag >> 32) & 0x7fffffff; }
 };
@@ -39,18 +36,13 @@ struct Connection {
   bool send_blocked = false;
 };
 
-struct Listener {
-  Descriptor fd;
-  uint32_t life = 0;
-};
-
 // A connection that was hot, and that epoll does not take back: nobody would hear of it any more.
 struct Lost {
   uint32_t slot;
   int error;
 };
 
-class Epoll final : public SocketIo<Connection, Listener> {
+class Epoll final : public SocketIo<Connection> {
  public:
   Epoll(Descriptor peers, Descriptor strangers) : SocketIo(std::move(strangers)), peers_(std::move(peers)) {}
 
@@ -64,27 +56,6 @@ class Epoll final : public SocketIo<Connection, Listener> {
   }
 
   uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
-
-  int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override {
-    int error = open_life(server, address, options, bound);
-    if (error != 0) return error;
-    Listener& listener = listeners_[server];
-    error = change(strangers_, EPOLL_CTL_ADD, listener.fd, EPOLLIN, Tag::listener(server, listener.life));
-    if (error != 0) listener.fd.reset(-1);
-    return error;
-  }
-
-  void accept_pause(uint32_t server, bool paused) override {
-    Listener& listener = listeners_[server];
-    if (!listener.fd.open()) return;
-    (void)change(strangers_, EPOLL_CTL_MOD, listener.fd, paused ? 0U : EPOLLIN, Tag::listener(server, listener.life));
-  }
-
-  void unlisten(uint32_t server) override {
-    forget(strangers_, listeners_[server].fd);
-    ++listeners_[server].life;
-    listeners_[server].fd.reset(-1);
-  }
 
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override {
     Descriptor fd(static_cast<int>(socket));
@@ -241,10 +212,8 @@ class Epoll final : public SocketIo<Connection, Listener> {
       attend_strangers(sink);
       return true;
     }
+    if (ListenerTag::is_one(event.data.u64)) return accept(sink, event.data.u64);
     const uint32_t index = Tag::index(event.data.u64);
-    if (Tag::is_listener(event.data.u64)) {
-      return !listeners_[index].fd.open() || !is_life(listeners_[index].life, event) || accept(sink, index);
-    }
     Connection& connection = connections_[index];
     if (!connection.fd.open() || !is_life(connection.life, event)) return true;
     if (connection.connecting) {
@@ -281,18 +250,6 @@ class Epoll final : public SocketIo<Connection, Listener> {
   }
 
   static bool is_life(uint32_t life, const epoll_event& event) { return (life & 0x7fffffff) == Tag::life(event.data.u64); }
-
-  // Returns false when there is no place.
-  bool accept(IoSink& sink, uint32_t server) {
-    if (!sink.can_accept(server)) return false;
-    const int fd = ::accept4(listeners_[server].fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      sink.on_accepted(server, fd);
-    } else if (is_shortage(errno)) {
-      sink.on_accept_error(server, errno);
-    }
-    return true;
-  }
 
   Descriptor peers_;  // an epoll set, and that of the strangers is in it
   std::array<epoll_event, kReadyMax> ready_ = {};

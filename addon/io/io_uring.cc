@@ -1,7 +1,8 @@
-// The Linux completion backend: multishot accepts and receives into provided buffers, and all sends of a flush in one submit.
+// The Linux completion backend: multishot receives into provided buffers, and all sends of a flush in one submit.
 //
 // A send is a system call of its own when it is alone, because the ring has nothing to save then, and hot connections receive
-// directly for the same reason (hot_list.h). So only accepts, receives and waits are ever in flight: no send outlives its call.
+// directly for the same reason (hot_list.h). Newcomers are accepted and heard one at a time, as with epoll. So only receives and
+// waits are ever in flight: no send outlives its call.
 // docs/io_uring.md has the figures, and why each kernel feature is asked for.
 #include <poll.h>
 #include <sys/epoll.h>
@@ -37,8 +38,6 @@ constexpr uint32_t kTinyCqEntries = 8;
 constexpr uint32_t kAheadShare = 2;
 // As many events as the sink always has room for.
 constexpr int kWritablePerPollMax = 32;
-// More connections than these wait in the listen queue, where they cost this process no descriptor.
-constexpr size_t kAcceptedMax = 256;
 // So many say that a peer is none of those that bring much: one that floods, too, has nothing to send now and then.
 constexpr uint8_t kModestReceives = 8;
 constexpr uint32_t kTearDownWaitsMax = 1000;
@@ -52,9 +51,9 @@ constexpr int64_t kUnanswered = std::numeric_limits<int64_t>::min();
 // The epoll sets that the ring polls.
 enum class Watch : uint32_t { Writable = 0, Strangers = 1 };
 
-enum class Op : uint64_t { Accept = 1, Receive = 2, Poll = 3, Send = 4, Cancel = 5 };
+enum class Op : uint64_t { Receive = 2, Poll = 3, Send = 4, Cancel = 5 };
 
-// What a completion is of: the operation, a life of a listener or connection, and its number.
+// What a completion is of: the operation, a life of a connection, and its number.
 struct Tag {
   static constexpr uint32_t kLifeMask = 0x0fffffff;
   static uint64_t make(Op op, uint32_t life, uint32_t index) {
@@ -78,21 +77,7 @@ struct Connection {
   uint8_t modest = 0;    // how many receives in a row brought less than they may, up to kModestReceives
 };
 
-struct Listener {
-  Descriptor fd;
-  uint32_t life = 0;
-  bool armed = false;
-  bool leaving = false;  // the accept is being cancelled
-  bool paused = false;
-};
-
-// A connection that came when it could not be taken.
-struct Accepted {
-  uint32_t server;
-  int fd;
-};
-
-class IoUring final : public SocketIo<Connection, Listener> {
+class IoUring final : public SocketIo<Connection> {
  public:
   IoUring(std::unique_ptr<UringQueue> queue, Descriptor writable, Descriptor strangers)
       : SocketIo(std::move(strangers)), queue_(std::move(queue)), writable_(std::move(writable)) {}
@@ -108,11 +93,9 @@ class IoUring final : public SocketIo<Connection, Listener> {
       if (queue_->enter(true) != 0) break;
       while (queue_->take(cqe)) {
         if (is_last(cqe)) --in_flight_;
-        if (Tag::op(cqe.user_data) == Op::Accept && cqe.result >= 0) Descriptor(cqe.result).reset(-1);
       }
       if (in_flight_ > 0) queue_->wait(kTearDownWaitMs);
     }
-    for (const Accepted& accepted : accepted_) Descriptor(accepted.fd).reset(-1);
   }
 
   // 0 or an errno value. `allows(feature)` says whether the kernel's newer features may be used.
@@ -142,45 +125,11 @@ class IoUring final : public SocketIo<Connection, Listener> {
 
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override {
     if (broken_ != 0) return broken_;
-    int error = open_life(server, address, options, bound);
+    const int error = SocketIo::listen(server, address, options, bound);
     if (error != 0) return error;
-    accepted_.reserve(2 * kAcceptedMax);
-    arm_accept(server);
-    error = submit(false);
-    if (error != 0) listeners_[server].fd.reset(-1);
-    return error;
-  }
-
-  void accept_pause(uint32_t server, bool paused) override {
-    Listener& listener = listeners_[server];
-    listener.paused = paused;
-    if (!listener.fd.open() || broken_ != 0) return;
-    if (paused) {
-      stop_accepting(server);
-    } else {
-      go_on_accepting(server);
-    }
-    (void)submit(false);
-  }
-
-  void unlisten(uint32_t server) override {
-    Listener& listener = listeners_[server];
-    stop_accepting(server);
-    finish();
-    // Nobody may poll any more.
-    queue_->pick([&](const Cqe& cqe) {
-      if (Tag::op(cqe.user_data) != Op::Accept || Tag::index(cqe.user_data) != server) return false;
-      if (is_last(cqe)) --in_flight_;
-      if (cqe.result >= 0) Descriptor(cqe.result).reset(-1);
-      return true;
-    });
-    std::erase_if(accepted_, [&](const Accepted& one) {
-      if (one.server == server) Descriptor(one.fd).reset(-1);
-      return one.server == server;
-    });
-    ++listener.life;
-    listener.armed = listener.leaving = false;
-    listener.fd.reset(-1);
+    arm_poll(Watch::Strangers);
+    if (submit(false) != 0) SocketIo::unlisten(server);
+    return broken_;
   }
 
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override {
@@ -191,8 +140,6 @@ class IoUring final : public SocketIo<Connection, Listener> {
     const int error = change_epoll(strangers_.get(), EPOLL_CTL_ADD, fd.get(), EPOLLIN, tag);
     if (error != 0) return error;
     open_life(slot, std::move(fd));
-    // Who comes in a crowd has spoken already, and the next one is taken after it is heard.
-    strangers_ready_ = true;
     return 0;
   }
 
@@ -304,7 +251,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
     Cqe cqe = {};
     // No more than there are now: what completes meanwhile is for the next poll, after the engine's timers.
     for (uint32_t left = queue_->completions(); left > 0 && sink.has_room() && queue_->take(cqe); --left) complete(cqe);
-    if (strangers_ready_ || !accepted_.empty()) attend_door();
+    if (strangers_ready_) attend_strangers();
     if (queue_->unsubmitted() > 0) (void)submit(false);
     if (!spinning) queue_->hear();
   }
@@ -312,8 +259,7 @@ class IoUring final : public SocketIo<Connection, Listener> {
   bool has_news() const override {
     if (broken_ != 0) return told_listeners_ < listeners_.size() || told_connections_ < connections_.size();
     return queue_->completions() > 0 || queue_->kernel_has_work() || queue_->unsubmitted() > 0 || !starved_.empty() ||
-           strangers_ready_ ||
-           std::ranges::any_of(accepted_, [this](const Accepted& one) { return !listeners_[one.server].paused; });
+           strangers_ready_;
   }
 
   int wait_handle() const override { return queue_->wait_fd(); }
@@ -395,19 +341,6 @@ class IoUring final : public SocketIo<Connection, Listener> {
         sink_->on_received(told_connections_, nullptr, 0, broken_);
       }
     }
-  }
-
-  void arm_accept(uint32_t server) {
-    Listener& listener = listeners_[server];
-    if (listener.armed) return;
-    Sqe& sqe = queue_->next_sqe();
-    sqe.opcode = uring::kAccept;
-    sqe.fd = listener.fd.get();
-    sqe.ioprio = uring::kAcceptMultishot;
-    sqe.operation_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-    sqe.user_data = Tag::make(Op::Accept, listener.life, server);
-    listener.armed = true;
-    ++in_flight_;
   }
 
   void arm_receive(uint32_t slot) {
@@ -497,9 +430,6 @@ class IoUring final : public SocketIo<Connection, Listener> {
   void complete(const Cqe& cqe) {
     if (is_last(cqe)) --in_flight_;
     switch (Tag::op(cqe.user_data)) {
-      case Op::Accept:
-        accepted(cqe);
-        return;
       case Op::Receive:
         received(cqe);
         return;
@@ -517,87 +447,24 @@ class IoUring final : public SocketIo<Connection, Listener> {
     }
   }
 
-  void accepted(const Cqe& cqe) {
-    const uint32_t server = Tag::index(cqe.user_data);
-    Listener& listener = listeners_[server];
-    if (!Tag::is_life(cqe.user_data, listener.life) || !listener.fd.open()) {
-      if (cqe.result >= 0) Descriptor(cqe.result).reset(-1);
-      return;
-    }
-    if ((cqe.flags & uring::kCqeMore) == 0) listener.armed = listener.leaving = false;
-    if (cqe.result >= 0) {
-      keep_accepted(server, Descriptor(cqe.result));
-      if (accepted_.size() >= kAcceptedMax) stop_accepting(server);
-    } else if (is_shortage(-cqe.result)) {
-      sink_->on_accept_error(server, -cqe.result);
-    }
-    go_on_accepting(server);
-  }
-
-  void keep_accepted(uint32_t server, Descriptor fd) {
-    try {
-      accepted_.push_back({server, fd.get()});
-      fd.release();
-    } catch (const std::bad_alloc&) {
-      sink_->on_accept_error(server, ENOMEM);
-    }
-  }
-
-  // Who was accepted and who is in the handshake take turns, one event each: a crowd that comes must not keep those from being
-  // greeted that came before.
-  void attend_door() {
-    bool takes = !accepted_.empty();
-    while ((takes || strangers_ready_) && sink_->has_room()) {
-      if (!share_.has_time()) {
-        share_.keep_waiting();
-        break;
-      }
-      accept_next_ = !accept_next_;
-      if (takes && (accept_next_ || !strangers_ready_)) {
-        takes = take_accepted();
-      } else if (!attend_stranger()) {
-        break;
-      }
-    }
-    if (!strangers_ready_) arm_poll(Watch::Strangers);
-    for (uint32_t server = 0; server < listeners_.size(); ++server) {
-      if (listeners_[server].fd.open()) go_on_accepting(server);
-    }
-  }
-
-  // Gives the sink one of those that wait, and returns whether another one may follow. Who cannot be taken waits here, and those
-  // that come later in the listen queue.
-  bool take_accepted() {
-    for (auto one = accepted_.begin(); one != accepted_.end(); ++one) {
-      if (listeners_[one->server].paused || !sink_->can_accept(one->server)) {
-        stop_accepting(one->server);
-        continue;
-      }
-      const Accepted taken = *one;
-      accepted_.erase(one);
-      sink_->on_accepted(taken.server, taken.fd);
-      return !accepted_.empty();
-    }
-    return false;
-  }
-
-  // Returns false when the batch is full.
-  bool attend_stranger() {
+  // Handles the strangers' events while there is time for them. The set is level-triggered: what is left in it is news of the
+  // next poll.
+  void attend_strangers() {
     epoll_event event = {};
-    strangers_ready_ = ::epoll_wait(strangers_.get(), &event, 1, 0) > 0;
-    return !strangers_ready_ || receive_into(*sink_, Tag::index(event.data.u64)) != Received::Full;
-  }
-
-  // When all that have come are taken.
-  void go_on_accepting(uint32_t server) {
-    if (listeners_[server].armed || listeners_[server].paused) return;
-    const bool waits = std::ranges::any_of(accepted_, [server](const Accepted& one) { return one.server == server; });
-    if (!waits) arm_accept(server);
-  }
-
-  void stop_accepting(uint32_t server) {
-    Listener& listener = listeners_[server];
-    if (listener.armed && !std::exchange(listener.leaving, true)) cancel(Tag::make(Op::Accept, listener.life, server));
+    while (sink_->has_room()) {
+      if (!share_.has_time()) {
+        if (is_readable(strangers_.get())) share_.keep_waiting();
+        return;
+      }
+      strangers_ready_ = ::epoll_wait(strangers_.get(), &event, 1, 0) > 0;
+      if (!strangers_ready_) return arm_poll(Watch::Strangers);
+      const uint64_t tag = event.data.u64;
+      if (ListenerTag::is_one(tag)) {
+        if (!accept(*sink_, tag)) return;
+      } else if (receive_into(*sink_, Tag::index(tag)) == Received::Full) {
+        return;
+      }
+    }
   }
 
   void received(const Cqe& cqe) {
@@ -697,15 +564,13 @@ class IoUring final : public SocketIo<Connection, Listener> {
   std::array<bool, 2> poll_armed_ = {};
   ProvidedBuffers buffers_;
   uint16_t receive_flags_ = 0;
-  std::vector<Accepted> accepted_;
   std::vector<uint32_t> starved_;
   int broken_ = 0;  // the errno value of a ring that does not work any more
   uint32_t told_listeners_ = 0;
   uint32_t told_connections_ = 0;
+  uint64_t signals_ = 0;          // what was read from the eventfd
   bool strangers_ready_ = false;  // the set of the strangers may have something
-  bool accept_next_ = false;
-  uint64_t signals_ = 0;    // what was read from the eventfd
-  uint64_t in_flight_ = 0;  // operations of which the kernel has not reported the end
+  uint64_t in_flight_ = 0;        // operations of which the kernel has not reported the end
   HotList<IoUring> hot_{*this};
   IoSink* sink_ = nullptr;  // of the present poll
   bool spinning_ = false;

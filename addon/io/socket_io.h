@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <utility>
@@ -16,11 +17,44 @@
 
 namespace zerio {
 
-// Connections and listeners each have a `Descriptor fd` and a `uint32_t life`, which tells late news of an earlier one.
-// Connections have a `bool is_peer`, too.
-template <class Connection, class Listener>
+// What an epoll set hands back of a listener, and which life of it.
+struct ListenerTag {
+  static constexpr uint64_t kBit = uint64_t{1} << 63;
+  static uint64_t make(uint32_t server, uint32_t life) { return kBit | (uint64_t{life & 0x7fffffff} << 32) | server; }
+  static bool is_one(uint64_t tag) { return (tag & kBit) != 0; }
+};
+
+struct Listener {
+  Descriptor fd;
+  uint32_t life = 0;
+};
+
+// Connections have a `Descriptor fd`, a `uint32_t life`, which tells late news of an earlier one, and a `bool is_peer`.
+template <class Connection>
 class SocketIo : public Io {
  public:
+  int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override {
+    if (server >= listeners_.size()) listeners_.resize(server + 1);
+    Listener& listener = listeners_[server];
+    ++listener.life;
+    int error = open_listener(address, options, listener.fd, bound);
+    if (error == 0) error = watch_listener(EPOLL_CTL_ADD, server, EPOLLIN);
+    if (error != 0) listener.fd.reset(-1);
+    return error;
+  }
+
+  void accept_pause(uint32_t server, bool paused) override {
+    if (listeners_[server].fd.open()) (void)watch_listener(EPOLL_CTL_MOD, server, paused ? 0U : EPOLLIN);
+  }
+
+  void unlisten(uint32_t server) override {
+    Listener& listener = listeners_[server];
+    // A closed socket stays in its set, ready for ever, when a forked child has it, too.
+    (void)::epoll_ctl(strangers_.get(), EPOLL_CTL_DEL, listener.fd.get(), nullptr);
+    ++listener.life;
+    listener.fd.reset(-1);
+  }
+
   void discard(AcceptedSocket socket, IoSlice farewell) override {
     const Descriptor fd(static_cast<int>(socket));
     if (farewell.size > 0) (void)send_slices(fd.get(), &farewell, 1);
@@ -44,15 +78,6 @@ class SocketIo : public Io {
  protected:
   explicit SocketIo(Descriptor strangers) : strangers_(std::move(strangers)) {}
 
-  // A listener's next life. Returns 0 or an errno value.
-  int open_life(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) {
-    if (server >= listeners_.size()) listeners_.resize(server + 1);
-    const uint32_t life = listeners_[server].life + 1;
-    listeners_[server] = Listener{};
-    listeners_[server].life = life;
-    return open_listener(address, options, listeners_[server].fd, bound);
-  }
-
   // A connection's next life.
   Connection& open_life(uint32_t slot, Descriptor fd) {
     const uint32_t life = connections_[slot].life;
@@ -60,6 +85,22 @@ class SocketIo : public Io {
     connections_[slot].life = life;
     connections_[slot].fd = std::move(fd);
     return connections_[slot];
+  }
+
+  // Accepts one connection, if this is news of a listener that is open. Who is not accepted waits in the listen queue, where no
+  // descriptor is held for it. Returns false when there is no place.
+  bool accept(IoSink& sink, uint64_t tag) {
+    const auto server = static_cast<uint32_t>(tag);
+    const Listener& listener = listeners_[server];
+    if (!listener.fd.open() || ListenerTag::make(server, listener.life) != tag) return true;
+    if (!sink.can_accept(server)) return false;
+    const int fd = ::accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      sink.on_accepted(server, fd);
+    } else if (is_shortage(errno)) {
+      sink.on_accept_error(server, errno);
+    }
+    return true;
   }
 
   // Tells the sink what a connection has received; that may end any connection.
@@ -76,10 +117,16 @@ class SocketIo : public Io {
     return size > 0 ? Received::Something : Received::Nothing;
   }
 
-  Descriptor strangers_;  // an epoll set: listeners where the system does not accept by itself, and who is not welcome yet
+  Descriptor strangers_;  // an epoll set: listeners, and who is not welcome yet
   StrangersShare share_;
   std::vector<Connection> connections_;
   std::vector<Listener> listeners_;
+
+ private:
+  int watch_listener(int operation, uint32_t server, uint32_t events) {
+    const Listener& listener = listeners_[server];
+    return change_epoll(strangers_.get(), operation, listener.fd.get(), events, ListenerTag::make(server, listener.life));
+  }
 };
 
 }  // namespace zerio

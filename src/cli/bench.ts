@@ -1,7 +1,7 @@
 // `zerio bench`: round trips, throughput and garbage between two processes, on one machine or two.
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
-import { printableText } from '../gc/text.js'
+import { printableText } from '../errors.js'
 import type { Address, WaitStrategy } from '../options.js'
 import type { ChildMessage } from './bench_child.js'
 import { BenchClient } from './bench_client.js'
@@ -108,7 +108,8 @@ async function listen(
     process.stdout.write(`${json ? JSON.stringify(message) : text}\n`)
   const server = new BenchServer(address, wait, {
     came: (peer) => say({ came: peer.remoteAddress }, `${peer.remoteAddress} came`),
-    left: (peer, why) => say({ left: peer.remoteAddress, why }, `${peer.id} left: ${printableText(why)}`)
+    left: (peer, why) =>
+      say({ left: peer.remoteAddress, why }, `${printableText(peer.id)} left: ${printableText(why)}`)
   })
   const { host, port } = await server.start()
   const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`

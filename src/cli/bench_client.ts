@@ -1,9 +1,9 @@
 // The connecting side of `zerio bench`: leads through the phases and measures them.
 import { ZerioClient } from '../client.js'
 import { readClock } from '../clock.js'
+import { printableText } from '../errors.js'
 import { GcProbe } from '../gc/probe.js'
 import type { GcReportData } from '../gc/report.js'
-import { printableText } from '../gc/text.js'
 import type { WaitStrategy } from '../options.js'
 import type { PoolBuffer } from '../pool.js'
 import { type SendStatus, Status } from '../status.js'

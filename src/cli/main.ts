@@ -2,7 +2,7 @@
 // The command line: picks the command, and turns what goes wrong into one line and an exit code.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { printableText } from '../gc/text.js'
+import { printableText } from '../errors.js'
 import { bench } from './bench.js'
 import { UsageError } from './flags.js'
 import { gc } from './gc.js'

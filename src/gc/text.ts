@@ -47,11 +47,6 @@ export function functionText({ functionName, url }: { functionName: string; url:
   return functionName || (url === '' ? '(V8)' : '(anonymous)')
 }
 
-/** What somebody else wrote, in one line and without what a terminal would obey. */
-export function printableText(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ')
-}
-
 /** Three digits, more for whole numbers above. */
 function shortText(value: number): string {
   if (value === 0) return '0'

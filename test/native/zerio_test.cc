@@ -5,12 +5,14 @@
 #include <sys/socket.h>
 #endif
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "../../addon/engine/framing.h"
 #include "../../addon/engine/handshake.h"
+#include "../../addon/engine/id_table.h"
 #include "../../addon/engine/send_ring.h"
 #include "guarded.h"
 
@@ -241,6 +243,30 @@ Napi::Value socket_option(const Napi::CallbackInfo& info) {
   return refused == 0 ? Napi::Number::New(info.Env(), value) : info.Env().Undefined();
 }
 #endif
+// sipHash(low half of the key, high half, bytes, compressions): with 1 or 2 rounds for each word, as a BigInt
+Napi::Value sip_hash(const Napi::CallbackInfo& info) {
+  bool lossless = true;
+  const zerio::SipKey key = {info[0].As<Napi::BigInt>().Uint64Value(&lossless),
+                             info[1].As<Napi::BigInt>().Uint64Value(&lossless)};
+  const std::string_view given = text(info, 2);
+  const auto input = guard(given);
+  const std::string_view bytes(reinterpret_cast<const char*>(input->data()), given.size());
+  const uint64_t hash = number(info, 3) == 1 ? zerio::sip_hash(key, bytes) : zerio::sip_hash<2, 4>(key, bytes);
+  return Napi::BigInt::New(info.Env(), hash);
+}
+
+// mostInOneBucket(ids): how many of these ids one look-up may have to compare
+Napi::Value most_in_one_bucket(const Napi::CallbackInfo& info) {
+  zerio::IdTable table(0, zerio::IdHash{zerio::SipKey::random()});
+  const auto ids = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < ids.Length(); ++i) {
+    const Napi::Value id = ids[i];
+    table.emplace(id.As<Napi::String>().Utf8Value(), i);
+  }
+  size_t most = 0;
+  for (size_t bucket = 0; bucket < table.bucket_count(); ++bucket) most = std::max(most, table.bucket_size(bucket));
+  return Napi::Number::New(info.Env(), static_cast<double>(most));
+}
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Reader", Reader::define(env));
@@ -249,6 +275,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("readFarewell", Napi::Function::New<read_farewell>(env));
   exports.Set("writeGreeting", Napi::Function::New<write_greeting>(env));
   exports.Set("writeFarewell", Napi::Function::New<write_farewell>(env));
+  exports.Set("sipHash", Napi::Function::New<sip_hash>(env));
+  exports.Set("mostInOneBucket", Napi::Function::New<most_in_one_bucket>(env));
   exports.Set("isUtf8", Napi::Function::New<check<zerio::is_utf8>>(env));
   exports.Set("isNativeId", Napi::Function::New<check<zerio::is_native_id>>(env));
   exports.Set("isClassicId", Napi::Function::New<check<zerio::is_classic_id>>(env));

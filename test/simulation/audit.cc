@@ -70,7 +70,7 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
     return true;
   };
   size_t held = 0;
-  std::vector<Engine::Server> servers(engine.servers_.size());
+  std::vector<Engine::Server> servers(engine.servers_.size(), Engine::Server(SipKey{}));
   for (const Peer* peer : engine.peers_) {
     const bool waits = peer->state != State::Free && (peer->state != State::Open || peer->send_failed);
     const bool on_probation = peer->state == State::Open && peer->of_server && !peer->send_failed;
@@ -89,7 +89,15 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
     if (!peer->of_server || !counted) continue;
     Engine::Server& server = servers[peer->server];
     ++server.slots;
-    if (!peer->was_connected) ++server.handshakes;
+    const bool ended = peer->state == State::Draining || peer->state == State::Lingering;
+    if (peer->state == State::Greeting) ++server.handshakes;
+    if (ended) ++server.ended;
+    const bool is_newcomer = peer->place == Place::Silent || peer->place == Place::Speaking;
+    require(is_newcomer == (peer->state == State::Greeting), "newcomers have the place of one");
+    require(peer->place != Place::Lingering || peer->state == State::Lingering, "who lingers has the place of one");
+    require(peer->state != State::Lingering || peer->place == Place::Lingering, "who lingers makes place");
+    require(peer->place != Place::Draining || peer->state == State::Draining, "who drains has the place of one");
+    require((peer->place == Place::Peer) == (peer->state == State::Open), "peers have the place of one");
     if (!peer->connected) continue;
     ++server.peers;
     const auto found = engine.servers_[peer->server].ids.find(peer->id);
@@ -97,17 +105,52 @@ void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assem
   }
   require_equal(engine.held_bytes_, held, "held bytes are counted");
   uint64_t retry_ns = UINT64_MAX;
+  uint32_t deferred = 0;
+  for (const Peer* peer = engine.deferred_.first(); peer != nullptr; peer = engine.deferred_.next(*peer)) {
+    require(peer->deferred && peer->state != State::Free, "an end that is to be carried out is that of a connection");
+    require(++deferred <= engine.peers_.size(), "the list of ends that are to be carried out ends");
+  }
+  for (const Peer* peer : engine.peers_) deferred -= peer->deferred ? 1 : 0;
+  require_equal(deferred, 0, "the list of ends has all that are to be carried out");
+  uint32_t dismissals = 0;
+  uint32_t unreported = 0;
   for (uint32_t i = 0; i < servers.size(); ++i) {
     const Engine::Server& server = engine.servers_[i];
     require_equal(server.slots, servers[i].slots, "a server's connections are counted");
     require_equal(server.handshakes, servers[i].handshakes, "a server's handshakes are counted");
     require_equal(server.peers, servers[i].peers, "a server's peers are counted");
+    require_equal(server.ended, servers[i].ended, "a server's ended connections are counted");
+    const uint64_t most = uint64_t{server.options.peers_max} + server.options.handshakes_max;
+    require(server.peers + uint64_t{server.others()} <= most, "a server holds no more connections than its limits allow");
+    uint32_t placed = 0;
+    for (uint32_t place = 0; place < kPlaces; ++place) {
+      for (const Peer* peer = server.places[place].first(); peer != nullptr; peer = server.places[place].next(*peer)) {
+        require(peer->place == static_cast<Place>(place) && peer->of_server && peer->server == i,
+                "a place has those that are in it");
+        require(++placed <= server.others() + server.peers, "the list of a place ends");
+      }
+    }
+    for (const Peer* peer : engine.peers_) {
+      const bool here = peer->state != State::Free && peer->of_server && peer->server == i && peer->place != Place::None;
+      placed -= here ? 1 : 0;
+    }
+    require_equal(placed, 0, "all that have a place are in its list");
+    if (!server.listening) dismissals += server.handshakes;
+    if (server.close_code != 0) dismissals += server.peers;
+    uint32_t kinds = 0;
+    for (const auto& refusals : server.refusals) kinds += refusals.rate.unreported() > 0 ? 1 : 0;
+    require_equal(server.unreported, kinds, "kinds of refusals that are not reported yet are counted");
+    unreported += kinds;
     require_equal(server.ids.size(), servers[i].peers, "there is one id for each peer");
     if (server.accept_retry_ns != 0) retry_ns = std::min(retry_ns, server.accept_retry_ns);
   }
   const bool retries = count_deadline(engine.accept_retry_, kNone, DeadlineKind::AcceptRetry);
   require_equal(retries ? engine.deadlines_.due_ns(engine.accept_retry_) : UINT64_MAX, retry_ns,
                 "the first server that waits to accept again has the deadline");
+  (void)count_deadline(engine.report_, kNone, DeadlineKind::Report);
+  require(unreported == 0 || engine.report_.is_set(), "refusals that are not reported yet have a deadline");
+  require_equal(engine.dismissals_, dismissals, "newcomers of servers that stop are counted");
+  require_equal(engine.unreported_, unreported, "refusals that are not reported yet are counted");
   require_equal(heap.size(), deadlines, "each deadline belongs to something that lives");
   first_due_ns = std::min(first_due_ns, engine.give_back_due_ns_);
   require_equal(engine.next_due_ns(), first_due_ns, "the engine knows what is due next");

@@ -150,7 +150,7 @@ int EngineModel::listen(const ServerOptions& options, uint16_t port) {
   if (error != 0) return error;
   if (server >= servers_.size()) servers_.resize(server + 1);
   require(!servers_[server].used, "a server's number is used once at a time");
-  servers_[server] = {true, false, server, bound.port(), options};
+  servers_[server] = {true, false, server, bound.port(), options, 0};
   trace_.add('e', number, "server # listens on port #", {server, bound.port()});
   return 0;
 }
@@ -163,9 +163,10 @@ void EngineModel::stop_server(uint32_t server) {
   engine_->unlisten(server);
   for (const auto& connection : connections_) {
     if (connection != nullptr && connection->server == server && connection->connected && !connection->disconnected) {
-      close(*connection, static_cast<uint16_t>(Code::GoingAway), "");
+      leave(*connection);
     }
   }
+  engine_->close_peers(server, static_cast<uint16_t>(Code::GoingAway));
   if (engine_->server_slots(server) > 0) return;
   engine_->forget_server(server);
   it.used = false;
@@ -197,9 +198,14 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
 void EngineModel::close(Connection& connection, uint16_t code, const std::string& reason) {
   if (!connection.receiving) return;
   trace_.add('e', number, "slot # is closed by the program with code #", {connection.slot, code});
+  leave(connection);
+  engine_->close(connection.slot, code, reason);
+}
+
+void EngineModel::leave(Connection& connection) {
+  if (!connection.receiving) return;
   connection.receiving = false;
   connection.ring->close();
-  engine_->close(connection.slot, code, reason);
 }
 
 void EngineModel::abort(Connection& connection) {
@@ -424,8 +430,10 @@ void EngineModel::dispatch_event(const int32_t* event) {
       return;
     case EventKind::Refused:
       trace_.add('e', number, "server # refuses: code #, error #", {slot, code, error});
-      ++tally_.refused;
-      if (code == static_cast<uint32_t>(Code::Unauthorized)) ++tally_.unauthorized;
+      require(event[7] > 0, "a report of refusals stands for one at least");
+      tally_.refused += static_cast<uint64_t>(event[7]);
+      servers_[slot].refused += static_cast<uint64_t>(event[7]);
+      if (code == static_cast<uint32_t>(Code::Unauthorized)) tally_.unauthorized += static_cast<uint64_t>(event[7]);
       require(tally_.unauthorized <= tally_.denied, "nobody is refused whom the program has not refused");
       return;
     case EventKind::AcceptError:
@@ -535,10 +543,10 @@ void EngineModel::released(uint32_t slot, int32_t server, uint32_t slots_left) {
     // JavaScript's dirty list keeps a ring object alive for as long as it is in the list.
     retired_.push_back(std::move(connections_[slot]));
   }
-  if (server < 0 || slots_left > 0) return;
+  // The event's count is old when another connection was accepted behind it in the same batch.
+  if (server < 0 || slots_left > 0 || engine_->server_slots(static_cast<uint32_t>(server)) > 0) return;
   ServerModel& it = servers_[static_cast<uint32_t>(server)];
   if (!it.stopping) return;
-  require_equal(engine_->server_slots(it.number), 0, "the last connection of a server is the last one");
   check_server_counters(it.number);
   trace_.add('e', number, "server # has stopped", {it.number});
   engine_->forget_server(it.number);
@@ -563,6 +571,9 @@ const double* EngineModel::server_counters(uint32_t server) const {
 
 void EngineModel::check_server_counters(uint32_t server) const {
   const double* const counts = server_counters(server);
+  require_equal(static_cast<uint64_t>(counts[layout::kServerCounterRefused]), servers_[server].refused,
+                "all refusals are reported when a server has stopped");
+  require(counts[layout::kServerCounterEnded] == 0, "no connection is left when a server has stopped");
   require(counts[layout::kServerCounterHandshakes] == 0, "no handshake is left when a server has stopped");
   require(counts[layout::kServerCounterPeers] == 0, "no peer is left when a server has stopped");
   require(counts[layout::kServerCounterConnected] == counts[layout::kServerCounterDisconnected],

@@ -66,6 +66,7 @@ struct ServerModel {
   uint32_t number = 0;
   uint16_t port = 0;
   ServerOptions options;
+  uint64_t refused = 0;
 };
 
 // What the program has seen, for comparison with the counters.
@@ -134,6 +135,7 @@ class EngineModel final : private RingEngine {
   void remove_slabs();
   Slab& slab_of(uint32_t slot);
   void take_slot(Connection& connection);
+  void leave(Connection& connection);
   void native_poll(bool spinning);
   bool dispatch();
   bool dispatch_run(uint32_t slot);

@@ -1,0 +1,21 @@
+// Which peer has an id. Whoever connects chooses an id: with a hash that nobody outside can foresee, no choice makes the table
+// slow.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+#include "sip_hash.h"
+
+namespace zerio {
+
+struct IdHash {
+  SipKey key;
+  size_t operator()(const std::string& id) const { return static_cast<size_t>(sip_hash(key, id)); }
+};
+
+using IdTable = std::unordered_map<std::string, uint32_t, IdHash>;
+
+}  // namespace zerio
