@@ -28,6 +28,8 @@ constexpr uint32_t kContendedBatches = 1000;
 constexpr uint32_t kBytesPerEventMin = 8;
 constexpr uint32_t kEventsReserve = 64;
 constexpr size_t kHotPeerBytes = 256;
+// A process that ends waits no longer for those that do not read.
+constexpr uint32_t kHandOverMsMax = 1000;
 
 }  // namespace
 
@@ -338,7 +340,7 @@ void Engine::hand_over() {
   const uint64_t began_ns = io_->now_ns();
   for (Peer* const peer : peers_) {
     if (peer->state != State::Open && peer->state != State::Draining) continue;
-    const uint64_t until_ns = began_ns + peer->linger_ms * kMillisecondNs;
+    const uint64_t until_ns = began_ns + std::min(peer->linger_ms, kHandOverMsMax) * kMillisecondNs;
     for (;;) {
       pump(*peer);
       const uint64_t now_ns = io_->now_ns();

@@ -333,7 +333,7 @@ class Engine final : private IoSink {
   std::vector<Peer*> peers_;
   std::vector<uint32_t> free_;            // a heap: the lowest one is taken next, so that the last slabs run empty
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
-  std::vector<uint32_t> noted_rings_;  // slots whose rings have held much; perhaps free ones, too
+  std::vector<uint32_t> noted_rings_;     // slots whose rings have held much; perhaps free ones, too
   PeerList<&Peer::deferred_links> deferred_;
   uint32_t dismissals_ = 0;  // newcomers of servers that do not listen any more, and peers of those that close theirs
   bool ends_left_ = false;   // by the last poll
@@ -349,8 +349,8 @@ class Engine final : private IoSink {
   uint32_t batch_ = 0;
   bool ticking_ = false;  // more is due than the last poll could do
   uint64_t give_back_due_ns_ = kNothingDue;
-  bool giving_back_ = false;     // more was found at the last look than is given back so far
-  bool slab_to_go_ = false;      // perhaps, at one of the next looks
+  bool giving_back_ = false;  // more was found at the last look than is given back so far
+  bool slab_to_go_ = false;   // perhaps, at one of the next looks
   bool slots_low_reported_ = false;
   bool asked_ = false;  // the program, in this batch, for a verdict
 };
