@@ -129,6 +129,8 @@ class ClientConnection implements Connection, Contender {
   ended(): Promise<void> {
     if (this.#released) return Promise.resolve()
     if (this.#whenReleased === undefined) {
+      // As for the end of a start.
+      this.use.referenced = true
       this.engine.drive(1)
       this.#whenReleased = new Promise<void>((resolve) => {
         this.#onReleased = resolve
@@ -214,7 +216,8 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
         : await starting.lookup(this.#host, () => this.#lookupTimeout())
       starting.check()
       engine = Engine.for(this.#options)
-      use = new EngineUse(engine, this.#referenced)
+      // Somebody waits for the end of a start, whether or not the connection keeps the process alive later.
+      use = new EngineUse(engine, true)
       this.#engine = engine
       engine.drive(1)
       await starting.wait(this.#connectToAny(engine, peerId, hosts, starting))

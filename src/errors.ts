@@ -33,8 +33,9 @@ export interface ErrorDetails {
   port?: number | undefined
   cause?: unknown
   /** What became of each address of a host name, when several were tried. */
-  errors?: readonly ZerioError[]
-  count?: number
+  errors?: readonly ZerioError[] | undefined
+  /** How many errors of this code it stands for. */
+  count?: number | undefined
 }
 
 /**

@@ -377,6 +377,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   async #stop(engine: Engine): Promise<void> {
     const server = this.#server
+    // Somebody waits for the end of a stop, whether or not the server kept the process alive.
+    if (this.#use !== undefined) this.#use.referenced = true
     engine.drive(1)
     engine.native.unlisten(server)
     this.#listeningPort = 0

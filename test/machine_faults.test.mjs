@@ -285,8 +285,10 @@ test('no address space for more peers for a moment: who waits is accepted by its
     const errors = []
     server.on('error', (error) => errors.push([error.code, error.count]))
     await server.start('server')
-    const Memory = WebAssembly.Memory
-    WebAssembly.Memory = class { constructor() { throw new RangeError('no address space') } }
+    const { Memory } = WebAssembly
+    const Shared = SharedArrayBuffer
+    const Refused = class { constructor() { throw new RangeError('no address space') } }
+    WebAssembly.Memory = globalThis.SharedArrayBuffer = Refused
     const until = async (condition) => { while (!condition()) await pause(1) }
     const raws = []
     for (let i = 0; i < 17; i++) {
@@ -298,6 +300,7 @@ test('no address space for more peers for a moment: who waits is accepted by its
     }
     await until(() => server.peerCount === 16 && errors.length > 0)
     WebAssembly.Memory = Memory
+    globalThis.SharedArrayBuffer = Shared
     await until(() => server.peerCount === 17)
     for (const raw of raws) raw.destroy()
     await server.stop()
