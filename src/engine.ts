@@ -341,14 +341,18 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
   // ---- Sending
 
   markDirty(ring: SendRing): void {
-    this.#dirty[this.#dirtyCount] = ring
-    this.#dirtyWords[this.#dirtyCount] = ring.slot
-    this.#words[EngineWord.DirtyCount] = ++this.#dirtyCount
+    this.#addDirty(ring)
     // Outside of handlers the turn ends with its ticks and microtasks.
     if (!this.#dispatching && !this.#tickPending) {
       this.#tickPending = true
       nextTick(this.#flushTick)
     }
+  }
+
+  #addDirty(ring: SendRing): void {
+    this.#dirty[this.#dirtyCount] = ring
+    this.#dirtyWords[this.#dirtyCount] = ring.slot
+    this.#words[EngineWord.DirtyCount] = ++this.#dirtyCount
   }
 
   /** Hands all rings with unsent bytes to the system. Touches each ring once: the sends of many peers push all else out of the cache. */
@@ -363,7 +367,9 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     }
     this.#nativeFlush()
     this.#dirtyCount = 0
-    for (let i = 0; i < kept; i++) this.markDirty(dirty[i] as SendRing)
+    // Those with an open claim. Their commit is followed by no tick of its own: a claim ends in the turn in which it began, and
+    // the handle before the loop sleeps sends what breaks this rule.
+    for (let i = 0; i < kept; i++) this.#addDirty(dirty[i] as SendRing)
     this.#words[EngineWord.DirtyCount] = kept
   }
 

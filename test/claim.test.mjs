@@ -203,6 +203,17 @@ test('close with an open claim sends what was committed before, and commit is Cl
   assertTexts(t, got, ['before'])
 })
 
+test('a claim that stays open keeps nothing of the program waiting', async (t) => {
+  const { server, client } = await startPair(t)
+  const got = collect(server)
+  claimText(client, 'late')
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  await nextTurn()
+  client.commit()
+  await until(() => got.length === 1)
+  assertTexts(t, got, ['late'])
+})
+
 test('a claim that stays open over turns, with flushes between, is sent whole', async (t) => {
   const { server, client } = await startPair(t)
   const got = collect(server)
