@@ -1,7 +1,9 @@
 // Formats (--write) or checks the C++ files with clang-format, and lints them with clang-tidy where that is installed.
 // The compiler's own warnings are errors in every build (addon/binding.gyp), so a machine without clang-tidy still has a linter.
+// clang-tidy takes a minute for all of them, so a file that was clean is linted again only when it, a header or the checks change.
 import { execFile, spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -17,6 +19,14 @@ const filesOf = (...folders) =>
     )
     .filter((name) => /\.(cc|h)$/.test(name))
 const files = filesOf('addon', join('test', 'native'))
+
+function readCache(name) {
+  try {
+    return JSON.parse(readFileSync(name, 'utf8'))
+  } catch {
+    return []
+  }
+}
 
 function run(command, args) {
   const result = spawnSync(command, args, { cwd: root, encoding: 'utf8' })
@@ -39,13 +49,30 @@ if (!write) {
   const flags = ['-std=c++20', '-DNAPI_VERSION=8', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS']
   // Windows' own files need its headers, which clang-tidy has not; the cross-compiler's warnings are errors.
   const windows = /(windows|windows_io|winsock|rio|completion_port)\.cc$/
-  const sources = files.filter((name) => name.endsWith('.cc') && !windows.test(name))
+  const cache = join(root, 'build', 'clang-tidy.json')
+  const hashOf = (names, before = '') => {
+    const hash = createHash('sha256').update(before)
+    for (const name of names) hash.update(readFileSync(name))
+    return hash.digest('hex')
+  }
+  const common = hashOf(
+    [...files.filter((name) => name.endsWith('.h')), join(root, '.clang-tidy')],
+    flags.join()
+  )
+  const clean = new Set(readCache(cache))
+  const hashes = new Map(
+    files
+      .filter((name) => name.endsWith('.cc') && !windows.test(name))
+      .map((name) => [name, hashOf([name], common + name)])
+  )
+  const sources = [...hashes.keys()].filter((name) => !clean.has(hashes.get(name)))
   const lint = (source) =>
     new Promise((resolve, reject) => {
       const args = ['--quiet', source, '--', ...flags, '-isystem', nodeApi, '-isystem', headers]
       execFile('clang-tidy', args, { cwd: root }, (error, stdout) => {
-        if (error?.code === 'ENOENT') reject(error)
-        else resolve(error ? stdout : '')
+        if (error?.code === 'ENOENT') return reject(error)
+        if (!error) clean.add(hashes.get(source))
+        resolve(error ? stdout : '')
       })
     })
   try {
@@ -55,6 +82,9 @@ if (!write) {
         complaints += await lint(source)
     }
     await Promise.all(Array.from({ length: availableParallelism() }, worker))
+    mkdirSync(dirname(cache), { recursive: true })
+    // What is not of these files any more goes.
+    writeFileSync(cache, JSON.stringify([...hashes.values()].filter((hash) => clean.has(hash))))
     if (complaints !== '') {
       process.stderr.write(complaints)
       process.exit(1)
