@@ -42,7 +42,7 @@ function notLoadable(path: string, words: string): string {
       return `The native engine is not at ${path}. A bundler has probably put zerio's JavaScript into another file and left the engine out: mark zerio as external in its configuration (esbuild: --external:zerio), and install it beside the bundle.`
     }
     return targets.includes(target)
-      ? `The native engine is not at ${path}: the package is damaged, or a checkout that was not built. Install the package anew; in a checkout run "npm run build".`
+      ? `The native engine is not at ${path}: the package is damaged, or a checkout that was not built. Install the package anew, or build the engine with ${BUILD}; in a checkout run "npm run build".`
       : `The package has no native engine for ${target}, only for ${targets.join(' and ')}; ${FROM_SOURCE}.`
   }
   const lacking = /[`']((?:GLIBCXX|GLIBC|CXXABI)_[\d.]+)'? not found/.exec(words)

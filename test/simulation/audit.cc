@@ -160,6 +160,10 @@ bool EngineAudit::has_given_back(const Engine& engine) {
   return engine.noted_rings_.empty() && !engine.assemblies_.has_surplus() && engine.next_due_ns() == Engine::kNothingDue;
 }
 
+bool EngineAudit::lives(const Engine& engine, uint32_t slot) {
+  return slot < engine.peers_.size() && engine.peers_[slot]->state != State::Free;
+}
+
 uint32_t EngineAudit::arena_used(const Engine& engine) { return engine.arena_used_; }
 
 }  // namespace zerio

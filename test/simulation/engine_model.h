@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../../addon/engine/engine.h"
+#include "audit.h"
 #include "send_ring_model.h"
 #include "simulated_io.h"
 
@@ -130,6 +131,7 @@ class EngineModel final : private RingEngine {
 
   void mark_dirty(SendRingModel& ring) override;
   void flush_one(SendRingModel& ring) override;
+  [[nodiscard]] bool lives(const SendRingModel& ring) const override { return EngineAudit::lives(*engine_, ring.slot); }
 
   bool add_slab();
   void remove_slabs();

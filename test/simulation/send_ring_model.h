@@ -26,6 +26,8 @@ class RingEngine {
  public:
   virtual void mark_dirty(SendRingModel& ring) = 0;
   virtual void flush_one(SendRingModel& ring) = 0;
+  // Whether the connection lives, as the engine knows and the program may not have heard yet.
+  [[nodiscard]] virtual bool lives(const SendRingModel& ring) const = 0;
 
  protected:
   ~RingEngine() = default;
