@@ -1,6 +1,5 @@
 // The JavaScript side of an engine: the pools, the dispatch of its events, the dirty list, and which objects share it.
 import { AsyncResource } from 'node:async_hooks'
-import { nextTick } from 'node:process'
 import { type Choice, chooseBackend, engineError } from './backend.js'
 import { EngineCounters } from './counters.js'
 import { misuse, ZerioError } from './errors.js'
@@ -74,6 +73,8 @@ export interface EngineInfo {
   readonly counters: EngineCounters
 }
 
+// Taken once: test runners replace it while they fake the time.
+const { nextTick } = process
 const waitStrategies: Readonly<Record<WaitStrategy, number>> = { blocking: 0, spin: 1, hybrid: 2, manual: 3 }
 const PROTOCOL_CLASSIC = 2
 /** No slot, and no server. */
@@ -103,6 +104,7 @@ const engines = new Map<string, Engine>()
 export class EngineUse {
   readonly #engine: Engine
   #referenced: boolean
+  #released = false
 
   constructor(engine: Engine, referenced: boolean) {
     this.#engine = engine
@@ -112,13 +114,15 @@ export class EngineUse {
 
   /** Whether this use keeps the process alive. */
   set referenced(referenced: boolean) {
-    if (referenced === this.#referenced) return
+    if (this.#released || referenced === this.#referenced) return
     this.#referenced = referenced
     this.#engine._reference(referenced ? 1 : -1)
   }
 
-  /** Once. The last one of an engine ends it. */
+  /** The last one of an engine ends it. */
   release(): void {
+    if (this.#released) return
+    this.#released = true
     this.#engine._release(this.#referenced)
   }
 }
@@ -272,7 +276,8 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
   /** @internal */
   _release(referenced: boolean): void {
     if (referenced) this._reference(-1)
-    if (--this.#users === 0 && !this.#dispatching) this.#close()
+    // The rest of a batch still has something to say: its end ends the engine.
+    if (--this.#users === 0 && !this.#dispatching && !this.#batchOpen) this.#close()
   }
 
   /** Nobody uses it any more: its descriptors and threads go at once, its memory when nothing refers to it. */
@@ -295,8 +300,9 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
 
   /** A start or a stop is under way: the loop works for it even with `manual`. */
   drive(delta: 1 | -1): void {
+    const before = this.#driven
     this.#driven += delta
-    if (this.waitStrategy === 'manual') this.native.setDriven(this.#driven > 0)
+    if (this.#manual && before > 0 !== this.#driven > 0) this.native.setDriven(this.#driven > 0)
   }
 
   listenerCounters(server: number): Float64Array {
@@ -462,7 +468,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
       if (!this.#inRun && next >= words[EngineWord.EventsProduced]) this.#batchOpen = false
       words[EngineWord.EventsConsumed] = this.#batchOpen ? next : ALL_CONSUMED
       this.flush()
-      if (this.#users === 0) this.#close()
+      if (this.#users === 0 && !this.#batchOpen) this.#close()
     }
   }
 

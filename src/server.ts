@@ -385,7 +385,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.#listeningHost = ''
     for (const peer of this.#peers) this.#leave(peer, CloseCode.GoingAway, '')
     engine.native.closePeers(server, CloseCode.GoingAway)
-    if (engine.native.serverSlots(server) > 0) {
+    if (!this.#isAlone()) {
       await new Promise<void>((resolve) => {
         this.#allReleased = resolve
       })
@@ -401,6 +401,11 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.#state = 'idle'
   }
 
+  /** Whether no connection is left, neither in the engine nor in a batch that is still being dispatched. */
+  #isAlone(): boolean {
+    return this.#peers.length === 0 && this.#engine?.native.serverSlots(this.#server) === 0
+  }
+
   #events(scope: AsyncResource): ServerEvents {
     return {
       scope,
@@ -413,8 +418,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
         ),
       slotReleased: () => {
         // Another connection may have been accepted behind this one's end, in the same batch.
-        if (this.#allReleased !== undefined && this.#engine?.native.serverSlots(this.#server) === 0)
-          this.#allReleased()
+        if (this.#isAlone()) this.#allReleased?.()
       },
       poolRefused: (error) =>
         this.#report(

@@ -42,6 +42,70 @@ test('a connection that is accepted in the batch in which the program stops is w
   }
 })
 
+for (const where of ['in the handler', 'behind it']) {
+  test(`two peers leave in one batch, and the program stops ${where}: both are reported`, async (t) => {
+    const server = await startServer(t, ownEngine())
+    const gone = []
+    let stopped
+    server.on('clientDisconnected', (id) => {
+      gone.push(id)
+      if (where === 'in the handler') stopped ??= server.stop()
+    })
+    const raws = []
+    for (const id of ['a', 'b']) {
+      const raw = await connectRaw(t, server.listeningPort)
+      raw.write(hello({ id }))
+      raws.push(raw)
+    }
+    await until(() => server.peerCount === 2)
+    // Newcomers have turns of their own.
+    await pause(60)
+    for (const raw of raws) raw.socket.destroy()
+    if (where === 'behind it')
+      stopped = new Promise((resolve) => setImmediate(resolve)).then(() => server.stop())
+    await until(() => stopped !== undefined)
+    await stopped
+    t.deepEqual(gone.sort(), ['a', 'b'])
+    t.is(server.peerCount, 0)
+  })
+}
+
+test('the rest of a batch that poll() has left is dispatched, and the loop hears of what comes next', async (t) => {
+  const server = await startServer(t, ownEngine())
+  const client = await startClient(t, server, 'client', ownEngine())
+  let got = 0
+  let throws = true
+  server.onMessage = () => {
+    got++
+    if (throws && got === 300) {
+      throws = false
+      throw new Error('of the handler')
+    }
+  }
+  const send = () => {
+    client.send(Buffer.from('x'))
+    client.flush()
+  }
+  // Polls in a loop, so that the connection becomes hot.
+  for (let sent = 0; sent < 299; sent++) {
+    send()
+    for (const end = performance.now() + 1000; got <= sent && performance.now() < end; ) server.poll()
+  }
+  t.is(got, 299)
+  for (let i = 0; i < 3; i++) send()
+  t.throws(
+    () => {
+      for (const end = performance.now() + 1000; performance.now() < end; ) server.poll()
+    },
+    { message: 'of the handler' }
+  )
+  await until(() => got === 302)
+  await pause(20)
+  send()
+  await until(() => got === 303)
+  t.pass()
+})
+
 test('a server that starts in the batch in which another one has stopped hears nothing of it', async (t) => {
   const options = ownEngine({ waitStrategy: 'manual', lingerMs: 0 })
   const first = await startServer(t, options)

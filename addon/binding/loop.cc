@@ -261,7 +261,8 @@ void Loop::set_timer() {
 
 bool Loop::turn(bool spinning) {
   if (engine_ == nullptr || in_turn_) return false;
-  spun_ = spinning;
+  // The rest of a batch is dispatched without I/O, so what the last poll has left outside of the wait handle stays there.
+  if (!engine_->has_unconsumed()) spun_ = spinning;
   if (engine_->poll(spinning) == 0) return false;
   in_turn_ = true;
   if (strategy_ == WaitStrategy::Hybrid) last_event_ns_ = monotonic_ns();

@@ -337,7 +337,8 @@ void Engine::flush_slot(uint32_t slot) {
 }
 
 void Engine::hand_over() {
-  const uint64_t began_ns = io_->now_ns();
+  // Once for the end of a process or worker, however many engines and late messages there are.
+  thread_local const uint64_t began_ns = io_->now_ns();
   for (Peer* const peer : peers_) {
     if (peer->state != State::Open && peer->state != State::Draining) continue;
     const uint64_t until_ns = began_ns + std::min(peer->linger_ms, kHandOverMsMax) * kMillisecondNs;

@@ -352,7 +352,8 @@ class Engine final : private IoSink {
   bool giving_back_ = false;  // more was found at the last look than is given back so far
   bool slab_to_go_ = false;   // perhaps, at one of the next looks
   bool slots_low_reported_ = false;
-  bool asked_ = false;  // the program, in this batch, for a verdict
+  uint64_t slab_retry_ns_ = 0;  // when JavaScript is asked for a slab again, after it could not add one
+  bool asked_ = false;          // the program, in this batch, for a verdict
 };
 
 }  // namespace zerio

@@ -78,6 +78,7 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   for (uint32_t i = 0; i < parts.count; ++i) free_.push_back(first + i);
   io_->add_memory(base + parts.rings_offset, size_t{parts.count} * options_.send_ring_bytes);
   slots_low_reported_ = false;
+  slab_retry_ns_ = 0;
   resume_accepts();
   return true;
 }
@@ -85,6 +86,7 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
 void Engine::slab_refused() {
   // The next shortage asks again: a listener that is neither paused nor waiting for an answer would keep the loop busy.
   slots_low_reported_ = false;
+  slab_retry_ns_ = io_->now_ns() + kSlabRetryNs;
   // Places that have become free meanwhile are not announced again.
   if (!free_.empty()) return;
   for (uint32_t server = 0; server < servers_.size(); ++server) {
@@ -164,7 +166,8 @@ uint32_t Engine::give_back_rings(uint32_t most) {
   uint32_t given = 0;
   for (size_t i = noted_rings_.size(); i-- > 0 && given < most;) {
     Peer& peer = *peers_[noted_rings_[i]];
-    if (peer.state != State::Free) {
+    // One that the system takes nothing of is noted again when it does.
+    if (peer.state != State::Free && !peer.send_blocked) {
       const bool quiet = peer.ring_quiet && peer.counters[layout::kSlotCounterSends] == peer.sends_seen && peer.ring.empty();
       if (!quiet) continue;
       memory_discard(peer.ring.main(), peer.ring.main_bytes());

@@ -71,7 +71,11 @@ void Engine::forget_server(uint32_t server) {
 bool Engine::can_accept(uint32_t server) {
   if (!has_room()) return false;
   if (!free_.empty()) return true;
-  if (!slots_low_reported_) {
+  if (slab_retry_ns_ > io_->now_ns()) {
+    // A slab was refused, and a slot that became free is taken again: the next try has its time.
+    pause_accept(server, slab_retry_ns_ - io_->now_ns());
+    servers_[server].wants_slot = true;
+  } else if (!slots_low_reported_) {
     slots_low_reported_ = true;
     events_.push(EventKind::SlotsLow, server);
   }

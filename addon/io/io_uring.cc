@@ -307,12 +307,11 @@ class IoUring final : public SocketIo<Connection> {
   // While a poll is under way, and between those of a thread that spins, the kernel signals no eventfd. One that was signalled is
   // read together with what this poll submits; a signal that comes late finds a poll that has nothing else to do.
   void quiet() {
-    if (!queue_->mute()) {
-      if (!spinning_ && broken_ == 0 && !has_news()) queue_->quiet();
-      return;
-    }
-    if (broken_ != 0) {
-      queue_->quiet();
+    const bool signalled = queue_->mute();
+    // Nothing is submitted any more, and what stays signalled would wake the loop for ever.
+    if (broken_ != 0) return queue_->quiet();
+    if (!signalled) {
+      if (!spinning_ && !has_news()) queue_->quiet();
       return;
     }
     Sqe& sqe = queue_->next_sqe();

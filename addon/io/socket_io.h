@@ -64,7 +64,9 @@ class SocketIo : public Io {
 
   bool wait_writable(uint32_t slot, uint32_t timeout_ms) override {
     pollfd socket = {connections_[slot].fd.get(), POLLOUT, 0};
-    return ::poll(&socket, 1, static_cast<int>(timeout_ms)) > 0;
+    const int ready = ::poll(&socket, 1, static_cast<int>(timeout_ms));
+    // A signal may come: the profiler's comes a thousand times a second.
+    return ready > 0 || (ready < 0 && errno == EINTR);
   }
 
   void shutdown(uint32_t slot) override { shutdown_sending(connections_[slot].fd.get()); }
