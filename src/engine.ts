@@ -226,6 +226,11 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
         arenaOffset,
         eventsCapacity
       },
+      () => {
+        // Of the batch before nothing is left, whatever the words say that the program can have overwritten.
+        this.#batchOpen = this.#inRun = false
+        this.#dispatch(!this.#manual)
+      },
       () => this.#dispatch(!this.#manual),
       () => this.flush()
     )

@@ -112,6 +112,7 @@ interface Native {
     firstSlab: SlabParts,
     options: NativeEngineOptions,
     dispatch: () => void,
+    goOn: () => void,
     flush: () => void
   ): NativeEngine
   makeClock(words: Float64Array): () => void

@@ -236,7 +236,7 @@ int make_loop(const Call& call, Loop*& loop) {
   error = add_slab_to(*engine, call[0], call[1]);
   if (error != 0) return error;
   loop = Loop::create(call.env(), std::move(engine), static_cast<WaitStrategy>(options.get("waitStrategy").number()),
-                      uint64_t{options.get("spinUs").number()} * 1000, call[3].raw(), call[4].raw(), error);
+                      uint64_t{options.get("spinUs").number()} * 1000, {call[3].raw(), call[4].raw(), call[5].raw()}, error);
   return error;
 }
 
@@ -273,7 +273,7 @@ constexpr Method kMethods[] = {
     {"copy", copy},
 };
 
-// createEngine(memory, first slab, options, dispatch, flush)
+// createEngine(memory, first slab, options, dispatch, go on, flush)
 napi_value create_engine(const Call& call) {
   Loop* loop = nullptr;
   const int error = guarded([&] { return make_loop(call, loop); });

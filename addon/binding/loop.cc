@@ -28,8 +28,8 @@ constexpr uint32_t kHandles = 5;
 
 }  // namespace
 
-Loop* Loop::create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns, napi_value dispatch,
-                   napi_value flush, int& error) {
+Loop* Loop::create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns,
+                   const Functions& functions, int& error) {
   napi_value resource = nullptr;
   napi_value name = nullptr;
   auto* const loop = new Loop(env, std::move(engine), strategy, spin_ns);
@@ -37,8 +37,9 @@ Loop* Loop::create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy st
                     napi_create_string_utf8(env, "zerio", NAPI_AUTO_LENGTH, &name) == napi_ok &&
                     napi_async_init(env, resource, name, &loop->context_) == napi_ok &&
                     napi_create_reference(env, resource, 1, &loop->resource_) == napi_ok &&
-                    napi_create_reference(env, dispatch, 1, &loop->dispatch_) == napi_ok &&
-                    napi_create_reference(env, flush, 1, &loop->flush_) == napi_ok;
+                    napi_create_reference(env, functions.dispatch, 1, &loop->dispatch_) == napi_ok &&
+                    napi_create_reference(env, functions.go_on, 1, &loop->go_on_) == napi_ok &&
+                    napi_create_reference(env, functions.flush, 1, &loop->flush_) == napi_ok;
   const auto serve = [](void* self) { static_cast<Loop*>(self)->serve(); };
   error = made ? loop->wake_.init(loop->uv_, loop->engine_->io(), serve, loop) : UV_ENOMEM;
   if (error != 0) {
@@ -71,7 +72,7 @@ void Loop::close() {
 }
 
 void Loop::release_references() {
-  for (napi_ref* const reference : {&resource_, &dispatch_, &flush_}) {
+  for (napi_ref* const reference : {&resource_, &dispatch_, &go_on_, &flush_}) {
     if (*reference != nullptr) napi_delete_reference(env_, *reference);
     *reference = nullptr;
   }
@@ -262,11 +263,12 @@ void Loop::set_timer() {
 bool Loop::turn(bool spinning) {
   if (engine_ == nullptr || in_turn_) return false;
   // The rest of a batch is dispatched without I/O, so what the last poll has left outside of the wait handle stays there.
-  if (!engine_->has_unconsumed()) spun_ = spinning;
+  const bool is_new = !engine_->has_unconsumed();
+  if (is_new) spun_ = spinning;
   if (engine_->poll(spinning) == 0) return false;
   in_turn_ = true;
   if (strategy_ == WaitStrategy::Hybrid) last_event_ns_ = monotonic_ns();
-  dispatch();
+  dispatch(is_new);
   in_turn_ = false;
   return true;
 }
@@ -274,13 +276,13 @@ bool Loop::turn(bool spinning) {
 // One call for all consecutive events of one connection, in the async context of that connection: what its handlers enter is not
 // seen by the next one's. JavaScript sends their answers before it returns; the ticks and microtasks that they have scheduled run
 // behind that, when the callback ends.
-void Loop::dispatch() {
-  while (engine_ != nullptr && engine_->has_unconsumed()) {
+void Loop::dispatch(bool is_new) {
+  for (napi_ref function = is_new ? dispatch_ : go_on_; engine_ != nullptr && engine_->has_unconsumed(); function = go_on_) {
     const uint32_t before = engine_->unconsumed();
     napi_value receiver = nullptr;
     napi_value callee = nullptr;
     if (napi_get_reference_value(env_, resource_, &receiver) != napi_ok ||
-        napi_get_reference_value(env_, dispatch_, &callee) != napi_ok) {
+        napi_get_reference_value(env_, function, &callee) != napi_ok) {
       return;
     }
     const bool threw = napi_make_callback(env_, next_scope(), receiver, callee, 0, nullptr, nullptr) != napi_ok;

@@ -17,10 +17,14 @@ enum class WaitStrategy : uint32_t { Blocking = 0, Spin = 1, Hybrid = 2, Manual 
 
 class Loop {
  public:
-  // `dispatch` consumes the engine's events, `flush` hands JavaScript's dirty list to the engine; both are JavaScript functions.
+  struct Functions {
+    napi_value dispatch;  // consumes a new batch of events, or a part of it
+    napi_value go_on;     // consumes more of the same batch
+    napi_value flush;     // hands JavaScript's dirty list to the engine
+  };
   // Returns nullptr with a libuv error when the loop takes no handle of ours.
-  static Loop* create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns, napi_value dispatch,
-                      napi_value flush, int& error);
+  static Loop* create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns,
+                      const Functions& functions, int& error);
 
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -64,7 +68,7 @@ class Loop {
   void serve();
   void serve_slice();
   bool turn(bool spinning);
-  void dispatch();
+  void dispatch(bool is_new);
   bool report_exception();
   void before_block();
   void flush_if_dirty();
@@ -92,6 +96,7 @@ class Loop {
   bool in_turn_ = false;
   uint32_t open_handles_ = 0;
   napi_ref dispatch_ = nullptr;
+  napi_ref go_on_ = nullptr;
   napi_ref flush_ = nullptr;
   napi_ref resource_ = nullptr;
   napi_async_context context_ = nullptr;  // of events that belong to no connection and no server

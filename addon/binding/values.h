@@ -72,7 +72,7 @@ class Value {
 // A call from JavaScript: its arguments, and what the function was made with.
 class Call {
  public:
-  static constexpr size_t kArgumentsMax = 5;
+  static constexpr size_t kArgumentsMax = 6;
 
   // `count` arguments are asked for; the others are missing.
   Call(napi_env env, napi_callback_info info, size_t count = kArgumentsMax) : env_(env) {
