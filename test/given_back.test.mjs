@@ -141,7 +141,8 @@ onLinux('the rings of 200 peers, each filled a little, that read again and stay'
   const full = await ask('look')
   t.true(full.residentMb - before.residentMb > 30, `filled: ${full.residentMb - before.residentMb} MB`)
   for (const socket of sockets) socket.resume()
-  await settles(ask, ({ residentMb }) => residentMb < before.residentMb + 8)
+  // Each ring may keep 16 KiB, and V8's heap has grown, too.
+  await settles(ask, ({ residentMb }) => residentMb < before.residentMb + 16)
 })
 
 onLinux('a ring that is filled again and again stays as it is meanwhile', async (t) => {

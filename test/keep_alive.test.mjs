@@ -1,10 +1,9 @@
 // Keep-alive and user timeout: what the sockets of both sides are set to, as the system sees it.
 
-import { readdirSync, readlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import test from 'ava'
-import { startPair } from './helpers/link.mjs'
-import { native as ours } from './helpers/wire_native.mjs'
+import { runScript } from './helpers/child.mjs'
+import { addonPath } from './helpers/wire_native.mjs'
 
 const { native } = createRequire(import.meta.url)('../dist/native.js')
 const backends = native.backends.filter((backend) => native.probeBackend(backend) === 0)
@@ -20,31 +19,35 @@ const options = {
   userTimeoutMs: [TCP, 18]
 }
 
-/** The sockets of this process, by what /proc calls them. */
-function sockets() {
-  const found = new Map()
-  for (const fd of readdirSync('/proc/self/fd')) {
-    try {
-      const name = readlinkSync(`/proc/self/fd/${fd}`)
-      if (name.startsWith('socket:')) found.set(name, Number(fd))
-    } catch {
-      // The descriptor with which the folder was read.
-    }
-  }
-  return found
-}
-
-/** What the sockets of a new connection, and of its listener, are set to. */
+/** What the sockets of a new connection, and of its listener, are set to. In a process of its own, which has no others. */
 async function settingsOf(t, pairOptions) {
-  const before = sockets()
-  await startPair(t, pairOptions)
-  const made = [...sockets()].filter(([name]) => !before.has(name))
-  t.is(made.length, 3)
-  return made.map(([, fd]) =>
-    Object.fromEntries(
-      Object.entries(options).map(([name, [level, option]]) => [name, ours.socketOption(fd, level, option)])
-    )
-  )
+  const result = await runScript(`
+        import { createRequire } from 'node:module'
+    import { readdirSync, readlinkSync } from 'node:fs'
+    import { ZerioClient, ZerioServer } from 'zerio'
+    const ours = createRequire(process.cwd() + '/')(${JSON.stringify(addonPath)})
+    const sockets = () => readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        return readlinkSync('/proc/self/fd/' + fd).startsWith('socket:') ? [Number(fd)] : []
+      } catch {
+        return [] // The descriptor with which the folder was read.
+      }
+    })
+    const before = sockets()
+    const options = ${JSON.stringify(pairOptions)}
+    const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
+    await server.start('server')
+    const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
+    await client.start('client')
+    const made = sockets().filter((fd) => !before.includes(fd))
+    const asked = Object.entries(${JSON.stringify(options)})
+    console.log(JSON.stringify(made.map((fd) => Object.fromEntries(asked.map(([name, [level, option]]) => [name, ours.socketOption(fd, level, option)])))))
+    process.exit(0)
+  `)
+  t.is(result.stderr, '')
+  const settings = JSON.parse(result.stdout)
+  t.is(settings.length, 3)
+  return settings
 }
 
 for (const backend of backends) {

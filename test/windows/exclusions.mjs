@@ -14,6 +14,10 @@ const BURST =
 const SHARED_PORT = 'Windows cannot share a port'
 
 export const exclusions = [
+  { file: 'host_engines', title: '*', reason: PROC },
+  { file: 'host_loop', title: '*', reason: 'judges latencies and wake-ups, of which Wine has its own' },
+  { file: 'loading', title: 'an engine for another machine', reason: 'changes the header of an ELF file' },
+  { file: 'package_types', title: '*', reason: 'no npm in Wine' },
   { file: 'simulation', title: '*', reason: 'runs a Linux program that has no system under it' },
   { file: 'io_uring_pressure', title: '*', reason: 'is about io_uring' },
   { file: 'io_uring_faults', title: '*', reason: 'is about io_uring' },
