@@ -76,7 +76,11 @@ async function best(measure, isGood) {
   return value
 }
 
-for (const { backend, waitStrategy } of cells) {
+// Without deferred task work the kernel interrupts libuv's wait, and libuv loses the idle time (docs/io_uring.md).
+const defers = !(process.env.ZERIO_IO_URING_WITHOUT ?? '').includes('defer')
+const truthful = cells.filter(({ backend }) => defers || backend !== 'io_uring')
+
+for (const { backend, waitStrategy } of truthful) {
   test(`eventLoopUtilization of a server with 100 messages a second: ${waitStrategy}, ${backend}`, async (t) => {
     const share = await best(
       async () => {

@@ -11,7 +11,11 @@ import { backend, uring } from './helpers/uring.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-uring.serial('an idle server is idle for the loop, too, with 100 small messages a second', async (t) => {
+// Without deferred task work the kernel interrupts libuv's wait, and libuv loses the idle time (docs/io_uring.md).
+const defers = !(process.env.ZERIO_IO_URING_WITHOUT ?? '').includes('defer')
+const run = defers ? uring.serial : uring.skip
+
+run('an idle server is idle for the loop, too, with 100 small messages a second', async (t) => {
   const server = await startServer(t, { ...ownEngine({ waitStrategy: 'blocking' }), backend })
   let messages = 0
   server.onMessage = () => messages++
