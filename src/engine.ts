@@ -231,7 +231,10 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
         this.#batchOpen = this.#inRun = false
         this.#dispatch(!this.#manual)
       },
-      () => this.#dispatch(!this.#manual),
+      () => {
+        if (this.#batchOpen) this.#dispatch(!this.#manual)
+        else this.#words[EngineWord.EventsConsumed] = ALL_CONSUMED
+      },
       () => this.flush()
     )
     if (this.native.errno !== 0) throw engineError(this.native.errno, choice.backend)

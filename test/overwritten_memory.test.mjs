@@ -40,6 +40,27 @@ for (const [name, overwrite] of Object.entries(cases)) {
   test(name, (t) => survives(t, overwrite))
 }
 
+for (const count of [1, 70_000, 2 ** 31 - 1]) {
+  test(`the count of consumed events is ${count} between two batches`, async (t) => {
+    const server = await startServer(t, ownEngine({}))
+    const client = await startClient(t, server)
+    let heard = 0
+    let memory
+    server.onMessage = (_, buffer) => {
+      heard++
+      memory = new DataView(buffer.buffer)
+    }
+    client.send(Buffer.alloc(10))
+    await until(() => heard === 1)
+    // A poll without events leaves the word as it is.
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    memory.setInt32(CONSUMED, count, true)
+    client.send(Buffer.alloc(10))
+    await until(() => heard === 2)
+    t.pass()
+  })
+}
+
 for (const kind of [KIND_MESSAGE, KIND_CONNECTED, KIND_DISCONNECTED]) {
   test(`events of kind ${kind} with senseless words`, (t) =>
     survives(t, (memory) => {

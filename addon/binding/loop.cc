@@ -277,7 +277,9 @@ bool Loop::turn(bool spinning) {
 // seen by the next one's. JavaScript sends their answers before it returns; the ticks and microtasks that they have scheduled run
 // behind that, when the callback ends.
 void Loop::dispatch(bool is_new) {
-  for (napi_ref function = is_new ? dispatch_ : go_on_; engine_ != nullptr && engine_->has_unconsumed(); function = go_on_) {
+  napi_ref function = is_new ? dispatch_ : go_on_;
+  // Once in any case: the program can have overwritten how much is consumed.
+  do {
     const uint32_t before = engine_->unconsumed();
     napi_value receiver = nullptr;
     napi_value callee = nullptr;
@@ -291,7 +293,8 @@ void Loop::dispatch(bool is_new) {
     // A poll() in a microtask has left a batch open, for the next poll() to go on with.
     const bool left_open = strategy_ == WaitStrategy::Manual || (engine_ != nullptr && engine_->unconsumed() == before);
     if (!threw && left_open) return;
-  }
+    function = go_on_;
+  } while (engine_ != nullptr && engine_->has_unconsumed());
 }
 
 // Hands what a handler or a tick has thrown to the process. Returns false when JavaScript is being terminated.

@@ -1,6 +1,7 @@
 // The event ring's writer: what the engine tells JavaScript, eight int32 words an event. src/engine.ts reads it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -58,7 +59,8 @@ class EventRing {
 
   // A word of the next event that JavaScript is to dispatch. JavaScript can have overwritten it.
   [[nodiscard]] int32_t next_word(uint32_t word) const {
-    return words_[static_cast<size_t>(count_ - unconsumed()) * layout::kEventWords + word];
+    const uint32_t next = std::min(count_ - unconsumed(), capacity_ - 1);
+    return words_[static_cast<size_t>(next) * layout::kEventWords + word];
   }
 
   void begin_batch() {
