@@ -157,7 +157,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     this.#tickPending = false
     this.flush()
   }
-  /** For events of slots that belong to nobody any more. */
+  /** For events of slots without a connection. */
   readonly #outside = new AsyncResource('zerio', { requireManualDestroy: true })
   readonly #manual: boolean
   #tickPending = false
@@ -288,7 +288,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
     if (--this.#users === 0 && !this.#dispatching && !this.#batchOpen) this.#close()
   }
 
-  /** Nobody uses it any more: its descriptors and threads go at once, its memory when nothing refers to it. */
+  /** It has no users any more: its descriptors and threads go at once, its memory when nothing refers to it. */
   #close(): void {
     if (this.#closed) return
     this.#closed = true
@@ -650,7 +650,7 @@ export class Engine implements EngineInfo, RingEngine, Exiting {
   }
 
   /**
-   * Lets go of slabs that nobody has used for a while, the last ones first, so that slots keep their numbers. Views of their memory that
+   * Lets go of slabs that were not used for a while, the last ones first, so that slots keep their numbers. Views of their memory that
    * the program still has show zeros.
    */
   #shrinkSlabs(): void {

@@ -19,7 +19,7 @@ async function startIn(t, context, options, names) {
   const clients = []
   for (const name of names) {
     const started = startClient(t, server, name, clientOptions)
-    // A manual server takes nobody in by itself.
+    // A manual server accepts nothing by itself.
     if (options.waitStrategy === 'manual') await pollUntil(server, () => server.peer(name))
     clients.push(await started)
   }

@@ -9,11 +9,11 @@ import test from 'ava'
 import 'zerio'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-/** Where the engine lies, wherever the build puts it: what this process has loaded. */
+/** Where the engine lies, wherever the build puts it: what this process has loaded, beside the addons of other tests. */
 process.report.excludeNetwork = true
 const binary = process.report
   .getReport()
-  .sharedObjects.find((one) => one.startsWith(root.slice(0, -1) + sep) && one.endsWith('.node'))
+  .sharedObjects.find((one) => one.startsWith(root.slice(0, -1) + sep) && one.endsWith(`${sep}zerio.node`))
 
 /** A copy of the package in a folder of its own; `change` makes another engine of the real one's bytes, or none. */
 function packageWith(t, change) {

@@ -136,7 +136,7 @@ test('connections that the program closes are not cut short: newcomers are refus
   await startClient(t, server, 'later')
 })
 
-test('a peer that broke a rule and does not read makes place, when nobody else does', async (t) => {
+test('a peer that broke a rule and does not read makes place, when no other connection can', async (t) => {
   const server = await startServer(t, { maxHandshakes: 1, lingerMs: 60_000, socketSendBytes: 4096 })
   const raw = await connectNative(t, server, 'slow')
   raw.socket.pause()

@@ -63,7 +63,7 @@ class AssemblyPool {
   // Whether more buffers are used than are kept: then look() should be called now and then.
   [[nodiscard]] bool has_surplus() const { return used_.size() + held_.size() > kept_; }
 
-  // Finds how many of the used buffers nobody has needed since the last look.
+  // Finds how many of the used buffers were not needed since the last look.
   void look() {
     surplus_ = least_ > kept_ ? least_ - kept_ : 0;
     least_ = used_.size();

@@ -113,7 +113,7 @@ void Engine::report_refusals(uint64_t now_ns) {
   }
 }
 
-// The server ends, and nobody will hear of it later.
+// The server ends, so this is the last time that it can report them.
 void Engine::report_last_refusals(uint32_t server) {
   if (servers_[server].unreported == 0 || !has_event_room()) return;
   for (uint32_t kind = 0; kind < kRefusals; ++kind) {

@@ -210,7 +210,7 @@ bool Engine::remove_slab() {
   peers_.resize(last.first);
   peer_chunks_.pop_back();
   slabs_.pop_back();
-  // The addresses go when JavaScript's collector finds that nobody has a view of them any more, the memory goes now.
+  // The addresses go when JavaScript's collector finds no view of them any more, the memory goes now.
   memory_discard(last.base, last.bytes);
   return true;
 }

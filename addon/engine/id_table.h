@@ -1,4 +1,4 @@
-// Which peer has an id. Whoever connects chooses an id: with a hash that nobody outside can foresee, no choice makes the table
+// Which peer has an id. Whoever connects chooses an id: with a hash that cannot be foreseen from outside, no choice makes the table
 // slow.
 #pragma once
 

@@ -15,7 +15,7 @@ struct SipKey {
   uint64_t low = 0;
   uint64_t high = 0;
 
-  // A key that nobody outside of this process knows. (addon/engine/sip_hash.cc)
+  // A key that is known in this process alone. (addon/engine/sip_hash.cc)
   [[nodiscard]] static SipKey random();
 };
 

@@ -103,7 +103,7 @@ class Io {
     (void)at;
     (void)bytes;
   }
-  // The slots from `first` on go, and with them the memory that add_memory() was told of last. Nothing of theirs is under way.
+  // The slots from `first` on go, and with them the memory that add_memory() named last. Nothing of theirs is under way.
   // reserve() and add_memory() may bring others in their place.
   virtual void remove_slots(uint32_t first, const uint8_t* memory) {
     (void)first;

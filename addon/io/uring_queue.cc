@@ -180,7 +180,7 @@ int64_t UringQueue::call(uint32_t to_submit, uint32_t min_complete, uint32_t fla
 
 int UringQueue::enter(bool get_events) {
   store_release(sq_tail_word_, sq_tail_);
-  // What completes in here is seen behind it, and wakes nobody.
+  // What completes in here is seen behind it, and needs no wake-up.
   const bool heard = hears_;
   if (heard) disable_eventfd();
   const int error = insist(get_events);
