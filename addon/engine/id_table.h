@@ -1,5 +1,5 @@
-// Which peer has an id. Whoever connects chooses an id: with a hash that cannot be foreseen from outside, no choice makes the table
-// slow.
+// Which peer has an id. Whoever connects chooses an id: with a hash that cannot be foreseen from outside, no choice makes the
+// table slow.
 #pragma once
 
 #include <cstddef>
