@@ -26,7 +26,7 @@ uint32_t argument(const Call& call, size_t index) { return call[index].number(kN
 
 // What the functions of one engine have in common. It outlives the engine: JavaScript frees it with the object that holds them.
 struct EngineHandle {
-  Loop* loop;  // nullptr once the engine is closed
+  Loop* loop = nullptr;  // nullptr once the engine is closed
 };
 
 Loop* loop_of(void* data) { return static_cast<EngineHandle*>(data)->loop; }
@@ -275,12 +275,16 @@ constexpr Method kMethods[] = {
 
 // createEngine(memory, first slab, options, dispatch, go on, flush)
 napi_value create_engine(const Call& call) {
-  Loop* loop = nullptr;
-  const int error = guarded([&] { return make_loop(call, loop); });
+  std::unique_ptr<EngineHandle> handle;
+  const int error = guarded([&] {
+    // Before the loop, which nothing would close if this were refused.
+    handle = std::make_unique<EngineHandle>();
+    return make_loop(call, handle->loop);
+  });
   Object result(call.env());
   result.set("errno", std::abs(error));
-  if (loop == nullptr) return result.raw();
-  auto handle = std::make_unique<EngineHandle>(EngineHandle{loop});
+  if (error != 0) return result.raw();
+  Loop* const loop = handle->loop;
   const auto finalize = [](napi_env, void* data, void*) { delete static_cast<EngineHandle*>(data); };
   if (napi_add_finalizer(call.env(), result.raw(), handle.get(), finalize, nullptr, nullptr) != napi_ok) {
     // The thread is being terminated.

@@ -198,6 +198,9 @@ export async function runProgram(teardown, backend, waitStrategy, seed) {
   }
   const { counters } = server
   await server.stop()
+  // A server has stopped when it has read the ends of all streams; its clients may read theirs later.
+  const open = clients.filter((one) => one !== undefined)
+  await until(() => open.every(({ id }) => seenBy(atClient, id).at(-1)?.startsWith('-')))
   return {
     atServer: [...atServer],
     atClient: [...atClient],
