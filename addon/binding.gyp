@@ -46,27 +46,27 @@
         ["OS=='linux'", {
           "sources": [
             "binding/loop_wake_linux.cc",
-            "io/address_posix.cc",
-            "io/clock_posix.cc",
-            "io/epoll.cc",
-            "io/io_uring.cc",
-            "io/linux.cc",
-            "io/memory_posix.cc",
-            "io/socket_posix.cc",
-            "io/uring_queue.cc"
+            "io/posix/address.cc",
+            "io/posix/clock.cc",
+            "io/linux/epoll.cc",
+            "io/linux/io_uring.cc",
+            "io/linux/linux.cc",
+            "io/posix/memory.cc",
+            "io/posix/socket.cc",
+            "io/linux/uring_queue.cc"
           ]
         }],
         ["OS=='win'", {
           "sources": [
             "binding/loop_wake_windows.cc",
-            "io/address_windows.cc",
-            "io/clock_windows.cc",
-            "io/completion_port.cc",
-            "io/memory_windows.cc",
-            "io/rio.cc",
-            "io/windows.cc",
-            "io/windows_io.cc",
-            "io/winsock.cc"
+            "io/windows/address.cc",
+            "io/windows/clock.cc",
+            "io/windows/completion_port.cc",
+            "io/windows/memory.cc",
+            "io/windows/rio.cc",
+            "io/windows/windows.cc",
+            "io/windows/windows_io.cc",
+            "io/windows/winsock.cc"
           ],
           "libraries": ["-lws2_32.lib", "-lmswsock.lib"]
         }]

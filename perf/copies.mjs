@@ -1,4 +1,4 @@
-// How long the ways to copy a message into pool memory take, by its length: the reason for the limits in src/send_ring.ts.
+// How long the ways to copy a message into pool memory take, by its length: the reason for the limits in src/engine/send_ring.ts.
 // Run it by itself: node perf/copies.mjs
 const ROUNDS = 3_000_000
 const REGION_BYTES = 900_000

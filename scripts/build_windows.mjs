@@ -72,8 +72,8 @@ function targets() {
       sources: [...zerio.sources, ...forWindows(zerio).sources].map((source) => `addon/${source}`)
     },
     { name: 'zerio_test', sources: tests },
-    { name: 'rio_emulator', sources: ['test/windows/rio_emulator.cc'] },
-    { name: 'refuse_memory', sources: ['test/windows/refuse_memory.cc'] }
+    { name: 'rio_emulator', sources: ['lab/windows/rio_emulator.cc'] },
+    { name: 'refuse_memory', sources: ['lab/windows/refuse_memory.cc'] }
   ].filter(({ sources }) => sources.every((source) => existsSync(join(root, source))))
 }
 

@@ -68,7 +68,7 @@ export const stages = [
   {
     name: 'misuse',
     seconds: 600,
-    command: 'npm run --silent build && node test/reliability/misuse.mjs --seeds 10'
+    command: 'npm run --silent build && node lab/reliability/misuse.mjs --seeds 10'
   },
   { name: 'soak', seconds: 600, command: 'npm run soak -- --minutes 1' },
   {

@@ -36,7 +36,7 @@ export const engineSources = [
   'addon/engine/engine_time.cc',
   'addon/engine/handshake.cc',
   'addon/engine/sip_hash.cc',
-  'addon/io/address_posix.cc'
+  'addon/io/posix/address.cc'
 ]
 
 /** All C++ files of a folder. */

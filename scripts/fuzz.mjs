@@ -37,7 +37,7 @@ for (const name of names) {
   // What is found goes to a folder of its own; the committed corpus is read only.
   const found = join(folder, 'corpus')
   mkdirSync(found, { recursive: true })
-  const committed = join(root, 'test', 'fuzz', 'corpus', name)
+  const committed = join(root, 'lab', 'fuzz', 'corpus', name)
   const crash = join(folder, 'crash-')
   const { status, stderr } = spawnSync(
     program,

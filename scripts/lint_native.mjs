@@ -40,7 +40,7 @@ run(process.execPath, [
   ...(write ? ['-i'] : ['--dry-run', '-Werror']),
   ...files,
   // These have the compiler's warnings alone: clang-tidy would take longer for them than for the product.
-  ...filesOf(join('test', 'simulation'), join('test', 'fuzz'))
+  ...filesOf(join('lab', 'simulation'), join('lab', 'fuzz'))
 ])
 
 if (!write) {
@@ -48,7 +48,7 @@ if (!write) {
   const headers = join(dirname(dirname(process.execPath)), 'include', 'node')
   const flags = ['-std=c++20', '-DNAPI_VERSION=8', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS']
   // Windows' own files need its headers, which clang-tidy has not; the cross-compiler's warnings are errors.
-  const windows = /(windows|windows_io|winsock|rio|completion_port)\.cc$/
+  const windows = /\/io\/windows\/|_windows\.cc$/
   const cache = join(root, 'build', 'clang-tidy.json')
   const hashOf = (names, before = '') => {
     const hash = createHash('sha256').update(before)

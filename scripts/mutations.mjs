@@ -1,4 +1,4 @@
-// Tests the tests: plants each bug of test/mutations in a copy of the engine, and the simulation must find it. A patch of what the
+// Tests the tests: plants each bug of lab/mutations in a copy of the engine, and the simulation must find it. A patch of what the
 // simulation replaces says in a line of its own what must find it instead: "Found by: <backend> <files of tests>".
 //
 //   npm run test:mutations [-- name …]
@@ -7,16 +7,16 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { addonEnvironment, buildAddon } from '../test/reliability/lib/addon.mjs'
+import { addonEnvironment, buildAddon } from '../lab/reliability/lib/addon.mjs'
 import { compile, engineSources, sourcesOf } from './compile.mjs'
 import { plant } from './patches.mjs'
 
 const SEEDS_MAX = 1000
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const patches = join(root, 'test', 'mutations')
+const patches = join(root, 'lab', 'mutations')
 
 const tree = mkdtempSync(join(tmpdir(), 'zerio-mutations-'))
-for (const folder of ['addon', join('test', 'simulation')])
+for (const folder of ['addon', join('lab', 'simulation')])
   cpSync(join(root, folder), join(tree, folder), {
     recursive: true,
     filter: (path) => basename(path) !== 'build'
@@ -25,7 +25,7 @@ const build = () =>
   compile(tree, {
     name: 'simulation',
     folder: join(tree, 'build'),
-    sources: [...engineSources, ...sourcesOf(tree, join('test', 'simulation'))],
+    sources: [...engineSources, ...sourcesOf(tree, join('lab', 'simulation'))],
     flags: ['-O1', '-Wno-error']
   })
 

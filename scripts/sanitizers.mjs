@@ -44,15 +44,15 @@ function run(what, program, given) {
 const simulation = await compile(root, {
   name: 'simulation',
   folder: join(root, 'build', 'sanitizers', 'simulation'),
-  sources: [...engineSources, ...sourcesOf(root, join('test', 'simulation'))],
+  sources: [...engineSources, ...sourcesOf(root, join('lab', 'simulation'))],
   flags
 })
 run('simulation', simulation, ['--seeds', values.seeds])
 run('torture', simulation, ['--torture'])
 for (const [name, sources] of Object.entries(fuzzTargets)) {
   const folder = join(root, 'build', 'sanitizers', name)
-  const program = await compile(root, { name, folder, sources: [...sources, 'test/fuzz/replay.cc'], flags })
-  const corpus = join(root, 'test', 'fuzz', 'corpus', name)
+  const program = await compile(root, { name, folder, sources: [...sources, 'lab/fuzz/replay.cc'], flags })
+  const corpus = join(root, 'lab', 'fuzz', 'corpus', name)
   run(
     `corpus of ${name}`,
     program,

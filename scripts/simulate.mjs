@@ -9,7 +9,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const program = await compile(root, {
   name: 'simulation',
   folder: join(root, 'build', 'simulation'),
-  sources: [...engineSources, ...sourcesOf(root, join('test', 'simulation'))],
+  sources: [...engineSources, ...sourcesOf(root, join('lab', 'simulation'))],
   flags: ['-O2']
 })
 const given = process.argv.slice(2)

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
 const require = createRequire(import.meta.url)
-const { native } = require('../dist/native.js')
+const { native } = require('../dist/engine/native.js')
 const ava = join(dirname(require.resolve('ava')), 'cli.mjs')
 
 const variants = {

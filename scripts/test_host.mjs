@@ -1,9 +1,9 @@
 // `npm run test:host`: the engine's seat in Node's event loop, as programs use it.
 //
-//   matrix     where a send comes from × wait strategy × backend × Node, each with an independent reader (test/host/matrix.mjs)
-//   tests      test/host_*.test.mjs on each Node: what Node measures, async contexts, exceptions, ref() and unref(), many engines
-//   runners    Jest, Vitest and others load the package anew for each of a hundred files (test/host/runners.mjs)
-//   ordinary   timers, files, http and workers beside zerio, with numbered messages (test/reliability/ordinary.mjs)
+//   matrix     where a send comes from × wait strategy × backend × Node, each with an independent reader (lab/host/matrix.mjs)
+//   tests      test/host/host_*.test.mjs on each Node: what Node measures, async contexts, exceptions, ref() and unref(), many engines
+//   runners    Jest, Vitest and others load the package anew for each of a hundred files (lab/host/runners.mjs)
+//   ordinary   timers, files, http and workers beside zerio, with numbered messages (lab/reliability/ordinary.mjs)
 //
 // The last line counts; the exit code is 1 when something failed.
 
@@ -12,10 +12,10 @@ import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { endings } from '../test/host/endings.mjs'
-import { endingsOf, runEnding, runSources, sourcesOf, variantsOf } from '../test/host/matrix.mjs'
-import { MAJORS, nodeOf, parsePrograms } from '../test/host/nodes.mjs'
-import { sources } from '../test/host/sources.mjs'
+import { endings } from '../lab/host/endings.mjs'
+import { endingsOf, runEnding, runSources, sourcesOf, variantsOf } from '../lab/host/matrix.mjs'
+import { MAJORS, nodeOf, parsePrograms } from '../lab/host/nodes.mjs'
+import { sources } from '../lab/host/sources.mjs'
 
 const STAGES = ['matrix', 'tests', 'runners', 'ordinary']
 /** How many more engines the running Node makes than in `npm test`. */
@@ -71,7 +71,7 @@ else {
 }
 
 function usableBackends() {
-  const { native } = createRequire(import.meta.url)('../dist/native.js')
+  const { native } = createRequire(import.meta.url)('../dist/engine/native.js')
   return values.backend.split(',').filter((backend) => {
     const usable = native.backends.includes(backend) && native.probeBackend(backend) === 0
     if (!usable) console.log(`${backend}: not tested, because this system refuses it`)
@@ -183,7 +183,9 @@ function cellsOf(name, members) {
 
 /** The tests of the host with each Node; what the matrix has done is not done again. */
 async function runTests() {
-  const files = ['loop', 'context', 'trouble', 'ref', 'engines'].map((name) => `test/host_${name}.test.mjs`)
+  const files = ['loop', 'context', 'trouble', 'ref', 'engines'].map(
+    (name) => `test/host/host_${name}.test.mjs`
+  )
   const ava = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.mjs', import.meta.url))
   for (const { major, node } of nodes()) {
     console.log(`=== tests, Node ${major}`)
@@ -211,8 +213,8 @@ function runScript(node, args, env = process.env) {
 /** A script that prints what it does, and `N passed, M failed` or just its exit code. */
 async function runStage(stage) {
   const scripts = {
-    runners: ['test/host/runners.mjs'],
-    ordinary: ['test/reliability/ordinary.mjs', '--minutes', values.minutes]
+    runners: ['lab/host/runners.mjs'],
+    ordinary: ['lab/reliability/ordinary.mjs', '--minutes', values.minutes]
   }
   const args = scripts[stage]
   if (args === undefined) throw new Error(`--only does not know '${stage}'`)

@@ -2,20 +2,20 @@
 //
 //   npm run test:windows [-- --node 20,22 --mode winsock,rio --only suite,programs,planted --jobs 2 test/x.test.mjs …]
 //
-// Once as Wine is, without Registered I/O, and once with the emulator (test/windows/rio_emulator.cc) under the same addon, where
+// Once as Wine is, without Registered I/O, and once with the emulator (lab/windows/rio_emulator.cc) under the same addon, where
 // any misuse of the API, and any object that is left at the end, fails the run. Nothing is installed here; what is missing is
 // named. Output is in build/windows/results.
 //
 // `--again` runs a file that failed once more, and takes the second result: Wine loses a process or a wake-up now and then when the
 // machine is busy. Both results are printed, and the files counted in the last line.
 //
-// `--everything` runs what test/windows/exclusions.mjs leaves out, too, to see whether its reasons still hold.
+// `--everything` runs what lab/windows/exclusions.mjs leaves out, too, to see whether its reasons still hold.
 //
 // The last lines count tests as TAP does, so that a summary of several commands can add them up.
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { exclusions } from '../test/windows/exclusions.mjs'
+import { exclusions } from '../lab/windows/exclusions.mjs'
 import { programs, runPlanted } from './windows_programs.mjs'
 import { endWine, makePrefix, root, runNode, whatIsMissing } from './wine.mjs'
 

@@ -35,7 +35,7 @@ function judge(major, mode, name, good, ran) {
 }
 
 async function rounds(major, mode, script, count, name) {
-  const args = [`test/windows/${script}.mjs`, String(count)]
+  const args = [`lab/windows/${script}.mjs`, String(count)]
   const ran = await runNode(major, mode, args, { name: script, timeoutMs: TIMEOUT_MS })
   const right = [...ran.text.matchAll(/^round \d+: (\w+)/gm)].filter(([, backend]) => backend === mode)
   return judge(major, mode, `${count} ${name}`, ran.code === 0 && right.length === count, ran)
@@ -44,7 +44,7 @@ async function rounds(major, mode, script, count, name) {
 /** A conversation of a Windows and a Linux process. */
 async function cross(major, mode, windowsSide) {
   const linuxSide = windowsSide === 'server' ? 'client' : 'server'
-  const script = 'test/windows/crossing.mjs'
+  const script = 'lab/windows/crossing.mjs'
   const folder = mkdtempSync(join(tmpdir(), 'zerio-crossing-'))
   const port = join(folder, 'port')
   const log = join(folder, 'linux.txt')
@@ -79,7 +79,7 @@ function agreed(text) {
 
 /** The seeded program must see the same on Linux and on Windows. */
 async function agree(major, mode) {
-  const script = 'test/windows/agree.mjs'
+  const script = 'lab/windows/agree.mjs'
   const options = { cwd: root, encoding: 'utf8', timeout: TIMEOUT_MS }
   const linux = agreed(spawnSync(process.execPath, [script], options).stdout)
   const ran = await runNode(major, mode, [script], { name: 'agree', timeoutMs: TIMEOUT_MS })
@@ -136,14 +136,14 @@ export function programs(major, mode) {
   ]
 }
 
-/** Plants each bug of test/windows/planted in a copy of the backend; the emulator must report what the patch says. */
+/** Plants each bug of lab/windows/planted in a copy of the backend; the emulator must report what the patch says. */
 export async function runPlanted(major) {
-  const patches = join(root, 'test', 'windows', 'planted')
+  const patches = join(root, 'lab', 'windows', 'planted')
   const tree = mkdtempSync(join(tmpdir(), 'zerio-planted-'))
   const add = (result, one) => ({ passed: result.passed + one, failed: result.failed + 1 - one, requests: 0 })
   let result = { passed: 0, failed: 0, requests: 0 }
   try {
-    for (const part of ['addon', 'dist', 'package.json', 'test/windows'])
+    for (const part of ['addon', 'dist', 'package.json', 'lab/windows'])
       cpSync(join(root, part), join(tree, part), { recursive: true })
     for (const name of readdirSync(patches).sort()) {
       const patch = readFileSync(join(patches, name), 'utf8')
@@ -160,7 +160,7 @@ export async function runPlanted(major) {
         if (made.status === 0) {
           cpSync(join(build, 'rio_emulator.node'), join(tree, 'build', 'windows', 'rio_emulator.node'))
           const script = patch.includes('Found by: teardown') ? 'teardown' : 'resets'
-          const ran = await runNode(major, 'rio', [`test/windows/${script}.mjs`, '1'], {
+          const ran = await runNode(major, 'rio', [`lab/windows/${script}.mjs`, '1'], {
             name: `planted-${basename(name, '.patch')}`,
             timeoutMs: PLANTED_TIMEOUT_MS,
             cwd: tree,

@@ -86,7 +86,7 @@ function readReport(path) {
 }
 
 /**
- * Runs Windows Node.js with these arguments in the tree `cwd`, whose test/windows and build/windows are used. With `mode` 'rio' the
+ * Runs Windows Node.js with these arguments in the tree `cwd`, whose lab/windows and build/windows are used. With `mode` 'rio' the
  * emulator is under the addon. `ending(violations)` may end the program early.
  */
 export async function runNode(major, mode, args, { name, timeoutMs, cwd = root, ending = () => false }) {
@@ -95,7 +95,7 @@ export async function runNode(major, mode, args, { name, timeoutMs, cwd = root, 
   const log = join(folder, `${name}.txt`)
   const report = join(folder, `${name}.rio.txt`)
   rmSync(report, { force: true })
-  const preload = `--require "Z:${join(cwd, 'test', 'windows', 'emulate_rio.cjs')}"`
+  const preload = `--require "Z:${join(cwd, 'lab', 'windows', 'emulate_rio.cjs')}"`
   const emulated = {
     ZERIO_RIO_REPORT: `Z:${report}`,
     NODE_OPTIONS: preload,

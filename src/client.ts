@@ -1,8 +1,12 @@
 // ZerioClient: one connection to a server.
 import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
+import { type Contender, Race } from './connecting/race.js'
+import { Starting } from './connecting/starting.js'
 import type { ConnectionCounters } from './counters.js'
-import { type Connection, Engine, type EngineInfo, EngineUse, type Hello } from './engine.js'
+import { type Connection, Engine, type EngineInfo, EngineUse, type Hello } from './engine/engine.js'
+import type { PoolBuffer } from './engine/pool.js'
+import { type SendRing, unconnectedRing } from './engine/send_ring.js'
 import { misuse, systemError, ZerioError } from './errors.js'
 import {
   type Address,
@@ -12,12 +16,8 @@ import {
   type ResolvedClientOptions,
   resolveAddress,
   resolveClientOptions
-} from './options.js'
-import type { PoolBuffer } from './pool.js'
-import { type Contender, Race } from './race.js'
+} from './options/options.js'
 import { CloseCode, ConnectFailure, DisconnectReason } from './reason.js'
-import { type SendRing, unconnectedRing } from './send_ring.js'
-import { Starting } from './starting.js'
 import type { SendStatus } from './status.js'
 
 /**

@@ -1,8 +1,9 @@
 // A monotonic clock that makes no garbage.
+
+import { native } from './engine/native.js'
 import { misuse, type ZerioError } from './errors.js'
-import { describe } from './given.js'
-import { native } from './native.js'
-import { float64Length } from './typed_arrays.js'
+import { describe } from './options/given.js'
+import { float64Length } from './options/typed_arrays.js'
 
 // Nobody else can reach it to detach it, so it needs no pool: those take gigabytes of address space each, already at import.
 const words = new Float64Array(new ArrayBuffer(8))

@@ -1,7 +1,7 @@
 // Counters: read in place from the memory that the engine writes, without garbage.
 import { misuse } from './errors.js'
-import { describe } from './given.js'
-import { float64Length } from './typed_arrays.js'
+import { describe } from './options/given.js'
+import { float64Length } from './options/typed_arrays.js'
 
 /** Any set of counters. Values are cumulative float64 numbers, exact up to 2^53. */
 export abstract class Counters<Name extends string> {

@@ -1,6 +1,6 @@
 // ZerioError, its codes, and the sentence of each.
 import { getSystemErrorName } from 'node:util'
-import { Layout } from './layout.js'
+import { Layout } from './engine/layout.js'
 
 /** Codes of mistakes in the program. Each is thrown, or rejects the promise, at the call that makes the mistake. */
 export type MisuseCode =

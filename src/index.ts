@@ -2,7 +2,8 @@
 export { type ClientEventMap, type ClientMessageHandler, ZerioClient } from './client.js'
 export { readClock } from './clock.js'
 export { ConnectionCounters, type Counters, EngineCounters, ServerCounters } from './counters.js'
-export type { EngineInfo } from './engine.js'
+export type { EngineInfo } from './engine/engine.js'
+export type { MemoryKind, PoolBuffer } from './engine/pool.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
 export type {
   Address,
@@ -12,9 +13,8 @@ export type {
   ServerOptions,
   SocketOptions,
   WaitStrategy
-} from './options.js'
+} from './options/options.js'
 export type { Peer } from './peer.js'
-export type { MemoryKind, PoolBuffer } from './pool.js'
 export { CloseCode, DisconnectReason } from './reason.js'
 export { type RefusedDetails, type ServerEventMap, type ServerMessageHandler, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'

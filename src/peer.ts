@@ -1,8 +1,8 @@
 // A server's handle of one connected peer.
 import type { ConnectionCounters } from './counters.js'
-import type { PoolBuffer } from './pool.js'
+import type { PoolBuffer } from './engine/pool.js'
+import type { SendRing } from './engine/send_ring.js'
 import { CloseCode, checkClose } from './reason.js'
-import type { SendRing } from './send_ring.js'
 import { type SendStatus, Status } from './status.js'
 
 /** What {@link Peer} needs of its server. */

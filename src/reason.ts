@@ -1,6 +1,6 @@
 // Why a connection ended: the close codes of docs/protocol.md with their names and sentences.
 import { misuse, printableText, systemErrorName } from './errors.js'
-import { describe, REASON_BYTES_MAX } from './options.js'
+import { describe, REASON_BYTES_MAX } from './options/options.js'
 
 interface Meaning {
   readonly code: string

@@ -3,7 +3,7 @@
 // To copy 32 bytes takes `TypedArray.set` 15 to 20 ns, and a loop over two Int32Arrays 5 ns (perf/copies.mjs). A view is an object,
 // though, so one is made only for an array that comes several times in a row, and the more were made the rarer.
 
-import { canChangeLength, lengthOf, memoryOf, offsetOf } from './typed_arrays.js'
+import { canChangeLength, lengthOf, memoryOf, offsetOf } from './options/typed_arrays.js'
 
 /** Beyond this, `TypedArray.set` is as fast. */
 const BYTES_MAX = 64

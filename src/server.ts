@@ -1,6 +1,7 @@
 // ZerioServer: listens, greets peers, and hands their messages to the program.
 import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
+import { Starting } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
 import {
   type Connection,
@@ -9,9 +10,12 @@ import {
   EngineUse,
   type Hello,
   type ServerEvents
-} from './engine.js'
+} from './engine/engine.js'
+import { Layout } from './engine/layout.js'
+import type { PoolBuffer } from './engine/pool.js'
+import { ReportRate } from './engine/report_rate.js'
+import { type SendRing, unconnectedRing } from './engine/send_ring.js'
 import { misuse, systemError, systemErrorName, ZerioError } from './errors.js'
-import { Layout } from './layout.js'
 import {
   type Address,
   checkPeerId,
@@ -20,13 +24,9 @@ import {
   resolveAddress,
   resolveServerOptions,
   type ServerOptions
-} from './options.js'
+} from './options/options.js'
 import { Peer } from './peer.js'
-import type { PoolBuffer } from './pool.js'
 import { CloseCode, DisconnectReason } from './reason.js'
-import { ReportRate } from './report_rate.js'
-import { type SendRing, unconnectedRing } from './send_ring.js'
-import { Starting } from './starting.js'
 import { type SendStatus, Status } from './status.js'
 
 /**

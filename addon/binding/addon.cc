@@ -1,4 +1,4 @@
-// The addon's JavaScript face: createEngine, the shared layout, and the clock. src/native.ts types it.
+// The addon's JavaScript face: createEngine, the shared layout, and the clock. src/engine/native.ts types it.
 #include <node_api.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 namespace zerio {
 namespace {
 
-// Options come from src/options.ts, which has checked them.
+// Options come from src/options/options.ts, which has checked them.
 SocketOptions socket_options(const Value& options) {
   return {options.get("noDelay").flag(), options.get("socketSendBytes").number(), options.get("socketReceiveBytes").number(),
           options.get("keepAliveMs").number(), options.get("userTimeoutMs").number()};

@@ -9,7 +9,7 @@
 // program have their turn, and what libuv measures (idle time, loop delay) is true. The wake handle stays started for as long as
 // the engine is active: to take the engine's epoll set out of libuv's and to add it again would walk every socket in it.
 //
-// JavaScript sends what was written outside of handlers at the next tick (src/engine.ts). The prepare and check handles send what
+// JavaScript sends what was written outside of handlers at the next tick (src/engine/engine.ts). The prepare and check handles send what
 // code without ticks has written, so that nothing waits while the loop sleeps.
 #include "loop.h"
 

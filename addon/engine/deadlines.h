@@ -65,7 +65,7 @@ class Deadlines {
   }
 
  private:
-  // The reliability tests look inside (test/simulation/audit.cc).
+  // The reliability tests look inside (lab/simulation/audit.cc).
   friend class EngineAudit;
 
   static constexpr uint32_t kChildren = 4;

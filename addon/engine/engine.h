@@ -148,7 +148,7 @@ class Engine final : private IoSink {
   static constexpr size_t kOwnDeadlines = 2;
   static constexpr size_t kDeadlinesPerPeer = 4;
 
-  // The reliability tests look inside (test/simulation/audit.cc).
+  // The reliability tests look inside (lab/simulation/audit.cc).
   friend class EngineAudit;
 
   struct Slab {

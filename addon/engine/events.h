@@ -1,4 +1,4 @@
-// The event ring's writer: what the engine tells JavaScript, eight int32 words an event. src/engine.ts reads it.
+// The event ring's writer: what the engine tells JavaScript, eight int32 words an event. src/engine/engine.ts reads it.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // Where things lie in the memory that JavaScript and the engine share.
-// src/layout.ts mirrors these numbers; the addon exports them and JavaScript asserts at load that both agree.
+// src/engine/layout.ts mirrors these numbers; the addon exports them and JavaScript asserts at load that both agree.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The engine's half of a send ring: JavaScript (src/send_ring.ts) appends frames, the engine hands them to the socket.
+// The engine's half of a send ring: JavaScript (src/engine/send_ring.ts) appends frames, the engine hands them to the socket.
 //
 // A ring is in two pieces of memory: positions below kMain are its front, which lies with the control words, all others its main
 // part. So the few short frames of one flush, which is all that most peers ever have, touch no page of their own: with a thousand

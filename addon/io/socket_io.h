@@ -12,7 +12,7 @@
 #include "clock.h"
 #include "hot_list.h"
 #include "io.h"
-#include "socket_posix.h"
+#include "posix/socket.h"
 #include "strangers_share.h"
 
 namespace zerio {

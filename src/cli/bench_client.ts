@@ -1,11 +1,11 @@
 // The connecting side of `zerio bench`: leads through the phases and measures them.
 import { ZerioClient } from '../client.js'
 import { readClock } from '../clock.js'
+import type { PoolBuffer } from '../engine/pool.js'
 import { printableText } from '../errors.js'
 import { GcProbe } from '../gc/probe.js'
 import type { GcReportData } from '../gc/report.js'
-import type { WaitStrategy } from '../options.js'
-import type { PoolBuffer } from '../pool.js'
+import type { WaitStrategy } from '../options/options.js'
 import { type SendStatus, Status } from '../status.js'
 import { type Answer, Channel, decodeAnswer, encode, type PhaseName, type Request } from './bench_protocol.js'
 import { heartbeatMs, quietProbe } from './bench_settings.js'

@@ -1,7 +1,7 @@
 // The listening side of `zerio bench`: sends back, or counts, what the connecting side sends, and measures its own garbage.
 import { readClock } from '../clock.js'
 import { GcProbe } from '../gc/probe.js'
-import type { WaitStrategy } from '../options.js'
+import type { WaitStrategy } from '../options/options.js'
 import type { Peer } from '../peer.js'
 import { CloseCode } from '../reason.js'
 import { ZerioServer } from '../server.js'

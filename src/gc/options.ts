@@ -1,6 +1,6 @@
 // Options of probes: their defaults, units and ranges, and the check of what the program passes.
 import { misuse } from '../errors.js'
-import { type Complete, describe, readProperties } from '../given.js'
+import { type Complete, describe, readProperties } from '../options/given.js'
 
 export interface GcProbeOptions {
   /**

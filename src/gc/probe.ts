@@ -7,7 +7,7 @@ import {
   performance
 } from 'node:perf_hooks'
 import { misuse } from '../errors.js'
-import { describe } from '../given.js'
+import { describe } from '../options/given.js'
 import { AllocationSampler } from './allocation_sampler.js'
 import { holdSweeping, letSweepingGo } from './buffer_sweeping.js'
 import { collectYoung } from './collect_young.js'

@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module'
 import test from 'ava'
 
-const { native } = createRequire(import.meta.url)('../../dist/native.js')
+const { native } = createRequire(import.meta.url)('../../dist/engine/native.js')
 const usable = native.backends.includes('io_uring') && native.probeBackend('io_uring') === 0
 const refused = (name) =>
   test(name, (t) => {

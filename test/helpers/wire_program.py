@@ -1,4 +1,4 @@
-"""Runs a program of sends and receives with docs/examples/zerio_client.py, for test/differential.test.mjs.
+"""Runs a program of sends and receives with docs/examples/zerio_client.py, for test/wire/differential.test.mjs.
 
 Input: one JSON object {port, id, classic, credential, steps}, where a step is ["send", hex, channel] or ["receive", count].
 Output: one JSON object {serverId, received}, where each message received is [hex, channel].

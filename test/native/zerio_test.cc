@@ -1,4 +1,4 @@
-// Framing, handshakes and the send ring without sockets, for test/framing_alone.test.mjs and test/send_ring_alone.test.mjs.
+// Framing, handshakes and the send ring without sockets, for test/wire/framing_alone.test.mjs and test/engine/send_ring_alone.test.mjs.
 // Input and assembly buffers end where a page without access begins, so that a read or write beyond them ends the process.
 #include <napi.h>
 #ifdef __linux__
@@ -68,7 +68,7 @@ class Reader : public Napi::ObjectWrap<Reader> {
 
     bool on_run(const uint8_t* first, size_t bytes, uint32_t count) {
       check(first, bytes);
-      // Walked as src/engine.ts does.
+      // Walked as src/engine/engine.ts does.
       uint32_t walked = 0;
       for (size_t at = 0; at + zerio::kHeaderBytes <= bytes; ++walked) {
         const auto header = zerio::load<uint32_t>(first + at);

@@ -1,0 +1,279 @@
+// The Linux readiness backend: level-triggered epoll, with direct receives from the few connections that are hot.
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "../clock.h"
+#include "linux.h"
+#include "../socket_io.h"
+
+namespace zerio {
+namespace {
+
+constexpr int kReadyMax = 256;
+// While connections are hot all others wait this long at most, so that a program that polls now and then asks epoll every time.
+constexpr uint64_t kDirectNs = 20000;
+
+// What epoll hands back, if not a listener: a connection and which life of it, so that events of a closed one are recognised. Or
+// the set of the strangers.
+struct Tag {
+  static constexpr uint64_t kStrangers = ~uint64_t{0};
+  static uint64_t connection(uint32_t slot, uint32_t life) { return (uint64_t{life & 0x7fffffff} << 32) | slot; }
+  static uint32_t index(uint64_t tag) { return static_cast<uint32_t>(tag); }
+  static uint32_t life(uint64_t tag) { return static_cast<uint32_t>(tag >> 32) & 0x7fffffff; }
+};
+
+struct Connection {
+  Descriptor fd;
+  uint32_t life = 0;
+  bool is_peer = false;  // otherwise with the strangers
+  bool connecting = false;
+  bool receiving = true;
+  bool send_blocked = false;
+};
+
+// A connection that was hot, and that epoll does not take back: nobody would hear of it any more.
+struct Lost {
+  uint32_t slot;
+  int error;
+};
+
+class Epoll final : public SocketIo<Connection> {
+ public:
+  Epoll(Descriptor peers, Descriptor strangers) : SocketIo(std::move(strangers)), peers_(std::move(peers)) {}
+
+  // Returns 0 or an errno value.
+  int set_up() { return change_epoll(peers_.get(), EPOLL_CTL_ADD, strangers_.get(), EPOLLIN, Tag::kStrangers); }
+
+  const char* name() const override { return "epoll"; }
+  void reserve(uint32_t count) override {
+    if (count > connections_.size()) connections_.resize(count);
+    lost_.reserve(count);
+  }
+
+  uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
+
+  int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override {
+    Descriptor fd(static_cast<int>(socket));
+    set_no_delay(fd.get(), options.no_delay);
+    return add(strangers_, slot, std::move(fd), EPOLLIN);
+  }
+
+  int welcome(uint32_t slot) override {
+    Connection& connection = connections_[slot];
+    const int error = change(peers_, EPOLL_CTL_ADD, connection.fd, news_of(connection), Tag::connection(slot, connection.life));
+    if (error != 0) return error;
+    forget(strangers_, connection.fd);
+    connection.is_peer = true;
+    return 0;
+  }
+
+  int connect(uint32_t slot, const Address& address, const SocketOptions& options) override {
+    Descriptor fd;
+    int error = open_connecting(address, options, fd);
+    if (error == 0) error = add(peers_, slot, std::move(fd), EPOLLOUT);
+    if (error == 0) connections_[slot].is_peer = connections_[slot].connecting = true;
+    return error;
+  }
+
+  void receive_stop(uint32_t slot) override {
+    hot_.cool(slot);
+    connections_[slot].receiving = false;
+    watch(slot);
+  }
+
+  int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override {
+    Connection& connection = connections_[slot];
+    const ssize_t sent = send_slices(connection.fd.get(), slices, count);
+    const int64_t taken = taken_by_send(sent < 0 ? -errno : sent);
+    if (taken >= 0 && static_cast<size_t>(taken) < total_of(slices, count)) {
+      hot_.cool(slot);
+      connection.send_blocked = true;
+      watch(slot);
+    }
+    return taken;
+  }
+
+  bool close(uint32_t slot, bool reset) override {
+    Connection& connection = connections_[slot];
+    if (reset && connection.fd.open()) set_reset_on_close(connection.fd.get());
+    hot_.cool(slot);
+    forget(set_of(connection), connection.fd);
+    std::erase_if(lost_, [slot](const Lost& one) { return one.slot == slot; });
+    connection.fd.reset(-1);
+    ++connection.life;
+    return true;
+  }
+
+  void poll(IoSink& sink, bool spinning) override {
+    sink_ = &sink;
+    // Also while events are left over: the caller may wait next.
+    if (!spinning) hot_.cool_all();
+    tell_lost(sink);
+    if (ready_next_ == ready_count_) {
+      if (!hot_.empty()) {
+        const uint64_t now = monotonic_ns();
+        if (now - waited_ns_ < kDirectNs) {
+          hot_.receive_soon();
+          return;
+        }
+        waited_ns_ = now;
+        // A program that polls now and then comes here each time, and epoll does not know of those that left it.
+        (void)hot_.receive();
+      }
+      const int count = ::epoll_wait(peers_.get(), ready_.data(), kReadyMax, 0);
+      ready_next_ = 0;
+      ready_count_ = count > 0 ? count : 0;
+      if (ready_count_ > static_cast<int>(hot_.kMax)) hot_.cool_all();
+    }
+    while (ready_next_ < ready_count_ && sink.has_room()) {
+      if (!handle(sink, ready_[static_cast<size_t>(ready_next_)])) return;
+      ++ready_next_;
+    }
+  }
+
+  bool has_news() const override { return ready_next_ < ready_count_ || !lost_.empty(); }
+
+  int wait_handle() const override { return peers_.get(); }
+
+  // For the hot list.
+
+  Received receive_directly(uint32_t slot) { return receive_into(*sink_, slot); }
+
+  bool leave(uint32_t slot) {
+    const Connection& connection = connections_[slot];
+    return !connection.send_blocked && ::epoll_ctl(peers_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr) == 0;
+  }
+
+  void come_back(uint32_t slot) {
+    const Connection& connection = connections_[slot];
+    const int error = change(peers_, EPOLL_CTL_ADD, connection.fd, EPOLLIN, Tag::connection(slot, connection.life));
+    if (error != 0) lost_.push_back({slot, error});
+  }
+
+ private:
+  // Listeners and connections that are in the set stay there: they have room, and only the kernel's memory can be short.
+  static int change(const Descriptor& set, int operation, const Descriptor& fd, uint32_t events, uint64_t tag) {
+    return change_epoll(set.get(), operation, fd.get(), events, tag);
+  }
+
+  // A closed socket stays in its set, ready for ever, when a forked child has it, too.
+  static void forget(const Descriptor& set, const Descriptor& fd) {
+    (void)::epoll_ctl(set.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
+  }
+
+  int add(const Descriptor& set, uint32_t slot, Descriptor fd, uint32_t events) {
+    const int error = change(set, EPOLL_CTL_ADD, fd, events, Tag::connection(slot, connections_[slot].life));
+    if (error == 0) open_life(slot, std::move(fd));
+    return error;
+  }
+
+  static uint32_t news_of(const Connection& connection) {
+    return (connection.receiving ? EPOLLIN : 0U) | (connection.send_blocked ? EPOLLOUT : 0U);
+  }
+
+  [[nodiscard]] const Descriptor& set_of(const Connection& connection) const { return connection.is_peer ? peers_ : strangers_; }
+
+  void watch(uint32_t slot) {
+    const Connection& connection = connections_[slot];
+    const uint64_t tag = Tag::connection(slot, connection.life);
+    (void)change(set_of(connection), EPOLL_CTL_MOD, connection.fd, news_of(connection), tag);
+  }
+
+  void tell_lost(IoSink& sink) {
+    while (!lost_.empty() && sink.has_room()) {
+      const Lost one = lost_.back();
+      lost_.pop_back();
+      sink.on_received(one.slot, nullptr, 0, one.error);
+    }
+  }
+
+  // Handles the strangers' events while there is time for them. The set is level-triggered: what is left in it is news of the
+  // next poll. To ask whether anybody is left takes nobody's turn, as waiting for them would.
+  void attend_strangers(IoSink& sink) {
+    epoll_event event = {};
+    while (sink.has_room()) {
+      if (!share_.has_time()) {
+        if (is_readable(strangers_.get())) share_.keep_waiting();
+        return;
+      }
+      if (::epoll_wait(strangers_.get(), &event, 1, 0) <= 0 || !handle(sink, event)) return;
+    }
+  }
+
+  // Returns false when the batch is full and the event must be looked at again.
+  bool handle(IoSink& sink, const epoll_event& event) {
+    if (event.data.u64 == Tag::kStrangers) {
+      share_.renew();
+      attend_strangers(sink);
+      return true;
+    }
+    if (ListenerTag::is_one(event.data.u64)) return accept(sink, event.data.u64);
+    const uint32_t index = Tag::index(event.data.u64);
+    Connection& connection = connections_[index];
+    if (!connection.fd.open() || !is_life(connection.life, event)) return true;
+    if (connection.connecting) {
+      const int error = pending_error(connection.fd.get());
+      connection.connecting = false;
+      if (error == 0) watch(index);
+      sink.on_connected(index, error);
+      return true;
+    }
+    const bool failed = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
+    // A broken connection tells its error once: while it receives, the receive shall have it.
+    if (connection.send_blocked && (failed ? !connection.receiving : (event.events & EPOLLOUT) != 0)) {
+      connection.send_blocked = false;
+      watch(index);
+      sink.on_sent(index, 0, 0);
+      if (!connection.fd.open() || !is_life(connection.life, event)) return true;
+    }
+    if ((event.events & EPOLLIN) == 0 && !failed) return true;
+    if (!connection.receiving) {
+      // Both directions are gone and nobody would ever read the error: report it, or epoll repeats it for ever.
+      if (failed) sink.on_received(index, nullptr, 0, ECONNRESET);
+      return true;
+    }
+    switch (receive_directly(index)) {
+      case Received::Full:
+        return false;
+      case Received::Something:
+        if (connection.fd.open() && connection.receiving && connection.is_peer) hot_.warm(index);
+        break;
+      case Received::Nothing:
+        break;
+    }
+    return true;
+  }
+
+  static bool is_life(uint32_t life, const epoll_event& event) { return (life & 0x7fffffff) == Tag::life(event.data.u64); }
+
+  Descriptor peers_;  // an epoll set, and that of the strangers is in it
+  std::array<epoll_event, kReadyMax> ready_ = {};
+  int ready_count_ = 0;
+  int ready_next_ = 0;
+  HotList<Epoll> hot_{*this};
+  std::vector<Lost> lost_;  // in the next poll their ends are told
+  IoSink* sink_ = nullptr;  // of the present poll
+  uint64_t waited_ns_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Io> make_epoll(int& error) {
+  Descriptor peers(::epoll_create1(EPOLL_CLOEXEC));
+  Descriptor strangers(::epoll_create1(EPOLL_CLOEXEC));
+  if (!peers.open() || !strangers.open()) {
+    error = errno;
+    return nullptr;
+  }
+  auto io = std::make_unique<Epoll>(std::move(peers), std::move(strangers));
+  error = io->set_up();
+  if (error != 0) return nullptr;
+  return io;
+}
+
+}  // namespace zerio

@@ -1,0 +1,28 @@
+// Memory advice by madvise, and by the compilers of POSIX systems.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../memory.h"
+
+namespace zerio {
+namespace {
+
+void advise(uint8_t* at, size_t bytes, int advice) {
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t skipped = (page - reinterpret_cast<uintptr_t>(at) % page) % page;
+  if (bytes < skipped + page) return;
+  (void)::madvise(at + skipped, (bytes - skipped) / page * page, advice);
+}
+
+}  // namespace
+
+void memory_use_small_pages(uint8_t* at, size_t bytes) { advise(at, bytes, MADV_NOHUGEPAGE); }
+
+void memory_discard(uint8_t* at, size_t bytes) { advise(at, bytes, MADV_DONTNEED); }
+
+void memory_prefetch(const void* at, size_t bytes) {
+  constexpr size_t kLineBytes = 64;
+  for (size_t line = 0; line < bytes; line += kLineBytes) __builtin_prefetch(static_cast<const uint8_t*>(at) + line);
+}
+
+}  // namespace zerio

@@ -1,0 +1,162 @@
+// Sockets of the Linux backends.
+#include "socket.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace zerio {
+namespace {
+
+constexpr uint32_t kInsistMax = 10000;
+
+void set_flag(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
+
+// These are wishes: a system that refuses one still gives a working connection.
+void apply(int fd, const SocketOptions& options) {
+  set_no_delay(fd, options.no_delay);
+  if (options.send_buffer_bytes > 0) set_flag(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.send_buffer_bytes));
+  if (options.receive_buffer_bytes > 0) set_flag(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(options.receive_buffer_bytes));
+  if (options.keep_alive_ms > 0) {
+    const KeepAlive keep_alive(options.keep_alive_ms);
+    set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(keep_alive.idle_s));
+    set_flag(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(keep_alive.interval_s));
+    set_flag(fd, IPPROTO_TCP, TCP_KEEPCNT, KeepAlive::kProbes);
+    set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  }
+  if (options.user_timeout_ms > 0) set_flag(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.user_timeout_ms));
+}
+
+[[nodiscard]] const sockaddr* as_sockaddr(const Address& address) { return reinterpret_cast<const sockaddr*>(address.data()); }
+
+template <class Call>
+void read_name(Call call, int fd, Address& out) {
+  socklen_t size = Address::kBytesMax;
+  out.set_size(call(fd, reinterpret_cast<sockaddr*>(out.data()), &size) == 0 ? size : 0);
+}
+
+int open_socket(const Address& address, Descriptor& out) {
+  out.reset(::socket(address.is_ipv6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  return out.open() ? 0 : errno;
+}
+
+}  // namespace
+
+void Descriptor::reset(int fd) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = fd;
+}
+
+// The C library's functions are cancellation points and pay two atomic operations for it in a process with threads, as Node's
+// always is. Nobody cancels threads here.
+ssize_t receive_bytes(int fd, uint8_t* data, size_t size) {
+  ssize_t received = 0;
+  do received = ::syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, nullptr, nullptr);
+  while (received < 0 && errno == EINTR);
+  return received;
+}
+
+ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count) {
+  ssize_t sent = 0;
+  if (count == 1) {
+    do sent = ::syscall(SYS_sendto, fd, slices[0].data, slices[0].size, MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+  }
+  std::array<iovec, 4> vectors = {};
+  for (uint32_t i = 0; i < count; ++i) vectors[i] = {const_cast<uint8_t*>(slices[i].data), slices[i].size};
+  msghdr message = {};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = count;
+  do sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+bool passes(int error) { return error == EAGAIN || error == ENOMEM || error == ENOBUFS; }
+
+void shutdown_sending(int fd) { (void)::shutdown(fd, SHUT_WR); }
+
+void shutdown_both(int fd) { (void)::shutdown(fd, SHUT_RDWR); }
+
+bool is_readable(int fd) {
+  pollfd asked = {fd, POLLIN, 0};
+  return ::poll(&asked, 1, 0) > 0;
+}
+
+int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag) {
+  epoll_event event = {events, {.u64 = tag}};
+  for (uint32_t i = 0; i < kInsistMax; ++i) {
+    if (::epoll_ctl(set, operation, fd, &event) == 0) return 0;
+    if (errno != ENOMEM && errno != ENOSPC) break;
+  }
+  return errno;
+}
+
+int open_listener(const Address& address, const ListenOptions& options, Descriptor& out, Address& bound) {
+  Descriptor fd;
+  const int error = open_socket(address, fd);
+  if (error != 0) return error;
+  set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reuse_port) set_flag(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+  if (address.is_ipv6()) set_flag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
+  // Accepted sockets inherit all of them, and only here do buffer sizes still reach the TCP window scale.
+  apply(fd.get(), options.socket);
+  if (::bind(fd.get(), as_sockaddr(address), address.size()) != 0) return errno;
+  if (::listen(fd.get(), static_cast<int>(options.backlog)) != 0) return errno;
+  read_name(::getsockname, fd.get(), bound);
+  if (bound.size() == 0) return errno;
+  out = std::move(fd);
+  return 0;
+}
+
+int open_connecting(const Address& address, const SocketOptions& options, Descriptor& out) {
+  Descriptor fd;
+  const int error = open_socket(address, fd);
+  if (error != 0) return error;
+  apply(fd.get(), options);
+  if (::connect(fd.get(), as_sockaddr(address), address.size()) != 0 && errno != EINPROGRESS) return errno;
+  out = std::move(fd);
+  return 0;
+}
+
+void set_no_delay(int fd, bool no_delay) {
+  if (no_delay) set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+void set_reset_on_close(int fd) {
+  const linger now = {1, 0};
+  (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+int pending_error(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  if (error != 0) return error;
+  // Nobody listens: where the system chose the very port that is connected to, the socket has found itself.
+  Address local;
+  Address remote;
+  read_addresses(fd, local, remote);
+  const bool itself =
+      local.size() > 0 && local.size() == remote.size() && std::memcmp(local.data(), remote.data(), local.size()) == 0;
+  return itself ? ECONNREFUSED : 0;
+}
+
+void read_addresses(int fd, Address& local, Address& remote) {
+  read_name(::getsockname, fd, local);
+  read_name(::getpeername, fd, remote);
+}
+
+bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+
+}  // namespace zerio

@@ -1,0 +1,74 @@
+// Sockets as the Linux backends need them: an owner for descriptors, and the calls that both make the same way.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "../address.h"
+#include "../io.h"
+
+namespace zerio {
+
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    if (this != &other) reset(std::exchange(other.fd_, -1));
+    return *this;
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { reset(-1); }
+
+  void reset(int fd);
+  // The caller owns it from now on.
+  void release() { fd_ = -1; }
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool open() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+// Neither blocks; each returns a count, or -1 with errno and never EINTR.
+ssize_t receive_bytes(int fd, uint8_t* data, size_t size);
+ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count);
+
+// Whether a send or receive that failed with this errno may succeed later: out of kernel memory passes like a full buffer.
+[[nodiscard]] bool passes(int error);
+// What a send has brought, a count or a negative errno value: as Io::send() returns it.
+[[nodiscard]] inline int64_t taken_by_send(int64_t result) {
+  return result >= 0 ? result : passes(static_cast<int>(-result)) ? 0 : result;
+}
+[[nodiscard]] inline size_t total_of(const IoSlice* slices, uint32_t count) {
+  size_t total = 0;
+  for (uint32_t i = 0; i < count; ++i) total += slices[i].size;
+  return total;
+}
+void shutdown_sending(int fd);
+void shutdown_both(int fd);
+[[nodiscard]] bool is_readable(int fd);
+// epoll_ctl, asked again and again while the kernel is short of memory or watches. Returns 0 or an errno value.
+int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag);
+
+// Each returns 0 or an errno value.
+int open_listener(const Address& address, const ListenOptions& options, Descriptor& out, Address& bound);
+int open_connecting(const Address& address, const SocketOptions& options, Descriptor& out);
+
+void set_no_delay(int fd, bool no_delay);
+// close() will discard what is not sent yet and tell the other side with a reset.
+void set_reset_on_close(int fd);
+// The error that ended a connection attempt, 0 for success.
+[[nodiscard]] int pending_error(int fd);
+void read_addresses(int fd, Address& local, Address& remote);
+
+// Whether accept() failed because the machine is short of something. Otherwise this connection died in the queue (accept(2) lists
+// the network errors that mean this), and the next one may be well.
+[[nodiscard]] bool is_shortage(int error);
+
+}  // namespace zerio

@@ -1,0 +1,173 @@
+// What both Windows backends share: listening with AcceptEx, connecting with ConnectEx, closing, and the completion port.
+// How bytes are received and sent is the derived class's.
+//
+// Every operation that the system has not completed yet counts for its connection, and a slot is let go of only when none is
+// left: so a completion always finds the connection that it is for, and the system never writes to memory of somebody else.
+#pragma once
+
+#include <winsock2.h>
+#include <ws2tcpip.h>
+// After winsock2.h.
+#include <mswsock.h>
+
+#include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "completion_port.h"
+#include "../io.h"
+#include "../strangers_share.h"
+
+namespace zerio {
+
+// The backends of Windows. Each is made by its own function: nullptr with the error number that forbids it.
+[[nodiscard]] std::unique_ptr<Io> make_rio(int& error);
+[[nodiscard]] std::unique_ptr<Io> make_winsock(int& error);
+
+// libuv's number for a Winsock error.
+[[nodiscard]] int error_number(int winsock_error);
+[[nodiscard]] inline int last_error_number() { return error_number(WSAGetLastError()); }
+
+class Socket {
+ public:
+  Socket() = default;
+  explicit Socket(SOCKET socket) : socket_(socket) {}
+  Socket(Socket&& other) noexcept : socket_(std::exchange(other.socket_, INVALID_SOCKET)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    if (this != &other) reset(std::exchange(other.socket_, INVALID_SOCKET));
+    return *this;
+  }
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+  ~Socket() { reset(); }
+
+  void reset(SOCKET socket = INVALID_SOCKET) {
+    if (open()) closesocket(socket_);
+    socket_ = socket;
+  }
+  [[nodiscard]] SOCKET release() { return std::exchange(socket_, INVALID_SOCKET); }
+  [[nodiscard]] SOCKET get() const { return socket_; }
+  [[nodiscard]] bool open() const { return socket_ != INVALID_SOCKET; }
+
+ private:
+  SOCKET socket_ = INVALID_SOCKET;
+};
+
+class WindowsIo : public Io {
+ public:
+  void reserve(uint32_t count) override;
+  void remove_slots(uint32_t first, const uint8_t* memory) override;
+  uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
+  int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override;
+  int connect(uint32_t slot, const Address& address, const SocketOptions& options) override;
+  void accept_pause(uint32_t server, bool paused) override;
+  void unlisten(uint32_t server) override;
+  int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override;
+  void discard(AcceptedSocket socket, IoSlice farewell) override;
+  void receive_stop(uint32_t slot) override { connections_[slot].receiving = false; }
+  bool is_broken_pipe(int error) const override { return error == error_number(WSAESHUTDOWN); }
+  void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].socket.get(), SD_SEND); }
+  bool close(uint32_t slot, bool reset) override;
+  void addresses(uint32_t slot, Address& local, Address& remote) const override;
+  void poll(IoSink& sink, bool spinning) override;
+  bool has_news() const override { return left_; }
+  int wait_handle() const override { return -1; }
+  void wake_by(void (*wake)(void* context), void* context) override { port_.wake_by(wake, context); }
+  [[nodiscard]] uint64_t now_ns() const override;
+
+ protected:
+  enum class Kind : uint8_t { Accept, Connect, Receive, Send, Other };
+  struct Operation {
+    OVERLAPPED overlapped = {};  // first, so that a completion's OVERLAPPED is its Operation
+    Kind kind = Kind::Other;
+    uint32_t slot = 0;
+    int error = 0;  // of an operation that failed when it was begun, and is told like one that completes
+    void clear() {
+      overlapped = {};
+      error = 0;
+    }
+  };
+  struct Connection {
+    Socket socket;
+    Operation receive;
+    Operation send;
+    uint32_t pending = 0;  // operations that the system has not completed
+    bool receiving = false;
+    bool closing = false;  // on_closed() is owed
+  };
+
+  explicit WindowsIo(DWORD socket_flags) : socket_flags_(socket_flags | WSA_FLAG_OVERLAPPED) {}
+  // Closes all sockets and waits for the system to let go of them. For the destructors of derived classes.
+  void close_all();
+
+  // 0 or an error number that forbids this backend.
+  [[nodiscard]] int open();
+  [[nodiscard]] CompletionPort& port() { return port_; }
+  [[nodiscard]] Connection& connection(uint32_t slot) { return connections_[slot]; }
+  [[nodiscard]] uint32_t connection_count() const { return static_cast<uint32_t>(connections_.size()); }
+  // One operation of this connection is over. Returns false when the connection is, and the completion means nothing any more.
+  [[nodiscard]] bool settle(IoSink& sink, uint32_t slot);
+  // The result of a completed operation.
+  [[nodiscard]] static int result_of(const Connection& connection, Operation& operation, DWORD& bytes);
+
+  // The socket of a slot is connected: start to receive. 0 or an error number.
+  virtual int begin(uint32_t slot) = 0;
+  // A completion of kind Receive, Send or Other. Returns false when the sink has no room and it must come again.
+  virtual bool complete(IoSink& sink, Operation& operation) = 0;
+  // Whether receives and sends complete at the completion port, so that each poll() must ask it.
+  [[nodiscard]] virtual bool bytes_come_by_port() const { return true; }
+  // What the completion port does not tell. Returns whether something is left for the next poll().
+  virtual bool poll_more(IoSink&) { return false; }
+  // A sleep is to come: whatever happens from now on must reach the completion port. Returns whether something happened already.
+  virtual bool arm_more() { return false; }
+  // While closing down: as poll_more(), for completions that nobody is told of.
+  virtual void drop_more() {}
+
+  uint32_t unsettled_ = 0;  // sum of all `pending`, listeners' too
+
+ private:
+  struct Listener;
+  struct Accept : Operation {
+    static constexpr uint32_t kAddressBytes = sizeof(sockaddr_storage) + 16;
+    Listener* listener = nullptr;
+    Socket socket;
+    uint8_t addresses[2 * kAddressBytes] = {};
+  };
+  struct Listener {
+    static constexpr uint32_t kAccepts = 32;
+    Socket socket;
+    uint32_t server = 0;
+    int family = AF_INET;
+    uint32_t pending = 0;
+    bool paused = false;
+    int error = 0;  // to be told in the next poll()
+    std::vector<Accept*> idle;
+    std::vector<Accept*> ready;  // connections that the sink has not taken
+    Accept accepts[kAccepts];
+  };
+
+  [[nodiscard]] Socket make_socket(int family) const;
+  void post_accepts(Listener& listener);
+  void accepted(Accept& accept);
+  void report_accepted(IoSink& sink, Listener& listener);
+  bool report_accepts(IoSink& sink);
+  void connected(IoSink& sink, uint32_t slot);
+  bool handle(IoSink& sink, Operation& operation);
+  [[nodiscard]] bool asks_port(bool spinning);
+  void forget_closed_listeners();
+  int take(uint32_t slot, Socket socket, const SocketOptions& options);
+
+  DWORD socket_flags_;
+  bool left_ = false;      // the last poll() had no room for all
+  uint64_t asked_ns_ = 0;  // when a spinning poll() asked the completion port last
+  LPFN_ACCEPTEX accept_ex_ = nullptr;
+  LPFN_CONNECTEX connect_ex_ = nullptr;
+  StrangersShare strangers_share_;
+  CompletionPort port_;
+  std::deque<Connection> connections_;  // their addresses never change
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::unique_ptr<Listener>> closed_listeners_;  // until the system has let go of their operations
+};
+
+}  // namespace zerio

@@ -1,0 +1,604 @@
+// The order of the functions is that of src/engine/engine.ts.
+#include "engine_model.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "allocations.h"
+#include "audit.h"
+
+namespace zerio::simulation {
+namespace {
+
+constexpr uint64_t kHybridSpinNs = 50'000;
+constexpr uint64_t kPutOffNs = 50'000'000;
+constexpr uint32_t kPageBytes = 4096;
+
+uint32_t pages(uint32_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
+
+// Whether an event tells that time has run out here. The other side's words for it arrive with their reason's place.
+bool tells_timeout(const int32_t* event) {
+  const auto kind = static_cast<EventKind>(event[0]);
+  if (kind != EventKind::Disconnected && kind != EventKind::ConnectFailed && kind != EventKind::Refused) return false;
+  if (event[3] != 0) return false;
+  switch (static_cast<Code>(event[5])) {
+    case Code::HandshakeTimeout:
+    case Code::ConnectTimeout:
+    case Code::HeartbeatTimeout:
+    case Code::IdleTimeout:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+EngineModel::EngineModel(uint32_t its_number, const EngineShape& shape, std::unique_ptr<SimulatedIo> io, Network& network,
+                         Ledger& ledger, Random& random, Trace& trace, const Faults& faults, Program& program)
+    : number(its_number),
+      shape_(shape),
+      io_(*io),
+      network_(network),
+      ledger_(ledger),
+      random_(random),
+      trace_(trace),
+      faults_(faults),
+      program_(program) {
+  shape_.options.arena_offset = pages(layout::kEventsOffset + shape_.options.events_capacity * layout::kEventBytes);
+  engine_ = std::make_unique<Engine>(std::move(io), shape_.options);
+  require(add_slab(), "the first slab is taken");
+}
+
+bool EngineModel::idle() const {
+  for (const auto& connection : connections_) {
+    if (connection != nullptr) return false;
+  }
+  for (const ServerModel& server : servers_) {
+    if (server.used) return false;
+  }
+  return true;
+}
+
+bool EngineModel::is_small() const { return slabs_.size() == 1 && EngineAudit::has_given_back(*engine_); }
+
+bool EngineModel::ignores_somebody() const {
+  if (engine_->slots_free() == 0) return false;
+  return std::any_of(servers_.begin(), servers_.end(), [this](const ServerModel& server) {
+    return server.used && !server.stopping && network_.has_queued(server.port);
+  });
+}
+
+// ---- Memory
+
+bool EngineModel::add_slab() {
+  const EngineOptions& options = shape_.options;
+  const uint32_t first = slot_count_;
+  const uint32_t core_bytes = slabs_.empty() ? options.arena_offset + pages(options.arena_bytes) : 0;
+  const uint32_t count = std::max(shape_.first_slots, first);
+  Slab slab;
+  slab.first = first;
+  slab.count = count;
+  slab.slots_offset = core_bytes;
+  slab.rings_offset = pages(core_bytes + count * layout::kSlotBytes);
+  const uint32_t assemblies_offset = pages(slab.rings_offset + count * options.send_ring_bytes);
+  const uint32_t assemblies = count + AssemblyPool::kSparePerSlab;
+  const size_t bytes = assemblies_offset + size_t{assemblies} * options.assembly_bytes;
+  slab.bytes = bytes;
+  slab.memory = std::make_unique<uint8_t[]>(bytes);
+  uint8_t* const base = slab.memory.get();
+  if (!engine_->add_slab(base, bytes, {slab.slots_offset, slab.rings_offset, assemblies_offset, count})) return false;
+  if (slabs_.empty()) {
+    core_ = base;
+    core_words_ = reinterpret_cast<int32_t*>(base);
+    event_words_ = reinterpret_cast<int32_t*>(base + layout::kEventsOffset);
+    counters_ = reinterpret_cast<double*>(base + layout::kEngineCountersOffset);
+  }
+  for (uint32_t i = 0; i < assemblies; ++i) assemblies_.push_back(base + assemblies_offset + size_t{i} * options.assembly_bytes);
+  std::sort(assemblies_.begin(), assemblies_.end());
+  slabs_.push_back(std::move(slab));
+  slot_count_ += count;
+  connections_.resize(slot_count_);
+  dirty_.resize(slot_count_);
+  return true;
+}
+
+void EngineModel::remove_slabs() {
+  while (engine_->remove_slab()) {
+    const Slab& slab = slabs_.back();
+    trace_.add('e', number, "gives back the slab of the slots from # on", {slab.first});
+    for (uint32_t slot = slab.first; slot < slot_count_; ++slot) {
+      require(connections_[slot] == nullptr, "a slab goes when none of its slots has a connection");
+    }
+    const uint8_t* const base = slab.memory.get();
+    std::erase_if(assemblies_, [&](const uint8_t* at) { return at >= base && at < base + slab.bytes; });
+    slot_count_ = slab.first;
+    slabs_.pop_back();
+    connections_.resize(slot_count_);
+    dirty_.resize(slot_count_);
+  }
+}
+
+EngineModel::Slab& EngineModel::slab_of(uint32_t slot) {
+  return *std::find_if(slabs_.begin(), slabs_.end(), [slot](const Slab& one) { return slot < one.first + one.count; });
+}
+
+void EngineModel::take_slot(Connection& connection) {
+  Slab& slab = slab_of(connection.slot);
+  const uint32_t index = connection.slot - slab.first;
+  uint8_t* const base = slab.memory.get();
+  uint8_t* const shared = base + slab.slots_offset + size_t{index} * layout::kSlotBytes;
+  const EngineOptions& options = shape_.options;
+  const RingPlace place = {base + slab.rings_offset + size_t{index} * options.send_ring_bytes,
+                           reinterpret_cast<int32_t*>(shared),
+                           reinterpret_cast<double*>(shared + layout::kSlotCountersOffset),
+                           options.send_ring_bytes,
+                           options.message_length_max,
+                           shape_.flush_bytes};
+  connection.ring = std::make_unique<SendRingModel>(static_cast<RingEngine&>(*this), connection.slot, place,
+                                                    ledger_.stream(connection.link, connection.side));
+}
+
+// ---- What the program does
+
+int EngineModel::listen(const ServerOptions& options, uint16_t port) {
+  Address address;
+  Address bound;
+  require(Address::parse("127.0.0.1", port, address), "an address is made from a port");
+  uint32_t server = 0;
+  const int error = engine_->listen(options, address, server, bound);
+  if (error != 0) return error;
+  if (server >= servers_.size()) servers_.resize(server + 1);
+  require(!servers_[server].used, "a server's number is used once at a time");
+  servers_[server] = {true, false, server, bound.port(), options, 0};
+  trace_.add('e', number, "server # listens on port #", {server, bound.port()});
+  return 0;
+}
+
+void EngineModel::stop_server(uint32_t server) {
+  ServerModel& it = servers_[server];
+  if (!it.used || it.stopping) return;
+  trace_.add('e', number, "server # stops", {server});
+  it.stopping = true;
+  engine_->unlisten(server);
+  for (const auto& connection : connections_) {
+    if (connection != nullptr && connection->server == server && connection->connected && !connection->disconnected) {
+      leave(*connection);
+    }
+  }
+  engine_->close_peers(server, static_cast<uint16_t>(Code::GoingAway));
+  if (engine_->server_slots(server) > 0) return;
+  engine_->forget_server(server);
+  it.used = false;
+}
+
+int EngineModel::connect(const ClientOptions& options, uint16_t port) {
+  if (engine_->slots_free() == 0 && !add_slab()) return ENOMEM;
+  Address address;
+  require(Address::parse("127.0.0.1", port, address), "an address is made from a port");
+  uint32_t slot = 0;
+  const int error = engine_->connect(options, address, slot);
+  if (error != 0) return error;
+  require(connections_[slot] == nullptr, "a client gets a slot that is free");
+  auto made = std::make_unique<Connection>();
+  made->engine = this;
+  made->slot = slot;
+  made->link = io_.link_of(slot);
+  made->side = kClientSide;
+  made->classic = options.classic;
+  made->held = options.holds_hello;
+  made->linger_ms = options.linger_ms;
+  made->idle_timeout_ms = options.idle_timeout_ms;
+  take_slot(*made);
+  trace_.add('e', number, "slot # connects to port #, link #", {slot, port, made->link});
+  connections_[slot] = std::move(made);
+  return 0;
+}
+
+void EngineModel::close(Connection& connection, uint16_t code, const std::string& reason) {
+  if (!connection.receiving) return;
+  trace_.add('e', number, "slot # is closed by the program with code #", {connection.slot, code});
+  leave(connection);
+  engine_->close(connection.slot, code, reason);
+}
+
+void EngineModel::leave(Connection& connection) {
+  if (!connection.receiving) return;
+  connection.receiving = false;
+  connection.ring->close();
+}
+
+void EngineModel::abort(Connection& connection) {
+  trace_.add('e', number, "slot # is aborted by the program", {connection.slot});
+  connection.receiving = false;
+  connection.ring->close();
+  network_.link(connection.link).touched = true;
+  engine_->abort(connection.slot);
+}
+
+// ---- Sending
+
+void EngineModel::mark_dirty(SendRingModel& ring) {
+  require(dirty_count_ < dirty_.size(), "the dirty list has room for each slot");
+  dirty_[dirty_count_] = &ring;
+  reinterpret_cast<int32_t*>(core_ + layout::kDirtyOffset)[dirty_count_] = static_cast<int32_t>(ring.slot);
+  word(layout::kWordDirtyCount) = static_cast<int32_t>(++dirty_count_);
+}
+
+void EngineModel::flush() {
+  const uint32_t count = dirty_count_;
+  if (count == 0) return;
+  for (uint32_t i = 0; i < count; ++i) dirty_[i]->publish();
+  const uint64_t before = allocations_counted();
+  {
+    const Counting counting(true);
+    engine_->flush();
+  }
+  require_equal(allocations_counted(), before, "a flush allocates nothing");
+  dirty_count_ = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (dirty_[i]->flushed()) mark_dirty(*dirty_[i]);
+  }
+  word(layout::kWordDirtyCount) = static_cast<int32_t>(dirty_count_);
+  if (!dispatching_) retired_.clear();
+}
+
+void EngineModel::flush_one(SendRingModel& ring) {
+  const uint64_t before = allocations_counted();
+  {
+    const Counting counting(true);
+    engine_->flush_slot(ring.slot);
+  }
+  require_equal(allocations_counted(), before, "a flush allocates nothing");
+}
+
+// ---- The event loop
+
+bool EngineModel::turn() {
+  const uint64_t reports = io_.counts().reports;
+  const uint64_t sends = io_.counts().sends;
+  const uint64_t events = tally_.events;
+  if (shape_.wait == Wait::Manual) {
+    if (dirty_count_ > 0) flush();
+    if (!batch_open_) native_poll(true);
+    if (word(layout::kWordEventsProduced) != 0 || batch_open_) dispatch();
+    return io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || engine_->wants_poll();
+  }
+  if (dirty_count_ > 0) flush();
+  const uint64_t now = network_.now_ns();
+  const bool rings = now >= engine_->next_due_ns();
+  const bool spinning = shape_.wait == Wait::Spin || (shape_.wait == Wait::Hybrid && now - last_event_ns_ < kHybridSpinNs);
+  const bool awake = spinning || spun_ || rings || engine_->wants_poll() || io_.readable();
+  if (awake) {
+    spun_ = spinning;
+    native_poll(spinning);
+    // Otherwise a loop that sets a timer for what is due would spin.
+    require(batch_open_ || word(layout::kWordEventsProduced) > 0 || engine_->wants_poll() || engine_->next_due_ns() > now,
+            "what was due is done, put off, or wants another poll");
+    if (word(layout::kWordEventsProduced) > 0) {
+      last_event_ns_ = now;
+      // A handler that throws ends one call; the next call goes on behind it.
+      while (!dispatch()) {
+      }
+    }
+    if (dirty_count_ > 0) flush();
+  }
+  return io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || engine_->wants_poll();
+}
+
+void EngineModel::native_poll(bool spinning) {
+  const uint64_t before = allocations_counted();
+  uint64_t setups = io_.counts().accepted;
+  const bool due = network_.now_ns() >= engine_->next_due_ns();
+  {
+    const Counting counting(true);
+    engine_->poll(spinning);
+  }
+  const auto produced = static_cast<uint32_t>(word(layout::kWordEventsProduced));
+  require(produced <= shape_.options.events_capacity - 1, "the event ring is never full");
+  setups = io_.counts().accepted - setups;
+  for (uint32_t i = 0; i < produced; ++i) {
+    const int32_t* const event = event_words_ + static_cast<size_t>(i) * layout::kEventWords;
+    require(due || !tells_timeout(event), "no time runs out before the engine says that something is due");
+    switch (static_cast<EventKind>(event[0])) {
+      case EventKind::Run:
+      case EventKind::Message:
+      case EventKind::Drain:
+        break;
+      default:
+        ++setups;
+    }
+  }
+  if (setups == 0) require_equal(allocations_counted(), before, "nothing is allocated while messages flow");
+}
+
+// ---- Receiving
+
+// False when a handler has thrown; the next call goes on behind it.
+bool EngineModel::dispatch() {
+  dispatching_ = batch_open_ = true;
+  bool thrown = false;
+  int32_t next = word(layout::kWordEventsConsumed);
+  while (!thrown && next < word(layout::kWordEventsProduced)) {
+    const int32_t* const event = event_words_ + static_cast<size_t>(next) * layout::kEventWords;
+    const auto slot = static_cast<uint32_t>(event[1]);
+    if (static_cast<EventKind>(event[0]) == EventKind::Run) {
+      if (!in_run_) {
+        in_run_ = true;
+        run_at_ = static_cast<uint32_t>(event[3]);
+        run_end_ = run_at_ + static_cast<uint32_t>(event[4]);
+        require(run_at_ >= shape_.options.arena_offset && run_end_ <= shape_.options.arena_offset + shape_.options.arena_bytes,
+                "a run lies inside the arena");
+        tally_.events += 1;
+      }
+      thrown = dispatch_run(slot);
+      if (thrown) break;
+      in_run_ = false;
+      word(layout::kWordEventsConsumed) = ++next;
+    } else {
+      word(layout::kWordEventsConsumed) = ++next;
+      tally_.events += 1;
+      if (static_cast<EventKind>(event[0]) == EventKind::Message) {
+        Connection* const connection = slot < connections_.size() ? connections_[slot].get() : nullptr;
+        const uint8_t* const bytes = slabs_[static_cast<uint32_t>(event[2])].memory.get() + event[3];
+        deliver(connection, slot, bytes, static_cast<uint32_t>(event[4]), static_cast<uint32_t>(event[5]), thrown);
+      } else {
+        dispatch_event(event);
+      }
+    }
+  }
+  if (!thrown) batch_open_ = false;
+  dispatching_ = false;
+  flush();
+  return !thrown;
+}
+
+// Returns whether a handler has thrown.
+bool EngineModel::dispatch_run(uint32_t slot) {
+  Connection* const connection = slot < connections_.size() ? connections_[slot].get() : nullptr;
+  bool thrown = false;
+  while (!thrown && run_at_ + kHeaderBytes <= run_end_) {
+    const auto header = load<uint32_t>(core_ + run_at_);
+    const uint32_t start = run_at_ + static_cast<uint32_t>(kHeaderBytes);
+    run_at_ = start + frame_length(header);
+    require(run_at_ <= run_end_, "a run consists of whole frames");
+    require(!frame_is_control(header), "a run has data frames alone");
+    deliver(connection, slot, core_ + start, frame_length(header), header >> kChannelShift, thrown);
+  }
+  return thrown;
+}
+
+bool EngineModel::deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel,
+                          bool& throws) {
+  require(connection != nullptr, "a message belongs to a connection");
+  require(connection->connected, "no message comes before Connected");
+  require(!connection->disconnected, "no message comes after Disconnected");
+  require(length <= shape_.options.message_length_max, "no message is longer than the limit");
+  trace_.add('e', number, "slot # gets a message of # bytes on channel #", {slot, length, channel});
+  ++tally_.messages;
+  ++connection->received;
+  ledger_.stream(connection->link, 1 - connection->side).deliver(bytes, length, channel);
+  if (!connection->receiving) {
+    connection->lost_messages = true;
+    return false;
+  }
+  throws = program_.message(*connection);
+  return true;
+}
+
+void EngineModel::dispatch_event(const int32_t* event) {
+  const auto slot = static_cast<uint32_t>(event[1]);
+  const auto code = static_cast<uint32_t>(event[5]);
+  const auto error = static_cast<uint32_t>(event[6]);
+  switch (static_cast<EventKind>(event[0])) {
+    case EventKind::Asked:
+      asked(slot);
+      return;
+    case EventKind::Connected:
+      if ((event[6] >> 8) > 0) {
+        greeted(slot, event);
+      } else {
+        connected(slot, event);
+      }
+      return;
+    case EventKind::Disconnected:
+      if (code == static_cast<uint32_t>(Code::IdleTimeout) && tells_timeout(event)) {
+        const uint64_t silent_ns = network_.now_ns() - io_.heard_ns(slot);
+        require(silent_ns >= connections_[slot]->idle_timeout_ms * kMillisecondNs, "no connection ends before it was idle");
+      }
+      disconnected(slot, code, error);
+      return;
+    case EventKind::Drain:
+      if (connections_[slot] == nullptr) return;
+      require(connections_[slot]->connected && !connections_[slot]->disconnected, "Drain comes while connected");
+      trace_.add('e', number, "slot # has drained", {slot});
+      connections_[slot]->ring->drained();
+      program_.drain(*connections_[slot]);
+      return;
+    case EventKind::Reached:
+      reached(slot);
+      return;
+    case EventKind::ConnectFailed:
+      trace_.add('e', number, "slot # could not connect: code #, error #", {slot, code, error});
+      require(connections_[slot] != nullptr && !connections_[slot]->connected && !connections_[slot]->disconnected,
+              "ConnectFailed comes once, instead of Connected");
+      connections_[slot]->disconnected = true;
+      ++tally_.connect_failed;
+      return;
+    case EventKind::Released:
+      released(slot, event[2], static_cast<uint32_t>(event[3]));
+      return;
+    case EventKind::Refused:
+      trace_.add('e', number, "server # refuses: code #, error #", {slot, code, error});
+      require(event[7] > 0, "a report of refusals stands for one at least");
+      tally_.refused += static_cast<uint64_t>(event[7]);
+      servers_[slot].refused += static_cast<uint64_t>(event[7]);
+      if (code == static_cast<uint32_t>(Code::Unauthorized)) tally_.unauthorized += static_cast<uint64_t>(event[7]);
+      require(tally_.unauthorized <= tally_.denied, "nobody is refused whom the program has not refused");
+      return;
+    case EventKind::AcceptError:
+      trace_.add('e', number, "server # cannot accept: error #", {slot, error});
+      ++tally_.accept_errors;
+      return;
+    case EventKind::SlotsLow:
+      if ((faults_.on && random_.chance(faults_.slab_refused)) || slot_count_ > 256 || !add_slab()) {
+        trace_.add('e', number, "gets no slab");
+        engine_->slab_refused();
+      }
+      return;
+    case EventKind::SlabIdle:
+      remove_slabs();
+      return;
+    default:
+      require(false, "each event is of a known kind");
+  }
+}
+
+void EngineModel::asked(uint32_t slot) {
+  const bool admitted = program_.authenticate(*this);
+  trace_.add('e', number, "slot # is asked about: admitted #", {slot, admitted ? 1U : 0U});
+  if (!admitted) ++tally_.denied;
+  engine_->admit(slot, admitted);
+}
+
+void EngineModel::greeted(uint32_t slot, const int32_t* event) {
+  const auto server = static_cast<uint32_t>((event[6] >> 8) - 1);
+  require(connections_[slot] == nullptr, "a peer is connected once");
+  require(server < servers_.size() && servers_[server].used, "a peer's server is there");
+  auto made = std::make_unique<Connection>();
+  made->engine = this;
+  made->slot = slot;
+  made->server = server;
+  made->link = io_.link_of(slot);
+  made->side = kServerSide;
+  made->linger_ms = servers_[server].options.linger_ms;
+  made->idle_timeout_ms = servers_[server].options.idle_timeout_ms;
+  made->classic = (event[6] & 0xff) == static_cast<int32_t>(Protocol::Classic);
+  made->connected = made->established = true;
+  take_slot(*made);
+  made->ring->open(made->classic, static_cast<uint32_t>(event[7]));
+  trace_.add('e', number, "slot # is connected, link #", {slot, made->link});
+  Connection& connection = *made;
+  connections_[slot] = std::move(made);
+  ++tally_.connected;
+  if (servers_[server].stopping) close(connection, static_cast<uint16_t>(Code::GoingAway), "");
+  program_.connected(connection);
+}
+
+// A client holds its HELLO back until the program has chosen between several connections.
+void EngineModel::reached(uint32_t slot) {
+  Connection* const connection = connections_[slot].get();
+  require(connection != nullptr && connection->held, "Reached comes once, to a client that holds its HELLO");
+  require(!connection->connected && !connection->disconnected, "Reached comes before Connected");
+  connection->held = false;
+  if (!connection->receiving) return;
+  trace_.add('e', number, "slot # has a connection", {slot});
+  if (random_.chance(200)) {
+    abort(*connection);
+  } else {
+    engine_->greet(slot);
+  }
+}
+
+void EngineModel::connected(uint32_t slot, const int32_t* event) {
+  Connection* const connection = connections_[slot].get();
+  require(connection != nullptr && connection->server == kNone, "a client's slot has a client");
+  require(!connection->connected && !connection->disconnected, "Connected comes once, before Disconnected");
+  require(!connection->held, "Connected comes after Reached");
+  connection->connected = true;
+  ++tally_.connected;
+  trace_.add('e', number, "slot # is connected", {slot});
+  if (!connection->receiving) return;
+  connection->established = true;
+  connection->ring->open(connection->classic, static_cast<uint32_t>(event[7]));
+  program_.connected(*connection);
+}
+
+void EngineModel::disconnected(uint32_t slot, uint32_t code, uint32_t error) {
+  Connection* const connection = connections_[slot].get();
+  trace_.add('e', number, "slot # is disconnected: code #, error #", {slot, code, error});
+  require(connection != nullptr && connection->connected, "Disconnected comes after Connected");
+  require(!connection->disconnected, "Disconnected comes once");
+  const bool local = !connection->receiving;
+  connection->receiving = false;
+  connection->disconnected = true;
+  ++tally_.disconnected;
+  const Slab& slab = slab_of(slot);
+  const auto* const counters = reinterpret_cast<const double*>(
+      slab.memory.get() + slab.slots_offset + size_t{slot - slab.first} * layout::kSlotBytes + layout::kSlotCountersOffset);
+  require_equal(static_cast<uint64_t>(counters[layout::kSlotCounterMessagesReceived]), connection->received,
+                "a connection's messages are counted");
+  connection->ring->close();
+  if (connection->established) program_.disconnected(*connection, code, error, local);
+}
+
+void EngineModel::released(uint32_t slot, int32_t server, uint32_t slots_left) {
+  trace_.add('e', number, "slot # is released", {slot});
+  io_.slot_released(slot);
+  ++tally_.released;
+  Connection* const connection = connections_[slot].get();
+  if (connection != nullptr) {
+    require(!connection->connected || connection->disconnected, "Released comes after Disconnected");
+    connection->ring->detach();
+    // JavaScript's dirty list keeps a ring object alive for as long as it is in the list.
+    retired_.push_back(std::move(connections_[slot]));
+  }
+  // The event's count is old when another connection was accepted behind it in the same batch.
+  if (server < 0 || slots_left > 0 || engine_->server_slots(static_cast<uint32_t>(server)) > 0) return;
+  ServerModel& it = servers_[static_cast<uint32_t>(server)];
+  if (!it.stopping) return;
+  check_server_counters(it.number);
+  trace_.add('e', number, "server # has stopped", {it.number});
+  engine_->forget_server(it.number);
+  it.used = false;
+}
+
+// ---- Checks
+
+void EngineModel::check_idle_limits(uint64_t from_ns) const {
+  for (const auto& connection : connections_) {
+    if (connection == nullptr || connection->idle_timeout_ms == 0) continue;
+    if (!connection->connected || connection->disconnected) continue;
+    const uint64_t since_ns = std::max(from_ns, io_.heard_ns(connection->slot));
+    const uint64_t limit_ns = connection->idle_timeout_ms * kMillisecondNs;
+    require(network_.now_ns() - since_ns < limit_ns * 4 / 3 + kPutOffNs, "an idle connection ends");
+  }
+}
+
+const double* EngineModel::server_counters(uint32_t server) const {
+  return reinterpret_cast<const double*>(core_ + layout::kServerCountersOffset + size_t{server} * layout::kServerCountersBytes);
+}
+
+void EngineModel::check_server_counters(uint32_t server) const {
+  const double* const counts = server_counters(server);
+  require_equal(static_cast<uint64_t>(counts[layout::kServerCounterRefused]), servers_[server].refused,
+                "all refusals are reported when a server has stopped");
+  require(counts[layout::kServerCounterEnded] == 0, "no connection is left when a server has stopped");
+  require(counts[layout::kServerCounterHandshakes] == 0, "no handshake is left when a server has stopped");
+  require(counts[layout::kServerCounterPeers] == 0, "no peer is left when a server has stopped");
+  require(counts[layout::kServerCounterConnected] == counts[layout::kServerCounterDisconnected],
+          "as many peers left as came when a server has stopped");
+  require(
+      counts[layout::kServerCounterAccepted] >= counts[layout::kServerCounterConnected] + counts[layout::kServerCounterRefused],
+      "who is accepted becomes a peer or is refused");
+}
+
+void EngineModel::audit() {
+  if (dispatching_) return;
+  std::vector<bool> closing(slot_count_);
+  for (uint32_t slot = 0; slot < slot_count_; ++slot) closing[slot] = io_.closing(slot);
+  EngineAudit::check(*engine_, assemblies_, closing);
+  const IoCounts& counts = io_.counts();
+  require_equal(static_cast<uint64_t>(counter(layout::kEngineCounterReceives)), counts.receives, "receives are counted");
+  require_equal(static_cast<uint64_t>(counter(layout::kEngineCounterBytesReceived)), counts.bytes_received,
+                "received bytes are counted");
+  require_equal(static_cast<uint64_t>(counter(layout::kEngineCounterSends)), counts.sends, "sends are counted");
+  require_equal(static_cast<uint64_t>(counter(layout::kEngineCounterSendsBlocked)), counts.sends_blocked,
+                "blocked sends are counted");
+  require_equal(static_cast<uint64_t>(counter(layout::kEngineCounterBytesSent)), counts.bytes_sent, "sent bytes are counted");
+  if (batch_open_) return;
+  require_equal(static_cast<uint64_t>(counter(layout::kEngineCounterEvents)), tally_.events, "events are counted");
+  require_equal(static_cast<uint64_t>(counter(layout::kEngineCounterMessagesReceived)), tally_.messages, "messages are counted");
+}
+
+}  // namespace zerio::simulation

@@ -1,0 +1,189 @@
+// JavaScript's side of an engine (src/engine/engine.ts, server.ts, client.ts) and its place in the event loop (addon/binding/loop.cc),
+// in C++. It checks the order of all events, and calls a program that does with its connections what it likes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../../addon/engine/engine.h"
+#include "audit.h"
+#include "send_ring_model.h"
+#include "simulated_io.h"
+
+namespace zerio::simulation {
+
+class EngineModel;
+
+// A connection as the program sees it: a server's peer, or a client.
+struct Connection {
+  EngineModel* engine = nullptr;
+  uint32_t slot = 0;
+  uint32_t server = kNone;  // of a client: kNone
+  uint32_t link = 0;
+  int side = kClientSide;
+  bool classic = false;
+  uint32_t linger_ms = 0;
+  uint32_t idle_timeout_ms = 0;
+  bool receiving = true;
+  bool established = false;
+  bool held = false;           // it waits for its Reached event
+  bool connected = false;      // its Connected event has come
+  bool disconnected = false;   // its Disconnected event has come
+  bool lost_messages = false;  // of the other side, because this side had closed
+  uint64_t received = 0;
+  std::unique_ptr<SendRingModel> ring;
+
+  [[nodiscard]] bool open() const { return ring != nullptr && ring->status() == Status::Sent; }
+};
+
+// What a program does in its handlers.
+class Program {
+ public:
+  virtual bool authenticate(EngineModel& engine) = 0;
+  virtual void connected(Connection& connection) = 0;
+  // Returns whether the handler throws.
+  virtual bool message(Connection& connection) = 0;
+  virtual void drain(Connection& connection) = 0;
+  virtual void disconnected(Connection& connection, uint32_t code, uint32_t error, bool local) = 0;
+
+ protected:
+  ~Program() = default;
+};
+
+enum class Wait : uint8_t { Blocking, Spin, Hybrid, Manual };
+
+struct EngineShape {
+  EngineOptions options;
+  uint32_t first_slots = 16;
+  uint32_t flush_bytes = 0;
+  Wait wait = Wait::Blocking;
+};
+
+struct ServerModel {
+  bool used = false;
+  bool stopping = false;
+  uint32_t number = 0;
+  uint16_t port = 0;
+  ServerOptions options;
+  uint64_t refused = 0;
+};
+
+// What the program has seen, for comparison with the counters.
+struct EngineTally {
+  uint64_t events = 0;
+  uint64_t messages = 0;
+  uint64_t connected = 0;
+  uint64_t disconnected = 0;
+  uint64_t refused = 0;
+  uint64_t released = 0;
+  uint64_t connect_failed = 0;
+  uint64_t accept_errors = 0;
+  uint64_t denied = 0;        // verdicts that said no
+  uint64_t unauthorized = 0;  // refusals for that reason
+};
+
+class EngineModel final : private RingEngine {
+ public:
+  EngineModel(uint32_t its_number, const EngineShape& shape, std::unique_ptr<SimulatedIo> io, Network& network, Ledger& ledger,
+              Random& random, Trace& trace, const Faults& faults, Program& program);
+
+  const uint32_t number;
+
+  // What a program may do, in a handler or elsewhere.
+  int listen(const ServerOptions& options, uint16_t port);
+  void stop_server(uint32_t server);
+  int connect(const ClientOptions& options, uint16_t port);
+  void close(Connection& connection, uint16_t code, const std::string& reason);
+  void abort(Connection& connection);
+  void flush();
+
+  // One iteration of the event loop; with Manual, one poll() of the program. Returns whether anything happened.
+  bool turn();
+
+  [[nodiscard]] bool dispatching() const { return dispatching_; }
+  [[nodiscard]] const EngineShape& shape() const { return shape_; }
+  [[nodiscard]] SimulatedIo& io() { return io_; }
+  [[nodiscard]] const EngineTally& tally() const { return tally_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<Connection>>& connections() const { return connections_; }
+  [[nodiscard]] const std::vector<ServerModel>& servers() const { return servers_; }
+  [[nodiscard]] bool idle() const;
+  [[nodiscard]] uint64_t next_due_ns() const { return engine_->next_due_ns(); }
+  // Whether it has no more memory than in the beginning.
+  [[nodiscard]] bool is_small() const;
+  // Whether somebody waits to be accepted although there is room.
+  [[nodiscard]] bool ignores_somebody() const;
+
+  void audit();
+  // While the engine is served whenever it wants, since `from_ns`.
+  void check_idle_limits(uint64_t from_ns) const;
+
+ private:
+  struct Slab {
+    std::unique_ptr<uint8_t[]> memory;
+    uint32_t first;
+    uint32_t count;
+    uint32_t slots_offset;
+    uint32_t rings_offset;
+    size_t bytes;
+  };
+
+  void mark_dirty(SendRingModel& ring) override;
+  void flush_one(SendRingModel& ring) override;
+  [[nodiscard]] bool lives(const SendRingModel& ring) const override { return EngineAudit::lives(*engine_, ring.slot); }
+
+  bool add_slab();
+  void remove_slabs();
+  Slab& slab_of(uint32_t slot);
+  void take_slot(Connection& connection);
+  void leave(Connection& connection);
+  void native_poll(bool spinning);
+  bool dispatch();
+  bool dispatch_run(uint32_t slot);
+  void dispatch_event(const int32_t* event);
+  bool deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel, bool& throws);
+  void asked(uint32_t slot);
+  void greeted(uint32_t slot, const int32_t* event);
+  void reached(uint32_t slot);
+  void connected(uint32_t slot, const int32_t* event);
+  void disconnected(uint32_t slot, uint32_t code, uint32_t error);
+  void released(uint32_t slot, int32_t server, uint32_t slots_left);
+  [[nodiscard]] int32_t& word(uint32_t index) { return core_words_[index]; }
+  [[nodiscard]] double counter(uint32_t index) const { return counters_[index]; }
+  [[nodiscard]] const double* server_counters(uint32_t server) const;
+  void check_server_counters(uint32_t server) const;
+
+  EngineShape shape_;
+  SimulatedIo& io_;
+  Network& network_;
+  Ledger& ledger_;
+  Random& random_;
+  Trace& trace_;
+  const Faults& faults_;
+  Program& program_;
+  std::unique_ptr<Engine> engine_;
+  std::vector<Slab> slabs_;
+  uint8_t* core_ = nullptr;
+  int32_t* core_words_ = nullptr;
+  int32_t* event_words_ = nullptr;
+  double* counters_ = nullptr;
+  uint32_t slot_count_ = 0;
+  std::vector<uint8_t*> assemblies_;
+  std::vector<std::unique_ptr<Connection>> connections_;  // by slot
+  std::vector<std::unique_ptr<Connection>> retired_;      // released, and perhaps still in the dirty list
+  std::vector<ServerModel> servers_;
+  std::vector<SendRingModel*> dirty_;
+  uint32_t dirty_count_ = 0;
+  bool dispatching_ = false;
+  bool batch_open_ = false;
+  bool in_run_ = false;
+  uint32_t run_at_ = 0;
+  uint32_t run_end_ = 0;
+  EngineTally tally_;
+  // The event loop
+  bool spun_ = false;
+  uint64_t last_event_ns_ = 0;
+};
+
+}  // namespace zerio::simulation

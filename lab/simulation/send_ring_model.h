@@ -1,0 +1,103 @@
+// src/engine/send_ring.ts in C++: the same words, the same rules, in the same order. What the engine sees is what JavaScript would
+// write.
+#pragma once
+
+#include <cstdint>
+
+#include "../../addon/engine/layout.h"
+#include "ledger.h"
+
+namespace zerio::simulation {
+
+// The values of SendStatus (src/status.ts).
+enum class Status : int32_t {
+  Sent = 0,
+  BackPressured = -1,
+  NotConnected = -2,
+  TooLarge = -3,
+  Closed = -4,
+  ChannelUnsupported = -5
+};
+
+class SendRingModel;
+
+// What a ring needs of its engine.
+class RingEngine {
+ public:
+  virtual void mark_dirty(SendRingModel& ring) = 0;
+  virtual void flush_one(SendRingModel& ring) = 0;
+  // Whether the connection lives, as the engine knows and the program may not have heard yet.
+  [[nodiscard]] virtual bool lives(const SendRingModel& ring) const = 0;
+
+ protected:
+  ~RingEngine() = default;
+};
+
+// Where a ring lies; its front lies behind the words.
+struct RingPlace {
+  uint8_t* main;
+  int32_t* words;
+  double* counters;
+  uint32_t capacity;  // of the main part
+  uint32_t length_max;
+  uint32_t flush_bytes;
+};
+
+class SendRingModel {
+ public:
+  SendRingModel(RingEngine& engine, uint32_t its_slot, const RingPlace& place, Stream& stream)
+      : slot(its_slot), engine_(engine), place_(place), stream_(stream), length_max_(place.length_max) {}
+
+  const uint32_t slot;
+
+  [[nodiscard]] Status status() const { return status_; }
+  [[nodiscard]] bool claim_open() const { return claimed_ >= 0; }
+  [[nodiscard]] bool waits_for_drain() const;
+  [[nodiscard]] Stream& stream() { return stream_; }
+
+  void open(bool classic, uint32_t remote_length_max);
+  void publish();
+  void close();
+  void detach() { close(); }
+  [[nodiscard]] bool flushed();
+  void drained();
+
+  // Sends a message that the stream makes up.
+  Status send(uint32_t length, uint32_t channel);
+  Status claim(uint32_t length, uint32_t channel);
+  Status commit();
+  void abort() { claimed_ = kNoClaim; }
+
+  // The program overwrites a control word; from now on it keeps its hands off.
+  void scribble(uint32_t word, int32_t value);
+
+ private:
+  static constexpr int64_t kNoClaim = -1;
+  static constexpr int64_t kLostClaim = -2;
+  static constexpr int64_t kNoLimitLeft = -1;
+  static constexpr int64_t kMain = layout::kSlotFrontBytes;
+
+  [[nodiscard]] bool needs_a_closer_look(uint32_t length, uint32_t channel) const;
+  void append(uint32_t length, uint32_t channel);
+  Status reserve(uint32_t length, uint32_t channel);
+  Status refuse(int64_t need);
+  [[nodiscard]] int64_t head() const;
+  [[nodiscard]] int64_t unsent() const;
+  [[nodiscard]] uint8_t* at(int64_t position) const;
+  [[nodiscard]] bool place(int64_t need);
+
+  RingEngine& engine_;
+  RingPlace place_;
+  Stream& stream_;
+  int64_t length_max_;
+  int64_t tail_ = 0;
+  int64_t limit_ = kNoLimitLeft;
+  int64_t claimed_ = kNoClaim;  // length | channel << 24
+  uint32_t messages_ = 0;
+  bool classic_ = false;
+  bool dirty_ = false;
+  bool scribbled_ = false;
+  Status status_ = Status::NotConnected;
+};
+
+}  // namespace zerio::simulation

@@ -1,0 +1,148 @@
+// Loads the addon and types what it exports (addon/binding/addon.cc).
+import { join } from 'node:path'
+import { ZerioError } from '../errors.js'
+import { layoutMismatch } from './layout.js'
+import { loadError } from './load_error.js'
+
+export interface ListenRequest {
+  id: string
+  host: string
+  port: number
+  backlog: number
+  ipv6Only: boolean
+  reusePort: boolean
+  noDelay: boolean
+  socketSendBytes: number
+  socketReceiveBytes: number
+  maxPeers: number
+  maxHandshakes: number
+  handshakeTimeoutMs: number
+  lingerMs: number
+  heartbeatMs: number
+  idleTimeoutMs: number
+  keepAliveMs: number
+  userTimeoutMs: number
+  replaceDuplicates: boolean
+  asksForVerdict: boolean
+  allowClassic: boolean
+}
+
+export interface ConnectRequest {
+  id: string
+  host: string
+  port: number
+  credential: Uint8Array
+  classic: boolean
+  connectTimeoutMs: number
+  /** Whether the engine reports `Reached` and waits for `greet` before it says who this client is. */
+  holdsHello: boolean
+  lingerMs: number
+  heartbeatMs: number
+  idleTimeoutMs: number
+  keepAliveMs: number
+  userTimeoutMs: number
+  noDelay: boolean
+  socketSendBytes: number
+  socketReceiveBytes: number
+}
+
+/** Where the parts of a slab begin in its memory, and of how many slots they are. */
+export interface SlabParts {
+  readonly slotsOffset: number
+  readonly ringsOffset: number
+  readonly assembliesOffset: number
+  readonly count: number
+}
+
+export interface NativeEngine {
+  /** Positive when the engine could not be made; then nothing else is there. */
+  readonly errno: number
+  readonly backend: string
+  /** 0, or an error. */
+  addSlab(memory: Uint8Array, parts: SlabParts): number
+  slabRefused(): void
+  /** Whether the engine has let go of the last slab. */
+  removeSlab(): boolean
+  slotsFree(): number
+  listen(request: ListenRequest): { errno: number; server: number; host: string; port: number }
+  /** The slot, or a negative errno value. */
+  connect(request: ConnectRequest): number
+  unlisten(server: number): void
+  closePeers(server: number, code: number): void
+  serverSlots(server: number): number
+  forgetServer(server: number): void
+  /** Sends the HELLO that was held back; while `Reached` is dispatched. */
+  greet(slot: number): void
+  admit(slot: number, admitted: boolean): void
+  close(slot: number, code: number, reason: string): void
+  abort(slot: number): void
+  addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
+  /** From now on the loop delivers the events of a server, or of a slot, in the async context that is current now. */
+  openScope(ofServer: boolean, index: number): void
+  closeScope(ofServer: boolean, index: number): void
+  /** Hands over what the rings hold, and waits for room as long as each connection may linger. */
+  handOver(): void
+  /** Ends the engine. Every function does nothing afterwards. */
+  closeEngine(): void
+  setActive(active: boolean): void
+  setReferenced(referenced: boolean): void
+  setDriven(driven: boolean): void
+  /** Begins a batch; how many events it has is in the word EventsProduced. */
+  poll(): void
+  flush(): void
+  flushSlot(slot: number): void
+  copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
+}
+
+export interface NativeEngineOptions {
+  backend: string
+  waitStrategy: number
+  spinUs: number
+  maxMessageLength: number
+  sendRingBytes: number
+  assemblyBytes: number
+  receiveArenaBytes: number
+  arenaOffset: number
+  eventsCapacity: number
+}
+
+interface Native {
+  createEngine(
+    memory: Uint8Array,
+    firstSlab: SlabParts,
+    options: NativeEngineOptions,
+    dispatch: () => void,
+    goOn: () => void,
+    flush: () => void
+  ): NativeEngine
+  makeClock(words: Float64Array): () => void
+  /** What this build has for this system, the best first. */
+  readonly backends: readonly string[]
+  /** 0, or the errno value with which the system refuses this backend. */
+  probeBackend(backend: string): number
+  readonly layout: Readonly<Record<string, number>>
+}
+
+function pathOfBinary(): string {
+  // Published ones and those that are built from source are in the same place.
+  return join(__dirname, '..', '..', 'prebuilds', `${process.platform}-${process.arch}`, 'zerio.node')
+}
+
+function load(path: string): Native {
+  let loaded: Native
+  try {
+    loaded = require(path) as Native
+  } catch (cause) {
+    throw loadError(path, cause)
+  }
+  const mismatch = layoutMismatch(loaded.layout)
+  if (mismatch !== undefined) {
+    throw new ZerioError(
+      'ZERIO_NO_BINARY',
+      `The native engine ${path} is of another build than zerio's JavaScript (${mismatch} differs). Install the package anew; in a checkout run "npm run build".`
+    )
+  }
+  return loaded
+}
+
+export const native: Native = load(pathOfBinary())

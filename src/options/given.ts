@@ -1,0 +1,74 @@
+// Objects and values that programs hand over. Nothing of them is trusted to answer: a getter or a proxy may throw.
+import { types } from 'node:util'
+import { type MisuseCode, misuse, printableText, ZerioError } from '../errors.js'
+
+/** Options with everything in them; `Required` would keep the `undefined` where the compiler has `exactOptionalPropertyTypes`. */
+export type Complete<T> = { [Name in keyof T]-?: Exclude<T[Name], undefined> }
+
+/** What to say of an object that is not as it should be. */
+export interface Complaints {
+  readonly code: MisuseCode
+  /** The sentence for what is no object with properties. */
+  notAnObject(given: string): string
+  /** The sentence for a property that is not one of the names. */
+  unknown(name: string): string
+}
+
+/**
+ * What `given` has under `names`, its own and what it inherits; each property is read once. One that is undefined is one that is not
+ * there. Throws for names that are not known, of the object's own enumerable ones, and for what cannot be read.
+ */
+export function readProperties(
+  given: unknown,
+  names: readonly string[],
+  complaints: Complaints
+): Record<string, unknown> {
+  const found: Record<string, unknown> = {}
+  if (!isPlain(given)) throw misuse(complaints.code, complaints.notAnObject(describe(given)))
+  for (const name of attempt('its names', complaints.code, () => Object.keys(given))) {
+    if (names.includes(name)) continue
+    if (attempt(`"${name}"`, complaints.code, () => given[name]) !== undefined)
+      throw misuse(complaints.code, complaints.unknown(name))
+  }
+  for (const name of names) {
+    const value = attempt(`"${name}"`, complaints.code, () => given[name])
+    if (value !== undefined) found[name] = value
+  }
+  return found
+}
+
+/** Whether it can be meant as an object with properties: an array, a Map or a promise is a mistake. */
+function isPlain(given: unknown): given is Record<string, unknown> {
+  if (typeof given !== 'object' || given === null) return false
+  if (types.isProxy(given)) return true
+  return !(Array.isArray(given) || types.isMap(given) || types.isPromise(given))
+}
+
+function attempt<T>(what: string, code: MisuseCode, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    throw new ZerioError(code, `The object given threw at the reading of ${what}; see the cause.`, { cause })
+  }
+}
+
+/** A value as an error's sentence names it. Never throws. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string')
+    return value.length > 40
+      ? `a string of ${value.length} characters`
+      : `'${printableText(JSON.stringify(value).slice(1, -1))}'`
+  if (typeof value === 'object' && value !== null) return describeObject(value)
+  if (typeof value === 'bigint') return `${value}n`
+  return typeof value === 'function' ? 'a function' : String(value)
+}
+
+function describeObject(value: object): string {
+  if (types.isProxy(value)) return 'a proxy'
+  try {
+    const name: unknown = value.constructor?.name ?? 'null'
+    return typeof name === 'string' ? `an object of type ${name}` : 'an object'
+  } catch {
+    return 'an object'
+  }
+}

@@ -1,0 +1,153 @@
+// Where servers listen and clients connect: IPv4, IPv6, both, host names, any free port, one port for several servers.
+
+import dns from 'node:dns/promises'
+import { once } from 'node:events'
+import { networkInterfaces } from 'node:os'
+import test from 'ava'
+import { ZerioClient, ZerioServer } from 'zerio'
+import { until } from '../helpers/until.mjs'
+
+const hasIpv6 = Object.values(networkInterfaces())
+  .flat()
+  .some((one) => one.address === '::1')
+/** Tests that need IPv6 say so where there is none. */
+const testIpv6 = hasIpv6
+  ? test
+  : (name) =>
+      test(name, (t) => {
+        t.log('not run: this system has no IPv6')
+        t.pass()
+      })
+
+async function listen(t, address, options) {
+  const server = new ZerioServer(address, options)
+  t.teardown(() => server.stop())
+  await server.start('server')
+  return server
+}
+
+async function connect(t, host, port, id = 'client') {
+  const client = new ZerioClient({ host, port }, { connectTimeoutMs: 10_000 })
+  t.teardown(() => client.stop())
+  await client.start(id)
+  return client
+}
+
+async function remoteAddress(server, id) {
+  return (await until(() => server.peer(id))).remoteAddress
+}
+
+test('an IPv4 host', async (t) => {
+  const server = await listen(t, { host: '127.0.0.1', port: 0 })
+  t.is(server.listeningHost, '127.0.0.1')
+  t.true(server.listeningPort > 0)
+  await connect(t, '127.0.0.1', server.listeningPort)
+  t.regex(await remoteAddress(server, 'client'), /^127\.0\.0\.1:\d+$/)
+  if (hasIpv6) await t.throwsAsync(connect(t, '::1', server.listeningPort), { code: 'ECONNREFUSED' })
+})
+
+testIpv6('an IPv6 host', async (t) => {
+  const server = await listen(t, { host: '::1', port: 0 })
+  t.is(server.listeningHost, '::1')
+  await connect(t, '::1', server.listeningPort)
+  t.regex(await remoteAddress(server, 'client'), /^\[::1\]:\d+$/)
+  await t.throwsAsync(connect(t, '127.0.0.1', server.listeningPort), { code: 'ECONNREFUSED' })
+})
+
+testIpv6('no host: IPv4 and IPv6 on one port', async (t) => {
+  const server = await listen(t, 0)
+  t.is(server.listeningHost, '::')
+  await connect(t, '127.0.0.1', server.listeningPort, 'four')
+  await connect(t, '::1', server.listeningPort, 'six')
+  t.regex(await remoteAddress(server, 'four'), /^127\.0\.0\.1:\d+$/)
+  t.regex(await remoteAddress(server, 'six'), /^\[::1\]:\d+$/)
+})
+
+testIpv6('ipv6Only takes no IPv4', async (t) => {
+  const server = await listen(t, { host: '::', port: 0 }, { ipv6Only: true })
+  await connect(t, '::1', server.listeningPort)
+  await t.throwsAsync(connect(t, '127.0.0.1', server.listeningPort), { code: 'ECONNREFUSED' })
+})
+
+test('0.0.0.0 takes IPv4 on all interfaces', async (t) => {
+  const server = await listen(t, { host: '0.0.0.0', port: 0 })
+  t.is(server.listeningHost, '0.0.0.0')
+  await connect(t, '127.0.0.1', server.listeningPort)
+  t.is(server.peerCount, 1)
+})
+
+test('localhost on both sides, and a client with a port alone', async (t) => {
+  const server = await listen(t, { host: 'localhost', port: 0 })
+  t.regex(server.listeningHost, /^(127\.0\.0\.1|::1)$/)
+  await connect(t, 'localhost', server.listeningPort, 'named')
+  const client = new ZerioClient(server.listeningPort)
+  t.teardown(() => client.stop())
+  await client.start('port alone')
+  await until(() => server.peerCount === 2)
+  t.pass()
+})
+
+test('a client tries all addresses of a name', async (t) => {
+  const addresses = await dns.lookup('localhost', { all: true, verbatim: true })
+  if (addresses.length < 2) t.log(`localhost has one address here, ${addresses[0].address}`)
+  // Wherever in the list the only one is that has a server.
+  for (const { address } of addresses) {
+    const server = await listen(t, { host: address, port: 0 })
+    await connect(t, 'localhost', server.listeningPort)
+    t.is((await until(() => server.peers[0])).id, 'client', address)
+    await server.stop()
+  }
+  const server = await listen(t, { host: '127.0.0.1', port: 0 })
+  const port = server.listeningPort
+  await server.stop()
+  await t.throwsAsync(connect(t, 'localhost', port), { code: 'ECONNREFUSED' })
+})
+
+/** What a resolver could answer; few machines have a name with several addresses. */
+const names = {
+  'refused-first.test': ['127.0.0.2', '::1', '127.0.0.1'],
+  'all-refuse.test': ['127.0.0.2', '127.0.0.3']
+}
+const { lookup } = dns
+dns.lookup = (name, options) =>
+  name in names
+    ? Promise.resolve(names[name].map((address) => ({ address, family: address.includes(':') ? 6 : 4 })))
+    : lookup(name, options)
+
+test('a name whose first addresses refuse and whose last one accepts', async (t) => {
+  const server = await listen(t, { host: '127.0.0.1', port: 0 })
+  const client = await connect(t, 'refused-first.test', server.listeningPort)
+  t.true(client.isConnected)
+  t.is((await until(() => server.peers[0])).id, 'client')
+  t.is(server.counters.accepted, 1)
+  const error = await t.throwsAsync(connect(t, 'all-refuse.test', server.listeningPort), {
+    code: 'ECONNREFUSED'
+  })
+  t.is(error.port, server.listeningPort)
+})
+
+test('port 0 is a new port for each server', async (t) => {
+  const servers = []
+  for (let i = 0; i < 5; i++) servers.push(await listen(t, { host: '127.0.0.1', port: 0 }))
+  t.is(new Set(servers.map((server) => server.listeningPort)).size, 5)
+})
+
+test('reusePort: two servers share one port and its clients', async (t) => {
+  const first = await listen(t, { host: '127.0.0.1', port: 0 }, { reusePort: true })
+  const port = first.listeningPort
+  await t.throwsAsync(listen(t, { host: '127.0.0.1', port }), { code: 'EADDRINUSE' })
+  const second = await listen(t, { host: '127.0.0.1', port }, { reusePort: true })
+  t.is(second.listeningPort, port)
+  for (let i = 0; i < 60; i++) await connect(t, '127.0.0.1', port, `client ${i}`)
+  await until(() => first.peerCount + second.peerCount === 60)
+  t.true(first.peerCount > 0 && second.peerCount > 0, 'the system spreads connections over both')
+})
+
+test('the address of a peer is known after it has left', async (t) => {
+  const server = await listen(t, { host: '127.0.0.1', port: 0 })
+  const gone = once(server, 'clientDisconnected')
+  const client = await connect(t, '127.0.0.1', server.listeningPort, 'client')
+  await client.stop()
+  const [, , peer] = await gone
+  t.regex(peer.remoteAddress, /^127\.0\.0\.1:\d+$/)
+})

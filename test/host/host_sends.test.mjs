@@ -1,0 +1,52 @@
+// Whatever a program sends leaves at the end of the turn in which it was sent, wherever it was sent; and at the end of the process.
+// `npm run test:host` does the same with every Node, wait strategy and variant.
+
+import test from 'ava'
+import { endingsOf, runEnding, runSources, sourcesOf } from '../../lab/host/matrix.mjs'
+
+const backends = process.platform === 'linux' ? ['epoll', 'io_uring'] : []
+const { native } = await import('../../dist/engine/native.js').then((module) => module.default)
+
+for (const backend of backends.filter((one) => native.probeBackend(one) === 0)) {
+  for (const strategy of ['blocking', 'hybrid']) {
+    const variant = strategy === 'blocking' ? 'heartbeats' : 'quiet'
+    const combination = { node: process.execPath, backend, strategy, variant }
+
+    test(`what is sent from anywhere is heard at once: ${backend}, ${strategy}, ${variant}`, async (t) => {
+      const results = await runSources(combination, { names: sourcesOf(combination), rounds: 1 })
+      const late = [...results].filter(([, { ok }]) => !ok).map(([name]) => name)
+      // A machine that stood still is late once. What the driver forgets is late again, in one of three runs at least.
+      const bad = []
+      for (let run = 0; run < 3 && late.length > 0; run++) {
+        for (const [name, { ok, text }] of await runSources(combination, { names: late, rounds: 1 }))
+          if (!ok) bad.push(`${name}: ${results.get(name).text}, and again ${text}`)
+      }
+      t.deepEqual(bad, [])
+      t.true(results.size > 60)
+    })
+  }
+
+  test(`what was accepted is handed to the system at the end of a process: ${backend}`, async (t) => {
+    const combination = { node: process.execPath, backend, strategy: 'blocking', variant: 'quiet' }
+    const names = endingsOf(combination)
+    const bad = []
+    for (const name of names) {
+      const { ok, text } = await runEnding(combination, name)
+      if (!ok) bad.push(`${name}: ${text}`)
+    }
+    t.deepEqual(bad, [])
+    t.true(names.length > 15)
+  })
+}
+
+const itself = process.platform === 'linux' ? test : test.skip
+itself('a message that lies is noticed', async (t) => {
+  const combination = { node: process.execPath, backend: 'epoll', strategy: 'blocking', variant: 'quiet' }
+  const names = ['setTimeout, 0 ms', 'promise', 'fs callback']
+  const results = await runSources(combination, { names, rounds: 1, liesMs: 200 })
+  for (const name of names) {
+    const { ok, text } = results.get(name)
+    t.false(ok)
+    t.regex(text, /^\d+ ms late/)
+  }
+})

@@ -1,0 +1,103 @@
+// `zerio/gc` and the command as users get them: types that hold, and files that are in the package.
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import test from 'ava'
+import { runScript } from '../helpers/child.mjs'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const run = promisify(execFile)
+
+const consumer = `
+import { type GcAllocator, type GcMeasureOptions, GcProbe, type GcProbeOptions, type GcReport, type GcReportData } from 'zerio/gc'
+
+const options: GcProbeOptions = { samplingBytes: 0, external: false }
+const more: GcMeasureOptions = { ...options, operations: 10, warmup: 0 }
+const probe: GcProbe = new GcProbe(options).start()
+probe.operation()
+probe.operation(5)
+const report: GcReport = probe.stop()
+const data: GcReportData = report
+const bytes: number | null = data.heapBytesPerOperation
+const top: GcAllocator[] = report.topAllocators
+export const text: string = String(report) + bytes + top.length + report.pauseHistogram.percentile(99) + report.pauses.p99Us
+export const once: GcReport = GcProbe.measure((i: number) => ({ x: i }), more)
+export const later: Promise<GcReport> = GcProbe.measureAsync(async (i) => i, more)
+
+// @ts-expect-error unknown options are mistakes
+new GcProbe({ samplingByte: 1 })
+// @ts-expect-error these are of measure
+new GcProbe({ operations: 1 })
+// @ts-expect-error no promise
+GcProbe.measureAsync(() => 5)
+// @ts-expect-error read only
+report.heapBytes = 5
+// @ts-expect-error probes make them
+new GcReport()
+`
+
+test('strict TypeScript programs compile: ES module and CommonJS', async (t) => {
+  mkdirSync(join(root, 'build'), { recursive: true })
+  const folder = mkdtempSync(join(root, 'build', 'types-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  const files = ['consumer.mts', 'consumer.cts']
+  for (const file of files) writeFileSync(join(folder, file), consumer)
+  const compilerOptions = {
+    strict: true,
+    noEmit: true,
+    module: 'node16',
+    target: 'es2022',
+    lib: ['es2023'],
+    types: ['node']
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }))
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const output = await run(process.execPath, [compiler, '-p', folder]).then(
+    ({ stdout }) => stdout,
+    ({ stdout }) => stdout
+  )
+  t.is(output, '')
+})
+
+test('the package has the probe, the command and the walkthrough', async (t) => {
+  const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root })
+  const files = JSON.parse(stdout)[0].files.map(({ path }) => path)
+  const { bin, exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  const { import: esm, require: commonJs } = exports['./gc']
+  const promised = [bin.zerio, esm.types, esm.default, commonJs.types, commonJs.default].map((path) =>
+    path.replace(/^\.\//, '')
+  )
+  for (const file of [
+    ...promised,
+    'dist/cli/gc_preload.js',
+    'dist/cli/bench_child.js',
+    'docs/gc.md',
+    'docs/examples/gc_accuracy.mjs',
+    'docs/examples/gc_walkthrough/main.mjs'
+  ]) {
+    t.true(files.includes(file), file)
+  }
+  t.true((await readFile(join(root, bin.zerio), 'utf8')).startsWith('#!/usr/bin/env node\n'))
+  // Nothing that is packed needs what is not.
+  for (const file of files.filter((name) => /^dist\/(cli|gc)\/.*\.js$/.test(name))) {
+    t.false((await readFile(join(root, file), 'utf8')).includes('/demo/'), file)
+  }
+})
+
+test('the probe loads neither the engine nor anything else of zerio', async (t) => {
+  const { stdout } = await runScript(`
+    import { createRequire } from 'node:module'
+    import { sep } from 'node:path'
+    const require = createRequire(process.cwd() + '/')
+    const before = Object.keys(require.cache)
+    require('zerio/gc')
+    const files = Object.keys(require.cache).filter((name) => !before.includes(name))
+    const loaded = files.map((name) => name.split(sep).slice(-2))
+    console.log(loaded.filter(([folder]) => folder !== 'gc').map(([, file]) => file).join())
+  `)
+  t.is(stdout, 'errors.js,given.js\n')
+})

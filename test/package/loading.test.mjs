@@ -1,0 +1,130 @@
+// What is said when the native engine cannot be loaded: one sentence for each cause, with what to do.
+
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import 'zerio'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+/** Where the engine lies, wherever the build puts it: what this process has loaded, beside the addons of other tests. */
+process.report.excludeNetwork = true
+const binary = process.report
+  .getReport()
+  .sharedObjects.find((one) => one.startsWith(root.slice(0, -1) + sep) && one.endsWith(`${sep}zerio.node`))
+
+/** A copy of the package in a folder of its own; `change` makes another engine of the real one's bytes, or none. */
+function packageWith(t, change) {
+  const folder = mkdtempSync(join(tmpdir(), 'zerio-loading-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  cpSync(join(root, 'dist'), join(folder, 'dist'), { recursive: true })
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'))
+  const bytes = change(readFileSync(binary, 'latin1'))
+  if (bytes !== undefined) {
+    const path = join(folder, relative(root, binary))
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, bytes, 'latin1')
+  }
+  return folder
+}
+
+/** What loading the package in `folder` throws; `before` is run first in the same process. */
+function errorOf(folder, { flags = [], before = '' } = {}) {
+  const source = `${before}
+    try { require(${JSON.stringify(join(folder, 'dist', 'index.js'))}); console.log('{}') }
+    catch (error) { console.log(JSON.stringify({ ...error, name: error.name, message: error.message, cause: error.cause?.code })) }`
+  const { stdout, stderr } = spawnSync(process.execPath, [...flags, '--eval', source], {
+    encoding: 'utf8',
+    env: { ...process.env, NODE_OPTIONS: '' }
+  })
+  try {
+    return JSON.parse(stdout)
+  } catch {
+    throw new Error(`${stdout}${stderr}`)
+  }
+}
+
+const sameBytes = (bytes) => bytes
+const noBytes = () => undefined
+
+function pretend(what) {
+  return Object.entries(what)
+    .map(([name, value]) => `Object.defineProperty(process, '${name}', { value: '${value}' });`)
+    .join('')
+}
+
+test('a copy of the package works', (t) => {
+  t.deepEqual(errorOf(packageWith(t, sameBytes)), {})
+})
+
+test('no engine in the package', (t) => {
+  const folder = packageWith(t, noBytes)
+  const error = errorOf(folder)
+  t.like(error, { name: 'ZerioError', code: 'ZERIO_NO_BINARY', cause: 'MODULE_NOT_FOUND' })
+  t.regex(error.message, /damaged.*Install the package anew/)
+})
+
+test('no engine for the machine', (t) => {
+  const folder = packageWith(t, noBytes)
+  const other = errorOf(folder, { before: pretend({ platform: 'darwin', arch: 'arm64' }) })
+  t.is(other.code, 'ZERIO_NO_BINARY')
+  t.regex(other.message, /no native engine for darwin-arm64, only for linux-x64-glibc and win32-x64/)
+  if (process.platform !== 'linux') return
+  const musl = errorOf(folder, { before: 'process.report.getReport = () => ({ header: {} });' })
+  t.regex(musl.message, /no native engine for linux-x64-musl/)
+})
+
+test('an engine for another machine', (t) => {
+  // The machine in the header of an ELF file becomes 64-bit ARM.
+  const folder = packageWith(t, (bytes) => `${bytes.slice(0, 18)}\xb7${bytes.slice(19)}`)
+  const { code, message, cause } = errorOf(folder)
+  t.is(code, 'ZERIO_NO_BINARY')
+  t.is(cause, 'ERR_DLOPEN_FAILED')
+  t.regex(message, /cannot be loaded on \S+: .*damaged or was built for another system/)
+  if (process.platform !== 'linux') return
+  const musl = errorOf(folder, { before: 'process.report.getReport = () => ({ header: {} });' })
+  t.regex(musl.message, /is not for linux-x64-musl/)
+})
+
+test('a C++ library that is too old is named', (t) => {
+  if (process.platform !== 'linux') return t.pass()
+  // The last character of each version that the engine asks for: there is none with a letter.
+  const folder = packageWith(t, (bytes) => bytes.replaceAll(/(GLIBCXX_3\.4\.\d)\d/g, '$19'))
+  const { code, message } = errorOf(folder)
+  t.is(code, 'ZERIO_NO_BINARY')
+  t.regex(message, /needs GLIBCXX_3\.4\.\d+, which the C\+\+ library \(libstdc\+\+\)/)
+})
+
+test('an engine of another build', (t) => {
+  const folder = packageWith(t, (bytes) => bytes.replaceAll('slotBytes\0', 'slotBytez\0'))
+  const { name, code, message } = errorOf(folder)
+  t.is(name, 'ZerioError')
+  t.is(code, 'ZERIO_NO_BINARY')
+  t.regex(message, /another build.*slotBytes.*Install the package anew/)
+})
+
+test('a bundler that left the engine out', (t) => {
+  const folder = packageWith(t, noBytes)
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'app' }))
+  const { code, message } = errorOf(folder)
+  t.is(code, 'ZERIO_NO_BINARY')
+  t.regex(message, /bundler.*mark zerio as external/)
+  rmSync(join(folder, 'package.json'))
+  t.regex(errorOf(folder).message, /mark zerio as external/)
+})
+
+test('addons are forbidden', (t) => {
+  const folder = packageWith(t, sameBytes)
+  const none = errorOf(folder, { flags: ['--no-addons'] })
+  t.like(none, { name: 'ZerioError', code: 'ZERIO_ADDONS_FORBIDDEN', cause: 'ERR_DLOPEN_DISABLED' })
+  t.regex(none.message, /--no-addons; start it without/)
+  const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+    ? '--permission'
+    : '--experimental-permission'
+  const without = errorOf(folder, { flags: [permission, '--allow-fs-read=*'] })
+  t.like(without, { code: 'ZERIO_ADDONS_FORBIDDEN', cause: 'ERR_DLOPEN_DISABLED' })
+  t.regex(without.message, /--permission; start it with --allow-addons/)
+  t.deepEqual(errorOf(folder, { flags: [permission, '--allow-fs-read=*', '--allow-addons'] }), {})
+})

@@ -1,0 +1,142 @@
+// The benchmarks' own arithmetic: percentile files, V8's trace lines, the page's hand-written part, noise.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'ava'
+import { parseCells } from '../../perf/lib/cells.mjs'
+import { byKind, collectionsIn } from '../../perf/lib/garbage_lines.mjs'
+import { emptyHistogram, hgrmOf, recordFile, summaryOf } from '../../perf/lib/latencies.mjs'
+import { noiseSentence } from '../../perf/lib/noise.mjs'
+import { table } from '../../perf/report/markdown.mjs'
+import { writeReport } from '../../perf/report/report.mjs'
+
+function temporary(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'zerio-perf-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  return folder
+}
+
+test('a file of latencies becomes percentiles', (t) => {
+  const file = join(temporary(t), 'samples.f64')
+  writeFileSync(
+    file,
+    Float64Array.from({ length: 10_000 }, (_, i) => (i + 1) * 1000)
+  )
+  const histogram = emptyHistogram()
+  recordFile(histogram, file)
+  const { count, p50Us, p99Us, p9999Us, maxUs } = summaryOf(histogram)
+  t.is(count, 10_000)
+  for (const [value, expected] of [
+    [p50Us, 5_000],
+    [p99Us, 9_900],
+    [p9999Us, 9_999],
+    [maxUs, 10_000]
+  ]) {
+    t.true(Math.abs(value / expected - 1) < 0.002, `${value} is not ${expected}`)
+  }
+  t.throws(() => readFileSync(file), { code: 'ENOENT' })
+})
+
+test('a stall decides the p99 of its own window only', (t) => {
+  const file = join(temporary(t), 'samples.f64')
+  // Three windows of 1 to 500 microseconds; the second one stalls.
+  const samples = Float64Array.from({ length: 1_600 }, (_, i) => ((i % 500) + 1) * 1000)
+  samples.fill(5e6, 700, 750)
+  writeFileSync(file, samples)
+  t.deepEqual(recordFile(emptyHistogram(), file), [495, 5000, 495])
+  writeFileSync(file, Float64Array.of(3000, 1000, 2000))
+  t.deepEqual(recordFile(emptyHistogram(), file), [3])
+})
+
+test('percentiles that no sample exceeds are left out', (t) => {
+  const histogram = emptyHistogram()
+  for (let i = 1; i <= 500; i++) histogram.record(i * 1000)
+  const summary = summaryOf(histogram)
+  t.true('p99Us' in summary)
+  t.false('p999Us' in summary)
+})
+
+test('.hgrm files rise to the maximum and count all samples', (t) => {
+  const histogram = emptyHistogram()
+  for (let i = 1; i <= 1_000; i++) histogram.record(i * 1000)
+  const lines = hgrmOf(histogram).trimEnd().split('\n')
+  t.regex(lines[0], /^\s+Value\s+Percentile\s+TotalCount\s+1\/\(1-Percentile\)$/)
+  const rows = lines.slice(2, -2).map((line) => line.trim().split(/\s+/))
+  const columns = rows.map(([value, percentile, total]) => [value, percentile, total].map(Number))
+  for (let i = 1; i < columns.length; i++) {
+    for (const column of [0, 1, 2]) t.true(columns[i][column] >= columns[i - 1][column])
+  }
+  t.is(columns.at(-1)[1], 1)
+  t.is(columns.at(-1)[2], 1_000)
+  t.is(rows.at(-1)[3], 'inf')
+  t.true(Math.abs(columns.at(-1)[0] - 1_000) < 2)
+  t.regex(lines.at(-1), /^#\[Max {5}= +\d+\.\d{3}, Total count {4}= +1000\]$/)
+})
+
+test('collections are read from what this Node prints', (t) => {
+  const lines = [
+    '[12:0x5]       40 ms: Scavenge 4.5 (5.1) -> 3.5 (6.1) MB, 0.55 / 0.00 ms  (average mu = 1.000) allocation failure;',
+    '[12:0x5]       52 ms: Mark-Compact (reduce) 6.0 (8.0) -> 4.0 (7.0) MB, 2.5 / 0.1 ms  (average mu = 1.000)',
+    'something else'
+  ]
+  const collections = collectionsIn(lines)
+  t.deepEqual(byKind(collections), {
+    Scavenge: { count: 1, pauseMsMax: 0.55, pauseMsTotal: 0.55 },
+    'Mark-Compact': { count: 1, pauseMsMax: 2.5, pauseMsTotal: 2.5 }
+  })
+  t.is(
+    collections.reduce((sum, { freedBytes }) => sum + freedBytes, 0),
+    3 * 2 ** 20
+  )
+})
+
+test('a cell is read from text', (t) => {
+  t.deepEqual(parseCells('32:20:5:100'), [
+    { name: '32:20:5', bytes: 32, intervalUs: 20, burst: 5, bursts: 100 }
+  ])
+})
+
+test('noise is a sentence only when it is too much', (t) => {
+  t.is(noiseSentence({ othersPart: 0.05, stolenPart: 0.01 }), null)
+  t.is(noiseSentence({ othersPart: 0.34, stolenPart: 0 }), 'other processes took 34 % of its CPU time')
+  t.is(noiseSentence({ othersPart: 0, stolenPart: 0.2 }), 'its hypervisor took 20 % of its CPU time')
+})
+
+test('columns of numbers stand to the right', (t) => {
+  t.is(table(['a', 'b'], [['32 B one way', '1.5 ×']]).split('\n')[1], '| --- | ---: |')
+})
+
+test('the page is written again and again, and what was written by hand stays', async (t) => {
+  const page = join(temporary(t), 'performance.md')
+  writeFileSync(page, '# Performance\n\nBy hand.\n')
+  const garbage = (collections) => ({
+    measuredAt: '2026-01-02T03:04:05.000Z',
+    quick: false,
+    noise: { othersPart: 0, stolenPart: 0 },
+    machine: { zerio: '1', node: 'v1', kernel: '1', cpu: 'a CPU', cpuCount: 2, memoryGb: 1, others: '' },
+    data: {
+      programs: {
+        zerio: Object.fromEntries([
+          ...['echo', 'client'].map((side) => [
+            side,
+            { bytesPerMessage: 0, mallocsPerMessage: 0, collections }
+          ]),
+          ['roundTrips', 10]
+        ])
+      },
+      failures: {},
+      missing: null
+    }
+  })
+  await writeReport(page, new Map([['garbage', garbage({})]]), null)
+  const first = readFileSync(page, 'utf8')
+  t.true(first.startsWith('# Performance\n'))
+  t.true(first.endsWith('By hand.\n'))
+  t.true(first.includes('## Garbage'))
+  const collections = { Scavenge: { count: 7, pauseMsMax: 1, pauseMsTotal: 2 } }
+  await writeReport(page, new Map([['garbage', garbage(collections)]]), null)
+  const second = readFileSync(page, 'utf8')
+  t.is(second.split('## Garbage').length, 2)
+  t.true(second.includes('7 Scavenge'))
+  t.true(second.endsWith('By hand.\n'))
+})
