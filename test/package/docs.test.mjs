@@ -106,7 +106,7 @@ test('no example is left out', (t) => {
 
 test('the README names every option and every default', async (t) => {
   const readme = await readFile(join(root, 'README.md'), 'utf8')
-  const source = await readFile(join(root, 'src', 'options.ts'), 'utf8')
+  const source = await readFile(join(root, 'src', 'options', 'options.ts'), 'utf8')
   const names = [...source.matchAll(/^ {2}(\w+)\?: /gm)]
     .map((match) => match[1])
     .filter((name) => name !== 'host')
