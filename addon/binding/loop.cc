@@ -194,20 +194,18 @@ bool Loop::spins(uint64_t now_ns) const {
 // From the wake, timer or idle callback.
 void Loop::serve() {
   stop_idle();
-  napi_handle_scope scope = nullptr;
-  if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
   serve_slice();
-  napi_close_handle_scope(env_, scope);
   if (engine_ == nullptr || !serving()) return;
   if (engine_->wants_poll() || spun_ || spins(monotonic_ns())) start_idle();
 }
 
 void Loop::serve_slice() {
+  HandleScope handles(env_);
   uint64_t now_ns = monotonic_ns();
   const uint64_t until_ns = now_ns + kSliceNs;
   for (;;) {
     const bool spinning = spins(now_ns);
-    const bool busy = turn(spinning);
+    const bool busy = turn(spinning, handles);
     if (engine_ == nullptr || !serving()) return;
     if (!spinning && !(busy && engine_->wants_poll())) return;
     now_ns = monotonic_ns();
@@ -230,14 +228,13 @@ void Loop::before_block() {
 
 void Loop::flush_if_dirty() {
   if (engine_ == nullptr || engine_->dirty_count() == 0) return;
-  napi_handle_scope scope = nullptr;
-  if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
+  HandleScope handles(env_);
+  if (!handles.open()) return;
   napi_value flush = nullptr;
   napi_value receiver = nullptr;
   if (napi_get_reference_value(env_, flush_, &flush) == napi_ok && napi_get_undefined(env_, &receiver) == napi_ok) {
     (void)napi_call_function(env_, receiver, flush, 0, nullptr, nullptr);
   }
-  napi_close_handle_scope(env_, scope);
 }
 
 // Wakes the loop when the engine's next deadline is due, and not before.
@@ -249,23 +246,22 @@ void Loop::set_timer() {
     uv_timer_stop(&timer_);
     return;
   }
-  const uint64_t now_ns = monotonic_ns();
-  const uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 0;
   const auto on_timer = [](uv_timer_t* handle) {
     of(handle).timer_due_ns_ = Engine::kNothingDue;
     of(handle).serve();
   };
-  // libuv counts from the time at which this iteration of the loop began.
-  uv_update_time(uv_);
-  uv_timer_start(&timer_, on_timer, (left_ns + kMillisecondNs - 1) / kMillisecondNs, 0);
+  // libuv's time is that of the same clock in whole milliseconds, as it was when this iteration of the loop began.
+  const uint64_t now_ms = uv_now(uv_);
+  const uint64_t due_ms = (due_ns + kMillisecondNs - 1) / kMillisecondNs;
+  uv_timer_start(&timer_, on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
 }
 
-bool Loop::turn(bool spinning) {
+bool Loop::turn(bool spinning, HandleScope& handles) {
   if (engine_ == nullptr || in_turn_) return false;
   // The rest of a batch is dispatched without I/O, so what the last poll has left outside of the wait handle stays there.
   const bool is_new = !engine_->has_unconsumed();
   if (is_new) spun_ = spinning;
-  if (engine_->poll(spinning) == 0) return false;
+  if (engine_->poll(spinning) == 0 || !handles.open()) return false;
   in_turn_ = true;
   if (strategy_ == WaitStrategy::Hybrid) last_event_ns_ = monotonic_ns();
   dispatch(is_new);

@@ -58,6 +58,23 @@ class Loop {
   void close();
 
  private:
+  // Opened by the first batch of a callback and closed with it: Node-API allocates for each scope.
+  class HandleScope {
+   public:
+    explicit HandleScope(napi_env env) : env_(env) {}
+    ~HandleScope() {
+      if (scope_ != nullptr) (void)napi_close_handle_scope(env_, scope_);
+    }
+    HandleScope(const HandleScope&) = delete;
+    HandleScope& operator=(const HandleScope&) = delete;
+
+    bool open() { return scope_ != nullptr || napi_open_handle_scope(env_, &scope_) == napi_ok; }
+
+   private:
+    napi_env env_;
+    napi_handle_scope scope_ = nullptr;
+  };
+
   Loop(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns)
       : env_(env), engine_(std::move(engine)), strategy_(strategy), spin_ns_(spin_ns) {}
   ~Loop() = default;
@@ -67,7 +84,7 @@ class Loop {
   void apply();
   void serve();
   void serve_slice();
-  bool turn(bool spinning);
+  bool turn(bool spinning, HandleScope& handles);
   void dispatch(bool is_new);
   bool report_exception();
   void before_block();

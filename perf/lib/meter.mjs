@@ -1,5 +1,6 @@
 // Measures what a stretch of a program's life allocates. Collections: V8's --trace-gc is on during the stretch only,
-// so the starter of the program counts the lines it prints. Mallocs: read from the file that malloc_count.so keeps.
+// so the starter of the program counts the lines it prints. Mallocs: read from the file that malloc_count.so keeps. Iterations of
+// the event loop: Node.js allocates in each of them.
 import { openSync, readSync } from 'node:fs'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 
@@ -9,7 +10,8 @@ export class Meter {
   #mallocs = 0
   #mainThreadMallocs = 0
   #heapBytes = 0
-  #result = { mallocs: 0, mainThreadMallocs: 0, heapBytes: 0 }
+  #loops = 0
+  #result = { mallocs: 0, mainThreadMallocs: 0, heapBytes: 0, loops: 0 }
 
   constructor() {
     // The first use of each of these allocates; the ones that count must not.
@@ -18,6 +20,7 @@ export class Meter {
   }
 
   start() {
+    this.#loops = performance.nodeTiming.uvMetricsInfo.loopCount
     // What was allocated before must not fill the nursery up now. Node needs --expose-gc for this.
     globalThis.gc({ type: 'minor' })
     setFlagsFromString('--trace-gc')
@@ -33,6 +36,7 @@ export class Meter {
     this.#result.mainThreadMallocs = this.#counts.readUIntLE(8, 6) - this.#mainThreadMallocs
     this.#result.heapBytes = getHeapStatistics().used_heap_size - this.#heapBytes
     setFlagsFromString('--no-trace-gc')
+    this.#result.loops = performance.nodeTiming.uvMetricsInfo.loopCount - this.#loops
   }
 
   /** What was allocated between start() and stop(). */

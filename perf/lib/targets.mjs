@@ -1,7 +1,8 @@
 // What zerio has to reach: each row compares a program with a reference, or holds one of its numbers against a limit.
 import { STRATEGIES } from './programs.mjs'
 
-// Counting is exact, but a Node process allocates a little by itself, most of it in its compiler: some hundred times
+// With `manual` the event loop does not turn; with the others Node.js itself allocates in each iteration (perf/zerio/garbage.mjs), and
+// what it allocates is not counted against zerio. Counting is exact, but a Node process allocates a little by itself, most of it in its compiler: some hundred times
 // on each side, however many messages there are. One malloc per message would show as 1, or 0.5 if one side makes it.
 const NO_MALLOCS_MAX = 0.01
 
@@ -29,13 +30,13 @@ export const targets = [
   ...STRATEGIES.map((strategy) => ({
     name: 'collections',
     program: `zerio ${strategy} garbage`,
-    metric: 'collections',
+    metric: 'collectionsBeyondLoop',
     atMost: 0
   })),
   ...STRATEGIES.map((strategy) => ({
     name: 'mallocs',
     program: `zerio ${strategy} garbage`,
-    metric: 'mallocsPerMessage',
+    metric: 'mallocsBeyondLoop',
     unit: 'per message',
     atMost: NO_MALLOCS_MAX
   })),
@@ -61,6 +62,7 @@ export const targetNames = [...new Set(targets.map((target) => target.name))]
 
 /** @param {Target} target */
 export function labelOf({ program, metric }) {
+  if (metric?.endsWith('BeyondLoop')) return `${program} beyond the event loop's own`
   return metric === 'p99Us' ? `${program}, p99` : program
 }
 
