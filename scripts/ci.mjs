@@ -7,7 +7,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
-import { stages, tools, toolsOfAll, windowsSuites } from './ci_stages.mjs'
+import { stages, tools, toolsOfAll } from './ci_stages.mjs'
 
 /** All stages together have this time; what a slow machine does not get to is named and counted as skipped. */
 const SECONDS_MAX = 4800
@@ -158,11 +158,10 @@ async function runStage(stage) {
   if (!(await attempt(stage, true))) await attempt(stage, false)
 }
 
-/** The suite under Wine that this commit has; without git the one of this day. */
-function suiteOfThisRun() {
+/** Which of the stages that take turns this commit has; without git those of this day. */
+function turnOfThisRun() {
   const { status, stdout } = spawnSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' })
-  const number = status === 0 ? Number.parseInt(stdout.slice(0, 8), 16) : Math.floor(Date.now() / 86_400_000)
-  return windowsSuites[number % windowsSuites.length]
+  return status === 0 ? Number.parseInt(stdout.slice(0, 8), 16) : Math.floor(Date.now() / 86_400_000)
 }
 
 function chooseStages(asked) {
@@ -173,8 +172,12 @@ function chooseStages(asked) {
     process.exit(unknown.length > 0 ? 2 : 0)
   }
   if (asked.length > 0) return stages.filter(({ name }) => asked.includes(name))
-  const suite = suiteOfThisRun()
-  return stages.filter(({ name }) => name === suite || !windowsSuites.includes(name))
+  const turn = turnOfThisRun()
+  return stages.filter((stage) => {
+    if (stage.takesTurns === undefined) return true
+    const group = stages.filter(({ takesTurns }) => takesTurns === stage.takesTurns)
+    return group[turn % group.length] === stage
+  })
 }
 
 /** Installs what the stages need and is not there. Returns what is missing nevertheless. */
@@ -204,8 +207,8 @@ const list = (title, lines) => {
 }
 list('failed', notes.failures)
 list(
-  'left to other commits: the suite under Wine takes turns',
-  asked.length > 0 ? [] : windowsSuites.filter((name) => !chosen.some((stage) => stage.name === name))
+  'left to other commits, because they take turns',
+  asked.length > 0 ? [] : stages.filter((stage) => !chosen.includes(stage)).map(({ name }) => name)
 )
 list('missing tools', missing)
 list('skipped', notes.skipped)

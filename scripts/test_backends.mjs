@@ -1,4 +1,6 @@
 // Runs the public test suite on each backend that this system allows, and on io_uring as older kernels and full queues leave it.
+//
+//   npm run test:backends [-- epoll io_uring io_uring/queues … -- --tap]
 import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -17,8 +19,23 @@ const variants = {
   ]
 }
 
+const given = process.argv.slice(2)
+const end = given.indexOf('--')
+const asked = end < 0 ? given.filter((argument) => !argument.startsWith('-')) : given.slice(0, end)
+const forAva = end < 0 ? given.filter((argument) => argument.startsWith('-')) : given.slice(end + 1)
+const nameOf = (backend, { ZERIO_IO_URING_WITHOUT: lacks }) =>
+  lacks === undefined ? backend : `${backend}/${lacks}`
+const names = Object.entries(variants).flatMap(([backend, all]) => all.map((one) => nameOf(backend, one)))
+const unknown = asked.filter((name) => !names.includes(name))
+if (unknown.length > 0) {
+  console.error(`There is no variant ${unknown.join(', ')}. There are:\n${names.join('\n')}`)
+  process.exit(2)
+}
+
 let failed = 0
-for (const [backend, environments] of Object.entries(variants)) {
+for (const [backend, all] of Object.entries(variants)) {
+  const environments = all.filter((one) => asked.length === 0 || asked.includes(nameOf(backend, one)))
+  if (environments.length === 0) continue
   if (!native.backends.includes(backend) || native.probeBackend(backend) !== 0) {
     console.log(
       `${backend}: not tested, because this system refuses it (errno ${native.probeBackend(backend)})`
@@ -32,7 +49,7 @@ for (const [backend, environments] of Object.entries(variants)) {
         .join(' ')
     )
     const env = { ...process.env, ...environment }
-    const result = spawnSync(process.execPath, [ava, ...process.argv.slice(2)], { env, stdio: 'inherit' })
+    const result = spawnSync(process.execPath, [ava, ...forAva], { env, stdio: 'inherit' })
     if (result.status !== 0) failed++
   }
 }
