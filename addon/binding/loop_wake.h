@@ -1,4 +1,4 @@
-// What wakes a sleeping libuv loop when the engine has something to report. One of the loop's handles.
+// The handle that wakes a sleeping libuv loop when the engine has something to report.
 #pragma once
 
 #include <uv.h>

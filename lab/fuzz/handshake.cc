@@ -13,7 +13,7 @@ using zerio::fuzz::require;
 // Input: which reader, then the payload.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 1) return 0;
-  // A copy of exactly this size, so that the sanitizer sees a step beyond it.
+  // A copy of exactly this size, so that the sanitizer finds an access beyond it.
   const std::vector<uint8_t> payload(data + 1, data + size);
   const auto length = static_cast<uint32_t>(payload.size());
   const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
