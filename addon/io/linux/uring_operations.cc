@@ -1,10 +1,8 @@
-// Operations that a ring begins and cancels, and the wait for the last of them.
+// Operations of a ring beside receives, and the wait for the last of them.
 #include "uring_operations.h"
 
 #include <poll.h>
 #include <sys/uio.h>
-
-#include <cerrno>
 
 namespace zerio {
 namespace {
@@ -35,31 +33,9 @@ UringOperations::~UringOperations() {
   }
 }
 
-int UringOperations::check_losses() {
-  if (broken_ == 0 && queue_->lost()) broken_ = ENOBUFS;
-  return broken_;
-}
-
-int UringOperations::submit(bool get_events) {
-  const int error = queue_->enter(get_events);
-  if (error != 0 && broken_ == 0) broken_ = error;
-  return error;
-}
-
 void UringOperations::finish() {
   int error = submit(true);
   for (uint32_t more = 0; error == 0 && queue_->kernel_has_more() && more < kFinishMax; ++more) error = submit(true);
-}
-
-uring::Sqe& UringOperations::receive(int fd, uint16_t buffer_group, uint64_t tag) {
-  uring::Sqe& sqe = queue_->next_sqe();
-  sqe.opcode = uring::kReceive;
-  sqe.fd = fd;
-  sqe.flags = uring::kSqeBufferSelect;
-  sqe.buffer_group = buffer_group;
-  sqe.user_data = tag;
-  ++in_flight_;
-  return sqe;
 }
 
 void UringOperations::poll(int fd, uint64_t tag) {

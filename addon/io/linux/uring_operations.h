@@ -1,6 +1,7 @@
 // The operations of a ring: what is begun, what is still in flight, and whether the ring works at all.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -36,15 +37,31 @@ class UringOperations {
   // 0, or the errno value of a ring that does not work any more.
   [[nodiscard]] int broken() const { return broken_; }
   // Breaks the ring if the kernel has dropped a completion. Returns broken().
-  int check_losses();
+  int check_losses() {
+    if (broken_ == 0 && queue_->lost()) broken_ = ENOBUFS;
+    return broken_;
+  }
 
   // Hands everything that was begun to the kernel. Returns 0 or broken().
-  int submit(bool get_events);
+  int submit(bool get_events) {
+    const int error = queue_->enter(get_events);
+    if (error != 0 && broken_ == 0) broken_ = error;
+    return error;
+  }
   // The same, until what was cancelled has ended, unless the kernel has more than that to do.
   void finish();
 
   // A receive into a provided buffer. The caller sets its length or its flags.
-  uring::Sqe& receive(int fd, uint16_t buffer_group, uint64_t tag);
+  uring::Sqe& receive(int fd, uint16_t buffer_group, uint64_t tag) {
+    uring::Sqe& sqe = queue_->next_sqe();
+    sqe.opcode = uring::kReceive;
+    sqe.fd = fd;
+    sqe.flags = uring::kSqeBufferSelect;
+    sqe.buffer_group = buffer_group;
+    sqe.user_data = tag;
+    ++in_flight_;
+    return sqe;
+  }
   // One completion when the descriptor is readable.
   void poll(int fd, uint64_t tag);
   void cancel(uint64_t tag);
