@@ -30,6 +30,7 @@ const libuv = [
   'uv_idle_init',
   'uv_idle_start',
   'uv_idle_stop',
+  'uv_now',
   'uv_prepare_init',
   'uv_prepare_start',
   'uv_prepare_stop',
