@@ -115,8 +115,13 @@ void Engine::fail(Peer& peer, Code code, int error, std::string_view text, bool 
     case State::Greeting:
       if (!peer.of_server) {
         const Location at = locate(text.data());
-        events_.push(EventKind::ConnectFailed, peer.slot, at.slab, at.offset, static_cast<uint32_t>(text.size()), number,
-                     static_cast<uint32_t>(error));
+        events_.push(EndEvent{.kind = EventKind::ConnectFailed,
+                              .slot = peer.slot,
+                              .slab = at.slab,
+                              .offset = at.offset,
+                              .length = static_cast<uint32_t>(text.size()),
+                              .code = number,
+                              .error = static_cast<uint32_t>(error)});
         release(peer);
         return;
       }
@@ -178,7 +183,13 @@ void Engine::report_end(Peer& peer, uint16_t code, int error, std::string_view t
   peer.connected = false;
   const Location at = locate(text.data());
   const uint32_t length = at.offset == 0 ? 0 : static_cast<uint32_t>(text.size());
-  events_.push(EventKind::Disconnected, peer.slot, at.slab, at.offset, length, code, static_cast<uint32_t>(error));
+  events_.push(EndEvent{.kind = EventKind::Disconnected,
+                        .slot = peer.slot,
+                        .slab = at.slab,
+                        .offset = at.offset,
+                        .length = length,
+                        .code = code,
+                        .error = static_cast<uint32_t>(error)});
   end_looks(peer);
   if (!peer.of_server) return;
   Server& server = servers_[peer.server];
@@ -251,7 +262,7 @@ void Engine::on_closed(uint32_t slot) {
     if (slots_left == 0 && !server.listening) report_last_refusals(peer.server);
   }
   freed_in_batch_.push_back(peer.slot);
-  events_.push(EventKind::Released, peer.slot, peer.of_server ? peer.server : kNone, slots_left);
+  events_.push(ReleasedEvent{.slot = peer.slot, .server = peer.of_server ? peer.server : kNone, .slots_left = slots_left});
 }
 
 }  // namespace zerio

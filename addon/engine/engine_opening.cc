@@ -77,7 +77,7 @@ bool Engine::can_accept(uint32_t server) {
     servers_[server].wants_slot = true;
   } else if (!slots_low_reported_) {
     slots_low_reported_ = true;
-    events_.push(EventKind::SlotsLow, server);
+    events_.push(Event{EventKind::SlotsLow, server});
   }
   return false;
 }
@@ -116,7 +116,7 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
 
 void Engine::on_accept_error(uint32_t server, int error) {
   server_counters(server)[layout::kServerCounterAcceptErrors] += 1;
-  events_.push(EventKind::AcceptError, server, 0, 0, 0, 0, static_cast<uint32_t>(error));
+  events_.push(AcceptErrorEvent{.server = server, .error = static_cast<uint32_t>(error)});
   // The connection stays in the listen queue; asking again at once would only spin until descriptors are free again.
   pause_accept(server, kAcceptRetryNs);
 }
@@ -170,7 +170,7 @@ void Engine::on_connected(uint32_t slot, int error) {
   }
   peer.state = State::Greeting;
   if (peer.holds_hello) {
-    events_.push(EventKind::Reached, slot);
+    events_.push(Event{EventKind::Reached, slot});
   } else {
     introduce(peer);
   }
@@ -236,9 +236,15 @@ bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greetin
 }
 
 void Engine::report_hello(EventKind kind, const Peer& peer) {
-  events_.push(kind, peer.slot, peer.hello_slab, peer.hello_offset, static_cast<uint32_t>(peer.id.size()),
-               peer.hello_credential_bytes, static_cast<uint32_t>(peer.protocol) | (peer.of_server ? peer.server + 1 : 0) << 8,
-               peer.remote_length_max);
+  const uint32_t origin = GreetingEvent::origin_of(static_cast<uint32_t>(peer.protocol), peer.of_server ? peer.server + 1 : 0);
+  events_.push(GreetingEvent{.kind = kind,
+                             .slot = peer.slot,
+                             .slab = peer.hello_slab,
+                             .offset = peer.hello_offset,
+                             .id_bytes = static_cast<uint32_t>(peer.id.size()),
+                             .credential_bytes = peer.hello_credential_bytes,
+                             .origin = origin,
+                             .length_max = peer.remote_length_max});
 }
 
 bool Engine::accept_peer(Peer& peer) {
@@ -319,8 +325,14 @@ bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greetin
     return false;
   }
   const Location at = locate(greeting.id.data());
-  events_.push(EventKind::Connected, peer.slot, at.slab, at.offset, static_cast<uint32_t>(greeting.id.size()), 0,
-               static_cast<uint32_t>(protocol), greeting.length_max);
+  events_.push(GreetingEvent{.kind = EventKind::Connected,
+                             .slot = peer.slot,
+                             .slab = at.slab,
+                             .offset = at.offset,
+                             .id_bytes = static_cast<uint32_t>(greeting.id.size()),
+                             .credential_bytes = 0,
+                             .origin = GreetingEvent::origin_of(static_cast<uint32_t>(protocol), 0),
+                             .length_max = greeting.length_max});
   peer.state = State::Open;
   peer.told_batch = batch_;
   peer.connected = true;
