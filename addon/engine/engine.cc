@@ -44,7 +44,8 @@ class Engine::Reading {
     arena_kept_ = true;
     messages_ += count;
     const Location at = {0, static_cast<uint32_t>(first - engine_.core_)};
-    engine_.events_.push(EventKind::Run, connection_.slot, at.slab, at.offset, static_cast<uint32_t>(bytes), count);
+    engine_.events_.push(RunEvent{
+        .slot = connection_.slot, .slab = at.slab, .offset = at.offset, .bytes = static_cast<uint32_t>(bytes), .count = count});
     return true;
   }
 
@@ -62,7 +63,11 @@ class Engine::Reading {
     if (connection_.life.state != State::Open) return engine_.on_first_frame(connection_, header, payload);
     messages_ += 1;
     const Location at = assembled ? engine_.locate(payload) : Location{0, static_cast<uint32_t>(payload - engine_.core_)};
-    engine_.events_.push(EventKind::Message, connection_.slot, at.slab, at.offset, frame_length(header), frame_channel(header));
+    engine_.events_.push(MessageEvent{.slot = connection_.slot,
+                                      .slab = at.slab,
+                                      .offset = at.offset,
+                                      .length = frame_length(header),
+                                      .channel = frame_channel(header)});
     return true;
   }
 
@@ -119,8 +124,8 @@ uint32_t Engine::poll(bool spinning) {
 }
 
 Engine::EventOwner Engine::next_event_owner() const {
-  const auto index = static_cast<uint32_t>(events_.next_word(1));
-  switch (static_cast<EventKind>(events_.next_word(0))) {
+  const auto [kind, index] = events_.next<Event>();
+  switch (kind) {
     case EventKind::Refused:
     case EventKind::AcceptError:
     case EventKind::SlotsLow:
@@ -128,7 +133,7 @@ Engine::EventOwner Engine::next_event_owner() const {
     case EventKind::Asked:
     case EventKind::Connected: {
       // A client's greeting names no server.
-      const uint32_t server = static_cast<uint32_t>(events_.next_word(6)) >> 8;
+      const uint32_t server = events_.next<GreetingEvent>().server_plus_one();
       return server == 0 ? EventOwner{false, index} : EventOwner{true, server - 1};
     }
     default:
@@ -464,7 +469,7 @@ void Engine::on_sent(uint32_t slot, size_t size, int error) {
   }
   pump(connection);
   after_pump(connection);
-  if (life.state == State::Open && connection.ring.drained()) events_.push(EventKind::Drain, slot);
+  if (life.state == State::Open && connection.ring.drained()) events_.push(Event{EventKind::Drain, slot});
 }
 
 void Engine::after_pump(Connection& connection) {

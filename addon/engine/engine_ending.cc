@@ -118,8 +118,13 @@ void Engine::fail(Connection& connection, Code code, int error, std::string_view
     case State::Greeting:
       if (!life.of_server) {
         const Location at = locate(text.data());
-        events_.push(EventKind::ConnectFailed, connection.slot, at.slab, at.offset, static_cast<uint32_t>(text.size()), number,
-                     static_cast<uint32_t>(error));
+        events_.push(EndEvent{.kind = EventKind::ConnectFailed,
+                              .slot = connection.slot,
+                              .slab = at.slab,
+                              .offset = at.offset,
+                              .length = static_cast<uint32_t>(text.size()),
+                              .code = number,
+                              .error = static_cast<uint32_t>(error)});
         release(connection);
         return;
       }
@@ -183,7 +188,13 @@ void Engine::report_end(Connection& connection, uint16_t code, int error, std::s
   life.connected = false;
   const Location at = locate(text.data());
   const uint32_t length = at.offset == 0 ? 0 : static_cast<uint32_t>(text.size());
-  events_.push(EventKind::Disconnected, connection.slot, at.slab, at.offset, length, code, static_cast<uint32_t>(error));
+  events_.push(EndEvent{.kind = EventKind::Disconnected,
+                        .slot = connection.slot,
+                        .slab = at.slab,
+                        .offset = at.offset,
+                        .length = length,
+                        .code = code,
+                        .error = static_cast<uint32_t>(error)});
   end_looks(connection);
   if (!life.of_server) return;
   Server& server = servers_[life.server];
@@ -260,7 +271,7 @@ void Engine::on_closed(uint32_t slot) {
     if (slots_left == 0 && !server.listening) report_last_refusals(life.server);
   }
   freed_in_batch_.push_back(connection.slot);
-  events_.push(EventKind::Released, connection.slot, life.of_server ? life.server : kNone, slots_left);
+  events_.push(ReleasedEvent{.slot = connection.slot, .server = life.of_server ? life.server : kNone, .slots_left = slots_left});
 }
 
 }  // namespace zerio

@@ -100,7 +100,8 @@ void Engine::report_refusal(uint32_t server, uint32_t kind, uint32_t count) {
   Server& it = servers_[server];
   --it.unreported;
   --unreported_;
-  events_.push(EventKind::Refused, server, 0, 0, 0, code_of(kind), static_cast<uint32_t>(it.refusals[kind].error), count);
+  events_.push(RefusedEvent{
+      .server = server, .code = code_of(kind), .error = static_cast<uint32_t>(it.refusals[kind].error), .count = count});
 }
 
 // Reports the refusals that were not reported at once because there were too many.

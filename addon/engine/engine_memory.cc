@@ -208,7 +208,7 @@ bool Engine::look_at_slabs() {
     slab.taken = false;
   }
   if (!last_slab_is_spare()) return false;
-  if (slabs_.back().idle && has_event_room()) events_.push(EventKind::SlabIdle, kNone);
+  if (slabs_.back().idle && has_event_room()) events_.push(Event{EventKind::SlabIdle, kNone});
   return true;
 }
 

@@ -77,7 +77,7 @@ bool Engine::can_accept(uint32_t server) {
     servers_[server].wants_slot = true;
   } else if (!slots_low_reported_) {
     slots_low_reported_ = true;
-    events_.push(EventKind::SlotsLow, server);
+    events_.push(Event{EventKind::SlotsLow, server});
   }
   return false;
 }
@@ -117,7 +117,7 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
 
 void Engine::on_accept_error(uint32_t server, int error) {
   server_counters(server)[layout::kServerCounterAcceptErrors] += 1;
-  events_.push(EventKind::AcceptError, server, 0, 0, 0, 0, static_cast<uint32_t>(error));
+  events_.push(AcceptErrorEvent{.server = server, .error = static_cast<uint32_t>(error)});
   // The connection stays in the listen queue. A retry at once would only spin until descriptors are free again.
   pause_accept(server, kAcceptRetryNs);
 }
@@ -171,7 +171,7 @@ void Engine::on_connected(uint32_t slot, int error) {
   }
   connection.life.state = State::Greeting;
   if (connection.life.holds_hello) {
-    events_.push(EventKind::Reached, slot);
+    events_.push(Event{EventKind::Reached, slot});
   } else {
     send_hello(connection);
   }
@@ -243,9 +243,15 @@ bool Engine::greet_server(Connection& connection, Protocol protocol, const Greet
 
 void Engine::report_hello(EventKind kind, const Connection& connection) {
   const Life& life = connection.life;
-  events_.push(kind, connection.slot, life.hello_slab, life.hello_offset, static_cast<uint32_t>(life.id.size()),
-               life.hello_credential_bytes, static_cast<uint32_t>(life.protocol) | (life.of_server ? life.server + 1 : 0) << 8,
-               life.remote_length_max);
+  const uint32_t origin = GreetingEvent::origin_of(static_cast<uint32_t>(life.protocol), life.of_server ? life.server + 1 : 0);
+  events_.push(GreetingEvent{.kind = kind,
+                             .slot = connection.slot,
+                             .slab = life.hello_slab,
+                             .offset = life.hello_offset,
+                             .id_bytes = static_cast<uint32_t>(life.id.size()),
+                             .credential_bytes = life.hello_credential_bytes,
+                             .origin = origin,
+                             .length_max = life.remote_length_max});
 }
 
 bool Engine::accept_peer(Connection& connection) {
@@ -329,8 +335,14 @@ bool Engine::greet_client(Connection& connection, Protocol protocol, const Greet
     return false;
   }
   const Location at = locate(greeting.id.data());
-  events_.push(EventKind::Connected, connection.slot, at.slab, at.offset, static_cast<uint32_t>(greeting.id.size()), 0,
-               static_cast<uint32_t>(protocol), greeting.length_max);
+  events_.push(GreetingEvent{.kind = EventKind::Connected,
+                             .slot = connection.slot,
+                             .slab = at.slab,
+                             .offset = at.offset,
+                             .id_bytes = static_cast<uint32_t>(greeting.id.size()),
+                             .credential_bytes = 0,
+                             .origin = GreetingEvent::origin_of(static_cast<uint32_t>(protocol), 0),
+                             .length_max = greeting.length_max});
   life.state = State::Open;
   life.last_event_batch = batch_;
   life.connected = true;
