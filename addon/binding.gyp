@@ -53,6 +53,7 @@
             "io/linux/linux.cc",
             "io/posix/memory.cc",
             "io/posix/socket.cc",
+            "io/linux/uring_operations.cc",
             "io/linux/uring_queue.cc"
           ]
         }],

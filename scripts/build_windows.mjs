@@ -30,6 +30,7 @@ const libuv = [
   'uv_idle_init',
   'uv_idle_start',
   'uv_idle_stop',
+  'uv_now',
   'uv_prepare_init',
   'uv_prepare_start',
   'uv_prepare_stop',
@@ -72,7 +73,7 @@ function targets() {
       sources: [...zerio.sources, ...forWindows(zerio).sources].map((source) => `addon/${source}`)
     },
     { name: 'zerio_test', sources: tests },
-    { name: 'rio_emulator', sources: ['lab/windows/rio_emulator.cc'] },
+    { name: 'rio_emulator', sources: ['lab/windows/rio_emulator.cc', 'lab/windows/rio_system.cc'] },
     { name: 'refuse_memory', sources: ['lab/windows/refuse_memory.cc'] }
   ].filter(({ sources }) => sources.every((source) => existsSync(join(root, source))))
 }

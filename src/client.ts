@@ -1,13 +1,16 @@
 // ZerioClient: one connection to a server.
 import { AsyncResource } from 'node:async_hooks'
-import { EventEmitter } from 'node:events'
 import { type Contender, Race } from './connecting/race.js'
 import { Starting } from './connecting/starting.js'
 import type { ConnectionCounters } from './counters.js'
-import { type Connection, Engine, type EngineInfo, EngineUse, type Hello } from './engine/engine.js'
+import { Endpoint } from './endpoint.js'
+import type { Connection, Hello } from './engine/connection.js'
+import type { Engine } from './engine/engine.js'
+import { Code } from './engine/layout.js'
 import type { PoolBuffer } from './engine/pool.js'
+import { EngineUse, engineFor } from './engine/registry.js'
 import { type SendRing, unconnectedRing } from './engine/send_ring.js'
-import { misuse, systemError, ZerioError } from './errors.js'
+import { systemError, ZerioError } from './errors.js'
 import {
   type Address,
   type ClientOptions,
@@ -17,12 +20,12 @@ import {
   resolveAddress,
   resolveClientOptions
 } from './options/options.js'
-import { CloseCode, ConnectFailure, DisconnectReason } from './reason.js'
+import { DisconnectReason } from './reason.js'
 import type { SendStatus } from './status.js'
 
 /**
- * The path without garbage: called once for each message, on the stack of the engine. The message is
- * `buffer[offset … offset + length - 1]` and is valid, and yours to read, until the handler returns.
+ * Called once for each message, on the stack of the engine, without garbage. The message is the `length` bytes of `buffer` from
+ * `offset` on. They may be read until the handler returns; what is to stay longer must be copied.
  */
 export type ClientMessageHandler = (
   buffer: PoolBuffer,
@@ -33,22 +36,20 @@ export type ClientMessageHandler = (
 
 /** Events of {@link ZerioClient} and their arguments. */
 export interface ClientEventMap {
-  /** The server has taken this client. Before the first message, and before `start` resolves. */
+  /** The server has accepted this client. Emitted before the first message is delivered and before `start` resolves. */
   connected: []
-  /** The connection is gone. Exactly once for each `connected`, strictly after the last message. */
+  /** The connection is gone. Emitted exactly once for each `connected`, after the last message. */
   disconnected: [reason: DisconnectReason]
-  /** A message, copied into a Buffer of its own: comfortable, and garbage. */
+  /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
   message: [message: Buffer, channel: number]
-  /** A message that was refused with `BackPressured` has room now. */
+  /** The send ring that refused a message with `BackPressured` has room for it now. */
   drain: []
 }
 
-type State = 'idle' | 'starting' | 'connected' | 'stopping'
-
 /** Whose failure it is when no server has answered. */
 const failures: Readonly<Record<number, 'address' | 'timeout'>> = {
-  [ConnectFailure.System]: 'address',
-  [ConnectFailure.Timeout]: 'timeout'
+  [Code.ConnectFailed]: 'address',
+  [Code.ConnectTimeout]: 'timeout'
 }
 
 function stopped(): ZerioError {
@@ -57,8 +58,8 @@ function stopped(): ZerioError {
 
 /** One attempt to connect and, when it succeeds, the connection until its slot is released. */
 class ClientConnection implements Connection, Contender {
-  readonly scope = new AsyncResource('ZerioClient', { requireManualDestroy: true })
-  receiving = true
+  readonly _scope = new AsyncResource('ZerioClient', { requireManualDestroy: true })
+  _receiving = true
   established = false
   readonly use: EngineUse
   #released = false
@@ -84,46 +85,48 @@ class ClientConnection implements Connection, Contender {
     return this.ended()
   }
   close(): void {
-    this.receiving = false
+    this._receiving = false
     this.ring.close()
-    if (!this.#released) this.engine.native.close(this.ring.slot, CloseCode.Normal, '')
+    if (!this.#released) this.engine.native.close(this.ring.slot, Code.Normal, '')
   }
-  deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
-    this.client._deliver(this, buffer, offset, length, channel)
+  _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+    const client = this.client
+    if (client.onMessage != null) client.onMessage(buffer, offset, length, channel)
+    if (client._copies === true && this._receiving) client._deliverCopy(buffer, offset, length, channel)
   }
-  reached(): void {
-    if (this.receiving) this.race.reached(this)
+  _reached(): void {
+    if (this._receiving) this.race.reached(this)
   }
-  connected(hello: Hello): void {
+  _connected(hello: Hello): void {
     // Abandoned in the same batch.
-    if (!this.receiving) return
+    if (!this._receiving) return
     this.established = true
     this.ring.open(hello.classic, hello.lengthMax)
     this.race.succeeded(this)
     this.client._connected(this, hello)
   }
-  connectFailed(reason: DisconnectReason): void {
+  _connectFailed(reason: DisconnectReason): void {
     const failure = failures[reason.closeCode] ?? 'answer'
     this.race.failed(this, this.client._connectError(reason, this.host), failure)
   }
-  disconnected(closeCode: number, text: string, errno: number): void {
-    const local = !this.receiving
-    this.receiving = false
+  _disconnected(closeCode: number, text: string, errno: number): void {
+    const local = !this._receiving
+    this._receiving = false
     this.ring.close()
     if (!this.established) return
     this.established = false
     this.client._disconnected(this, new DisconnectReason(closeCode, text, errno, local))
   }
-  drained(): void {
+  _drained(): void {
     this.client.emit('drain')
   }
-  released(): void {
+  _released(): void {
     this.#released = true
     this.race.failed(this, stopped(), 'answer')
     this.use.release()
     this.client._released(this)
     this.#onReleased?.()
-    this.scope.emitDestroy()
+    this._scope.emitDestroy()
   }
   /** Resolves when all that was accepted has been sent, or cannot be sent any more. Makes it happen with `manual`, too. */
   ended(): Promise<void> {
@@ -150,37 +153,32 @@ class ClientConnection implements Connection, Contender {
  * client.send(Buffer.from('oui'))
  * ```
  */
-export class ZerioClient extends EventEmitter<ClientEventMap> {
-  /** Called for each message; see {@link ClientMessageHandler}. Without it and without a `message` listener messages are dropped. */
+export class ZerioClient extends Endpoint<ClientEventMap> {
+  /**
+   * Called for each message; see {@link ClientMessageHandler}. Without it and without a `message` listener messages are dropped. May be
+   * replaced at any time.
+   */
   onMessage: ClientMessageHandler | null | undefined = null
 
   readonly #options: ResolvedClientOptions
   readonly #host: string
   readonly #port: number
-  #state: State = 'idle'
-  /** The start under way, until `stop`: another one can follow while it still waits. */
-  #starting: Starting | undefined
-  /** Its attempts, once there are addresses. */
+  /** The attempts of the start under way, once there are addresses. */
   #race: Race<ClientConnection> | undefined
-  /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
-  #copies = false
-  #engine: Engine | undefined
-  #referenced = true
   #connection: ClientConnection | undefined
   /** Connections that end, after `disconnected` or a stop and until their slots are released. */
   readonly #leaving = new Set<ClientConnection>()
   #ring = unconnectedRing
   #serverId = ''
-  #stopped: Promise<void> | undefined
 
   /**
-   * Checks its arguments and allocates nothing yet. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
+   * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
    *
    * @param address a port on this machine, or host and port.
+   * @param options see docs/options.md.
    */
   constructor(address: number | Address, options?: ClientOptions) {
-    super()
-    this.#watchListeners()
+    super('client')
     const { host, port } = resolveAddress(address, 'A client')
     this.#host = host ?? 'localhost'
     this.#port = port
@@ -197,63 +195,43 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
    * `ZERIO_HANDSHAKE_FAILED`, `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`, `ZERIO_STOPPING`, `ZERIO_OUT_OF_MEMORY`, or
    * `ZERIO_STOPPED` when `stop` is called before `connected`.
    *
-   * @param peerId under which the server knows this client; 1 to 255 bytes of UTF-8, or of printable ASCII for classic.
+   * @param peerId the name under which the server knows this client; 1 to 255 bytes of UTF-8 without control characters, or of
+   * printable ASCII for classic.
    */
   async start(peerId: string): Promise<void> {
     checkPeerId(peerId, this.#options.protocol === 'classic')
-    if (this.#state === 'stopping')
-      throw misuse('ZERIO_STOPPING', 'The client is stopping; await stop() before start().')
-    if (this.#state !== 'idle')
-      throw misuse('ZERIO_ALREADY_STARTED', 'The client is started already; call stop() first.')
-    this.#state = 'starting'
     const starting = new Starting(this.#options.connectTimeoutMs)
-    this.#starting = starting
-    let engine: Engine | undefined
-    let use: EngineUse | undefined
+    await this._start(starting, () => this.#connect(starting, peerId))
+  }
+
+  async #connect(starting: Starting, peerId: string): Promise<void> {
+    const hosts = isNumericHost(this.#host)
+      ? [this.#host]
+      : await starting.lookup(this.#host, () => this.#lookupTimeout())
+    starting.check()
+    const engine = engineFor(this.#options)
+    // The program waits for the end of a start, whether or not the connection keeps the process alive later.
+    const use = new EngineUse(engine, true)
+    this._engine = engine
+    engine.drive(1)
     try {
-      const hosts = isNumericHost(this.#host)
-        ? [this.#host]
-        : await starting.lookup(this.#host, () => this.#lookupTimeout())
-      starting.check()
-      engine = Engine.for(this.#options)
-      // Somebody waits for the end of a start, whether or not the connection keeps the process alive later.
-      use = new EngineUse(engine, true)
-      this.#engine = engine
-      engine.drive(1)
       await starting.wait(this.#connectToAny(engine, peerId, hosts, starting))
-    } catch (error) {
-      if (this.#starting === starting) this.#state = 'idle'
-      throw error
     } finally {
-      if (this.#starting === starting) this.#starting = this.#race = undefined
-      engine?.drive(-1)
-      use?.release()
+      if (this._starting === starting) this.#race = undefined
+      engine.drive(-1)
+      use.release()
     }
   }
 
-  /** The connection keeps the process alive, which is the default. Returns the client. */
-  ref(): this {
-    return this.#reference(true)
-  }
-
-  /**
-   * The connection no longer keeps the process alive: when nothing else does, the process ends, and what was accepted until then is
-   * handed to the system. Counts for later starts, too. Returns the client.
-   */
-  unref(): this {
-    return this.#reference(false)
-  }
-
-  #reference(referenced: boolean): this {
-    this.#referenced = referenced
+  /** @internal */
+  protected override *_uses(): Iterable<EngineUse> {
     for (const one of [this.#connection, ...this.#leaving, ...(this.#race?.contenders ?? [])])
-      if (one !== undefined) one.use.referenced = referenced
-    return this
+      if (one !== undefined) yield one.use
   }
 
   /** Whether messages can be sent. */
   get isConnected(): boolean {
-    return this.#state === 'connected'
+    return this._state === 'running'
   }
 
   /** The id of the server; empty before the first connection, and with classic. */
@@ -261,34 +239,37 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     return this.#serverId
   }
 
-  /** The memory in which `claim` returns an offset; empty before the first connection. Shared with others: write only what you claimed. */
+  /**
+   * The memory in which `claim` returns an offset; empty before the first connection. Other connections share it, so write only what
+   * you claimed. Valid until the next connection is made.
+   */
   get buffer(): PoolBuffer {
     return this.#ring.buffer
   }
 
-  /** The same memory as a DataView. */
+  /** The memory of {@link buffer} as a DataView, at the same offsets. */
   get view(): DataView {
     return this.#ring.view
   }
 
-  /** As `pendingBytes` of a server's `Peer`, of the present or last connection. */
+  /**
+   * How much of what was accepted the system has not taken yet, in bytes, headers included; 0 to `sendRingBytes` and 511 more. Of the
+   * present or last connection. Allocates nothing.
+   */
   get pendingBytes(): number {
     return this.#ring.pendingBytes
   }
 
-  /** Counters of the present or last connection, without garbage. */
+  /** Counters of the present or last connection. Reading them allocates nothing. */
   get counters(): ConnectionCounters {
     return this.#ring.counters
   }
 
-  /** The engine behind this client: which backend, why, and its counters. Undefined before the first start. */
-  get engine(): EngineInfo | undefined {
-    return this.#engine
-  }
-
   /**
    * Sends one message: all of `bytes`, or `length` of them from `offset`. The bytes are copied before it returns. Allocates
-   * nothing. Returns a {@link SendStatus}; throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` inside a claim.
+   * nothing. Returns a {@link SendStatus}. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim is open.
+   *
+   * @param channel 0 (default) to 127; classic servers have channel 0 alone.
    */
   send(bytes: Uint8Array, channel?: number): SendStatus
   send(bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
@@ -298,70 +279,48 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
   }
 
   /**
-   * Reserves `length` bytes (0 to `maxMessageLength`) of a message to be written in place. Returns their offset in
-   * {@link buffer} and {@link view}, or a negative {@link SendStatus}. The bytes are yours until `commit` or `abort`, which
-   * must follow in the same turn. Allocates nothing. Throws `ZERIO_CLAIM_OPEN` when a claim is open already.
+   * Reserves `length` bytes (0 to `maxMessageLength`) for a message that the program writes in place. Returns their offset in
+   * {@link buffer} and {@link view}, or a negative {@link SendStatus}. The bytes are the program's until `commit` or `abort`, which
+   * must follow in the same turn. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim
+   * is open.
+   *
+   * @param channel 0 (default) to 127; classic servers have channel 0 alone.
    */
   claim(length: number, channel = 0): number {
     return this.#ring.claim(length, channel)
   }
 
-  /** Sends what was claimed. `Closed` when the connection ended since; throws `ZERIO_NO_CLAIM` without a claim. */
+  /**
+   * Sends what was claimed. Returns `Sent`, or `Closed` when the connection has ended since. Allocates nothing. Throws
+   * `ZERIO_NO_CLAIM` without a claim.
+   */
   commit(): SendStatus {
     return this.#ring.commit()
   }
 
-  /** Gives the claim back, unsent. Throws `ZERIO_NO_CLAIM` without one. */
+  /** Gives the claim back, unsent. Allocates nothing. Throws `ZERIO_NO_CLAIM` without one. */
   abort(): void {
     this.#ring.abort()
   }
 
-  /** Hands everything accepted so far to the system now, instead of at the end of the turn. Allocates nothing. */
-  flush(): void {
-    this.#engine?.flush()
-  }
-
   /**
-   * Does I/O and runs handlers of all servers and clients that share this engine, on the caller's stack. Returns how many
-   * messages were dispatched; 0 before the first start. Made for `waitStrategy: 'manual'`, allowed with all. An exception of a handler
-   * passes through; the next call goes on with the next message. Throws `ZERIO_POLL_IN_HANDLER` inside a handler. Allocates nothing.
+   * Sends what was accepted within `lingerMs`, and closes the connection. Resolves when it is closed; never rejects. A `start` under
+   * way rejects with `ZERIO_STOPPED`. Does nothing when not started.
    */
-  poll(): number {
-    return this.#engine === undefined ? 0 : this.#engine.poll()
-  }
-
-  /**
-   * Sends what was accepted within `lingerMs`, and closes. Resolves when all is closed; never rejects. A `start` under way
-   * rejects with `ZERIO_STOPPED`. Does nothing when not started.
-   */
-  stop(): Promise<void> {
-    if (this.#state === 'stopping') return this.#stopped as Promise<void>
+  override stop(): Promise<void> {
+    if (this._state === 'stopping') return this._stopped as Promise<void>
     const connection = this.#connection
     const race = this.#race
-    this.#starting?.abandon(stopped())
-    this.#starting = this.#race = undefined
+    this._starting?.abandon(stopped())
+    this._starting = this.#race = undefined
     if (connection === undefined && race === undefined) {
       // Resolving a host name, or idle; the last connection may still send what it accepted.
-      this.#state = 'idle'
+      this._state = 'idle'
       return this.#allEnded()
     }
-    this.#state = 'stopping'
-    this.#stopped = this.#stop(connection, race)
-    return this.#stopped
-  }
-
-  /** As in every EventEmitter. */
-  override removeAllListeners(eventName?: string | symbol): this {
-    // An argument that is undefined would be the name of an event.
-    if (eventName === undefined) super.removeAllListeners()
-    else super.removeAllListeners(eventName as never)
-    if (eventName === undefined || eventName === 'newListener') this.#watchListeners()
-    return this
-  }
-
-  /** `stop()`, for `await using`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop()
+    this._state = 'stopping'
+    this._stopped = this.#stop(connection, race)
+    return this._stopped
   }
 
   async #stop(
@@ -372,7 +331,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     if (connection !== undefined) this.#leaving.add(connection)
     await Promise.all([race?.stop(), this.#allEnded()])
     this.#connection = undefined
-    this.#state = 'idle'
+    this._state = 'idle'
   }
 
   /** Resolves when nothing is left of connections that end. */
@@ -399,7 +358,7 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
         engine.takeSlot(slot),
         host,
         race,
-        this.#referenced
+        this._referenced
       )
       engine.setConnection(slot, connection)
       return connection
@@ -412,10 +371,10 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
 
   /** @internal */
   _connectError(reason: DisconnectReason, host: string): ZerioError {
-    if (reason.closeCode === ConnectFailure.System) return this.#systemError(reason.errno, host)
-    if (reason.closeCode === ConnectFailure.Timeout) return this.#connectTimeout(host, reason.message)
+    if (reason.closeCode === Code.ConnectFailed) return this.#systemError(reason.errno, host)
+    if (reason.closeCode === Code.ConnectTimeout) return this.#connectTimeout(host, reason.message)
     const details = { address: host, port: this.#port }
-    if (reason.closeCode === ConnectFailure.PeerLeft || reason.closeCode === ConnectFailure.Lost) {
+    if (reason.closeCode === Code.PeerLeft || reason.closeCode === Code.ConnectionFailed) {
       const text = `${host} port ${this.#port} closed the connection during the handshake; check the protocol option and the server's limits.`
       return new ZerioError('ZERIO_HANDSHAKE_FAILED', text, details)
     }
@@ -455,37 +414,20 @@ export class ZerioClient extends EventEmitter<ClientEventMap> {
     this.#connection = connection
     this.#ring = connection.ring
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
-    this.#state = 'connected'
+    this._state = 'running'
     this.emit('connected')
   }
 
   /** @internal */
-  _deliver(
-    connection: ClientConnection,
-    buffer: PoolBuffer,
-    offset: number,
-    length: number,
-    channel: number
-  ): void {
-    if (this.onMessage != null) this.onMessage(buffer, offset, length, channel)
-    if (this.#copies === true && connection.receiving) this.#deliverCopy(buffer, offset, length, channel)
-  }
-
-  #deliverCopy(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
-    this.#copies = this.listenerCount('message') > 0
-    if (this.#copies) this.emit('message', Buffer.from(buffer.subarray(offset, offset + length)), channel)
-  }
-
-  #watchListeners(): void {
-    EventEmitter.prototype.on.call(this, 'newListener', (name: string | symbol) => {
-      if (name === 'message') this.#copies = true
-    })
+  _deliverCopy(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+    if (this._wantsCopy())
+      this.emit('message', Buffer.from(buffer.subarray(offset, offset + length)), channel)
   }
 
   /** @internal */
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void {
-    if (this.#state === 'connected') {
-      this.#state = 'idle'
+    if (this._state === 'running') {
+      this._state = 'idle'
       if (this.#connection === connection) this.#connection = undefined
       this.#leaving.add(connection)
     }

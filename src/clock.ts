@@ -5,15 +5,17 @@ import { misuse, type ZerioError } from './errors.js'
 import { describe } from './options/given.js'
 import { float64Length } from './options/typed_arrays.js'
 
-// Nobody else can reach it to detach it, so it needs no pool: those take gigabytes of address space each, already at import.
+// No other code has it and could detach it, so it needs no pool: each pool takes gigabytes of address space, already at import.
 const words = new Float64Array(new ArrayBuffer(8))
 const stamp = native.makeClock(words)
 
 /**
- * Writes the monotonic time in nanoseconds to `target[index]` (default 0). Allocates nothing, where `performance.now()` and
+ * Writes the monotonic time in nanoseconds to `target[index]`. Allocates nothing, whereas `performance.now()` and
  * `process.hrtime.bigint()` make a heap object for each call. All processes of a machine share the clock (Linux:
  * `CLOCK_MONOTONIC`), so that differences between two processes make sense. Exact to 1 ns until 2^53 ns, 104 days after boot. Throws
  * `ZERIO_BAD_ARGUMENT` unless `target` is a Float64Array that has `index`.
+ *
+ * @param index which element is written; default 0.
  */
 export function readClock(target: Float64Array, index = 0): void {
   const length = float64Length(target)

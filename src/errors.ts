@@ -1,6 +1,6 @@
 // ZerioError, its codes, and the sentence of each.
 import { getSystemErrorName } from 'node:util'
-import { Layout } from './engine/layout.js'
+import { NativeError } from './engine/layout.js'
 
 /** Codes of mistakes in the program. Each is thrown, or rejects the promise, at the call that makes the mistake. */
 export type MisuseCode =
@@ -14,7 +14,7 @@ export type MisuseCode =
   | 'ZERIO_POLL_IN_HANDLER'
   | 'ZERIO_NOT_STARTED'
 
-/** Codes of things that happen to a correct program. */
+/** Codes of what can happen to a correct program. */
 export type FateCode =
   | 'ZERIO_BACKEND_UNAVAILABLE'
   | 'ZERIO_OUT_OF_MEMORY'
@@ -26,7 +26,7 @@ export type FateCode =
   | 'ZERIO_NO_BINARY'
   | 'ZERIO_ADDONS_FORBIDDEN'
 
-/** Where a system error happened, as in Node's own errors. */
+/** Where a system error happened, named as in Node's own errors. */
 export interface ErrorDetails {
   syscall?: string | undefined
   address?: string | undefined
@@ -46,15 +46,23 @@ export interface ErrorDetails {
  * server's refusal (`ZERIO_DUPLICATE_PEER_ID`, …). The message says what to do.
  */
 export class ZerioError extends Error {
+  /** A stable name for programs; see the class. */
   readonly code: string
+  /** The system call that failed, such as `connect` or `listen`, where there was one. */
   readonly syscall?: string
+  /** The numeric address, or the host name, that it was about. */
   readonly address?: string
+  /** The port that it was about. */
   readonly port?: number
   /** One error for each address that a client tried, when there were several. */
   readonly errors?: readonly ZerioError[]
   /** Of a server's `error` events: how many errors of this code this one stands for. Undefined elsewhere. */
   readonly count?: number
 
+  /**
+   * @param code a stable name.
+   * @param message a sentence that says what happened and what to do.
+   */
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = 'ZerioError'
@@ -67,6 +75,7 @@ export class ZerioError extends Error {
   }
 }
 
+/** The error for a mistake of the program. */
 export function misuse(code: MisuseCode, message: string): ZerioError {
   return new ZerioError(code, message)
 }
@@ -149,8 +158,9 @@ export function systemError(errno: number, what: string, details: ErrorDetails, 
   return new ZerioError(code, `${what}: ${code}${meaning ? `, ${meaning}` : ''}.`, details)
 }
 
+/** The name of a positive error number of the system, or of the engine's own. */
 export function systemErrorName(errno: number): string {
-  if (errno === Layout.ErrorOutOfMemory) return 'ZERIO_OUT_OF_MEMORY'
+  if (errno === NativeError.OutOfMemory) return 'ZERIO_OUT_OF_MEMORY'
   try {
     const name = getSystemErrorName(-errno)
     // Numbers that libuv has no name for are not in its table.
@@ -160,7 +170,7 @@ export function systemErrorName(errno: number): string {
   }
 }
 
-// What a terminal, a log or a browser would obey and not print.
+// What a terminal, a log or a browser would act on instead of printing it.
 const obeyed = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu
 
 /** Text of others in one line: a space stands for control characters, line separators and bidirectional controls. */

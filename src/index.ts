@@ -14,7 +14,7 @@ export type {
   SocketOptions,
   WaitStrategy
 } from './options/options.js'
-export type { Peer } from './peer.js'
+export type { Peer, ServerMessageHandler } from './peer.js'
 export { CloseCode, DisconnectReason } from './reason.js'
-export { type RefusedDetails, type ServerEventMap, type ServerMessageHandler, ZerioServer } from './server.js'
+export { type RefusedDetails, type ServerEventMap, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'

@@ -1,19 +1,36 @@
 // A server's handle of one connected peer.
+import { AsyncResource } from 'node:async_hooks'
 import type { ConnectionCounters } from './counters.js'
+import type { Engine } from './engine/engine.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
-import { CloseCode, checkClose } from './reason.js'
+import { CloseCode, checkClose, DisconnectReason } from './reason.js'
 import { type SendStatus, Status } from './status.js'
 
-/** What {@link Peer} needs of its server. */
-export interface PeerOwner {
-  closePeer(peer: Peer, code: number, reason: string): void
-  terminatePeer(peer: Peer): void
+/**
+ * Called once for each message, on the stack of the engine, without garbage. The message is the `length` bytes of `buffer` from
+ * `offset` on. They may be read until the handler returns; what is to stay longer must be copied.
+ */
+export type ServerMessageHandler = (
+  peer: Peer,
+  buffer: PoolBuffer,
+  offset: number,
+  length: number,
+  channel: number
+) => void
+
+/** @internal What a {@link Peer} needs of its server. */
+export interface PeerServer {
+  readonly onMessage: ServerMessageHandler | null | undefined
+  readonly _copies: boolean
+  _deliverCopy(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void
+  _left(peer: Peer, reason: DisconnectReason): void
+  emit(event: 'drain', peer: Peer): boolean
 }
 
 /**
- * One connected peer of a server. Handed to `clientConnected` and `onMessage`; valid as an object for ever, but after the
- * connection's end everything sent to it is refused with `Closed`, also when a peer with the same id connects again.
+ * One connected peer of a server; `clientConnected` and `onMessage` get it. The object may be kept, but after the connection's end
+ * everything sent to it is refused with `Closed`, also when a peer with the same id connects again.
  */
 export class Peer {
   /** The id that the client chose. */
@@ -25,23 +42,33 @@ export class Peer {
    * it could be asked.
    */
   readonly remoteAddress: string
-  /** Whatever the program wants to keep with the peer. zerio never looks at it. */
+  /** A place for a value that the program keeps with the peer. zerio never reads it. */
   userData: unknown = undefined
   /** @internal */
   readonly _ring: SendRing
+  /** @internal Made in the scope of the server, whose async context it takes over. */
+  readonly _scope = new AsyncResource('ZerioPeer', { requireManualDestroy: true })
   /** @internal Place in the server's list. */
   _index = -1
   /** @internal Whether messages are still delivered. */
   _receiving = true
-  /** @internal What the program closed it with. */
-  _closeCode = 0
-  /** @internal */
-  _closeText = ''
-  readonly #owner: PeerOwner
+  readonly #server: PeerServer
+  readonly #engine: Engine
+  /** What this side closed it with. */
+  #closeCode = 0
+  #closeText = ''
 
   /** @internal */
-  constructor(owner: PeerOwner, ring: SendRing, id: string, classic: boolean, remoteAddress: string) {
-    this.#owner = owner
+  constructor(
+    server: PeerServer,
+    engine: Engine,
+    ring: SendRing,
+    id: string,
+    classic: boolean,
+    remoteAddress: string
+  ) {
+    this.#server = server
+    this.#engine = engine
     this._ring = ring
     this.id = id
     this.protocol = classic ? 'classic' : 'native'
@@ -49,14 +76,14 @@ export class Peer {
   }
 
   /**
-   * The memory in which `claim` returns an offset; tens of megabytes shared by many peers, so write only what you claimed. Some time
-   * after the connection's end it may be all zeros.
+   * The memory in which `claim` returns an offset. Many peers share it, so write only what you claimed. It may be all zeros some time
+   * after the connection's end.
    */
   get buffer(): PoolBuffer {
     return this._ring.buffer
   }
 
-  /** The same memory as a DataView. */
+  /** The memory of {@link buffer} as a DataView, at the same offsets. */
   get view(): DataView {
     return this._ring.view
   }
@@ -66,14 +93,14 @@ export class Peer {
     return this._ring.status === Status.Sent
   }
 
-  /** Counters of this connection, without garbage. */
+  /** Counters of this connection. Reading them allocates nothing. They stay readable after the connection's end. */
   get counters(): ConnectionCounters {
     return this._ring.counters
   }
 
   /**
-   * How much of what was accepted the system has not taken yet, in bytes, headers included; up to `sendRingBytes` and 511 more. A
-   * peer that reads too slowly lets it grow until `send` answers `BackPressured`. Allocates nothing.
+   * How much of what was accepted the system has not taken yet, in bytes, headers included; 0 to `sendRingBytes` and 511 more. When a
+   * peer reads too slowly, it grows until `send` returns `BackPressured`. Allocates nothing.
    */
   get pendingBytes(): number {
     return this._ring.pendingBytes
@@ -81,7 +108,9 @@ export class Peer {
 
   /**
    * Sends one message: all of `bytes`, or `length` of them from `offset`. The bytes are copied before it returns. Allocates
-   * nothing. Returns a {@link SendStatus}; throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` inside a claim.
+   * nothing. Returns a {@link SendStatus}. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim is open.
+   *
+   * @param channel 0 (default) to 127; classic peers have channel 0 alone.
    */
   send(bytes: Uint8Array, channel?: number): SendStatus
   send(bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
@@ -92,41 +121,102 @@ export class Peer {
   }
 
   /**
-   * Reserves `length` bytes (0 to `maxMessageLength`) of a message to be written in place. Returns their offset in
-   * {@link buffer} and {@link view}, or a negative {@link SendStatus}. The bytes are yours until `commit` or `abort`, which
-   * must follow in the same turn. Allocates nothing. Throws `ZERIO_CLAIM_OPEN` when a claim is open already.
+   * Reserves `length` bytes (0 to `maxMessageLength`) for a message that the program writes in place. Returns their offset in
+   * {@link buffer} and {@link view}, or a negative {@link SendStatus}. The bytes are the program's until `commit` or `abort`, which
+   * must follow in the same turn. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim
+   * is open.
+   *
+   * @param channel 0 (default) to 127; classic peers have channel 0 alone.
    */
   claim(length: number, channel = 0): number {
     return this._ring.claim(length, channel)
   }
 
-  /** Sends what was claimed. `Closed` when the connection ended since; throws `ZERIO_NO_CLAIM` without a claim. */
+  /**
+   * Sends what was claimed. Returns `Sent`, or `Closed` when the connection has ended since. Allocates nothing. Throws
+   * `ZERIO_NO_CLAIM` without a claim.
+   */
   commit(): SendStatus {
     return this._ring.commit()
   }
 
-  /** Gives the claim back, unsent. Throws `ZERIO_NO_CLAIM` without one. */
+  /** Gives the claim back, unsent. Allocates nothing. Throws `ZERIO_NO_CLAIM` without one. */
   abort(): void {
     this._ring.abort()
   }
 
   /**
    * Ends the connection: everything accepted so far is sent, then `code` and `reason`, within the server's `lingerMs`. Nothing
-   * more is accepted or delivered. `clientDisconnected` follows in a later turn. A second call does nothing.
+   * more is accepted or delivered. `clientDisconnected` follows in a later turn. A second call does nothing. Throws
+   * `ZERIO_BAD_ARGUMENT`.
    *
    * @param code 1000 (default) or 4000 to 4999.
    * @param reason at most 256 bytes of UTF-8.
    */
   close(code: number = CloseCode.Normal, reason = ''): void {
     checkClose(code, reason)
-    this.#owner.closePeer(this, code, reason)
+    this._close(code, reason)
   }
+
   /**
-   * Ends the connection at once, with a reset: what was accepted and not sent is lost, and no reason is told. For a peer that does
-   * not read; also after `close`, to end its waiting. `clientDisconnected` follows in a later turn, with `ZERIO_ABORTED` unless
-   * `close` came first. A second call does nothing.
+   * Ends the connection at once, with a reset: what was accepted and not sent is lost, and the peer gets no reason. Use it for a
+   * peer that does not read, also after `close`, to end the wait for it. `clientDisconnected` follows in a later turn, with
+   * `ZERIO_ABORTED` unless `close` came first. A second call does nothing.
    */
   terminate(): void {
-    this.#owner.terminatePeer(this)
+    this._receiving = false
+    this._ring.close()
+    this.#engine.abort(this._ring)
   }
+
+  /** @internal Ends the connection with any code. */
+  _close(code: number, reason: string): void {
+    if (this._leave(code, reason)) this.#engine.native.close(this._ring.slot, code, reason)
+  }
+
+  /** @internal Nothing more is accepted or delivered. Returns false when that was so already. */
+  _leave(code: number, reason: string): boolean {
+    if (!this._receiving) return false
+    this._receiving = false
+    this.#closeCode = code
+    this.#closeText = reason
+    this._ring.close()
+    return true
+  }
+
+  /** @internal */
+  _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+    const server = this.#server
+    if (server.onMessage != null) server.onMessage(this, buffer, offset, length, channel)
+    if (server._copies === true && this._receiving) server._deliverCopy(this, buffer, offset, length, channel)
+  }
+
+  /** @internal */
+  _disconnected(closeCode: number, text: string, errno: number): void {
+    // Reported twice, which only a program that writes into the events can bring about.
+    if (this._index < 0) return
+    const local = !this._receiving
+    this._receiving = false
+    this._ring.close()
+    const words = text === '' && errno === 0 && closeCode === this.#closeCode ? this.#closeText : text
+    this.#server._left(this, new DisconnectReason(closeCode, words, errno, local))
+  }
+
+  /** @internal */
+  _drained(): void {
+    this.#server.emit('drain', this)
+  }
+
+  /** @internal */
+  _released(): void {
+    this._scope.emitDestroy()
+  }
+
+  // Events of clients alone, which only a program that writes into the events can bring about.
+  /** @internal */
+  _reached(): void {}
+  /** @internal */
+  _connected(): void {}
+  /** @internal */
+  _connectFailed(): void {}
 }

@@ -1,13 +1,14 @@
 // Why a connection ended: the close codes of docs/protocol.md with their names and sentences.
+import { type Code, Limit } from './engine/layout.js'
 import { misuse, printableText, systemErrorName } from './errors.js'
-import { describe, REASON_BYTES_MAX } from './options/options.js'
+import { describe } from './options/given.js'
 
 interface Meaning {
   readonly code: string
   readonly message: string
 }
 
-const meanings: Readonly<Record<number, Meaning>> = {
+const known = {
   1000: { code: 'ZERIO_NORMAL', message: 'the connection was closed' },
   1001: { code: 'ZERIO_GOING_AWAY', message: 'the server is stopping' },
   1002: { code: 'ZERIO_PROTOCOL_ERROR', message: 'a frame broke the protocol' },
@@ -46,7 +47,9 @@ const meanings: Readonly<Record<number, Meaning>> = {
   },
   2006: { code: 'ZERIO_ABORTED', message: 'the connection was aborted' },
   2007: { code: 'ZERIO_OUT_OF_MEMORY', message: 'the process had no memory for one more connection' }
-}
+} satisfies Readonly<Record<Code, Meaning>>
+
+const meanings: Readonly<Record<number, Meaning | undefined>> = known
 
 /** The close codes that travel in CLOSE and REJECT frames and mean something to zerio. A program chooses its own from 4000 to 4999. */
 export const CloseCode = Object.freeze({
@@ -67,10 +70,7 @@ export const CloseCode = Object.freeze({
   IdleTimeout: 1023,
   ApplicationMin: 4000,
   ApplicationMax: 4999
-})
-
-/** The local codes with which an attempt to connect can end. */
-export const ConnectFailure = Object.freeze({ PeerLeft: 2000, Lost: 2001, System: 2002, Timeout: 2003 })
+}) satisfies { readonly [Name in keyof typeof Code]?: (typeof Code)[Name] }
 
 /** Throws unless a program may close a connection with these. */
 export function checkClose(code: unknown, reason: unknown): void {
@@ -83,10 +83,10 @@ export function checkClose(code: unknown, reason: unknown): void {
       'ZERIO_BAD_ARGUMENT',
       `A close code must be 1000 or an integer from 4000 to 4999, not ${describe(code)}.`
     )
-  if (typeof reason !== 'string' || Buffer.byteLength(reason) > REASON_BYTES_MAX) {
+  if (typeof reason !== 'string' || Buffer.byteLength(reason) > Limit.ReasonBytes) {
     throw misuse(
       'ZERIO_BAD_ARGUMENT',
-      `A reason must be a string of at most ${REASON_BYTES_MAX} bytes, not ${describe(reason)}.`
+      `A reason must be a string of at most ${Limit.ReasonBytes} bytes, not ${describe(reason)}.`
     )
   }
 }
@@ -101,9 +101,17 @@ export class DisconnectReason {
   readonly errno: number
   /** One sentence; the other side's own words where it sent some, with a space for what is not printable. */
   readonly message: string
-  /** Whether this side ended the connection on the program's wish. */
+  /** Whether the program on this side ended the connection. */
   readonly local: boolean
 
+  /**
+   * zerio makes them; a test of a program may, too.
+   *
+   * @param closeCode the number of the CLOSE or REJECT frame.
+   * @param text the other side's words, or empty.
+   * @param errno the system's error number, or 0.
+   * @param local whether the program on this side ended the connection.
+   */
   constructor(closeCode: number, text: string, errno: number, local: boolean) {
     const meaning = meanings[closeCode]
     const application = closeCode >= CloseCode.ApplicationMin && closeCode <= CloseCode.ApplicationMax
@@ -121,6 +129,7 @@ export class DisconnectReason {
         : (meaning?.message ?? `close code ${closeCode}`))
   }
 
+  /** The message. */
   toString(): string {
     return this.message
   }

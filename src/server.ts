@@ -1,18 +1,13 @@
 // ZerioServer: listens, greets peers, and hands their messages to the program.
 import { AsyncResource } from 'node:async_hooks'
-import { EventEmitter } from 'node:events'
 import { Starting } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
-import {
-  type Connection,
-  Engine,
-  type EngineInfo,
-  EngineUse,
-  type Hello,
-  type ServerEvents
-} from './engine/engine.js'
-import { Layout } from './engine/layout.js'
+import { Endpoint } from './endpoint.js'
+import type { Hello, ServerEvents } from './engine/connection.js'
+import type { Engine } from './engine/engine.js'
+import { Layout, NativeError } from './engine/layout.js'
 import type { PoolBuffer } from './engine/pool.js'
+import { EngineUse, engineFor } from './engine/registry.js'
 import { ReportRate } from './engine/report_rate.js'
 import { type SendRing, unconnectedRing } from './engine/send_ring.js'
 import { misuse, systemError, systemErrorName, ZerioError } from './errors.js'
@@ -25,23 +20,11 @@ import {
   resolveServerOptions,
   type ServerOptions
 } from './options/options.js'
-import { Peer } from './peer.js'
-import { CloseCode, DisconnectReason } from './reason.js'
+import { Peer, type ServerMessageHandler } from './peer.js'
+import { CloseCode, type DisconnectReason } from './reason.js'
 import { type SendStatus, Status } from './status.js'
 
-/**
- * The path without garbage: called once for each message, on the stack of the engine. The message is
- * `buffer[offset … offset + length - 1]` and is valid, and yours to read, until the handler returns.
- */
-export type ServerMessageHandler = (
-  peer: Peer,
-  buffer: PoolBuffer,
-  offset: number,
-  length: number,
-  channel: number
-) => void
-
-/** What a `refused` event tells beside the reason. */
+/** What a `refused` event says beside the reason. */
 export interface RefusedDetails {
   /** How many refusals with this reason the event stands for, itself included. */
   readonly count: number
@@ -49,13 +32,13 @@ export interface RefusedDetails {
 
 /** Events of {@link ZerioServer} and their arguments. */
 export interface ServerEventMap {
-  /** A peer is connected. Strictly before its first message. */
+  /** A peer is connected. Emitted before its first message is delivered. */
   clientConnected: [peerId: string, peer: Peer]
-  /** A peer is gone. Exactly once for each `clientConnected`, strictly after its last message. */
+  /** A peer is gone. Emitted exactly once for each `clientConnected`, after the peer's last message. */
   clientDisconnected: [peerId: string, reason: DisconnectReason, peer: Peer]
-  /** A message, copied into a Buffer of its own: comfortable, and garbage. */
+  /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
   message: [peerId: string, message: Buffer, channel: number, peer: Peer]
-  /** A peer that refused a message with `BackPressured` has room for it now. */
+  /** The send ring of a peer that refused a message with `BackPressured` has room for it now. */
   drain: [peer: Peer]
   /**
    * A connection was closed before it became a peer. `count` is 1 up to a hundred refusals of a kind at once and a hundred a second;
@@ -63,41 +46,11 @@ export interface ServerEventMap {
    */
   refused: [reason: DisconnectReason, details: RefusedDetails]
   /**
-   * The machine refuses something (`EMFILE` at accept, no memory for pools), or `authenticate` gave no answer
-   * (`ZERIO_AUTHENTICATE_FAILED`); the server goes on. Reported as often as `refused`, with the number in `error.count`. Without a
-   * listener: a process warning.
+   * The machine refused something (`EMFILE` at accept, no memory for pools), or `authenticate` gave no answer
+   * (`ZERIO_AUTHENTICATE_FAILED`). The server goes on. Emitted as often as `refused`, with the number in `error.count`. Without a
+   * listener the error becomes a process warning.
    */
   error: [error: ZerioError]
-}
-
-type State = 'idle' | 'starting' | 'listening' | 'stopping'
-
-/** One peer's events, on their way to the server's. */
-class PeerConnection implements Connection {
-  // Made in the scope of the server, whose async context it takes over.
-  readonly scope = new AsyncResource('ZerioPeer', { requireManualDestroy: true })
-  constructor(
-    readonly server: ZerioServer,
-    readonly peer: Peer
-  ) {}
-  get receiving(): boolean {
-    return this.peer._receiving
-  }
-  deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
-    this.server._deliver(this.peer, buffer, offset, length, channel)
-  }
-  reached(): void {}
-  connected(): void {}
-  connectFailed(): void {}
-  disconnected(closeCode: number, text: string, errno: number): void {
-    this.server._disconnected(this.peer, closeCode, text, errno)
-  }
-  drained(): void {
-    this.server.emit('drain', this.peer)
-  }
-  released(): void {
-    this.scope.emitDestroy()
-  }
 }
 
 /**
@@ -109,8 +62,11 @@ class PeerConnection implements Connection {
  * await server.start('server')
  * ```
  */
-export class ZerioServer extends EventEmitter<ServerEventMap> {
-  /** Called for each message; see {@link ServerMessageHandler}. Without it and without a `message` listener messages are dropped. */
+export class ZerioServer extends Endpoint<ServerEventMap> {
+  /**
+   * Called for each message; see {@link ServerMessageHandler}. Without it and without a `message` listener messages are dropped. May be
+   * replaced at any time.
+   */
   onMessage: ServerMessageHandler | null | undefined = null
 
   readonly #options: ResolvedServerOptions
@@ -118,31 +74,23 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   readonly #port: number
   readonly #peersById = new Map<string, Peer>()
   readonly #peers: Peer[] = []
-  #state: State = 'idle'
-  /** The start under way, until `stop`: another one can follow while it still waits. */
-  #starting: Starting | undefined
-  /** Whether there may be `message` listeners: asking the emitter for each message would cost more than all the rest of its way. */
-  #copies = false
-  #engine: Engine | undefined
   #use: EngineUse | undefined
-  #referenced = true
   #scope: AsyncResource | undefined
   #server = -1
   #listeningHost = ''
   #listeningPort = 0
   #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
-  #stopped: Promise<void> | undefined
   #allReleased: (() => void) | undefined
   readonly #errorRate = new ReportRate()
 
   /**
-   * Checks its arguments and allocates nothing yet. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
+   * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
    *
-   * @param address a port, or host and port.
+   * @param address a port, or host and port; 0 to 65,535, and 0 means any free port.
+   * @param options see docs/options.md.
    */
   constructor(address: number | Address, options?: ServerOptions) {
-    super()
-    this.#watchListeners()
+    super('server')
     const { host, port } = resolveAddress(address, 'A server')
     this.#host = host
     this.#port = port
@@ -150,53 +98,28 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   }
 
   /**
-   * Listens. Afterwards {@link listeningPort} is known. Can be called again after `stop`.
+   * Listens. When it resolves, {@link listeningPort} is known. Can be called again after `stop`.
    *
    * Rejects with the system's code (`EADDRINUSE`, `EACCES`, `ENOTFOUND`, …), `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`,
    * `ZERIO_STOPPING`, `ZERIO_BACKEND_UNAVAILABLE`, `ZERIO_OUT_OF_MEMORY`, `ZERIO_TOO_MANY_SERVERS`, or `ZERIO_STOPPED` when
    * `stop` is called meanwhile.
    *
-   * @param serverId told to native clients; 1 to 255 bytes of UTF-8.
+   * @param serverId the name that native clients get; 1 to 255 bytes of UTF-8 without control characters.
    */
   async start(serverId: string): Promise<void> {
     checkPeerId(serverId, false)
-    if (this.#state === 'stopping')
-      throw misuse('ZERIO_STOPPING', 'The server is stopping; await stop() before start().')
-    if (this.#state !== 'idle')
-      throw misuse('ZERIO_ALREADY_STARTED', 'The server is started already; call stop() first.')
-    this.#state = 'starting'
     const starting = new Starting()
-    this.#starting = starting
-    try {
+    await this._start(starting, async () => {
       const hosts = await this.#hosts(starting)
       starting.check()
       this.#listen(serverId, hosts)
-      this.#state = 'listening'
-    } catch (error) {
-      if (this.#starting === starting) this.#state = 'idle'
-      throw error
-    } finally {
-      if (this.#starting === starting) this.#starting = undefined
-    }
+      this._state = 'running'
+    })
   }
 
-  /** The server keeps the process alive, which is the default. Returns the server. */
-  ref(): this {
-    return this.#reference(true)
-  }
-
-  /**
-   * The server and its peers no longer keep the process alive: when nothing else does, the process ends, and what was accepted
-   * until then is handed to the system. Counts for later starts, too. Returns the server.
-   */
-  unref(): this {
-    return this.#reference(false)
-  }
-
-  #reference(referenced: boolean): this {
-    this.#referenced = referenced
-    if (this.#use !== undefined) this.#use.referenced = referenced
-    return this
+  /** @internal */
+  protected override _uses(): Iterable<EngineUse> {
+    return this.#use === undefined ? [] : [this.#use]
   }
 
   /** The port on which the server listens; 0 when it does not. */
@@ -219,25 +142,22 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     return this.#peers.slice()
   }
 
-  /** Counters of this server since its last start, without garbage. */
+  /** Counters of this server since its last start. Reading them allocates nothing. They stay readable after `stop`. */
   get counters(): ServerCounters {
     return this.#counters
   }
 
-  /** The engine behind this server: which backend, why, and its counters. Undefined before the first start. */
-  get engine(): EngineInfo | undefined {
-    return this.#engine
-  }
-
-  /** The connected peer with this id. Allocates nothing. */
+  /** The connected peer with this id, or undefined. Allocates nothing. */
   peer(peerId: string): Peer | undefined {
     return this.#peersById.get(peerId)
   }
 
   /**
-   * Sends one message to one peer: all of `bytes`, or `length` of them from `offset`. Allocates nothing. Returns a
-   * {@link SendStatus}, `NotConnected` for an unknown id; throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while that
-   * peer has a claim open.
+   * Sends one message to one peer: all of `bytes`, or `length` of them from `offset`. The bytes are copied before it returns. Allocates
+   * nothing. Returns a {@link SendStatus}, `NotConnected` for an unknown id. Throws `ZERIO_BAD_ARGUMENT` for wrong types and
+   * `ZERIO_CLAIM_OPEN` while that peer has a claim open.
+   *
+   * @param channel 0 (default) to 127; classic peers have channel 0 alone.
    */
   send(peerId: string, bytes: Uint8Array, channel?: number): SendStatus
   send(peerId: string, bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
@@ -248,14 +168,16 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   }
 
   /**
-   * Sends one message to all connected peers. Returns how many took it: peers whose ring is full, who do not accept the length
-   * or who have no channels are left out. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT` for wrong types, and `ZERIO_CLAIM_OPEN`
-   * when a peer has an open claim, after all others were sent to.
+   * Sends one message to all connected peers. Returns for how many it was accepted: peers whose ring is full, who do not accept the
+   * length or who have no channels are left out. The bytes are copied before it returns. Allocates nothing. Throws
+   * `ZERIO_BAD_ARGUMENT` for wrong types, and `ZERIO_CLAIM_OPEN` when a peer has an open claim, after it has sent to all others.
+   *
+   * @param channel 0 (default) to 127; classic peers have channel 0 alone.
    */
   broadcast(bytes: Uint8Array, channel?: number): number
   broadcast(bytes: Uint8Array, offset: number, length: number, channel?: number): number
   broadcast(bytes: Uint8Array, offset = 0, length?: number, channel = 0): number {
-    // Wrong arguments are told before anybody is sent to, and also when nobody is there.
+    // Wrong arguments throw before the first peer is sent to, and also when there is no peer.
     if (length === undefined) unconnectedRing.sendAll(bytes, offset)
     else unconnectedRing.sendPart(bytes, offset, length, channel)
     const peers = this.#peers
@@ -275,49 +197,22 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     return taken
   }
 
-  /** Hands everything accepted so far to the system now, instead of at the end of the turn. Allocates nothing. */
-  flush(): void {
-    this.#engine?.flush()
-  }
-
   /**
-   * Does I/O and runs handlers of all servers and clients that share this engine, on the caller's stack. Returns how many
-   * messages were dispatched; 0 before the first start. Made for `waitStrategy: 'manual'`, allowed with all. An exception of a handler
-   * passes through; the next call goes on with the next message. Throws `ZERIO_POLL_IN_HANDLER` inside a handler. Allocates nothing.
+   * Stops listening, sends each peer what was accepted for it within `lingerMs`, and closes its connection. Resolves when all
+   * connections are closed; never rejects. `clientDisconnected` is emitted meanwhile. A `start` under way rejects with
+   * `ZERIO_STOPPED`. Does nothing when not started.
    */
-  poll(): number {
-    return this.#engine === undefined ? 0 : this.#engine.poll()
-  }
-
-  /**
-   * Stops listening, sends what was accepted to each peer within `lingerMs`, and closes. Resolves when all is closed; never
-   * rejects. Handlers of `clientDisconnected` run meanwhile. Does nothing when not started.
-   */
-  stop(): Promise<void> {
-    if (this.#state === 'stopping') return this.#stopped as Promise<void>
-    if (this.#state === 'starting') {
-      this.#state = 'idle'
-      this.#starting?.abandon(new ZerioError('ZERIO_STOPPED', 'The server was stopped while it started.'))
-      this.#starting = undefined
+  override stop(): Promise<void> {
+    if (this._state === 'stopping') return this._stopped as Promise<void>
+    if (this._state === 'starting') {
+      this._state = 'idle'
+      this._starting?.abandon(new ZerioError('ZERIO_STOPPED', 'The server was stopped while it started.'))
+      this._starting = undefined
     }
-    if (this.#state === 'idle') return Promise.resolve()
-    this.#state = 'stopping'
-    this.#stopped = this.#stop(this.#engine as Engine)
-    return this.#stopped
-  }
-
-  /** As in every EventEmitter. */
-  override removeAllListeners(eventName?: string | symbol): this {
-    // An argument that is undefined would be the name of an event.
-    if (eventName === undefined) super.removeAllListeners()
-    else super.removeAllListeners(eventName as never)
-    if (eventName === undefined || eventName === 'newListener') this.#watchListeners()
-    return this
-  }
-
-  /** `stop()`, for `await using`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop()
+    if (this._state === 'idle') return Promise.resolve()
+    this._state = 'stopping'
+    this._stopped = this.#stop(this._engine as Engine)
+    return this._stopped
   }
 
   async #hosts(starting: Starting): Promise<readonly string[]> {
@@ -325,8 +220,8 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   }
 
   #listen(serverId: string, hosts: readonly string[]): void {
-    const engine = Engine.for(this.#options)
-    const use = new EngineUse(engine, this.#referenced)
+    const engine = engineFor(this.#options)
+    const use = new EngineUse(engine, this._referenced)
     try {
       this.#listenOn(engine, serverId, hosts)
       this.#use = use
@@ -348,7 +243,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
         asksForVerdict: options.authenticate !== undefined
       })
       if (result.errno === 0) {
-        this.#engine = engine
+        this._engine = engine
         this.#server = result.server
         this.#listeningHost = result.host
         this.#listeningPort = result.port
@@ -357,7 +252,7 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
         engine.setServer(result.server, this.#events(this.#scope))
         return
       }
-      if (result.errno === Layout.ErrorTooManyServers) {
+      if (result.errno === NativeError.TooManyServers) {
         throw new ZerioError(
           'ZERIO_TOO_MANY_SERVERS',
           'An engine has at most 64 servers; stop some, or use more threads.'
@@ -377,13 +272,13 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
 
   async #stop(engine: Engine): Promise<void> {
     const server = this.#server
-    // Somebody waits for the end of a stop, whether or not the server kept the process alive.
+    // The program waits for the end of a stop, whether or not the server kept the process alive.
     if (this.#use !== undefined) this.#use.referenced = true
     engine.drive(1)
     engine.native.unlisten(server)
     this.#listeningPort = 0
     this.#listeningHost = ''
-    for (const peer of this.#peers) this.#leave(peer, CloseCode.GoingAway, '')
+    for (const peer of this.#peers) peer._leave(CloseCode.GoingAway, '')
     engine.native.closePeers(server, CloseCode.GoingAway)
     if (!this.#isAlone()) {
       await new Promise<void>((resolve) => {
@@ -398,12 +293,12 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     this.#use?.release()
     this.#use = undefined
     this.#scope?.emitDestroy()
-    this.#state = 'idle'
+    this._state = 'idle'
   }
 
   /** Whether no connection is left, neither in the engine nor in a batch that is still being dispatched. */
   #isAlone(): boolean {
-    return this.#peers.length === 0 && this.#engine?.native.serverSlots(this.#server) === 0
+    return this.#peers.length === 0 && this._engine?.native.serverSlots(this.#server) === 0
   }
 
   #events(scope: AsyncResource): ServerEvents {
@@ -436,13 +331,13 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     let thrown = false
     let cause: unknown
     try {
-      if (this.#state === 'listening') verdict = this.#options.authenticate?.(id, credential)
+      if (this._state === 'running') verdict = this.#options.authenticate?.(id, credential)
     } catch (error) {
       // What newcomers send must not end the process.
       thrown = true
       cause = error
     }
-    this.#engine?.native.admit(slot, verdict === true)
+    this._engine?.native.admit(slot, verdict === true)
     if (!thrown && typeof verdict === 'boolean') return
     // A promise is true to JavaScript, whatever becomes of it.
     if (!thrown) new Promise((resolve) => resolve(verdict)).catch(() => {})
@@ -455,53 +350,26 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
   }
 
   #greeted(ring: SendRing, hello: Hello): void {
-    const engine = this.#engine as Engine
+    const engine = this._engine as Engine
     const id = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
-    const peer = new Peer(
-      {
-        closePeer: (one, code, reason) => this._close(one, code, reason),
-        terminatePeer: (one) => this.#terminate(one)
-      },
-      ring,
-      id,
-      hello.classic,
-      remoteAddress(engine, ring.slot)
-    )
+    const peer = new Peer(this, engine, ring, id, hello.classic, remoteAddress(engine, ring.slot))
     ring.open(hello.classic, hello.lengthMax)
     peer._index = this.#peers.push(peer) - 1
     this.#peersById.set(id, peer)
-    const connection = new PeerConnection(this, peer)
-    engine.setConnection(ring.slot, connection)
+    engine.setConnection(ring.slot, peer)
     // Greeted in the same batch in which the program called stop.
-    if (this.#state !== 'listening') this._close(peer, CloseCode.GoingAway, '')
-    connection.scope.runInAsyncScope(() => this.emit('clientConnected', id, peer))
+    if (this._state !== 'running') peer._close(CloseCode.GoingAway, '')
+    peer._scope.runInAsyncScope(() => this.emit('clientConnected', id, peer))
   }
 
   /** @internal */
-  _deliver(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void {
-    if (this.onMessage != null) this.onMessage(peer, buffer, offset, length, channel)
-    if (this.#copies === true && peer._receiving) this.#deliverCopy(peer, buffer, offset, length, channel)
-  }
-
-  #deliverCopy(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void {
-    this.#copies = this.listenerCount('message') > 0
-    if (this.#copies)
+  _deliverCopy(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+    if (this._wantsCopy())
       this.emit('message', peer.id, Buffer.from(buffer.subarray(offset, offset + length)), channel, peer)
   }
 
-  #watchListeners(): void {
-    EventEmitter.prototype.on.call(this, 'newListener', (name: string | symbol) => {
-      if (name === 'message') this.#copies = true
-    })
-  }
-
   /** @internal */
-  _disconnected(peer: Peer, closeCode: number, text: string, errno: number): void {
-    // Told twice, which only a program that writes into the events can bring about.
-    if (peer._index < 0) return
-    const local = !peer._receiving
-    peer._receiving = false
-    peer._ring.close()
+  _left(peer: Peer, reason: DisconnectReason): void {
     const last = this.#peers.pop() as Peer
     if (last !== peer) {
       this.#peers[peer._index] = last
@@ -509,32 +377,10 @@ export class ZerioServer extends EventEmitter<ServerEventMap> {
     }
     peer._index = -1
     if (this.#peersById.get(peer.id) === peer) this.#peersById.delete(peer.id)
-    const words = text === '' && errno === 0 && closeCode === peer._closeCode ? peer._closeText : text
-    this.emit('clientDisconnected', peer.id, new DisconnectReason(closeCode, words, errno, local), peer)
+    this.emit('clientDisconnected', peer.id, reason, peer)
   }
 
-  /** @internal */
-  _close(peer: Peer, code: number, reason: string): void {
-    if (this.#leave(peer, code, reason)) this.#engine?.native.close(peer._ring.slot, code, reason)
-  }
-
-  /** Nothing more is accepted or delivered. Returns false when that was so already. */
-  #leave(peer: Peer, code: number, reason: string): boolean {
-    if (!peer._receiving) return false
-    peer._receiving = false
-    peer._closeCode = code
-    peer._closeText = reason
-    peer._ring.close()
-    return true
-  }
-
-  #terminate(peer: Peer): void {
-    peer._receiving = false
-    peer._ring.close()
-    this.#engine?.abort(peer._ring)
-  }
-
-  /** Outsiders can cause this again and again: an error that is not reported is not even made. */
+  /** Remote machines can cause the same error again and again: one that is not reported is not even made. */
   #report(code: string, make: (count: number) => ZerioError): void {
     const count = this.#errorRate.count(code)
     if (count === 0) return

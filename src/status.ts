@@ -11,15 +11,15 @@ export const enum Status {
 }
 
 /**
- * The outcome of `send`, `claim` and `commit`. A number, because an object would be garbage: `0` means taken, and every
- * refusal is negative. The state of the network is reported this way and never thrown.
+ * The outcome of `send`, `claim` and `commit`. A number, because an object would be garbage: 0 means accepted, and every refusal is
+ * negative. The state of the network is reported this way and never thrown.
  */
 export const SendStatus = Object.freeze({
-  /** The message is in the send ring. It is delivered unless the connection breaks. */
+  /** The message was accepted and is in the send ring. It is delivered unless the connection breaks. */
   Sent: 0,
-  /** The peer's send ring is full. Nothing was taken; `drain` says when to go on. */
+  /** The send ring is full. The message was not accepted; `drain` is emitted when there is room for it. */
   BackPressured: -1,
-  /** No connected peer has this id, or the client has not been connected yet. After a connection has ended it answers `Closed`. */
+  /** No connected peer has this id, or the client has not been connected yet. After a connection has ended the answer is `Closed`. */
   NotConnected: -2,
   /** The message is longer than this side's `maxMessageLength` or than the other side accepts. */
   TooLarge: -3,

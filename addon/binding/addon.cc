@@ -10,6 +10,7 @@
 #include "../engine/layout.h"
 #include "../io/clock.h"
 #include "../io/io.h"
+#include "border.h"
 #include "loop.h"
 #include "values.h"
 
@@ -323,30 +324,9 @@ napi_value make_clock(const Call& call) {
   return made;
 }
 
-struct Constant {
-  const char* name;
-  uint32_t value;
-};
-constexpr Constant kLayout[] = {
-    {"errorTooManyServers", layout::kErrorTooManyServers},
-    {"errorOutOfMemory", layout::kErrorOutOfMemory},
-    {"serversMax", layout::kServersMax},
-    {"engineCountersOffset", layout::kEngineCountersOffset},
-    {"serverCountersOffset", layout::kServerCountersOffset},
-    {"serverCountersBytes", layout::kServerCountersBytes},
-    {"slotsMax", layout::kSlotsMax},
-    {"dirtyOffset", layout::kDirtyOffset},
-    {"eventsOffset", layout::kEventsOffset},
-    {"eventWords", layout::kEventWords},
-    {"slotBytes", layout::kSlotBytes},
-    {"slotCountersOffset", layout::kSlotCountersOffset},
-    {"slotFrontOffset", layout::kSlotFrontOffset},
-    {"sparePerSlab", AssemblyPool::kSparePerSlab},
-};
-
 napi_value layout_of(napi_env env) {
   Object result(env);
-  for (const auto& [name, value] : kLayout) result.set(name, value);
+  for (const auto& [name, value] : kBorder) result.set(name, value);
   return result.raw();
 }
 

@@ -1,16 +1,16 @@
-// The engine's seat in the libuv loop: which handles run with which wait strategy, and what they do.
+// The engine in the libuv loop: which handles run with which wait strategy, and what they do.
 //
 //   Blocking  wake handle: the loop sleeps until the engine has something to report
 //   Spin      idle handle: the loop never sleeps
 //   Hybrid    wake handle, and the idle handle until `spin_ns` after the last event
 //   Manual    nothing, but as Blocking while a start or a stop is under way
 //
-// Each callback does one bounded piece of work and returns: no callback waits, so timers, immediates and descriptors of the
-// program have their turn, and what libuv measures (idle time, loop delay) is true. The wake handle stays started for as long as
-// the engine is active: to take the engine's epoll set out of libuv's and to add it again would walk every socket in it.
+// Each callback does one bounded piece of work and returns. No callback waits, so timers, immediates and descriptors of the
+// program get their turn, and what libuv measures (idle time, loop delay) is right. The wake handle stays started for as long as
+// the engine is active, because the kernel walks every socket in the engine's epoll set when libuv removes and adds that set.
 //
-// JavaScript sends what was written outside of handlers at the next tick (src/engine/engine.ts). The prepare and check handles send what
-// code without ticks has written, so that nothing waits while the loop sleeps.
+// JavaScript sends what was written outside of handlers at the next tick (src/engine/engine.ts). The prepare and check handles
+// send what code without ticks has written, so that nothing stays unsent while the loop sleeps.
 #include "loop.h"
 
 #include <string_view>
@@ -21,8 +21,8 @@
 namespace zerio {
 namespace {
 
-// How long one callback may serve the engine. The loop's own iteration costs 1 to 2 microseconds, which this makes 2 %; the
-// program's timers and descriptors wait for a callback at most this long.
+// How long one callback may serve the engine, and so how long the program's timers and descriptors may wait for it. The loop's
+// own iteration costs 1 to 2 microseconds, which is 2 % of this.
 constexpr uint64_t kSliceNs = 100'000;
 constexpr uint32_t kHandles = 5;
 
@@ -54,7 +54,7 @@ Loop* Loop::create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy st
   uv_timer_init(loop->uv_, &loop->timer_);
   loop->open_handles_ = kHandles;
   loop->idle_.data = loop->prepare_.data = loop->check_.data = loop->timer_.data = loop;
-  // Only the check handle keeps the loop alive, and only while somebody wants it.
+  // Only the check handle keeps the loop alive, and only while the engine is referenced.
   uv_unref(loop->wake_.handle());
   uv_unref(reinterpret_cast<uv_handle_t*>(&loop->idle_));
   uv_unref(reinterpret_cast<uv_handle_t*>(&loop->prepare_));
@@ -127,7 +127,7 @@ void Loop::tear_down() {
   uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&check_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), closed);
-  // The sockets go at once, because the pools that they write to may go next.
+  // The sockets are closed at once, because the memory that they write to may be freed next.
   engine_.reset();
 }
 
@@ -180,8 +180,8 @@ void Loop::stop_idle() {
   uv_idle_stop(&idle_);
 }
 
-// Whether the program has scheduled something for this iteration of the loop: an immediate, a due timer, a closing handle. Our
-// own idle handle, which would say so each time, is stopped meanwhile.
+// Whether the program has scheduled something for this iteration of the loop: an immediate, a due timer, a closing handle. The
+// engine's idle handle is stopped meanwhile, because it would count each time.
 bool Loop::others_wait() {
   uv_update_time(uv_);
   return uv_backend_timeout(uv_) == 0;
@@ -217,7 +217,7 @@ void Loop::before_block() {
   flush_if_dirty();
   if (engine_ == nullptr || !serving()) return;
   if (flushed_ && strategy_ == WaitStrategy::Hybrid) {
-    // An answer may come soon.
+    // An answer may arrive soon.
     last_event_ns_ = monotonic_ns();
     start_idle();
   }
@@ -237,7 +237,7 @@ void Loop::flush_if_dirty() {
   }
 }
 
-// Wakes the loop when the engine's next deadline is due, and not before.
+// Sets the timer to the engine's next deadline.
 void Loop::set_timer() {
   const uint64_t due_ns = engine_->next_due_ns();
   if (due_ns == timer_due_ns_) return;
@@ -258,7 +258,7 @@ void Loop::set_timer() {
 
 bool Loop::turn(bool spinning, HandleScope& handles) {
   if (engine_ == nullptr || in_turn_) return false;
-  // The rest of a batch is dispatched without I/O, so what the last poll has left outside of the wait handle stays there.
+  // The rest of a batch is dispatched without a poll, so the wait handle shows as much as after the last one.
   const bool is_new = !engine_->has_unconsumed();
   if (is_new) spun_ = spinning;
   if (engine_->poll(spinning) == 0 || !handles.open()) return false;
@@ -269,12 +269,12 @@ bool Loop::turn(bool spinning, HandleScope& handles) {
   return true;
 }
 
-// One call for all consecutive events of one connection, in the async context of that connection: what its handlers enter is not
-// seen by the next one's. JavaScript sends their answers before it returns; the ticks and microtasks that they have scheduled run
-// behind that, when the callback ends.
+// One call for all consecutive events of one connection, in the async context of that connection: an AsyncLocalStorage that its
+// handlers enter does not reach the next connection's. JavaScript sends their answers before it returns; the ticks and microtasks
+// that they have scheduled run after that, when the callback ends.
 void Loop::dispatch(bool is_new) {
   napi_ref function = is_new ? dispatch_ : go_on_;
-  // Once in any case: the program can have overwritten how much is consumed.
+  // At least once, because the program can have overwritten how much is consumed.
   do {
     const uint32_t before = engine_->unconsumed();
     napi_value receiver = nullptr;
@@ -284,16 +284,16 @@ void Loop::dispatch(bool is_new) {
       return;
     }
     const bool threw = napi_make_callback(env_, next_scope(), receiver, callee, 0, nullptr, nullptr) != napi_ok;
-    // A handler that throws ends one call, and the next call goes on behind it.
+    // A handler that throws ends the call; the next call goes on with the message behind it.
     if (threw && !report_exception()) return;
-    // A poll() in a microtask has left a batch open, for the next poll() to go on with.
+    // A poll() in a microtask has left a batch open, and the next poll() goes on with it.
     const bool left_open = strategy_ == WaitStrategy::Manual || (engine_ != nullptr && engine_->unconsumed() == before);
     if (!threw && left_open) return;
     function = go_on_;
   } while (engine_ != nullptr && engine_->has_unconsumed());
 }
 
-// Hands what a handler or a tick has thrown to the process. Returns false when JavaScript is being terminated.
+// Makes what a handler or a tick has thrown an uncaught exception. Returns false when JavaScript is being terminated.
 bool Loop::report_exception() {
   napi_value error = nullptr;
   bool pending = false;

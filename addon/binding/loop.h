@@ -22,7 +22,7 @@ class Loop {
     napi_value go_on;     // consumes more of the same batch
     napi_value flush;     // hands JavaScript's dirty list to the engine
   };
-  // Returns nullptr with a libuv error when the loop takes no handle of ours.
+  // Returns nullptr with a libuv error when the loop does not take the engine's handles.
   static Loop* create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns,
                       const Functions& functions, int& error);
 
@@ -31,7 +31,7 @@ class Loop {
 
   [[nodiscard]] Engine& engine() { return *engine_; }
 
-  // poll() of the program, which may call it in a tight loop.
+  // The program's poll(), which it may call in a tight loop.
   void poll() {
     spun_ = true;
     engine_->poll(true);
@@ -42,9 +42,9 @@ class Loop {
     engine_->flush();
   }
 
-  // Whether servers or clients live: then the loop serves them.
+  // Active while there are servers or clients, which the loop serves then.
   void set_active(bool active);
-  // Whether the loop stays alive for them.
+  // Whether they keep the loop alive.
   void set_referenced(bool referenced);
   // With Manual: whether a start or a stop is under way, during which the loop works as with Blocking.
   void set_driven(bool driven);
@@ -53,8 +53,8 @@ class Loop {
   void open_scope(bool of_server, uint32_t index);
   void close_scope(bool of_server, uint32_t index);
 
-  // Ends the engine, its sockets and its handles. May be called by what dispatch() calls; nothing else may be called afterwards.
-  // The loop frees itself when libuv has let go of the handles.
+  // Ends the engine, its sockets and its handles. A handler that dispatch() runs may call it; afterwards nothing may be called.
+  // The object deletes itself when libuv has closed the handles.
   void close();
 
  private:
@@ -105,7 +105,7 @@ class Loop {
   uint64_t spin_ns_;
   uint64_t last_event_ns_ = 0;
   uint64_t timer_due_ns_ = Engine::kNothingDue;
-  bool spun_ = false;  // the engine's last poll was a spinning one: its wait handle does not show everything
+  bool spun_ = false;  // the engine's last poll was a spinning one, so its wait handle does not show everything
   bool flushed_ = false;
   bool active_ = false;
   bool driven_ = false;

@@ -1,4 +1,4 @@
-// What wakes a sleeping libuv loop when the engine has something to report. One of the loop's handles.
+// The handle that wakes a sleeping libuv loop when the engine has something to report.
 #pragma once
 
 #include <uv.h>
@@ -20,6 +20,12 @@ class LoopWake {
   [[nodiscard]] uv_handle_t* handle() { return &handle_.handle; }
 
  private:
+  void set_owner(Io& io, Serve serve, void* owner) {
+    io_ = &io;
+    serve_ = serve;
+    owner_ = owner;
+    handle_.handle.data = this;
+  }
   static LoopWake& of(const void* handle) { return *static_cast<LoopWake*>(static_cast<const uv_handle_t*>(handle)->data); }
 
   uv_any_handle handle_ = {};

@@ -4,10 +4,7 @@
 namespace zerio {
 
 int LoopWake::init(uv_loop_t* loop, Io& io, Serve serve, void* owner) {
-  io_ = &io;
-  serve_ = serve;
-  owner_ = owner;
-  handle_.handle.data = this;
+  set_owner(io, serve, owner);
   return uv_poll_init(loop, &handle_.poll, io.wait_handle());
 }
 

@@ -4,10 +4,7 @@
 namespace zerio {
 
 int LoopWake::init(uv_loop_t* loop, Io& io, Serve serve, void* owner) {
-  io_ = &io;
-  serve_ = serve;
-  owner_ = owner;
-  handle_.handle.data = this;
+  set_owner(io, serve, owner);
   // The first poll() is what arms the backend.
   missed_ = true;
   const int error = uv_async_init(loop, &handle_.async, [](uv_async_t* handle) {

@@ -1,7 +1,7 @@
-// What JavaScript hands to the engine and gets from it, over Node-API.
+// Values that JavaScript passes to the engine and gets from it, over Node-API.
 //
-// While a thread is being terminated any call of Node-API may fail. What is read is empty then, and what is made is nullptr,
-// which nobody sees any more. (node-addon-api ends the process there.)
+// While a thread is being terminated, any call of Node-API may fail. Values that are read are empty then, and those that are made
+// are nullptr, which no JavaScript can see any more. (node-addon-api ends the process in that case.)
 #pragma once
 
 #include <node_api.h>
@@ -13,7 +13,7 @@
 
 namespace zerio {
 
-// An argument or a property. What is missing, or of another type, reads as 0, false or empty.
+// An argument or a property. A missing one, or one of another type, reads as 0, false or empty.
 class Value {
  public:
   Value(napi_env env, napi_value value) : env_(env), value_(value) {}
@@ -69,12 +69,12 @@ class Value {
   napi_value value_;
 };
 
-// A call from JavaScript: its arguments, and what the function was made with.
+// A call from JavaScript: its arguments, and the data that the function was made with.
 class Call {
  public:
   static constexpr size_t kArgumentsMax = 6;
 
-  // `count` arguments are asked for; the others are missing.
+  // Reads `count` arguments; the others are missing.
   Call(napi_env env, napi_callback_info info, size_t count = kArgumentsMax) : env_(env) {
     (void)napi_get_cb_info(env, info, &count, values_, nullptr, &data_);
   }
@@ -101,7 +101,7 @@ class Call {
   void* data_ = nullptr;
 };
 
-// An object that goes to JavaScript.
+// An object for JavaScript.
 class Object {
  public:
   explicit Object(napi_env env) : env_(env) { (void)napi_create_object(env, &object_); }

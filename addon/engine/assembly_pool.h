@@ -1,5 +1,5 @@
 // Buffers for frames that straddle receives. Those that were used before are handed out first, the last one first, so that few
-// pages are ever touched. What more a burst has touched goes back to the system once it is not needed for a while.
+// pages are ever touched. What a burst has touched beyond that is given back to the system when it was not needed for a while.
 #pragma once
 
 #include <algorithm>
@@ -18,10 +18,10 @@ class AssemblyPool {
   static constexpr uint32_t kSparePerSlab = 16;
   using List = std::vector<uint8_t*>;
 
-  // Used buffers of `kept_bytes` stay as they are, for the frames to come.
+  // So many bytes of used buffers are kept for the frames to come.
   explicit AssemblyPool(uint32_t kept_bytes) : kept_bytes_(kept_bytes) {}
 
-  // Makes room for `count` buffers more: the only call that allocates. add() takes the list with it.
+  // Makes room for `count` more buffers: the only call that allocates. The caller passes the list on to add().
   [[nodiscard]] List reserve(uint32_t count) {
     used_.reserve(total_ + count);
     held_.reserve(total_ + count);
@@ -52,7 +52,7 @@ class AssemblyPool {
 
   void give_back(uint8_t* buffer) { used_.push_back(buffer); }
 
-  // Gives back once the batch that shows this buffer to JavaScript is over.
+  // Gives the buffer back when the batch that shows it to JavaScript is over.
   void give_back_after_batch(uint8_t* buffer) { held_.push_back(buffer); }
 
   void end_batch() {
@@ -69,7 +69,7 @@ class AssemblyPool {
     least_ = used_.size();
   }
 
-  // Gives the pages of these back to the system, but of `most` buffers at a time. Returns of how many.
+  // Gives the pages of these back to the system, of at most `most` buffers at a time. Returns the number of buffers.
   size_t give_pages_back(size_t most) {
     const size_t count = std::min({surplus_, most, used_.size()});
     for (size_t i = 0; i < count; ++i) {
@@ -131,7 +131,7 @@ class AssemblyPool {
   std::vector<Region> regions_;
   List used_;
   List held_;
-  size_t least_ = 0;    // how few used ones were there since the last look
+  size_t least_ = 0;    // the fewest used ones that were there since the last look
   size_t surplus_ = 0;  // of the used ones, the first
   size_t untouched_ = 0;
   size_t total_ = 0;

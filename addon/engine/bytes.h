@@ -1,4 +1,4 @@
-// Little-endian loads and stores at any alignment, as docs/protocol.md demands.
+// Little-endian loads and stores at any alignment: the byte order of docs/protocol.md.
 #pragma once
 
 #include <bit>

@@ -1,5 +1,5 @@
-// What the engine relies on, checked in the published build, too: going on with a wrong idea of who owns which memory is worse
-// than an end that says why. Only where the branch is free: on cold paths, and where a bound is looked at anyway.
+// Assertions of the engine, also in the published build: with a wrong idea of who owns which memory it is better to end, and to
+// say why, than to go on. They are used where the branch costs nothing: on cold paths, and where a bound is looked at anyway.
 #pragma once
 
 #include <cstdio>
@@ -12,7 +12,7 @@ namespace zerio {
   std::abort();
 }
 
-// `what` is what does not hold, as a sentence.
+// `what` is a sentence that says what is wrong when it does not hold.
 inline void check(bool holds, const char* what) {
   if (!holds) [[unlikely]] {
     broken(what);

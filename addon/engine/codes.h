@@ -1,4 +1,4 @@
-// The reasons for which a connection ends: those that travel in CLOSE and REJECT frames, and those that only this side knows.
+// The reasons why a connection ends: those that CLOSE and REJECT frames carry, and those that only this side knows.
 // docs/protocol.md is the normative list; src/reason.ts gives each code its name and sentence.
 #pragma once
 
@@ -34,7 +34,7 @@ enum class Code : uint16_t {
   OutOfMemory = 2007,
 };
 
-// The codes that only this side knows: the other side has no business sending them.
+// The codes that only this side knows. In a frame they are an error.
 inline constexpr uint16_t kLocalCodeMin = 2000;
 inline constexpr uint16_t kLocalCodeMax = 2999;
 

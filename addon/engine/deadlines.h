@@ -1,4 +1,4 @@
-// What is due when: all deadlines of an engine, in a heap with the earliest first.
+// When each deadline of an engine is due: a heap with the earliest first. What is done then is in engine_time.cc.
 #pragma once
 
 #include <algorithm>
@@ -10,15 +10,16 @@
 namespace zerio {
 
 enum class DeadlineKind : uint8_t {
-  State,        // of a connection: connect, handshake, probation, linger, and a half dead one
-  Heartbeat,    // of a connection: the next look at whether something came
+  State,        // of a connection: the end of connecting, handshake, probation or lingering, or of a half-dead connection
+  Heartbeat,    // of a connection: the next look at whether bytes have arrived
   Idle,         // likewise, for its idle limit
-  Question,     // of a connection: it is asked whether it still needs its id
+  Question,     // of a connection: how long it has to answer when another one wants its id
   AcceptRetry,  // of the engine: a server accepts again
   Report,       // of the engine: refusals that were not reported yet
 };
 
-// One deadline. It knows its place in the heap, so that to move it needs no search. It may not move in memory while it is set.
+// One deadline. It knows its place in the heap, so that no search is needed to move it there. Its address must not change while
+// it is set.
 struct Deadline {
   static constexpr uint32_t kNowhere = 0xffffffff;
 
@@ -50,7 +51,7 @@ class Deadlines {
     move(deadline, due_ns);
   }
 
-  // The same for one that is set, which remembers it.
+  // Moves one that is set, and marks it as put off.
   void put_off(Deadline& deadline, uint64_t due_ns) {
     deadline.was_put_off = true;
     move(deadline, due_ns);

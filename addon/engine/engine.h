@@ -1,7 +1,7 @@
-// The engine: peers, their state machine, handshakes, timers and counters, on top of one Io and free of Node.
+// The engine: connections, their states, handshakes, deadlines and counters, on top of one Io and independent of Node.js.
 //
-// Everything happens inside poll(), called by the loop or by the program; the other calls only change words and lists. One poll
-// is one batch: the events it produces, and the memory they point to, stay valid until JavaScript has consumed them all.
+// The work is done inside poll(), which the loop or the program calls; the other calls only change words and lists. One poll is
+// one batch: the events that it produces, and the memory that they point to, stay valid until JavaScript has consumed them all.
 #pragma once
 
 #include <algorithm>
@@ -14,12 +14,12 @@
 
 #include "../io/io.h"
 #include "assembly_pool.h"
+#include "connection.h"
+#include "connection_list.h"
 #include "deadlines.h"
 #include "events.h"
 #include "id_table.h"
 #include "layout.h"
-#include "peer.h"
-#include "peer_list.h"
 #include "report_rate.h"
 
 namespace zerio {
@@ -28,8 +28,8 @@ struct EngineOptions {
   uint32_t message_length_max = 0;
   uint32_t send_ring_bytes = 0;
   uint32_t assembly_bytes = 0;
-  uint32_t assembly_kept_bytes = 1 << 20;  // used buffers of so many bytes in all are not given back
-  uint32_t ring_kept_bytes = 16384;        // nor are rings that were never filled further
+  uint32_t assembly_kept_bytes = 1 << 20;  // so many bytes of used buffers are kept; the rest is given back
+  uint32_t ring_kept_bytes = 16384;        // rings that were never filled further are kept, too
   uint32_t arena_bytes = 0;
   uint32_t arena_offset = 0;
   uint32_t events_capacity = 0;
@@ -65,25 +65,25 @@ struct ClientOptions {
   uint32_t connect_timeout_ms = 0;
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
-  // Reports `Reached` when there is a connection, and says nothing before greet().
+  // Reports `Reached` when there is a connection, and sends nothing before greet().
   bool holds_hello = false;
   uint32_t idle_timeout_ms = 0;
 };
 
 class Engine final : private IoSink {
  public:
-  // The codes of a refusal: those of the protocol from 1000 on, and those of this side from 2000 on.
+  // How many codes a refusal can have: those of the protocol from 1000 on, and the local ones from 2000 on.
   static constexpr uint32_t kRefusalsWire = 20;
   static constexpr uint32_t kRefusals = kRefusalsWire + 8;
 
   Engine(std::unique_ptr<Io> io, const EngineOptions& options) : io_(std::move(io)), options_(options) {}
 
   // The first slab holds the core memory (layout.h) in front of its slots. False when the parts do not fit into `bytes`.
-  // This call, listen() and connect() throw std::bad_alloc and leave all as it was; the others never throw.
+  // This call, listen() and connect() may throw std::bad_alloc, and then nothing has changed. The others never throw.
   [[nodiscard]] bool add_slab(uint8_t* base, size_t bytes, const SlabParts& parts);
-  // JavaScript lets go of the last slab, as SlabIdle says that it may. False when it is needed after all; then it stays.
+  // JavaScript gives up the last slab, as the event SlabIdle allows. False when the slab is needed after all; then it stays.
   [[nodiscard]] bool remove_slab();
-  // JavaScript could not add the slab that SlotsLow asked for.
+  // JavaScript could not add the slab that the event SlotsLow asked for.
   void slab_refused();
   [[nodiscard]] uint32_t slots_free() const { return static_cast<uint32_t>(free_.size()); }
 
@@ -92,18 +92,18 @@ class Engine final : private IoSink {
   int connect(ClientOptions options, const Address& address, uint32_t& slot);
 
   void unlisten(uint32_t server);
-  // Connections of this server that are not released yet, those in their handshake included.
+  // Connections of this server that are not released yet; those in their handshake count, too.
   [[nodiscard]] uint32_t server_slots(uint32_t server) const { return server < servers_.size() ? servers_[server].slots : 0; }
   // As close(), without a reason, for all peers that this server has now.
   void close_peers(uint32_t server, uint16_t code);
   // No peer of this server is left: its number may be used again.
   void forget_server(uint32_t server);
 
-  // The program's answer for a peer whose server asks for a verdict.
+  // The program's verdict on a connection, where the server asks for one.
   void admit(uint32_t slot, bool admitted);
   // Sends the HELLO that a client held back. Only while the event `Reached` is dispatched.
   void greet(uint32_t slot);
-  // Sends what was accepted, says why, and ends the connection: from the next poll on.
+  // From the next poll on: sends what was accepted, then the reason, and ends the connection.
   void close(uint32_t slot, uint16_t code, std::string_view reason);
   // Ends the connection at once and discards what was not sent.
   void abort(uint32_t slot);
@@ -111,8 +111,8 @@ class Engine final : private IoSink {
   // Hands the rings in the dirty list to the system.
   void flush();
   void flush_slot(uint32_t slot);
-  // At the end of the process: hands what the rings hold to the system, and waits for room for at most each connection's linger
-  // time.
+  // At the end of the process: hands what the rings hold to the system. For each connection it waits for room at most as long as
+  // the linger time.
   void hand_over();
 
   // Does I/O and returns how many events wait for JavaScript. Starts a new batch only when all events are consumed.
@@ -125,14 +125,14 @@ class Engine final : private IoSink {
   // Whether JavaScript has not consumed the whole batch yet.
   [[nodiscard]] bool has_unconsumed() const { return events_.unconsumed() > 0; }
   [[nodiscard]] uint32_t unconsumed() const { return events_.unconsumed(); }
-  // Whose the next unconsumed event is: a slot's, or a server's. Any number is possible, because JavaScript can write the events.
+  // The owner of the next unconsumed event: a slot or a server. Any number is possible, because JavaScript can write the events.
   struct EventOwner {
     bool is_server;
     uint32_t index;
   };
   [[nodiscard]] EventOwner next_event_owner() const;
-  // When the next thing is due, on the clock of now_ns(): a poll() is wanted then, however quiet the wait handle is. In the past
-  // when a rest waits for the next poll, which wants_poll() tells, too. Asks no system.
+  // When the next deadline is due, on the clock of now_ns(): then poll() must be called, however quiet the wait handle is. A time
+  // in the past when the last poll has left some of it, which wants_poll() shows, too. Makes no system call.
   static constexpr uint64_t kNothingDue = ~uint64_t{0};
   [[nodiscard]] uint64_t next_due_ns() const {
     return deadlines_.empty() ? give_back_due_ns_ : std::min(deadlines_.first_ns(), give_back_due_ns_);
@@ -144,9 +144,9 @@ class Engine final : private IoSink {
   [[nodiscard]] uint8_t* slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) const;
 
  private:
-  // What an engine waits for beside its connections.
+  // An engine has deadlines of its own beside those of its connections.
   static constexpr size_t kOwnDeadlines = 2;
-  static constexpr size_t kDeadlinesPerPeer = 4;
+  static constexpr size_t kDeadlinesPerConnection = 4;
 
   // The reliability tests look inside (lab/simulation/audit.cc).
   friend class EngineAudit;
@@ -177,23 +177,23 @@ class Engine final : private IoSink {
     uint32_t peers = 0;
     uint32_t slots = 0;            // all of these, and those that the system has not let go of
     uint64_t accept_retry_ns = 0;  // when it accepts again; 0 while it does
-    bool wants_slot = false;       // that is why it waits to accept again
-    uint32_t batch_at_end = 0;     // in which its number became free
+    bool wants_slot = false;       // it waits because there was no slot
+    uint32_t batch_at_end = 0;     // the batch in which its number became free
     uint32_t unreported = 0;       // kinds of refusals of which some are not reported yet
-    std::array<PeerList<&Peer::place_links>, kPlaces> places;
+    std::array<ConnectionList<&Connection::place_links>, kPlaces> places;
     std::array<Refusals, kRefusals> refusals;
     IdTable ids;
 
-    // Whether there was memory for its id.
-    bool remember(const Peer& peer);
+    // Enters the id of a new peer. False when there is no memory for it.
+    bool remember(const Connection& connection);
     // Connections that are no peers.
     [[nodiscard]] uint32_t others() const { return handshakes + ended; }
-    // The one that is to make place for a newcomer, or nullptr.
-    [[nodiscard]] Peer* dispensable() const;
-    // One that is in its handshake, or nullptr.
-    [[nodiscard]] Peer* newcomer() const;
-    // One that is connected, or nullptr.
-    [[nodiscard]] Peer* peer() const;
+    // The connection that makes room for a newcomer, or nullptr.
+    [[nodiscard]] Connection* dispensable() const;
+    // A connection in its handshake, or nullptr.
+    [[nodiscard]] Connection* any_newcomer() const;
+    // A connected peer, or nullptr.
+    [[nodiscard]] Connection* any_peer() const;
   };
   struct Location {
     uint32_t slab;
@@ -214,30 +214,30 @@ class Engine final : private IoSink {
   bool can_accept(uint32_t server) override;
 
   // Frames
-  bool on_first_frame(Peer& peer, uint32_t header, const uint8_t* payload);
-  bool on_control(Peer& peer, uint32_t header, const uint8_t* payload);
-  bool read(Peer& peer, uint8_t* data, size_t size);
-  bool accept_peer(Peer& peer);
-  void report_hello(EventKind kind, const Peer& peer);
-  void decide(Peer& peer, bool admitted);
-  bool greet_server(Peer& peer, Protocol protocol, const Greeting& greeting);
-  void introduce(Peer& peer);
-  bool greet_client(Peer& peer, Protocol protocol, const Greeting& greeting);
+  bool on_first_frame(Connection& connection, uint32_t header, const uint8_t* payload);
+  bool on_control(Connection& connection, uint32_t header, const uint8_t* payload);
+  bool read(Connection& connection, uint8_t* data, size_t size);
+  bool accept_peer(Connection& connection);
+  void report_hello(EventKind kind, const Connection& connection);
+  void decide(Connection& connection, bool admitted);
+  bool greet_server(Connection& connection, Protocol protocol, const Greeting& greeting);
+  void send_hello(Connection& connection);
+  bool greet_client(Connection& connection, Protocol protocol, const Greeting& greeting);
 
   // Endings
-  void fail(Peer& peer, Code code, int error, std::string_view text, bool tell);
-  void end_of_stream(Peer& peer);
-  void say_farewell(Peer& peer, uint16_t code, std::string_view reason);
-  void drain(Peer& peer);
-  void report_end(Peer& peer, uint16_t code, int error, std::string_view text);
-  void release(Peer& peer);
-  void give_back_assembly(Peer& peer);
+  void fail(Connection& connection, Code code, int error, std::string_view text, bool with_farewell);
+  void end_of_stream(Connection& connection);
+  void set_farewell(Connection& connection, uint16_t code, std::string_view reason);
+  void drain(Connection& connection);
+  void report_end(Connection& connection, uint16_t code, int error, std::string_view text);
+  void release(Connection& connection);
+  void give_back_assembly(Connection& connection);
 
-  // What a server's connections hold
-  void move_to(Peer& peer, Place place);
-  void end_handshake(const Peer& peer);
-  void change_ended(const Peer& peer, int32_t by);
-  bool make_place(uint32_t server);
+  // Limits of a server
+  void move_to(Connection& connection, Place place);
+  void end_handshake(const Connection& connection);
+  void change_ended(const Connection& connection, int32_t by);
+  bool make_room(uint32_t server);
   void refuse(uint32_t server, Code code, int error);
   void report_refusal(uint32_t server, uint32_t kind, uint32_t count);
   void report_refusals(uint64_t now_ns);
@@ -245,25 +245,25 @@ class Engine final : private IoSink {
   void report_last_refusals(uint32_t server);
 
   // Sending
-  bool queue_control(Peer& peer, const uint8_t* frame, uint32_t bytes);
-  // What one send of a peer consists of.
+  bool queue_control(Connection& connection, const uint8_t* frame, uint32_t bytes);
+  // What one send of a connection consists of.
   struct Sending {
-    Peer* peer = nullptr;
+    Connection* connection = nullptr;
     uint32_t ring_bytes = 0;
     uint32_t end = 0;  // of the ring bytes
     size_t total = 0;
   };
 
   void prefetch_sends(const int32_t* dirty, uint32_t at, uint32_t count);
-  void pump(Peer& peer);
-  bool prepare_send(Peer& peer, IoSend& send, Sending& sending);
+  void pump(Connection& connection);
+  bool prepare_send(Connection& connection, IoSend& send, Sending& sending);
   bool finish_send(const Sending& sending, int64_t taken);
-  void count_sent(Peer& peer, size_t bytes, uint32_t ring_bytes, uint32_t end);
-  void after_pump(Peer& peer);
-  void send_lost(Peer& peer, int error);
+  void count_sent(Connection& connection, size_t bytes, uint32_t ring_bytes, uint32_t end);
+  void after_pump(Connection& connection);
+  void send_lost(Connection& connection, int error);
 
-  // What is given back: some time after it was used last
-  void note_ring(Peer& peer);
+  // What is given back to the system, some time after its last use
+  void note_ring(Connection& connection);
   void give_back_later();
   void give_back();
   void look_at_rings();
@@ -272,43 +272,47 @@ class Engine final : private IoSink {
   [[nodiscard]] bool last_slab_is_spare() const;
 
   // Time
-  void set_deadline(Peer& peer, uint32_t timeout_ms);
-  void clear_deadline(Peer& peer);
+  void set_deadline(Connection& connection, uint32_t timeout_ms);
+  void clear_deadline(Connection& connection);
   void tick();
   [[nodiscard]] bool serve_due(uint64_t now_ns);
   void serve(const Deadline& due, uint64_t now_ns);
   [[nodiscard]] uint32_t work_of(const Deadline& deadline) const;
   void set_accept_retry();
   void retry_accepts(uint64_t now_ns);
-  void begin_looks(Peer& peer);
-  void end_looks(Peer& peer);
-  void heartbeat(Peer& peer, uint64_t now_ns);
-  void look_for_idle(Peer& peer, uint64_t now_ns);
-  void question(Peer& peer);
-  void end_question(Peer& peer);
-  void ping(Peer& peer, uint64_t now_ns);
-  void expire(Peer& peer);
-  void end_probation(Peer& peer);
+  void begin_looks(Connection& connection);
+  void end_looks(Connection& connection);
+  void heartbeat(Connection& connection, uint64_t now_ns);
+  void look_for_idle(Connection& connection, uint64_t now_ns);
+  void question(Connection& connection);
+  void end_question(Connection& connection);
+  void ping(Connection& connection, uint64_t now_ns);
+  void expire(Connection& connection);
+  void end_probation(Connection& connection);
 
+  [[nodiscard]] static uint64_t assemblies_of(const SlabParts& parts);
+  [[nodiscard]] bool fits(size_t bytes, const SlabParts& parts) const;
+  void set_core(uint8_t* base);
+  void make_connections(uint32_t slab, const SlabParts& parts);
   [[nodiscard]] bool has_event_room() const;
   void share_arena();
   [[nodiscard]] bool has_ends_due() const { return !deferred_.empty() || dismissals_ > 0; }
   void carry_out_ends();
-  void carry_out(Peer& peer);
+  void carry_out(Connection& connection);
   void dismiss();
-  void defer(Peer& peer);
-  Peer* take_slot();
+  void defer(Connection& connection);
+  Connection* take_slot();
   void return_slot(uint32_t slot);
   void pause_accept(uint32_t server, uint64_t retry_ns);
   void resume_accept(uint32_t server);
   void resume_accepts();
   [[nodiscard]] Location locate(const void* at) const;
-  [[nodiscard]] Peer* peer_at(uint32_t slot) { return slot < peers_.size() ? peers_[slot] : nullptr; }
+  [[nodiscard]] Connection* connection_at(uint32_t slot) { return slot < connections_.size() ? connections_[slot] : nullptr; }
   [[nodiscard]] double* server_counters(uint32_t server) const {
     return reinterpret_cast<double*>(core_ + layout::kServerCountersOffset + size_t{server} * layout::kServerCountersBytes);
   }
-  void count_server(const Peer& peer, uint32_t counter, double amount) {
-    if (peer.of_server) server_counters(peer.server)[counter] += amount;
+  void count_server(const Connection& connection, uint32_t counter, double amount) {
+    if (connection.life.of_server) server_counters(connection.life.server)[counter] += amount;
   }
 
   std::unique_ptr<Io> io_;
@@ -322,21 +326,21 @@ class Engine final : private IoSink {
   uint32_t arena_used_ = 0;
   uint32_t arena_direct_ = 0;  // bytes of the arena for receive_space(); the backend keeps the rest
   size_t ahead_used_ = 0;      // of the rest, in this batch
-  size_t held_bytes_ = 0;      // of the arena, not read yet because a verdict is waited for
+  size_t held_bytes_ = 0;      // of the arena, not read yet because a connection waits for its verdict
   uint64_t batch_bytes_ = 0;   // received in this batch
   uint64_t batch_frames_ = 0;  // likewise
   uint32_t received_last_ = kNone;
-  uint32_t contended_ = 0;          // for how many batches more several connections count as receiving
-  uint32_t fair_bytes_ = kNoLimit;  // the most that one receive may bring then; known from the batch before
+  uint32_t contended_ = 0;          // for so many more batches several connections count as receiving
+  uint32_t fair_bytes_ = kNoLimit;  // the most that one receive may bring meanwhile; computed from the batch before
   std::vector<Slab> slabs_;
-  std::vector<std::unique_ptr<Peer[]>> peer_chunks_;
-  std::vector<Peer*> peers_;
-  std::vector<uint32_t> free_;            // a heap: the lowest one is taken next, so that the last slabs run empty
+  std::vector<std::unique_ptr<Connection[]>> connection_chunks_;
+  std::vector<Connection*> connections_;
+  std::vector<uint32_t> free_;            // a heap: the lowest slot is taken next, so that the last slabs run empty
   std::vector<uint32_t> freed_in_batch_;  // reusable once JavaScript has consumed their Released events
-  std::vector<uint32_t> noted_rings_;     // slots whose rings have held much; perhaps free ones, too
-  PeerList<&Peer::deferred_links> deferred_;
-  uint32_t dismissals_ = 0;  // newcomers of servers that do not listen any more, and peers of those that close theirs
-  bool ends_left_ = false;   // by the last poll
+  std::vector<uint32_t> noted_rings_;     // slots whose rings have held much; some may be free
+  ConnectionList<&Connection::deferred_links> deferred_;
+  uint32_t dismissals_ = 0;  // newcomers of servers that have stopped to listen, and peers of servers that close all of them
+  bool ends_left_ = false;   // the last poll has left some
   uint64_t ends_ns_ = 0;     // when the last poll that carried out ends did so
   const SipKey id_key_ = SipKey::random();
   std::vector<Server> servers_;
@@ -349,11 +353,11 @@ class Engine final : private IoSink {
   uint32_t batch_ = 0;
   bool ticking_ = false;  // more is due than the last poll could do
   uint64_t give_back_due_ns_ = kNothingDue;
-  bool giving_back_ = false;  // more was found at the last look than is given back so far
-  bool slab_to_go_ = false;   // perhaps, at one of the next looks
+  bool giving_back_ = false;  // the last look found more than is given back so far
+  bool slab_to_go_ = false;   // the last slab may be given back at one of the next looks
   bool slots_low_reported_ = false;
   uint64_t slab_retry_ns_ = 0;  // when JavaScript is asked for a slab again, after it could not add one
-  bool asked_ = false;          // the program, in this batch, for a verdict
+  bool asked_ = false;          // this batch asks the program for a verdict
 };
 
 }  // namespace zerio

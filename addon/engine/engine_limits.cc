@@ -1,5 +1,5 @@
-// What a server's connections may hold that are no peers: newcomers, refused ones, and those that have ended. And how often it is
-// reported that one was refused.
+// The limit of a server for connections that are no peers: newcomers, refused ones, and those that have ended. And the limit for
+// reports of refusals.
 #include <array>
 
 #include "engine.h"
@@ -23,55 +23,56 @@ uint32_t code_of(uint32_t kind) {
 
 // ---- Places
 
-Peer* Engine::Server::dispensable() const {
+Connection* Engine::Server::dispensable() const {
   for (size_t place = 0; place < kDispensablePlaces; ++place) {
     if (!places[place].empty()) return places[place].first();
   }
   return nullptr;
 }
 
-Peer* Engine::Server::newcomer() const {
-  Peer* const silent = places[static_cast<size_t>(Place::Silent)].first();
+Connection* Engine::Server::any_newcomer() const {
+  Connection* const silent = places[static_cast<size_t>(Place::Silent)].first();
   return silent != nullptr ? silent : places[static_cast<size_t>(Place::Speaking)].first();
 }
 
-Peer* Engine::Server::peer() const { return places[static_cast<size_t>(Place::Peer)].first(); }
+Connection* Engine::Server::any_peer() const { return places[static_cast<size_t>(Place::Peer)].first(); }
 
-void Engine::move_to(Peer& peer, Place place) {
-  Server& server = servers_[peer.server];
-  if (peer.place != Place::None) server.places[static_cast<size_t>(peer.place)].remove(peer);
-  peer.place = place;
-  if (place != Place::None) server.places[static_cast<size_t>(place)].push_back(peer);
+void Engine::move_to(Connection& connection, Place place) {
+  Life& life = connection.life;
+  Server& server = servers_[life.server];
+  if (life.place != Place::None) server.places[static_cast<size_t>(life.place)].remove(connection);
+  life.place = place;
+  if (place != Place::None) server.places[static_cast<size_t>(place)].push_back(connection);
 }
 
-void Engine::end_handshake(const Peer& peer) {
-  Server& server = servers_[peer.server];
-  server_counters(peer.server)[layout::kServerCounterHandshakes] = --server.handshakes;
+void Engine::end_handshake(const Connection& connection) {
+  Server& server = servers_[connection.life.server];
+  server_counters(connection.life.server)[layout::kServerCounterHandshakes] = --server.handshakes;
   if (!server.listening) --dismissals_;
 }
 
-void Engine::change_ended(const Peer& peer, int32_t by) {
-  Server& server = servers_[peer.server];
+void Engine::change_ended(const Connection& connection, int32_t by) {
+  Server& server = servers_[connection.life.server];
   server.ended += static_cast<uint32_t>(by);
-  server_counters(peer.server)[layout::kServerCounterEnded] = server.ended;
+  server_counters(connection.life.server)[layout::kServerCounterEnded] = server.ended;
 }
 
-// Whether the server may hold one connection more. Where it holds all that it may, the most dispensable one goes.
-bool Engine::make_place(uint32_t server) {
+// Makes room for one more connection, and ends the most dispensable one where the limit is reached. False when none is.
+bool Engine::make_room(uint32_t server) {
   const Server& it = servers_[server];
   if (it.others() < it.options.handshakes_max) return true;
-  Peer* const peer = it.dispensable();
-  if (peer == nullptr) return false;
+  Connection* const connection = it.dispensable();
+  if (connection == nullptr) return false;
   double* const counts = server_counters(server);
-  if (peer->state == State::Greeting) {
+  if (connection->life.state == State::Greeting) {
     counts[layout::kServerCounterNewcomersEvicted] += 1;
     counts[layout::kServerCounterTooManyHandshakes] += 1;
-    fail(*peer, Code::TooManyHandshakes, 0, "", false);
+    fail(*connection, Code::TooManyHandshakes, 0, "", false);
   } else {
     counts[layout::kServerCounterLingersCut] += 1;
-    // What is not sent is discarded, as when lingerMs is over.
-    peer->reset_on_close = peer->state == State::Draining;
-    release(*peer);
+    // What is not sent yet is discarded, as when lingerMs is over.
+    connection->life.reset_on_close = connection->life.state == State::Draining;
+    release(*connection);
   }
   return true;
 }
@@ -99,10 +100,11 @@ void Engine::report_refusal(uint32_t server, uint32_t kind, uint32_t count) {
   Server& it = servers_[server];
   --it.unreported;
   --unreported_;
-  events_.push(EventKind::Refused, server, 0, 0, 0, code_of(kind), static_cast<uint32_t>(it.refusals[kind].error), count);
+  events_.push(RefusedEvent{
+      .server = server, .code = code_of(kind), .error = static_cast<uint32_t>(it.refusals[kind].error), .count = count});
 }
 
-// Those that have come too fast are reported when a report is due.
+// Reports the refusals that were not reported at once because there were too many.
 void Engine::report_refusals(uint64_t now_ns) {
   for (uint32_t server = 0; unreported_ > 0 && server < servers_.size(); ++server) {
     if (servers_[server].unreported == 0) continue;
@@ -113,7 +115,7 @@ void Engine::report_refusals(uint64_t now_ns) {
   }
 }
 
-// The server ends, so this is the last time that it can report them.
+// The server has ended: its last refusals are reported now or never.
 void Engine::report_last_refusals(uint32_t server) {
   if (servers_[server].unreported == 0 || !has_event_room()) return;
   for (uint32_t kind = 0; kind < kRefusals; ++kind) {

@@ -1,4 +1,4 @@
-// How connections come to be: servers that listen, clients that connect, and the handshakes of both.
+// How connections open: servers that listen, clients that connect, and the handshakes of both.
 #include <algorithm>
 #include <new>
 
@@ -9,15 +9,15 @@
 namespace zerio {
 namespace {
 
-// A peer stays among the strangers for so long: those that come only to go again keep nobody waiting.
+// A peer counts as a newcomer for so long, so that peers which connect and leave again at once do not delay the others.
 constexpr uint32_t kProbationMs = 20;
 constexpr uint64_t kAcceptRetryNs = 50 * kMillisecondNs;
 
 }  // namespace
 
-bool Engine::Server::remember(const Peer& peer) {
+bool Engine::Server::remember(const Connection& connection) {
   try {
-    ids.emplace(peer.id, peer.slot);
+    ids.emplace(connection.life.id, connection.slot);
     return true;
   } catch (const std::bad_alloc&) {
     return false;
@@ -28,7 +28,7 @@ bool Engine::Server::remember(const Peer& peer) {
 
 int Engine::listen(ServerOptions options, const Address& address, uint32_t& server, Address& bound) {
   server = 0;
-  // What JavaScript has not heard yet of a server that is gone must not reach the next one of its number.
+  // Unconsumed events of a server that is gone must not reach the next server with its number.
   const auto is_taken = [this](const Server& it) { return it.used || (it.batch_at_end == batch_ && events_.unconsumed() > 0); };
   while (server < servers_.size() && is_taken(servers_[server])) ++server;
   if (server == layout::kServersMax) return layout::kErrorTooManyServers;
@@ -51,7 +51,7 @@ void Engine::unlisten(uint32_t server) {
   set_accept_retry();
   it.wants_slot = false;
   io_->unlisten(server);
-  // Those that are in their handshake go in the next polls.
+  // The next polls end the connections that are in their handshake.
   dismissals_ += it.handshakes;
 }
 
@@ -72,12 +72,12 @@ bool Engine::can_accept(uint32_t server) {
   if (!has_room()) return false;
   if (!free_.empty()) return true;
   if (slab_retry_ns_ > io_->now_ns()) {
-    // A slab was refused, and a slot that became free is taken again: the next try has its time.
+    // A slab was refused a short while ago: accepting waits until the next one may be asked for.
     pause_accept(server, slab_retry_ns_ - io_->now_ns());
     servers_[server].wants_slot = true;
   } else if (!slots_low_reported_) {
     slots_low_reported_ = true;
-    events_.push(EventKind::SlotsLow, server);
+    events_.push(Event{EventKind::SlotsLow, server});
   }
   return false;
 }
@@ -86,38 +86,39 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
   Server& it = servers_[server];
   double* const counts = server_counters(server);
   counts[layout::kServerCounterAccepted] += 1;
-  if (!make_place(server)) {
+  if (!make_room(server)) {
     io_->discard(socket, {nullptr, 0});
     counts[layout::kServerCounterTooManyHandshakes] += 1;
     refuse(server, Code::TooManyHandshakes, 0);
     return;
   }
-  Peer* const taken = take_slot();
+  Connection* const taken = take_slot();
   check(taken != nullptr, "a connection was accepted without a slot");
-  Peer& peer = *taken;
-  const int error = io_->attach(peer.slot, socket, it.options.listen.socket);
+  Connection& connection = *taken;
+  Life& life = connection.life;
+  const int error = io_->attach(connection.slot, socket, it.options.listen.socket);
   if (error != 0) {
-    return_slot(peer.slot);
+    return_slot(connection.slot);
     on_accept_error(server, error);
     return;
   }
-  peer.of_server = true;
-  peer.server = server;
-  peer.linger_ms = it.options.linger_ms;
-  peer.heartbeat_ms = it.options.heartbeat_ms;
-  peer.idle_timeout_ms = it.options.idle_timeout_ms;
-  peer.state = State::Greeting;
-  peer.reader = FrameReader(kPeerIdBytesMax);
+  life.of_server = true;
+  life.server = server;
+  life.linger_ms = it.options.linger_ms;
+  life.heartbeat_ms = it.options.heartbeat_ms;
+  life.idle_timeout_ms = it.options.idle_timeout_ms;
+  life.state = State::Greeting;
+  life.reader = FrameReader(kPeerIdBytesMax);
   ++it.slots;
   counts[layout::kServerCounterHandshakes] = ++it.handshakes;
-  move_to(peer, Place::Silent);
-  set_deadline(peer, it.options.handshake_timeout_ms);
+  move_to(connection, Place::Silent);
+  set_deadline(connection, it.options.handshake_timeout_ms);
 }
 
 void Engine::on_accept_error(uint32_t server, int error) {
   server_counters(server)[layout::kServerCounterAcceptErrors] += 1;
-  events_.push(EventKind::AcceptError, server, 0, 0, 0, 0, static_cast<uint32_t>(error));
-  // The connection stays in the listen queue; asking again at once would only spin until descriptors are free again.
+  events_.push(AcceptErrorEvent{.server = server, .error = static_cast<uint32_t>(error)});
+  // The connection stays in the listen queue. A retry at once would only spin until descriptors are free again.
   pause_accept(server, kAcceptRetryNs);
 }
 
@@ -139,195 +140,216 @@ void Engine::resume_accept(uint32_t server) {
 // ---- Clients
 
 int Engine::connect(ClientOptions options, const Address& address, uint32_t& slot) {
-  Peer* const peer = take_slot();
-  if (peer == nullptr) return layout::kErrorNoSlot;
-  const int error = io_->connect(peer->slot, address, options.socket);
+  Connection* const connection = take_slot();
+  if (connection == nullptr) return layout::kErrorNoSlot;
+  const int error = io_->connect(connection->slot, address, options.socket);
   if (error != 0) {
-    return_slot(peer->slot);
+    return_slot(connection->slot);
     return error;
   }
-  slot = peer->slot;
-  peer->state = State::Connecting;
-  peer->protocol = options.classic ? Protocol::Classic : Protocol::Native;
-  peer->id = std::move(options.id);
-  peer->credential = std::move(options.credential);
-  peer->linger_ms = options.linger_ms;
-  peer->heartbeat_ms = options.heartbeat_ms;
-  peer->holds_hello = options.holds_hello;
-  peer->idle_timeout_ms = options.idle_timeout_ms;
-  peer->reader = FrameReader(kPeerIdBytesMax);
-  if (options.classic) peer->reader.set_classic();
-  set_deadline(*peer, options.connect_timeout_ms);
+  slot = connection->slot;
+  connection->life.state = State::Connecting;
+  connection->life.protocol = options.classic ? Protocol::Classic : Protocol::Native;
+  connection->life.id = std::move(options.id);
+  connection->life.credential = std::move(options.credential);
+  connection->life.linger_ms = options.linger_ms;
+  connection->life.heartbeat_ms = options.heartbeat_ms;
+  connection->life.holds_hello = options.holds_hello;
+  connection->life.idle_timeout_ms = options.idle_timeout_ms;
+  connection->life.reader = FrameReader(kPeerIdBytesMax);
+  if (options.classic) connection->life.reader.set_classic();
+  set_deadline(*connection, options.connect_timeout_ms);
   return 0;
 }
 
 void Engine::on_connected(uint32_t slot, int error) {
-  Peer& peer = *peers_[slot];
-  check(peer.state == State::Connecting, "a connection was made that nobody asked for");
+  Connection& connection = *connections_[slot];
+  check(connection.life.state == State::Connecting, "a connection was made that was not asked for");
   if (error != 0) {
-    fail(peer, Code::ConnectFailed, error, "", false);
+    fail(connection, Code::ConnectFailed, error, "", false);
     return;
   }
-  peer.state = State::Greeting;
-  if (peer.holds_hello) {
-    events_.push(EventKind::Reached, slot);
+  connection.life.state = State::Greeting;
+  if (connection.life.holds_hello) {
+    events_.push(Event{EventKind::Reached, slot});
   } else {
-    introduce(peer);
+    send_hello(connection);
   }
 }
 
 void Engine::greet(uint32_t slot) {
-  Peer* const peer = peer_at(slot);
-  if (peer == nullptr || peer->of_server || peer->state != State::Greeting || !peer->holds_hello) return;
+  Connection* const connection = connection_at(slot);
+  if (connection == nullptr || connection->life.of_server || connection->life.state != State::Greeting ||
+      !connection->life.holds_hello)
+    return;
   const uint32_t events = events_.count();
-  peer->holds_hello = false;
-  introduce(*peer);
+  connection->life.holds_hello = false;
+  send_hello(*connection);
   counters_[layout::kEngineCounterEvents] += events_.count() - events;
 }
 
-void Engine::introduce(Peer& peer) {
+void Engine::send_hello(Connection& connection) {
+  Life& life = connection.life;
   uint8_t frame[kControlFrameBytesMax];
-  const Greeting greeting = {options_.message_length_max, peer.id, peer.credential};
+  const Greeting greeting = {options_.message_length_max, life.id, life.credential};
   queue_control(
-      peer, frame,
-      peer.protocol == Protocol::Classic ? write_classic_id(frame, peer.id) : write_greeting(frame, Opcode::Hello, greeting));
-  peer.credential.clear();
-  pump(peer);
+      connection, frame,
+      life.protocol == Protocol::Classic ? write_classic_id(frame, life.id) : write_greeting(frame, Opcode::Hello, greeting));
+  life.credential.clear();
+  pump(connection);
 }
 
 // ---- Greeting
 
-bool Engine::on_first_frame(Peer& peer, uint32_t header, const uint8_t* payload) {
+bool Engine::on_first_frame(Connection& connection, uint32_t header, const uint8_t* payload) {
+  Life& life = connection.life;
   Greeting greeting;
   greeting.length_max = kLengthMax;
   const std::string_view id(reinterpret_cast<const char*>(payload), frame_length(header));
   greeting.id = id;
-  if (peer.of_server) {
-    // Channels are no part of classic: bits above the length mean a length that the sender could not have meant.
+  if (life.of_server) {
+    // Classic has no channels: bits above the length belong to a length that is too long.
     const bool is_classic = frame_channel(header) == 0 && is_classic_id(id);
-    const bool allowed = servers_[peer.server].options.allow_classic;
-    if (is_classic && allowed) return greet_server(peer, Protocol::Classic, greeting);
-    fail(peer, is_classic ? Code::UnsupportedVersion : Code::InvalidPeerId, 0, "", true);
+    const bool allowed = servers_[life.server].options.allow_classic;
+    if (is_classic && allowed) return greet_server(connection, Protocol::Classic, greeting);
+    fail(connection, is_classic ? Code::UnsupportedVersion : Code::InvalidPeerId, 0, "", true);
     return false;
   }
-  if (peer.protocol == Protocol::Classic && id == peer.id) {
+  if (life.protocol == Protocol::Classic && id == life.id) {
     greeting.id = id.substr(0, 0);
-    return greet_client(peer, Protocol::Classic, greeting);
+    return greet_client(connection, Protocol::Classic, greeting);
   }
-  fail(peer, Code::MalformedWelcome, 0, "", false);
+  fail(connection, Code::MalformedWelcome, 0, "", false);
   return false;
 }
 
-bool Engine::greet_server(Peer& peer, Protocol protocol, const Greeting& greeting) {
-  peer.protocol = protocol;
-  peer.remote_length_max = greeting.length_max;
-  if (!keep(peer.id, greeting.id)) {
-    fail(peer, Code::OutOfMemory, 0, "", false);
+bool Engine::greet_server(Connection& connection, Protocol protocol, const Greeting& greeting) {
+  Life& life = connection.life;
+  life.protocol = protocol;
+  life.remote_length_max = greeting.length_max;
+  if (!keep(life.id, greeting.id)) {
+    fail(connection, Code::OutOfMemory, 0, "", false);
     return false;
   }
   const Location at = locate(greeting.id.data());
-  peer.hello_slab = at.slab;
-  peer.hello_offset = at.offset;
-  peer.hello_credential_bytes = static_cast<uint32_t>(greeting.credential.size());
-  if (!servers_[peer.server].options.asks_for_verdict) return accept_peer(peer);
-  peer.awaits_verdict = asked_ = true;
-  report_hello(EventKind::Asked, peer);
+  life.hello_slab = at.slab;
+  life.hello_offset = at.offset;
+  life.hello_credential_bytes = static_cast<uint32_t>(greeting.credential.size());
+  if (!servers_[life.server].options.asks_for_verdict) return accept_peer(connection);
+  life.awaits_verdict = asked_ = true;
+  report_hello(EventKind::Asked, connection);
   return false;
 }
 
-void Engine::report_hello(EventKind kind, const Peer& peer) {
-  events_.push(kind, peer.slot, peer.hello_slab, peer.hello_offset, static_cast<uint32_t>(peer.id.size()),
-               peer.hello_credential_bytes, static_cast<uint32_t>(peer.protocol) | (peer.of_server ? peer.server + 1 : 0) << 8,
-               peer.remote_length_max);
+void Engine::report_hello(EventKind kind, const Connection& connection) {
+  const Life& life = connection.life;
+  const uint32_t origin = GreetingEvent::origin_of(static_cast<uint32_t>(life.protocol), life.of_server ? life.server + 1 : 0);
+  events_.push(GreetingEvent{.kind = kind,
+                             .slot = connection.slot,
+                             .slab = life.hello_slab,
+                             .offset = life.hello_offset,
+                             .id_bytes = static_cast<uint32_t>(life.id.size()),
+                             .credential_bytes = life.hello_credential_bytes,
+                             .origin = origin,
+                             .length_max = life.remote_length_max});
 }
 
-bool Engine::accept_peer(Peer& peer) {
-  Server& server = servers_[peer.server];
+bool Engine::accept_peer(Connection& connection) {
+  Life& life = connection.life;
+  Server& server = servers_[life.server];
   if (!server.listening) {
-    fail(peer, Code::GoingAway, 0, "", true);
+    fail(connection, Code::GoingAway, 0, "", true);
     return false;
   }
-  const auto found = server.ids.find(peer.id);
+  const auto found = server.ids.find(life.id);
   if (found != server.ids.end()) {
     if (!server.options.replace_duplicates) {
-      count_server(peer, layout::kServerCounterDuplicateIds, 1);
-      question(*peers_[found->second]);
-      fail(peer, Code::DuplicatePeerId, 0, "", true);
+      count_server(connection, layout::kServerCounterDuplicateIds, 1);
+      question(*connections_[found->second]);
+      fail(connection, Code::DuplicatePeerId, 0, "", true);
       return false;
     }
-    fail(*peers_[found->second], Code::Replaced, 0, "", true);
+    fail(*connections_[found->second], Code::Replaced, 0, "", true);
   }
   if (server.peers >= server.options.peers_max) {
-    count_server(peer, layout::kServerCounterServerFull, 1);
-    fail(peer, Code::ServerFull, 0, "", true);
+    count_server(connection, layout::kServerCounterServerFull, 1);
+    fail(connection, Code::ServerFull, 0, "", true);
     return false;
   }
-  if (!server.remember(peer)) {
-    fail(peer, Code::OutOfMemory, 0, "", false);
+  if (!server.remember(connection)) {
+    fail(connection, Code::OutOfMemory, 0, "", false);
     return false;
   }
-  double* const counts = server_counters(peer.server);
+  double* const counts = server_counters(life.server);
   counts[layout::kServerCounterPeers] = ++server.peers;
-  end_handshake(peer);
-  move_to(peer, Place::Peer);
+  end_handshake(connection);
+  move_to(connection, Place::Peer);
   counts[layout::kServerCounterConnected] += 1;
-  report_hello(EventKind::Connected, peer);
-  peer.state = State::Open;
-  peer.told_batch = batch_;
-  peer.connected = true;
-  peer.reader.set_length_max(options_.message_length_max);
-  if (peer.protocol == Protocol::Classic) peer.reader.set_classic();
-  set_deadline(peer, kProbationMs);
-  begin_looks(peer);
+  report_hello(EventKind::Connected, connection);
+  life.state = State::Open;
+  life.last_event_batch = batch_;
+  life.connected = true;
+  life.reader.set_length_max(options_.message_length_max);
+  if (life.protocol == Protocol::Classic) life.reader.set_classic();
+  set_deadline(connection, kProbationMs);
+  begin_looks(connection);
   uint8_t frame[kControlFrameBytesMax];
   const Greeting welcome = {options_.message_length_max, server.options.id, {}};
   queue_control(
-      peer, frame,
-      peer.protocol == Protocol::Classic ? write_classic_id(frame, peer.id) : write_greeting(frame, Opcode::Welcome, welcome));
-  pump(peer);
+      connection, frame,
+      life.protocol == Protocol::Classic ? write_classic_id(frame, life.id) : write_greeting(frame, Opcode::Welcome, welcome));
+  pump(connection);
   return true;
 }
 
 void Engine::admit(uint32_t slot, bool admitted) {
-  Peer* const peer = peer_at(slot);
-  if (peer == nullptr || !peer->awaits_verdict) return;
+  Connection* const connection = connection_at(slot);
+  if (connection == nullptr || !connection->life.awaits_verdict) return;
   const uint32_t events = events_.count();
-  decide(*peer, admitted);
+  decide(*connection, admitted);
   counters_[layout::kEngineCounterEvents] += events_.count() - events;
 }
 
-void Engine::decide(Peer& peer, bool admitted) {
-  peer.awaits_verdict = false;
-  uint8_t* const held = peer.held;
-  const size_t held_bytes = peer.held_bytes;
+void Engine::decide(Connection& connection, bool admitted) {
+  Life& life = connection.life;
+  life.awaits_verdict = false;
+  uint8_t* const held = life.held;
+  const size_t held_bytes = life.held_bytes;
   held_bytes_ -= held_bytes;
-  peer.held = nullptr;
-  peer.held_bytes = 0;
-  if (peer.state != State::Greeting) return;
+  life.held = nullptr;
+  life.held_bytes = 0;
+  if (life.state != State::Greeting) return;
   if (!admitted) {
-    fail(peer, Code::Unauthorized, 0, "", true);
+    fail(connection, Code::Unauthorized, 0, "", true);
     return;
   }
-  // What came behind the HELLO is still where it was received: a verdict is given within the batch that asked for it.
-  if (accept_peer(peer) && held_bytes > 0) (void)read(peer, held, held_bytes);
+  // What came behind the HELLO still lies where it was received, because a verdict is given within the batch that asks for it.
+  if (accept_peer(connection) && held_bytes > 0) (void)read(connection, held, held_bytes);
 }
 
-bool Engine::greet_client(Peer& peer, Protocol protocol, const Greeting& greeting) {
-  // An answer to what was not said yet.
-  if (peer.holds_hello) {
-    fail(peer, Code::MalformedWelcome, 0, "", false);
+bool Engine::greet_client(Connection& connection, Protocol protocol, const Greeting& greeting) {
+  Life& life = connection.life;
+  // The other side answers a HELLO that was not sent.
+  if (life.holds_hello) {
+    fail(connection, Code::MalformedWelcome, 0, "", false);
     return false;
   }
   const Location at = locate(greeting.id.data());
-  events_.push(EventKind::Connected, peer.slot, at.slab, at.offset, static_cast<uint32_t>(greeting.id.size()), 0,
-               static_cast<uint32_t>(protocol), greeting.length_max);
-  peer.state = State::Open;
-  peer.told_batch = batch_;
-  peer.connected = true;
-  peer.reader.set_length_max(options_.message_length_max);
-  // A send that failed meanwhile has left the deadline of a half-dead connection.
-  if (!peer.send_failed) clear_deadline(peer);
-  begin_looks(peer);
+  events_.push(GreetingEvent{.kind = EventKind::Connected,
+                             .slot = connection.slot,
+                             .slab = at.slab,
+                             .offset = at.offset,
+                             .id_bytes = static_cast<uint32_t>(greeting.id.size()),
+                             .credential_bytes = 0,
+                             .origin = GreetingEvent::origin_of(static_cast<uint32_t>(protocol), 0),
+                             .length_max = greeting.length_max});
+  life.state = State::Open;
+  life.last_event_batch = batch_;
+  life.connected = true;
+  life.reader.set_length_max(options_.message_length_max);
+  // A send that failed meanwhile has set the deadline of a half-dead connection, which stays.
+  if (!life.send_failed) clear_deadline(connection);
+  begin_looks(connection);
   return true;
 }
 

@@ -1,9 +1,11 @@
-// The event ring's writer: what the engine tells JavaScript, eight int32 words an event. src/engine/engine.ts reads it.
+// The event ring's writer: what the engine reports to JavaScript. src/engine/dispatch.ts reads it.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "check.h"
 #include "layout.h"
@@ -11,20 +13,100 @@
 namespace zerio {
 
 enum class EventKind : int32_t {
-  Run = 1,        // slot, slab, offset, bytes, count: consecutive data frames, headers included
-  Message = 2,    // slot, slab, offset, length, channel: one payload
-  Connected = 3,  // slot, slab, offset of the id, its length, length of the credential behind it, protocol | (server + 1) << 8,
-                  // the other side's limit
-  Disconnected = 4,   // slot, slab, offset of the reason, its length, code, errno
-  Drain = 5,          // slot
-  ConnectFailed = 6,  // slot, slab, offset of the reason, its length, code, errno
-  Released = 7,       // slot, server, how many slots that server still has: the next life of the slot may begin
-  Refused = 8,        // server, 0, 0, 0, code, errno, how many refusals with this code it stands for
-  AcceptError = 9,    // server, 0, 0, 0, 0, errno
-  Asked = 11,         // as Connected: the program is to say whether it takes this peer
-  SlotsLow = 10,      // JavaScript should add a slab
-  Reached = 12,       // slot: a client that holds its HELLO has a connection; greet() or abort() follows
+  Run = 1,            // consecutive data frames
+  Message = 2,        // one payload
+  Connected = 3,      // a connection is open
+  Disconnected = 4,   // an open connection has ended
+  Drain = 5,          // a send ring has room again for what it refused
+  ConnectFailed = 6,  // a client's connection has ended before it was open
+  Released = 7,       // the next life of the slot may begin
+  Refused = 8,        // a server has refused connections
+  AcceptError = 9,    // the system refuses to accept
+  SlotsLow = 10,      // JavaScript should add a slab; a server waits for it
+  Asked = 11,         // the program is to say whether it takes this peer
+  Reached = 12,       // a client that holds its HELLO has a connection; greet() or abort() follows
   SlabIdle = 13,      // JavaScript may let go of the last slab
+};
+
+// Events, word by word. The mirror of the names is in src/engine/layout.ts; addon/binding/border.h exports the places.
+
+// How each event begins, and all that some of them are: Drain, SlotsLow, Reached and SlabIdle.
+struct Event {
+  EventKind kind = EventKind::SlabIdle;
+  uint32_t owner = 0;  // the slot or the server that it is about
+};
+
+// Run.
+struct RunEvent {
+  EventKind kind = EventKind::Run;
+  uint32_t slot = 0;
+  uint32_t slab = 0;
+  uint32_t offset = 0;  // of the first header
+  uint32_t bytes = 0;   // headers included
+  uint32_t count = 0;   // of frames
+};
+
+// Message.
+struct MessageEvent {
+  EventKind kind = EventKind::Message;
+  uint32_t slot = 0;
+  uint32_t slab = 0;
+  uint32_t offset = 0;  // of the payload
+  uint32_t length = 0;
+  uint32_t channel = 0;
+};
+
+// Connected and Asked.
+struct GreetingEvent {
+  EventKind kind = EventKind::Connected;
+  uint32_t slot = 0;
+  uint32_t slab = 0;
+  uint32_t offset = 0;  // of the id
+  uint32_t id_bytes = 0;
+  uint32_t credential_bytes = 0;  // right behind the id
+  uint32_t origin = 0;            // origin_of()
+  uint32_t length_max = 0;        // the longest payload that the other side accepts
+
+  // The protocol, and above its 8 bits the number of the server plus 1; 0 for a client's greeting.
+  [[nodiscard]] static uint32_t origin_of(uint32_t protocol, uint32_t server_plus_one) { return protocol | server_plus_one << 8; }
+  [[nodiscard]] uint32_t server_plus_one() const { return origin >> 8; }
+};
+
+// Disconnected and ConnectFailed.
+struct EndEvent {
+  EventKind kind = EventKind::Disconnected;
+  uint32_t slot = 0;
+  uint32_t slab = 0;
+  uint32_t offset = 0;  // of the reason
+  uint32_t length = 0;
+  uint32_t code = 0;
+  uint32_t error = 0;  // the system's errno, or 0
+};
+
+// Released.
+struct ReleasedEvent {
+  EventKind kind = EventKind::Released;
+  uint32_t slot = 0;
+  uint32_t server = 0;      // or kNone
+  uint32_t slots_left = 0;  // of this server
+};
+
+// Refused.
+struct RefusedEvent {
+  EventKind kind = EventKind::Refused;
+  uint32_t server = 0;
+  uint32_t unused[3] = {};
+  uint32_t code = 0;
+  uint32_t error = 0;  // the system's errno, or 0
+  uint32_t count = 0;  // of refusals with this code for which this event stands
+};
+
+// AcceptError.
+struct AcceptErrorEvent {
+  EventKind kind = EventKind::AcceptError;
+  uint32_t server = 0;
+  uint32_t unused[4] = {};
+  uint32_t error = 0;  // the system's errno
 };
 
 class EventRing {
@@ -35,18 +117,13 @@ class EventRing {
     capacity_ = capacity;
   }
 
-  void push(EventKind kind, uint32_t a, uint32_t b = 0, uint32_t c = 0, uint32_t d = 0, uint32_t e = 0, uint32_t f = 0,
-            uint32_t g = 0) {
+  template <class AnyEvent>
+  void push(const AnyEvent& event) {
+    static_assert(std::is_trivially_copyable_v<AnyEvent> && sizeof event <= layout::kEventBytes && sizeof event % 4 == 0);
     check(count_ < capacity_, "a batch has more events than there is room for");
-    int32_t* at = words_ + static_cast<size_t>(count_) * layout::kEventWords;
-    at[0] = static_cast<int32_t>(kind);
-    at[1] = static_cast<int32_t>(a);
-    at[2] = static_cast<int32_t>(b);
-    at[3] = static_cast<int32_t>(c);
-    at[4] = static_cast<int32_t>(d);
-    at[5] = static_cast<int32_t>(e);
-    at[6] = static_cast<int32_t>(f);
-    at[7] = static_cast<int32_t>(g);
+    int32_t* const at = words_ + static_cast<size_t>(count_) * layout::kEventWords;
+    std::memcpy(at, &event, sizeof event);
+    std::fill(at + sizeof event / 4, at + layout::kEventWords, 0);
     publish(count_ + 1);
   }
 
@@ -57,10 +134,13 @@ class EventRing {
     return consumed < count_ ? count_ - consumed : 0;
   }
 
-  // A word of the next event that JavaScript is to dispatch. JavaScript can have overwritten it.
-  [[nodiscard]] int32_t next_word(uint32_t word) const {
+  // The next event that JavaScript is to dispatch. JavaScript can have overwritten it.
+  template <class AnyEvent>
+  [[nodiscard]] AnyEvent next() const {
     const uint32_t next = std::min(count_ - unconsumed(), capacity_ - 1);
-    return words_[static_cast<size_t>(next) * layout::kEventWords + word];
+    AnyEvent event = {};
+    std::memcpy(static_cast<void*>(&event), words_ + static_cast<size_t>(next) * layout::kEventWords, sizeof event);
+    return event;
   }
 
   void begin_batch() {

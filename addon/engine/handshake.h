@@ -8,7 +8,7 @@
 
 namespace zerio {
 
-// The opcode of a control frame stands where a data frame has its channel.
+// The opcode of a control frame is where a data frame has its channel.
 enum class Opcode : uint8_t { Hello = 1, Welcome = 2, Reject = 3, Ping = 4, Pong = 5, Close = 6 };
 
 inline constexpr uint32_t kMagic = 0x4f49525a;  // "ZRIO" on the wire

@@ -1,4 +1,4 @@
-// Which peer has an id. Whoever connects chooses an id: with a hash that cannot be foreseen from outside, no choice makes the
+// Which slot has the peer with an id. Clients choose the ids: the hash has a random key, so that no choice of them makes the
 // table slow.
 #pragma once
 

@@ -1,5 +1,6 @@
 // Where things lie in the memory that JavaScript and the engine share.
-// src/engine/layout.ts mirrors these numbers; the addon exports them and JavaScript asserts at load that both agree.
+// src/engine/layout.ts mirrors these numbers. The addon exports all of them (addon/binding/border.h), and JavaScript refuses to
+// load unless both sides agree.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@ inline constexpr uint32_t kEngineCounterBytesSent = 6;
 inline constexpr uint32_t kEngineCounterMessagesReceived = 7;
 inline constexpr uint32_t kEngineCounterMessagesAssembled = 8;
 inline constexpr uint32_t kEngineCounterCorruptions = 9;
+inline constexpr uint32_t kEngineCounters = 16;
 
 // What making an engine, listen() and connect() return beside the system's errno values, which are small.
 inline constexpr int kErrorTooManyServers = 0x10000;
@@ -32,7 +34,8 @@ inline constexpr int kErrorOutOfMemory = 0x10002;
 // Counters of one server (float64), written by the engine only.
 inline constexpr uint32_t kServersMax = 64;
 inline constexpr uint32_t kServerCountersOffset = 1024;
-inline constexpr uint32_t kServerCountersBytes = 256;
+inline constexpr uint32_t kServerCounters = 32;
+inline constexpr uint32_t kServerCountersBytes = kServerCounters * 8;
 inline constexpr uint32_t kServerCounterAccepted = 0;
 inline constexpr uint32_t kServerCounterAcceptErrors = 1;
 inline constexpr uint32_t kServerCounterHandshakes = 2;  // gauge
@@ -59,14 +62,16 @@ inline constexpr uint32_t kSlotsMax = 65536;
 inline constexpr uint32_t kDirtyOffset = kServerCountersOffset + kServersMax * kServerCountersBytes;
 inline constexpr uint32_t kEventsOffset = kDirtyOffset + kSlotsMax * 4;
 
-// One event: eight int32 words, the kind first.
+static_assert(kEngineCountersOffset + kEngineCounters * 8 <= kServerCountersOffset);
+
+// One event: eight int32 words, the kind first (events.h).
 inline constexpr uint32_t kEventWords = 8;
 inline constexpr uint32_t kEventBytes = kEventWords * 4;
 
 // One slot: words (int32), counters (float64), and the front of the send ring.
 inline constexpr uint32_t kSlotTail = 0;         // JavaScript: where the next frame goes
 inline constexpr uint32_t kSlotJumpEnd = 1;      // JavaScript: where the frames before the last jump end
-inline constexpr uint32_t kSlotDrainNeed = 2;    // JavaScript: bytes that did not fit; 0 when nobody waits
+inline constexpr uint32_t kSlotDrainNeed = 2;    // JavaScript: bytes that did not fit; 0 when the program waits for none
 inline constexpr uint32_t kSlotHead = 3;         // engine: first byte that the socket has not taken
 inline constexpr uint32_t kSlotRewinds = 4;      // JavaScript: how often it has begun again at 0 because the ring was empty
 inline constexpr uint32_t kSlotRewindsSeen = 5;  // engine: how many of these the head has followed

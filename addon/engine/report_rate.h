@@ -1,5 +1,5 @@
-// How often something is reported that outsiders can cause again and again: a hundred times at once, and a hundred times a
-// second. What happens beyond that is counted, and the next report carries the count.
+// Limits the reports of what outsiders can cause again and again: a hundred at once, and a hundred in a second. What happens
+// beyond that is counted, and the next report carries the count.
 #pragma once
 
 #include <algorithm>

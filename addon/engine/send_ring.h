@@ -1,10 +1,10 @@
 // The engine's half of a send ring: JavaScript (src/engine/send_ring.ts) appends frames, the engine hands them to the socket.
 //
 // A ring is in two pieces of memory: positions below kMain are its front, which lies with the control words, all others its main
-// part. So the few short frames of one flush, which is all that most peers ever have, touch no page of their own: with a thousand
-// peers that is one page walk less for each send. A frame lies in one piece. Where the next one finds no room behind the last
-// one, it goes to kMain: that is a jump, from the front's end or from the ring's end, and only one of the two is pending at a
-// time. tail == head means empty.
+// part. So the few short frames of one flush, which is all that most connections ever have, touch no page of their own: with a
+// thousand peers that saves one page walk for each send. A frame lies in one piece. When the next frame finds no room behind the
+// last one, it goes to kMain. That is a jump, from the front's end or from the ring's end, and only one of the two is pending at
+// a time. tail == head means empty.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ class SendRing {
 
   static constexpr uint32_t kMain = layout::kSlotFrontBytes;
 
-  // Makes the ring empty. Only while JavaScript does not know the slot, because it writes JavaScript's words too.
+  // Makes the ring empty. Only while JavaScript does not use the slot, because it writes JavaScript's words, too.
   void reset() {
     head_ = rewinds_ = 0;
     write(layout::kSlotTail, 0);
@@ -36,8 +36,8 @@ class SendRing {
     write(layout::kSlotRewindsSeen, 0);
   }
 
-  // JavaScript begins again when it finds the ring empty: at 0, or by a jump from there. Returns whether it did since the last
-  // call: all positions before are those of sent bytes then.
+  // When JavaScript finds the ring empty, it begins again: at 0, or by a jump from there. Returns whether it did so since the
+  // last call: then all earlier positions are those of sent bytes.
   bool follow_rewind() {
     const uint32_t rewinds = read(layout::kSlotRewinds);
     if (rewinds == rewinds_) return false;
@@ -73,7 +73,7 @@ class SendRing {
     return result;
   }
 
-  // Takes away the first `bytes` of what pending(end) returned.
+  // The first `bytes` of what pending(end) returned are sent.
   void advance(uint32_t bytes, uint32_t end) {
     if (jumps(end)) {
       const uint32_t first = std::clamp(jump_end(), head_, piece_end()) - head_;
@@ -86,7 +86,7 @@ class SendRing {
 
   void discard() { head_ = tail(); }
 
-  // Asks for what a send is going to touch. JavaScript's words and its counters are neighbours.
+  // Prefetches what a send will touch. The words and the counters are neighbours.
   void prefetch() const {
     memory_prefetch(words_, layout::kSlotFrontOffset);
     memory_prefetch(at(head_), 1);
@@ -97,7 +97,7 @@ class SendRing {
     return read(layout::kSlotTail);
   }
   [[nodiscard]] uint32_t head() const { return head_; }
-  // Whether nothing is pending: behind a jump there is nothing, too, until something follows.
+  // Whether nothing is pending. A jump with nothing behind it is empty, too.
   [[nodiscard]] bool empty() {
     const uint32_t end = tail();
     return end == head_ || (end == kMain && jump_end() == head_);
@@ -107,7 +107,7 @@ class SendRing {
   [[nodiscard]] uint8_t* main() const { return main_; }
   [[nodiscard]] uint32_t main_bytes() const { return limit_ - kMain; }
 
-  // Whether somebody was refused and what was refused fits now. Cheap when nobody waits.
+  // Whether a send was refused for lack of room and fits now. Cheap when none waits.
   [[nodiscard]] bool drained() {
     const uint32_t need = read(layout::kSlotDrainNeed);
     if (need == 0) return false;

@@ -1,4 +1,4 @@
-// Where the key comes from.
+// Makes the random key.
 #include "sip_hash.h"
 
 #include <exception>
@@ -14,7 +14,7 @@ SipKey SipKey::random() {
     const auto word = [&device] { return uint64_t{device()} << 32 | device(); };
     key = {word(), word()};
   } catch (const std::exception&) {
-    // A system without one: where it has put this process is all that is not known outside.
+    // A system without one: the addresses of this process are all that is not known outside.
     key = {reinterpret_cast<uintptr_t>(&key), reinterpret_cast<uintptr_t>(&SipKey::random)};
   }
   return key;

@@ -1,5 +1,5 @@
-// SipHash (Aumasson and Bernstein, 2012): a hash that only who knows the key can bring to collide. 1-3 is the variant that the
-// hash tables of Python, Ruby and Rust use for what comes from outside.
+// SipHash (Aumasson and Bernstein, 2012): without its key, inputs that collide cannot be found. 1-3 is the variant that the hash
+// tables of Python, Ruby and Rust use for data from outside.
 #pragma once
 
 #include <bit>
@@ -15,7 +15,7 @@ struct SipKey {
   uint64_t low = 0;
   uint64_t high = 0;
 
-  // A key that is known in this process alone. (addon/engine/sip_hash.cc)
+  // A key that only this process knows (addon/engine/sip_hash.cc).
   [[nodiscard]] static SipKey random();
 };
 

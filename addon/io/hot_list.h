@@ -1,9 +1,10 @@
-// The few connections that were active last while the caller spins. They are asked directly, by a receive each, because one that
-// finds nothing costs about as much as asking the kernel for news, and one that finds something saves that question.
+// The few connections that were active last while the caller spins. Each poll tries a receive from each of them: a receive that
+// finds nothing costs about as much as asking the kernel which connections are ready, and one that finds something saves that
+// question.
 //
-// A connection that stays hot leaves the kernel's notification (epoll's set, a ring's multishot receive) until it cools down: to
-// be notified of what one receives anyway costs each message 0.3 microseconds, and twice that when libuv's epoll set contains
-// ours.
+// A connection that stays hot leaves the kernel's notification (epoll's set, a ring's multishot receive) until it cools down:
+// notifications of bytes that are received anyway cost each message 0.3 microseconds, and twice that when libuv's epoll set
+// contains ours.
 #pragma once
 
 #include <array>
@@ -14,8 +15,8 @@ namespace zerio {
 enum class Received { Something, Nothing, Full };
 
 // What a backend does for its hot connections:
-//   Received receive_directly(uint32_t slot)   tells the sink what came; may end any connection
-//   bool leave(uint32_t slot)                  out of the notification; false when it cannot be now, or when left() follows
+//   Received receive_directly(uint32_t slot)   reports to the sink what has arrived; may end any connection
+//   bool leave(uint32_t slot)                  out of the notification; false when that is impossible now, or when left() follows
 //   void come_back(uint32_t slot)              back into the notification
 template <class Backend>
 class HotList {
@@ -24,7 +25,7 @@ class HotList {
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
 
-  // How many connections at once are worth it: more are better asked for together.
+  // With more connections than this, one question to the kernel for all of them costs less.
   static constexpr uint32_t kMax = 4;
 
   // `slot` has received something while the caller spins.
@@ -66,25 +67,24 @@ class HotList {
     return false;
   }
 
-  // Asks all of them until one has something, but only a few times: a try is 0.2 microseconds, and the way from JavaScript to
-  // here and back is as long, so one way is worth two. More only keep a program waiting that does something of its own between
-  // its polls.
+  // Tries all of them until one has something, but only a few times: a try takes 0.2 microseconds, and so does the way from
+  // JavaScript to here and back. More tries would only delay a program that does work of its own between its polls.
   void receive_soon() {
     for (uint32_t i = 0; i < kTries && !receive(); ++i) {
     }
   }
 
-  // One receive from each. Returns whether the sink was told something, or nobody is hot any more.
+  // One receive from each. Returns whether something was reported to the sink, or no connection is hot any more.
   bool receive() {
-    bool told = count_ == 0;
+    bool reported = count_ == 0;
     for (uint32_t i = 0; i < count_;) {
       const uint32_t slot = entries_[i].slot;
       const Received received = backend_.receive_directly(slot);
       if (received == Received::Full) return true;
-      told = told || received == Received::Something;
+      reported = reported || received == Received::Something;
       // The sink may have closed connections, this one too.
       if (i >= count_ || entries_[i].slot != slot) {
-        told = true;
+        reported = true;
         continue;
       }
       if (received == Received::Something) {
@@ -95,14 +95,14 @@ class HotList {
       }
       ++i;
     }
-    return told;
+    return reported;
   }
 
  private:
   static constexpr uint32_t kTries = 2;
   static constexpr uint32_t kMissesMax = 20000;
   static constexpr uint32_t kHitsInside = 16;
-  // A hot connection that was silent for so many receives gives its place to another one.
+  // A hot connection with so many receives in a row that found nothing gives its place to another one.
   static constexpr uint32_t kMissesToYield = 256;
 
   struct Entry {

@@ -36,13 +36,13 @@ struct IoSend {
 
 struct SocketOptions {
   bool no_delay = true;
-  uint32_t send_buffer_bytes = 0;     // 0: what the system thinks best
+  uint32_t send_buffer_bytes = 0;     // 0: the system's default
   uint32_t receive_buffer_bytes = 0;  // likewise
-  uint32_t keep_alive_ms = 0;         // silence after which the system asks the other side's; it gives up after three times of it
-  uint32_t user_timeout_ms = 0;       // how long what was sent may stay unconfirmed; 0: what the system thinks best
+  uint32_t keep_alive_ms = 0;    // silence after which the system probes the other side; after three times of it, it gives up
+  uint32_t user_timeout_ms = 0;  // how long sent bytes may stay unacknowledged; 0: the system's default
 };
 
-// Keep-alive as systems want it. Seconds are the finest that all of them have.
+// Keep-alive in the units of the systems: whole seconds are the finest that all of them accept.
 struct KeepAlive {
   static constexpr uint32_t kProbes = 3;
 
@@ -51,7 +51,7 @@ struct KeepAlive {
   static uint32_t seconds(uint32_t milliseconds) { return (milliseconds + 999) / 1000; }
 
   uint32_t idle_s;
-  uint32_t interval_s;  // from a probe that is not answered to the next, or to the end
+  uint32_t interval_s;  // from an unanswered probe to the next one, or to the end
 };
 
 struct ListenOptions {
@@ -64,8 +64,8 @@ struct ListenOptions {
 // A connection that the system accepted and that has no slot yet.
 using AcceptedSocket = intptr_t;
 
-// What the engine is told, always from inside Io::poll(). Errors are positive errno values, 0 is success; on Windows they are
-// libuv's numbers for the same names, because those are the ones that Node.js knows there.
+// What a backend reports to the engine, always from inside Io::poll(). Errors are positive errno values, 0 is success; on Windows
+// they are libuv's numbers for the same names, because Node.js uses those there.
 class IoSink {
  public:
   // The sink either gives the socket to Io::attach() or to Io::discard().
@@ -74,12 +74,13 @@ class IoSink {
   virtual void on_connected(uint32_t slot, int error) = 0;
   // Memory for one receive; size 0 when the batch is full and the backend must leave the rest for the next poll().
   virtual IoSpace receive_space() = 0;
-  // How much one receive may bring now. receive_space() is within it; backends ask whose receives come into other memory.
+  // How much one receive may bring now. receive_space() keeps to it; a backend that receives into other memory asks for it.
   static constexpr uint32_t kNoLimit = 0xffffffff;
   [[nodiscard]] virtual uint32_t receive_bytes_max() const = 0;
   // `size` 0 with error 0 is the other side's end of stream.
   virtual void on_received(uint32_t slot, uint8_t* data, size_t size, int error) = 0;
-  // Once after each send() that took less than all: how much more of it was taken since (0 from a readiness backend: try again).
+  // Once after each send() that took less than all: how much more of it the system has taken since. A readiness backend reports
+  // 0, which means that the rest can be sent now.
   virtual void on_sent(uint32_t slot, size_t size, int error) = 0;
   // After a close() that could not end at once: the system has let go of all memory of this connection.
   virtual void on_closed(uint32_t slot) = 0;
@@ -98,13 +99,13 @@ class Io {
 
   [[nodiscard]] virtual const char* name() const = 0;
 
-  // Sends come from here, but for control frames. For a backend that must know: the memory stays until remove_slots().
+  // Names the memory that sends come from, except those of control frames. It stays until remove_slots().
   virtual void add_memory(uint8_t* at, size_t bytes) {
     (void)at;
     (void)bytes;
   }
-  // The slots from `first` on go, and with them the memory that add_memory() named last. Nothing of theirs is under way.
-  // reserve() and add_memory() may bring others in their place.
+  // The slots from `first` on go, and with them the memory that add_memory() named last. They have no operation under way.
+  // reserve() and add_memory() may put others in their place.
   virtual void remove_slots(uint32_t first, const uint8_t* memory) {
     (void)first;
     (void)memory;
@@ -124,20 +125,20 @@ class Io {
 
   // Gives an accepted socket its slot and starts to receive. 0 or an errno value; on error the socket is closed.
   virtual int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) = 0;
-  // An attached connection has shown that it is a peer that stays: its events come with those of all peers from now on, and no
-  // longer with the strangers', who may keep nobody waiting. 0 or an errno value.
-  virtual int welcome(uint32_t slot) {
+  // An attached connection is no newcomer any more. From now on its events come with those of all other connections, without the
+  // limits that newcomers have (newcomer_share.h). 0 or an errno value.
+  virtual int promote(uint32_t slot) {
     (void)slot;
     return 0;
   }
-  // Tells why, with as much of `farewell` as the system takes at once, and closes.
+  // Sends as much of `farewell` as the system takes at once, and closes.
   virtual void discard(AcceptedSocket socket, IoSlice farewell) = 0;
 
   // Stops receiving for good: nothing more is read from this connection.
   virtual void receive_stop(uint32_t slot) = 0;
 
-  // Returns how many bytes were taken now, or a negative errno value. When fewer than all, on_sent() follows, and until then the
-  // system may read the rest and no other send() is made for this slot.
+  // Returns how many bytes the system took now, or a negative errno value. When it took fewer than all, on_sent() follows; until
+  // then it may read the rest, and the engine makes no other send() for this slot.
   [[nodiscard]] virtual int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) = 0;
 
   // Whether all that send() took has left this process' memory. If not, on_sent() follows when it has.
@@ -145,43 +146,43 @@ class Io {
     (void)slot;
     return true;
   }
-  // The same for several connections at once, and for how many: more than one where it saves calls to the system.
+  // send() for several connections at once, and for how many: more than one where that saves system calls.
   static constexpr uint32_t kSendsPerBatchMax = 128;
   [[nodiscard]] virtual uint32_t sends_per_batch() const { return 1; }
   virtual void send_batch(IoSend* sends, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) sends[i].taken = send(sends[i].slot, sends[i].slices, sends[i].count);
   }
 
-  // At the end of the process: waits until a send that took less than all may be tried again. False where it cannot be, or when
-  // the time is over.
+  // At the end of the process: waits until a send that took less than all can be tried again. False when it cannot, or when the
+  // time is over.
   [[nodiscard]] virtual bool wait_writable(uint32_t slot, uint32_t timeout_ms) {
     (void)slot;
     (void)timeout_ms;
     return false;
   }
 
-  // Whether a send that failed with this error only found that the other side had left before.
+  // Whether this error of a send says no more than that the other side had left before.
   [[nodiscard]] virtual bool is_broken_pipe(int error) const = 0;
 
-  // Tells the other side that nothing follows. Only when all is sent.
+  // Sends the end of the stream. Only when all is sent.
   virtual void shutdown(uint32_t slot) = 0;
-  // Closes; `reset` discards what the system has not sent yet. Returns whether that is all: if not, on_closed() follows. Nothing
-  // else is reported for this slot afterwards.
+  // Closes; `reset` discards what the system has not sent yet. Returns false when the system still holds memory of the
+  // connection: then on_closed() follows. The backend reports nothing else for this slot afterwards.
   [[nodiscard]] virtual bool close(uint32_t slot, bool reset) = 0;
 
   // The addresses of a connection; empty ones when the system has forgotten them.
   virtual void addresses(uint32_t slot, Address& local, Address& remote) const = 0;
 
-  // Reports what is complete. Never blocks. `spinning` says that the caller comes back at once and does not look at the wait
+  // Reports what is complete. Never blocks. `spinning` says that the caller polls again at once, without waiting for the wait
   // handle.
   virtual void poll(IoSink& sink, bool spinning) = 0;
-  // Whether poll() has something to report already. Asks no system.
+  // Whether poll() has something to report already. Makes no system call.
   [[nodiscard]] virtual bool has_news() const = 0;
   // A descriptor that is readable when poll() has something to report, provided that the last poll() was not a spinning one.
-  // -1 where the system has no such thing: then wake_by() is used.
+  // -1 where the system has no such descriptor: then wake_by() is used.
   [[nodiscard]] virtual int wait_handle() const = 0;
-  // Has `wake(context)` called, on any thread, when poll() has something to report, provided likewise. No call is under way any
-  // more once wake_by(nullptr, nullptr) returns.
+  // From now on the backend calls `wake(context)`, on any thread, when poll() has something to report, under the same condition.
+  // When wake_by(nullptr, nullptr) returns, no such call is under way any more.
   virtual void wake_by(void (*wake)(void* context), void* context) {
     (void)wake;
     (void)context;
@@ -191,8 +192,8 @@ class Io {
   [[nodiscard]] virtual uint64_t now_ns() const = 0;
 };
 
-// The backends that this build has for its system, the best first, and how one is made: nullptr with the errno value that forbids
-// it.
+// The backends that this build has for its system, the best first; and a function that makes one, or returns nullptr with the
+// errno value that prevents it.
 [[nodiscard]] std::span<const std::string_view> backend_names();
 [[nodiscard]] std::unique_ptr<Io> make_io(std::string_view backend, int& error);
 

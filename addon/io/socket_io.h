@@ -12,12 +12,12 @@
 #include "clock.h"
 #include "hot_list.h"
 #include "io.h"
+#include "newcomer_share.h"
 #include "posix/socket.h"
-#include "strangers_share.h"
 
 namespace zerio {
 
-// What an epoll set hands back of a listener, and which life of it.
+// What an epoll set hands back for a listener: its server, and which life of it.
 struct ListenerTag {
   static constexpr uint64_t kBit = uint64_t{1} << 63;
   static uint64_t make(uint32_t server, uint32_t life) { return kBit | (uint64_t{life & 0x7fffffff} << 32) | server; }
@@ -29,7 +29,8 @@ struct Listener {
   uint32_t life = 0;
 };
 
-// Connections have a `Descriptor fd`, a `uint32_t life`, which tells late news of an earlier one, and a `bool is_peer`.
+// A backend's Connection has a `Descriptor fd`, a `bool is_newcomer`, and a `uint32_t life` by which events of an earlier
+// connection in the same slot are recognised.
 template <class Connection>
 class SocketIo : public Io {
  public:
@@ -49,8 +50,7 @@ class SocketIo : public Io {
 
   void unlisten(uint32_t server) override {
     Listener& listener = listeners_[server];
-    // A closed socket stays in its set, ready for ever, when a forked child has it, too.
-    (void)::epoll_ctl(strangers_.get(), EPOLL_CTL_DEL, listener.fd.get(), nullptr);
+    forget(newcomers_, listener.fd);
     ++listener.life;
     listener.fd.reset(-1);
   }
@@ -65,7 +65,7 @@ class SocketIo : public Io {
   bool wait_writable(uint32_t slot, uint32_t timeout_ms) override {
     pollfd socket = {connections_[slot].fd.get(), POLLOUT, 0};
     const int ready = ::poll(&socket, 1, static_cast<int>(timeout_ms));
-    // A signal may come: the profiler's comes a thousand times a second.
+    // Signals interrupt the wait: a profiler sends a thousand in a second.
     return ready > 0 || (ready < 0 && errno == EINTR);
   }
 
@@ -78,9 +78,9 @@ class SocketIo : public Io {
   uint64_t now_ns() const override { return monotonic_ns(); }
 
  protected:
-  explicit SocketIo(Descriptor strangers) : strangers_(std::move(strangers)) {}
+  explicit SocketIo(Descriptor newcomers) : newcomers_(std::move(newcomers)) {}
 
-  // A connection's next life.
+  // Begins the slot's next life.
   Connection& open_life(uint32_t slot, Descriptor fd) {
     const uint32_t life = connections_[slot].life;
     connections_[slot] = Connection{};
@@ -89,8 +89,30 @@ class SocketIo : public Io {
     return connections_[slot];
   }
 
-  // Accepts one connection, if this is news of a listener that is open. Who is not accepted waits in the listen queue, where no
-  // descriptor is held for it. Returns false when there is no place.
+  // A closed socket stays in an epoll set, ready for ever, while a forked child has it open, too.
+  static void forget(const Descriptor& set, const Descriptor& fd) {
+    (void)::epoll_ctl(set.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
+  }
+
+  // Calls `handle(event)` for events of newcomers while there is time for them. The set is level-triggered, so what is left in it
+  // is there for the next poll, too. Returns false when the set has nothing more.
+  template <class Handle>
+  bool attend_newcomers(const IoSink& sink, Handle handle) {
+    epoll_event event = {};
+    while (sink.has_room()) {
+      if (!share_.has_time()) {
+        // Only a look: an epoll_wait would move the event to the end of the set, and others before it.
+        if (is_readable(newcomers_.get())) share_.keep_waiting();
+        return true;
+      }
+      if (::epoll_wait(newcomers_.get(), &event, 1, 0) <= 0) return false;
+      if (!handle(event)) return true;
+    }
+    return true;
+  }
+
+  // Accepts one connection, if the event is one of a listener that is open. A connection that is not accepted stays in the listen
+  // queue, where it needs no descriptor. Returns false when there is no room for it.
   bool accept(IoSink& sink, uint64_t tag) {
     const auto server = static_cast<uint32_t>(tag);
     const Listener& listener = listeners_[server];
@@ -105,7 +127,7 @@ class SocketIo : public Io {
     return true;
   }
 
-  // Tells the sink what a connection has received; that may end any connection.
+  // Reports to the sink what a connection has received; that may end any connection.
   Received receive_into(IoSink& sink, uint32_t slot) {
     const IoSpace space = sink.receive_space();
     if (space.size == 0) return Received::Full;
@@ -114,20 +136,20 @@ class SocketIo : public Io {
       if (!passes(errno)) sink.on_received(slot, nullptr, 0, errno);
       return Received::Nothing;
     }
-    if (!connections_[slot].is_peer) share_.add(static_cast<size_t>(size));
+    if (connections_[slot].is_newcomer) share_.add(static_cast<size_t>(size));
     sink.on_received(slot, space.data, static_cast<size_t>(size), 0);
     return size > 0 ? Received::Something : Received::Nothing;
   }
 
-  Descriptor strangers_;  // an epoll set: listeners, and who is not welcome yet
-  StrangersShare share_;
+  Descriptor newcomers_;  // an epoll set: listeners and newcomers
+  NewcomerShare share_;
   std::vector<Connection> connections_;
   std::vector<Listener> listeners_;
 
  private:
   int watch_listener(int operation, uint32_t server, uint32_t events) {
     const Listener& listener = listeners_[server];
-    return change_epoll(strangers_.get(), operation, listener.fd.get(), events, ListenerTag::make(server, listener.life));
+    return change_epoll(newcomers_.get(), operation, listener.fd.get(), events, ListenerTag::make(server, listener.life));
   }
 };
 

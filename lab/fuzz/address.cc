@@ -1,4 +1,4 @@
-// Address parsing: any host either is refused, or names an address that parses to itself again.
+// Address parsing: a host is either refused, or gives an address whose text parses to the same address again.
 #include "../../addon/io/address.h"
 
 #include <cstdint>

@@ -77,7 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   zerio::ReadResult result = zerio::ReadResult::Ok;
   for (size_t at = 0; at < count && result == zerio::ReadResult::Ok;) {
     const size_t bytes = std::min(piece_max, count - at);
-    // A block of its own for each piece, so that the sanitizer sees a step beyond it.
+    // A block of its own for each piece, so that the sanitizer finds an access beyond it.
     std::vector<uint8_t> piece(stream + at, stream + at + bytes);
     result = reader.read(piece.data(), bytes, sink);
     at += bytes;

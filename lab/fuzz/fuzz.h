@@ -5,7 +5,7 @@
 
 namespace zerio::fuzz {
 
-// Ends the process, which is how libFuzzer hears of a broken promise.
+// Ends the process, which libFuzzer reports as a crash.
 inline void require(bool holds) {
   if (!holds) std::abort();
 }

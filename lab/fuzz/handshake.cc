@@ -1,44 +1,51 @@
 // The strict readers of greetings, farewells and ids against naive ones.
 #include "../../addon/engine/handshake.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
+#include "../../addon/engine/framing.h"
 #include "../simulation/reference.h"
 #include "fuzz.h"
 
 using zerio::fuzz::require;
 
+namespace {
+
+// Both readers agree on the payload, and what the strict one has read is written as the same bytes again.
+template <class Content, auto kRead, auto kNaiveRead, auto kWrite>
+void read_and_write(const std::vector<uint8_t>& payload, zerio::Opcode opcode) {
+  const auto length = static_cast<uint32_t>(payload.size());
+  Content content;
+  const bool accepted = kRead(payload.data(), length, content) == zerio::Code::None;
+  require(accepted == kNaiveRead(payload.data(), length));
+  if (!accepted) return;
+  uint8_t written[zerio::kControlFrameBytesMax];
+  require(kWrite(written, opcode, content) == length + zerio::kHeaderBytes);
+  require(std::equal(payload.begin(), payload.end(), written + zerio::kHeaderBytes));
+}
+
+}  // namespace
+
 // Input: which reader, then the payload.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 1) return 0;
-  // A copy of exactly this size, so that the sanitizer sees a step beyond it.
+  // A copy of exactly this size, so that the sanitizer finds an access beyond it.
   const std::vector<uint8_t> payload(data + 1, data + size);
   const auto length = static_cast<uint32_t>(payload.size());
   const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
   if (length > 1024) return 0;
   switch (data[0] % 4) {
-    case 0: {
-      zerio::Greeting greeting;
-      const zerio::Code code = zerio::read_greeting(payload.data(), length, greeting);
-      require((code == zerio::Code::None) == zerio::simulation::naive_greeting(payload.data(), length));
-      if (code != zerio::Code::None) return 0;
-      uint8_t written[zerio::kControlFrameBytesMax];
-      const uint32_t bytes = zerio::write_greeting(written, zerio::Opcode::Hello, greeting);
-      require(bytes == length + 4 && std::string_view(reinterpret_cast<char*>(written) + 4, length) == text);
+    case 0:
+      read_and_write<zerio::Greeting, zerio::read_greeting, zerio::simulation::naive_greeting, zerio::write_greeting>(
+          payload, zerio::Opcode::Hello);
       return 0;
-    }
-    case 1: {
-      zerio::Farewell farewell;
-      const zerio::Code code = zerio::read_farewell(payload.data(), length, farewell);
-      require((code == zerio::Code::None) == zerio::simulation::naive_farewell(payload.data(), length));
-      if (code != zerio::Code::None) return 0;
-      uint8_t written[zerio::kControlFrameBytesMax];
-      const uint32_t bytes = zerio::write_farewell(written, zerio::Opcode::Close, farewell);
-      require(bytes == length + 4 && std::string_view(reinterpret_cast<char*>(written) + 4, length) == text);
+    case 1:
+      read_and_write<zerio::Farewell, zerio::read_farewell, zerio::simulation::naive_farewell, zerio::write_farewell>(
+          payload, zerio::Opcode::Close);
       return 0;
-    }
     case 2:
       require(zerio::is_utf8(text) == zerio::simulation::naive_utf8(payload.data(), length, true));
       return 0;

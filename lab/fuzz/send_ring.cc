@@ -1,4 +1,4 @@
-// The consumer of a send ring while somebody writes anything into its control words: it never reaches outside of the ring.
+// The consumer of a send ring, while arbitrary values are written into its control words: it never reaches outside of the ring.
 #include "../../addon/engine/send_ring.h"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The questions of the audit.
+// The checks of the audit, one function for each kind of thing that has an owner.
 #include "audit.h"
 
 #include <algorithm>
@@ -13,147 +13,192 @@ using simulation::require;
 using simulation::require_equal;
 
 void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assemblies, const std::vector<bool>& closing) {
-  // Slots: free, freed in this batch, alive, or waiting for the system to let go.
-  std::vector<uint32_t> owners(engine.peers_.size(), 0);
-  for (const uint32_t slot : engine.free_) ++owners[slot];
-  for (const uint32_t slot : engine.freed_in_batch_) ++owners[slot];
-  for (const Peer* peer : engine.peers_) {
-    if (peer->state != State::Free) ++owners[peer->slot];
-    if (peer->state == State::Free && closing[peer->slot]) ++owners[peer->slot];
+  EngineAudit audit(engine, closing);
+  audit.check_slots();
+  audit.check_assemblies(assemblies);
+  audit.check_slabs();
+  audit.check_heap();
+  audit.check_connections();
+  audit.check_deferred();
+  audit.check_servers();
+  audit.check_totals();
+}
+
+EngineAudit::EngineAudit(const Engine& engine, const std::vector<bool>& closing)
+    : engine_(engine), closing_(closing), servers_(engine.servers_.size()) {}
+
+// A slot is free, freed in this batch, alive, or waiting for the system to release it.
+void EngineAudit::check_slots() const {
+  std::vector<uint32_t> owners(engine_.connections_.size(), 0);
+  for (const uint32_t slot : engine_.free_) ++owners[slot];
+  for (const uint32_t slot : engine_.freed_in_batch_) ++owners[slot];
+  for (const Connection* connection : engine_.connections_) {
+    if (connection->life.state != State::Free) ++owners[connection->slot];
+    if (connection->life.state == State::Free && closing_[connection->slot]) ++owners[connection->slot];
   }
   for (const uint32_t count : owners) require_equal(count, 1, "each slot has exactly one owner");
+}
 
-  // Assembly buffers: in the pool, shown to JavaScript until the batch ends, or in use by a reader.
-  std::vector<uint8_t*> buffers = engine.assemblies_.used_;
+// An assembly buffer is in the pool, shown to JavaScript until the batch ends, or in use by a reader.
+void EngineAudit::check_assemblies(const std::vector<uint8_t*>& assemblies) const {
+  const AssemblyPool& pool = engine_.assemblies_;
+  std::vector<uint8_t*> buffers = pool.used_;
   size_t untouched = 0;
-  for (const AssemblyPool::Region& region : engine.assemblies_.regions_) {
+  for (const AssemblyPool::Region& region : pool.regions_) {
     buffers.insert(buffers.end(), region.untouched.begin(), region.untouched.end());
     untouched += region.untouched.size();
   }
-  require_equal(engine.assemblies_.untouched_, untouched, "untouched assembly buffers are counted");
-  buffers.insert(buffers.end(), engine.assemblies_.held_.begin(), engine.assemblies_.held_.end());
-  for (const Peer* peer : engine.peers_) {
-    if (peer->reader.assembly() != nullptr) buffers.push_back(peer->reader.assembly());
+  require_equal(pool.untouched_, untouched, "untouched assembly buffers are counted");
+  buffers.insert(buffers.end(), pool.held_.begin(), pool.held_.end());
+  for (const Connection* connection : engine_.connections_) {
+    if (connection->life.reader.assembly() != nullptr) buffers.push_back(connection->life.reader.assembly());
   }
   std::sort(buffers.begin(), buffers.end());
   require(buffers == assemblies, "each assembly buffer has exactly one owner");
+}
 
-  // Slabs: how many of their slots are in use, and rings that are looked at later.
-  std::vector<uint32_t> used(engine.slabs_.size(), 0);
-  for (const Peer* peer : engine.peers_) ++used[peer->slab];
-  for (const uint32_t slot : engine.free_) --used[engine.peers_[slot]->slab];
+// How many slots of a slab are in use, and which rings are looked at later.
+void EngineAudit::check_slabs() const {
+  std::vector<uint32_t> used(engine_.slabs_.size(), 0);
+  for (const Connection* connection : engine_.connections_) ++used[connection->slab];
+  for (const uint32_t slot : engine_.free_) --used[engine_.connections_[slot]->slab];
   for (size_t slab = 0; slab < used.size(); ++slab) {
-    require_equal(engine.slabs_[slab].used, used[slab], "the slots of a slab that are in use are counted");
+    require_equal(engine_.slabs_[slab].used, used[slab], "the slots of a slab that are in use are counted");
   }
-  require(std::is_heap(engine.free_.begin(), engine.free_.end(), std::greater<>()), "the lowest free slot is taken next");
-  std::vector<uint32_t> noted(engine.peers_.size(), 0);
-  for (const uint32_t slot : engine.noted_rings_) ++noted[slot];
-  for (const Peer* peer : engine.peers_) {
-    require_equal(noted[peer->slot], peer->ring_noted ? 1 : 0, "a ring that held much is in the list once");
+  require(std::is_heap(engine_.free_.begin(), engine_.free_.end(), std::greater<>()), "the lowest free slot is taken next");
+  std::vector<uint32_t> noted(engine_.connections_.size(), 0);
+  for (const uint32_t slot : engine_.noted_rings_) ++noted[slot];
+  for (const Connection* connection : engine_.connections_) {
+    require_equal(noted[connection->slot], connection->ring_noted ? 1 : 0, "a ring that held much is in the list once");
   }
+}
 
-  // Deadlines: a heap of exactly those that are set.
-  const auto& heap = engine.deadlines_.heap_;
+void EngineAudit::check_heap() const {
+  const auto& heap = engine_.deadlines_.heap_;
   for (uint32_t place = 0; place < heap.size(); ++place) {
     require_equal(heap[place].deadline->place, place, "a deadline knows its place");
     if (place == 0) continue;
     require(heap[(place - 1) / Deadlines::kChildren].due_ns <= heap[place].due_ns, "no deadline is behind a later one");
   }
-  uint64_t first_due_ns = UINT64_MAX;
-  size_t deadlines = 0;
-  const auto count_deadline = [&](const Deadline& deadline, uint32_t slot, DeadlineKind kind) {
-    if (!deadline.is_set()) return false;
-    ++deadlines;
-    require(deadline.place < heap.size() && heap[deadline.place].deadline == &deadline, "a deadline is at its place");
-    require(deadline.slot == slot && deadline.kind == kind, "a deadline knows whose it is");
-    first_due_ns = std::min(first_due_ns, heap[deadline.place].due_ns);
-    return true;
-  };
+}
+
+bool EngineAudit::count_deadline(const Deadline& deadline, uint32_t slot, DeadlineKind kind) {
+  const auto& heap = engine_.deadlines_.heap_;
+  if (!deadline.is_set()) return false;
+  ++deadlines_;
+  require(deadline.place < heap.size() && heap[deadline.place].deadline == &deadline, "a deadline is at its place");
+  require(deadline.slot == slot && deadline.kind == kind, "a deadline knows its owner");
+  first_due_ns_ = std::min(first_due_ns_, heap[deadline.place].due_ns);
+  return true;
+}
+
+void EngineAudit::check_connections() {
   size_t held = 0;
-  std::vector<Engine::Server> servers(engine.servers_.size(), Engine::Server(SipKey{}));
-  for (const Peer* peer : engine.peers_) {
-    const bool waits = peer->state != State::Free && (peer->state != State::Open || peer->send_failed);
-    const bool on_probation = peer->state == State::Open && peer->of_server && !peer->send_failed;
-    const bool timed = count_deadline(peer->deadline, peer->slot, DeadlineKind::State);
-    require(timed == waits || on_probation, "a connection has a deadline exactly while it waits for something");
-    const bool native = peer->protocol == Protocol::Native;
-    const bool asks = peer->connected && peer->heartbeat_ms > 0 && native;
-    require(count_deadline(peer->heartbeat, peer->slot, DeadlineKind::Heartbeat) == asks, "a native peer has its heartbeat");
-    const bool may_idle = peer->connected && peer->idle_timeout_ms > 0;
-    require(count_deadline(peer->idle, peer->slot, DeadlineKind::Idle) == may_idle, "an idle limit is looked at");
-    const bool questioned = count_deadline(peer->question, peer->slot, DeadlineKind::Question);
-    require(!questioned || (peer->connected && native && peer->of_server), "a server's native peer is questioned");
-    held += peer->held_bytes;
-    require(peer->connected == (peer->state == State::Open), "a connection is connected while it is open");
-    const bool counted = peer->state != State::Free || closing[peer->slot];
-    if (!peer->of_server || !counted) continue;
-    Engine::Server& server = servers[peer->server];
+  for (const Connection* connection : engine_.connections_) {
+    const Life& life = connection->life;
+    check_deadlines_of(*connection);
+    held += life.held_bytes;
+    require(life.connected == (life.state == State::Open), "a connection is connected while it is open");
+    const bool counted = life.state != State::Free || closing_[connection->slot];
+    if (!life.of_server || !counted) continue;
+    ServerTally& server = servers_[life.server];
     ++server.slots;
-    const bool ended = peer->state == State::Draining || peer->state == State::Lingering;
-    if (peer->state == State::Greeting) ++server.handshakes;
+    const bool ended = life.state == State::Draining || life.state == State::Lingering;
+    if (life.state == State::Greeting) ++server.handshakes;
     if (ended) ++server.ended;
-    const bool is_newcomer = peer->place == Place::Silent || peer->place == Place::Speaking;
-    require(is_newcomer == (peer->state == State::Greeting), "newcomers have the place of one");
-    require(peer->place != Place::Lingering || peer->state == State::Lingering, "who lingers has the place of one");
-    require(peer->state != State::Lingering || peer->place == Place::Lingering, "who lingers makes place");
-    require(peer->place != Place::Draining || peer->state == State::Draining, "who drains has the place of one");
-    require((peer->place == Place::Peer) == (peer->state == State::Open), "peers have the place of one");
-    if (!peer->connected) continue;
+    if (life.state != State::Free && life.place != Place::None) ++server.placed;
+    check_place_of(*connection);
+    if (!life.connected) continue;
     ++server.peers;
-    const auto found = engine.servers_[peer->server].ids.find(peer->id);
-    require(found != engine.servers_[peer->server].ids.end() && found->second == peer->slot, "each peer is found by its id");
+    const IdTable& ids = engine_.servers_[life.server].ids;
+    const auto found = ids.find(life.id);
+    require(found != ids.end() && found->second == connection->slot, "each peer is found by its id");
   }
-  require_equal(engine.held_bytes_, held, "held bytes are counted");
-  uint64_t retry_ns = UINT64_MAX;
+  require_equal(engine_.held_bytes_, held, "held bytes are counted");
+}
+
+void EngineAudit::check_deadlines_of(const Connection& connection) {
+  const Life& life = connection.life;
+  const bool waits = life.state != State::Free && (life.state != State::Open || life.send_failed);
+  const bool on_probation = life.state == State::Open && life.of_server && !life.send_failed;
+  const bool timed = count_deadline(connection.deadline, connection.slot, DeadlineKind::State);
+  require(timed == waits || on_probation, "a connection has a deadline exactly while it waits for something");
+  const bool native = life.protocol == Protocol::Native;
+  const bool pings = life.connected && life.heartbeat_ms > 0 && native;
+  require(count_deadline(connection.heartbeat, connection.slot, DeadlineKind::Heartbeat) == pings,
+          "a native connection has its heartbeat");
+  const bool may_idle = life.connected && life.idle_timeout_ms > 0;
+  require(count_deadline(connection.idle, connection.slot, DeadlineKind::Idle) == may_idle, "an idle limit is looked at");
+  const bool questioned = count_deadline(connection.question, connection.slot, DeadlineKind::Question);
+  require(!questioned || (life.connected && native && life.of_server), "a server's native peer is questioned");
+}
+
+void EngineAudit::check_place_of(const Connection& connection) const {
+  const Life& life = connection.life;
+  const bool is_newcomer = life.place == Place::Silent || life.place == Place::Speaking;
+  require(is_newcomer == (life.state == State::Greeting), "newcomers, and no others, have a newcomer's place");
+  require(life.place != Place::Lingering || life.state == State::Lingering, "only lingering connections have that place");
+  require(life.state != State::Lingering || life.place == Place::Lingering, "a lingering connection can make room");
+  require(life.place != Place::Draining || life.state == State::Draining, "only draining connections have that place");
+  require((life.place == Place::Peer) == (life.state == State::Open), "peers, and no others, have a peer's place");
+}
+
+void EngineAudit::check_deferred() const {
   uint32_t deferred = 0;
-  for (const Peer* peer = engine.deferred_.first(); peer != nullptr; peer = engine.deferred_.next(*peer)) {
-    require(peer->deferred && peer->state != State::Free, "an end that is to be carried out is that of a connection");
-    require(++deferred <= engine.peers_.size(), "the list of ends that are to be carried out ends");
+  for (const Connection* one = engine_.deferred_.first(); one != nullptr; one = engine_.deferred_.next(*one)) {
+    require(one->life.deferred && one->life.state != State::Free, "an end that is to be carried out is that of a connection");
+    require(++deferred <= engine_.connections_.size(), "the list of ends that are to be carried out ends");
   }
-  for (const Peer* peer : engine.peers_) deferred -= peer->deferred ? 1 : 0;
+  for (const Connection* connection : engine_.connections_) deferred -= connection->life.deferred ? 1 : 0;
   require_equal(deferred, 0, "the list of ends has all that are to be carried out");
-  uint32_t dismissals = 0;
-  uint32_t unreported = 0;
-  for (uint32_t i = 0; i < servers.size(); ++i) {
-    const Engine::Server& server = engine.servers_[i];
-    require_equal(server.slots, servers[i].slots, "a server's connections are counted");
-    require_equal(server.handshakes, servers[i].handshakes, "a server's handshakes are counted");
-    require_equal(server.peers, servers[i].peers, "a server's peers are counted");
-    require_equal(server.ended, servers[i].ended, "a server's ended connections are counted");
+}
+
+void EngineAudit::check_servers() {
+  for (uint32_t i = 0; i < servers_.size(); ++i) {
+    const Engine::Server& server = engine_.servers_[i];
+    require_equal(server.slots, servers_[i].slots, "a server's connections are counted");
+    require_equal(server.handshakes, servers_[i].handshakes, "a server's handshakes are counted");
+    require_equal(server.peers, servers_[i].peers, "a server's peers are counted");
+    require_equal(server.ended, servers_[i].ended, "a server's ended connections are counted");
     const uint64_t most = uint64_t{server.options.peers_max} + server.options.handshakes_max;
     require(server.peers + uint64_t{server.others()} <= most, "a server holds no more connections than its limits allow");
-    uint32_t placed = 0;
-    for (uint32_t place = 0; place < kPlaces; ++place) {
-      for (const Peer* peer = server.places[place].first(); peer != nullptr; peer = server.places[place].next(*peer)) {
-        require(peer->place == static_cast<Place>(place) && peer->of_server && peer->server == i,
-                "a place has those that are in it");
-        require(++placed <= server.others() + server.peers, "the list of a place ends");
-      }
-    }
-    for (const Peer* peer : engine.peers_) {
-      const bool here = peer->state != State::Free && peer->of_server && peer->server == i && peer->place != Place::None;
-      placed -= here ? 1 : 0;
-    }
-    require_equal(placed, 0, "all that have a place are in its list");
-    if (!server.listening) dismissals += server.handshakes;
-    if (server.close_code != 0) dismissals += server.peers;
+    check_places(i);
+    if (!server.listening) dismissals_ += server.handshakes;
+    if (server.close_code != 0) dismissals_ += server.peers;
     uint32_t kinds = 0;
     for (const auto& refusals : server.refusals) kinds += refusals.rate.unreported() > 0 ? 1 : 0;
     require_equal(server.unreported, kinds, "kinds of refusals that are not reported yet are counted");
-    unreported += kinds;
-    require_equal(server.ids.size(), servers[i].peers, "there is one id for each peer");
-    if (server.accept_retry_ns != 0) retry_ns = std::min(retry_ns, server.accept_retry_ns);
+    unreported_ += kinds;
+    require_equal(server.ids.size(), servers_[i].peers, "there is one id for each peer");
+    if (server.accept_retry_ns != 0) accept_retry_ns_ = std::min(accept_retry_ns_, server.accept_retry_ns);
   }
-  const bool retries = count_deadline(engine.accept_retry_, kNone, DeadlineKind::AcceptRetry);
-  require_equal(retries ? engine.deadlines_.due_ns(engine.accept_retry_) : UINT64_MAX, retry_ns,
+}
+
+void EngineAudit::check_places(uint32_t server) const {
+  const Engine::Server& it = engine_.servers_[server];
+  uint32_t placed = 0;
+  for (uint32_t place = 0; place < kPlaces; ++place) {
+    for (const Connection* one = it.places[place].first(); one != nullptr; one = it.places[place].next(*one)) {
+      const Life& life = one->life;
+      require(life.place == static_cast<Place>(place) && life.of_server && life.server == server,
+              "the list of a place has only connections with that place");
+      require(++placed <= it.others() + it.peers, "the list of a place ends");
+    }
+  }
+  require_equal(placed, servers_[server].placed, "all that have a place are in its list");
+}
+
+void EngineAudit::check_totals() {
+  const bool retries = count_deadline(engine_.accept_retry_, kNone, DeadlineKind::AcceptRetry);
+  require_equal(retries ? engine_.deadlines_.due_ns(engine_.accept_retry_) : UINT64_MAX, accept_retry_ns_,
                 "the first server that waits to accept again has the deadline");
-  (void)count_deadline(engine.report_, kNone, DeadlineKind::Report);
-  require(unreported == 0 || engine.report_.is_set(), "refusals that are not reported yet have a deadline");
-  require_equal(engine.dismissals_, dismissals, "newcomers of servers that stop are counted");
-  require_equal(engine.unreported_, unreported, "refusals that are not reported yet are counted");
-  require_equal(heap.size(), deadlines, "each deadline belongs to something that lives");
-  first_due_ns = std::min(first_due_ns, engine.give_back_due_ns_);
-  require_equal(engine.next_due_ns(), first_due_ns, "the engine knows what is due next");
+  (void)count_deadline(engine_.report_, kNone, DeadlineKind::Report);
+  require(unreported_ == 0 || engine_.report_.is_set(), "refusals that are not reported yet have a deadline");
+  require_equal(engine_.dismissals_, dismissals_, "newcomers of servers that stop are counted");
+  require_equal(engine_.unreported_, unreported_, "refusals that are not reported yet are counted");
+  require_equal(engine_.deadlines_.heap_.size(), deadlines_, "each deadline belongs to something that lives");
+  first_due_ns_ = std::min(first_due_ns_, engine_.give_back_due_ns_);
+  require_equal(engine_.next_due_ns(), first_due_ns_, "the engine knows what is due next");
 }
 
 bool EngineAudit::has_given_back(const Engine& engine) {
@@ -161,7 +206,7 @@ bool EngineAudit::has_given_back(const Engine& engine) {
 }
 
 bool EngineAudit::lives(const Engine& engine, uint32_t slot) {
-  return slot < engine.peers_.size() && engine.peers_[slot]->state != State::Free;
+  return slot < engine.connections_.size() && engine.connections_[slot]->life.state != State::Free;
 }
 
 uint32_t EngineAudit::arena_used(const Engine& engine) { return engine.arena_used_; }

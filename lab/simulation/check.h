@@ -1,4 +1,4 @@
-// What a simulation throws when a promise is broken.
+// Assertions of the simulation. One that fails throws a Violation, which names the broken promise.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// JavaScript's side of an engine (src/engine/engine.ts, server.ts, client.ts) and its place in the event loop (addon/binding/loop.cc),
-// in C++. It checks the order of all events, and calls a program that does with its connections what it likes.
+// JavaScript's side of an engine (src/engine/engine.ts, server.ts, client.ts) and its place in the event loop
+// (addon/binding/loop.cc), in C++. It checks the order of all events, and calls a program that uses the connections at random.
 #pragma once
 
 #include <cstdint>
@@ -80,9 +80,12 @@ struct EngineTally {
   uint64_t released = 0;
   uint64_t connect_failed = 0;
   uint64_t accept_errors = 0;
-  uint64_t denied = 0;        // verdicts that said no
+  uint64_t denied = 0;        // verdicts against a connection
   uint64_t unauthorized = 0;  // refusals for that reason
 };
+
+// Whether an event reports a timeout of this side. Where the other side has sent the code, the event has the place of its reason.
+[[nodiscard]] bool reports_timeout(const int32_t* event);
 
 class EngineModel final : private RingEngine {
  public:
@@ -110,13 +113,13 @@ class EngineModel final : private RingEngine {
   [[nodiscard]] const std::vector<ServerModel>& servers() const { return servers_; }
   [[nodiscard]] bool idle() const;
   [[nodiscard]] uint64_t next_due_ns() const { return engine_->next_due_ns(); }
-  // Whether it has no more memory than in the beginning.
+  // Whether it has no more memory than at the beginning.
   [[nodiscard]] bool is_small() const;
-  // Whether somebody waits to be accepted although there is room.
-  [[nodiscard]] bool ignores_somebody() const;
+  // Whether a connection waits to be accepted although there is room.
+  [[nodiscard]] bool leaves_one_waiting() const;
 
   void audit();
-  // While the engine is served whenever it wants, since `from_ns`.
+  // Only when the engine was polled in time since `from_ns`.
   void check_idle_limits(uint64_t from_ns) const;
 
  private:
@@ -146,6 +149,11 @@ class EngineModel final : private RingEngine {
   void asked(uint32_t slot);
   void greeted(uint32_t slot, const int32_t* event);
   void reached(uint32_t slot);
+  void drain(uint32_t slot);
+  void connect_failed(uint32_t slot, uint32_t code, uint32_t error);
+  void refused(uint32_t server, uint32_t code, uint32_t error, int32_t count);
+  void slots_low();
+  void check_idle_end(uint32_t slot) const;
   void connected(uint32_t slot, const int32_t* event);
   void disconnected(uint32_t slot, uint32_t code, uint32_t error);
   void released(uint32_t slot, int32_t server, uint32_t slots_left);

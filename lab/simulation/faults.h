@@ -7,7 +7,7 @@
 
 namespace zerio::simulation {
 
-// Chances per mille, of each occasion.
+// Chances in a thousand, at each occasion.
 struct Faults {
   bool on = false;
   uint32_t short_receive = 0;
@@ -27,7 +27,7 @@ struct Faults {
   uint32_t handler_throws = 0;
   uint32_t scribble = 0;  // the program overwrites the control words of a connection
 
-  // Not all at once: a fault that happens often hides what another one would show.
+  // Not all of them in one seed, because a frequent fault hides what a rarer one would find.
   static Faults of(Random& random) {
     const auto some = [&random](uint32_t most) -> uint32_t {
       return random.chance(500) ? 0 : static_cast<uint32_t>(random.between(1, most));
@@ -54,7 +54,7 @@ struct Faults {
   }
 };
 
-// The calls of an operating system that can fail. Each passes here, so that torture can let one of them fail.
+// The calls of an operating system that can fail. Torture lets one of them fail.
 enum class Call : uint8_t { Listen, Connect, ConnectLater, Accept, Attach, Send, Receive };
 
 struct Torture {

@@ -14,13 +14,13 @@ class Stream {
  public:
   explicit Stream(uint64_t key) : key_(key) {}
 
-  // Accepts a message of `length` bytes and writes its content, which tells it from every other message.
+  // Accepts a message of `length` bytes and writes its content, which differs from that of every other message.
   void accept(uint8_t* out, uint32_t length, uint32_t channel) {
     for (uint32_t i = 0; i < length; ++i) out[i] = content(messages_.size(), i);
     messages_.push_back({length, static_cast<uint8_t>(channel), kGenerated});
   }
 
-  // Accepts a message of somebody who writes what he likes.
+  // Accepts a message with any content, of a peer that is not an engine.
   void accept_copy(const uint8_t* bytes, uint32_t length, uint32_t channel) {
     messages_.push_back({length, static_cast<uint8_t>(channel), copies_.size()});
     copies_.insert(copies_.end(), bytes, bytes + length);
@@ -44,7 +44,7 @@ class Stream {
   [[nodiscard]] uint64_t accepted() const { return messages_.size(); }
   [[nodiscard]] uint64_t delivered() const { return delivered_; }
 
-  // The program has overwritten the ring: what arrives is its own business.
+  // The program has overwritten the ring, so nothing is promised about what arrives.
   void spoil() { spoiled_ = true; }
   [[nodiscard]] bool spoiled() const { return spoiled_; }
 

@@ -1,4 +1,4 @@
-// The command: runs seeds until one breaks a promise, for a number of seeds or a time; replays one seed; or tortures.
+// The command: runs seeds until one breaks a promise, for a number of seeds or a time; replays one seed; or lets each call fail.
 //
 //   simulation --seed S [--trace] | --seeds N [--from S] | --minutes M [--from S, else the time] | --torture
 #include <sys/time.h>
@@ -26,10 +26,10 @@ using zerio::simulation::World;
 using zerio::simulation::WorldOptions;
 using zerio::simulation::WorldResult;
 
-// A seed that takes so long goes round in circles.
+// A seed that takes longer than this does not end.
 constexpr unsigned kSecondsPerSeedMax = 60;
 
-// Printed by whatever ends the process. A fixed array, because a signal handler may not allocate.
+// Printed when the process ends, whatever ends it. A fixed array, because a signal handler may not allocate.
 std::array<char, 256> replay_command = {};
 
 void print_replay() { (void)!::write(STDOUT_FILENO, replay_command.data(), std::strlen(replay_command.data())); }
@@ -112,7 +112,7 @@ bool parse(int count, char** texts, Arguments& out) {
       }
     }
   }
-  // Minutes are for seeds that nobody has run yet.
+  // A run by time begins with a seed that was never run before.
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   if (out.from == 0) {
     out.from = out.minutes > 0 ? static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) : 1;

@@ -1,4 +1,4 @@
-// Memory advice in the simulation: discarded memory gets a pattern, so that nobody can still use what was in it unnoticed.
+// Memory advice in the simulation: discarded memory is overwritten with a pattern, so that a use of its old content is found.
 #include <cstring>
 
 #include "../../addon/io/memory.h"

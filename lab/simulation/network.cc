@@ -1,4 +1,4 @@
-// The movements of the simulated network.
+// How bytes, ends of streams and resets move in the simulated network.
 #include "network.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@ int error_of(Call call, uint64_t choice) {
   static constexpr int kConnectLater[] = {ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH};
   static constexpr int kAccept[] = {EMFILE, ENFILE, ENOBUFS};
   static constexpr int kAttach[] = {ENOMEM, ENOSPC, ENOMEM};
-  // ENOBUFS is what a full buffer looks like; the others end the connection.
+  // ENOBUFS means a full buffer; the others end the connection.
   static constexpr int kSend[] = {EPIPE, ECONNRESET, ENOBUFS};
   static constexpr int kReceive[] = {ECONNRESET, ETIMEDOUT, EHOSTUNREACH};
   const uint64_t index = choice % kErrorsOfCall;
@@ -121,7 +121,7 @@ void Network::close(uint32_t id, int side, bool reset) {
   link.ends[side].open = false;
   if (link.ends[side].error != 0) return;
   if (reset || !link.to(side).inbox.empty()) {
-    // What is on its way may arrive before the reset or not.
+    // Bytes on their way may arrive before the reset, or be lost.
     if (random_.chance(500)) link.from(side).wire.clear();
     reset_seen_by(link, 1 - side);
   } else {
@@ -134,7 +134,7 @@ void Network::reset_seen_by(Link& link, int side) {
   if (link.ends[side].error != 0) return;
   link.ends[side].error = ECONNRESET;
   link.from(side).wire.clear();
-  // Some systems give what had arrived to a reader all the same.
+  // On some systems a reader still gets what has arrived before a reset.
   if (random_.chance(300)) link.to(side).inbox.clear();
 }
 

@@ -40,7 +40,7 @@ struct Pipe {
 
 struct End {
   bool open = true;
-  int error = 0;  // what reading reports behind the inbox, and writing at once
+  int error = 0;  // a read gets it behind the inbox, a write at once
 };
 
 inline constexpr int kClientSide = 0;
@@ -55,7 +55,7 @@ struct Link {
   Phase phase = Phase::Asking;
   int connect_error = 0;
   bool slow = false;
-  bool touched = false;  // a fault has hit it: it need not live, and what was sent need not arrive
+  bool touched = false;  // by a fault: the connection may end, and what was sent need not arrive
   uint64_t stuck_until_ns = 0;
   Pipe pipes[2];
   End ends[2];

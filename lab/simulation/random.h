@@ -1,4 +1,4 @@
-// The one source of chance of a simulation: equal seeds make equal choices on every machine.
+// The only random generator of a simulation: equal seeds make equal choices on every machine.
 #pragma once
 
 #include <cstdint>

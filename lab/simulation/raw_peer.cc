@@ -1,4 +1,4 @@
-// What raw peers do.
+// The random steps of a raw peer.
 #include "raw_peer.h"
 
 #include <algorithm>

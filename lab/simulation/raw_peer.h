@@ -1,4 +1,4 @@
-// The other side as nobody wants it: a program without zerio that writes frames, parts of frames and nonsense.
+// A hostile other side: a program without zerio that writes frames, parts of frames and nonsense.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ class RawPeer {
   // `reference` reads what this peer writes, as the engine on the other side must.
   RawPeer(Network& network, Random& random, Trace& trace, uint32_t link, int side, std::unique_ptr<Reference> reference);
 
-  // The first frame of a client that calls itself `id`, or of a server to a client of that name; most of the time a correct one.
+  // Writes the first frame of a client with this id, or of a server to such a client; most of the time a correct one.
   void greet(const std::string& id, bool classic);
   // Does one thing: writes, reads, or leaves.
   void act();

@@ -1,4 +1,4 @@
-// The naive reader: nothing is fast here, and nothing is shared with the engine's own.
+// The naive reader. It shares no code with the engine.
 #include "reference.h"
 
 namespace zerio::simulation {

@@ -1,4 +1,4 @@
-// A second, naive reader of the protocol, written from docs/protocol.md: what must a correct engine make of these bytes?
+// A second, naive reader of the protocol, written from docs/protocol.md. It says what a correct engine must find in these bytes.
 #pragma once
 
 #include <cstdint>
@@ -13,18 +13,18 @@ enum class Role : uint8_t { Server, NativeClient, ClassicClient };
 
 class Reference {
  public:
-  // `role` is the reader's; `id` is what a classic client has called itself. Messages go into `stream` as accepted ones.
+  // `role` is the reader's; `id` is the id of a classic client. Messages go into `stream` as accepted ones.
   Reference(Role role, std::string id, uint32_t length_max, Stream& stream)
       : role_(role), id_(std::move(id)), length_max_(length_max), stream_(stream) {}
 
   void feed(const uint8_t* bytes, size_t count);
-  // Whether the connection must be over, because a rule was broken or a CLOSE has come.
+  // Whether the connection must have ended, because a rule was broken or a CLOSE has arrived.
   [[nodiscard]] bool over() const { return over_; }
 
  private:
   enum class Phase : uint8_t { Greeting, Native, Classic };
 
-  // Takes one whole frame. False when the connection is over.
+  // Takes one whole frame. False when the connection must end.
   bool frame(uint32_t header, const uint8_t* payload, uint32_t length);
   bool greeting(uint32_t header, const uint8_t* payload, uint32_t length);
 

@@ -1,5 +1,5 @@
-// src/engine/send_ring.ts in C++: the same words, the same rules, in the same order. What the engine sees is what JavaScript would
-// write.
+// src/engine/send_ring.ts in C++: the same words, by the same rules, in the same order, so that the engine sees what JavaScript
+// would write.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ class RingEngine {
  public:
   virtual void mark_dirty(SendRingModel& ring) = 0;
   virtual void flush_one(SendRingModel& ring) = 0;
-  // Whether the connection lives, as the engine knows and the program may not have heard yet.
+  // Whether the connection lives in the engine; the program may not have got the event of its end yet.
   [[nodiscard]] virtual bool lives(const SendRingModel& ring) const = 0;
 
  protected:
@@ -62,13 +62,13 @@ class SendRingModel {
   [[nodiscard]] bool flushed();
   void drained();
 
-  // Sends a message that the stream makes up.
+  // Sends a message whose content the stream generates.
   Status send(uint32_t length, uint32_t channel);
   Status claim(uint32_t length, uint32_t channel);
   Status commit();
   void abort() { claimed_ = kNoClaim; }
 
-  // The program overwrites a control word; from now on it keeps its hands off.
+  // The program overwrites a control word, and does not use the ring any more.
   void scribble(uint32_t word, int32_t value);
 
  private:

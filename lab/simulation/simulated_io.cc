@@ -1,4 +1,4 @@
-// The choices of the simulated backend.
+// The simulated backend: what it does where the rules of io.h leave a choice.
 #include "simulated_io.h"
 
 #include <algorithm>
@@ -74,7 +74,7 @@ void SimulatedIo::begin(uint32_t slot, uint32_t link, int side) {
   it.link = link;
   it.side = side;
   it.alive = it.open = it.receiving = true;
-  it.connecting = it.blocked = it.closing = it.finished = it.end_told = false;
+  it.connecting = it.blocked = it.closing = it.finished = it.end_reported = false;
   it.rest.clear();
   it.bytes.clear();
   it.heard_ns = network_.now_ns();
@@ -225,10 +225,10 @@ bool SimulatedIo::can_take(const Slot& slot) const {
 bool SimulatedIo::has_input(const Slot& slot) const {
   const Link& link = network_.link(slot.link);
   const Pipe& pipe = link.pipes[1 - slot.side];
-  return !pipe.inbox.empty() || link.ends[slot.side].error != 0 || (pipe.end_arrived && !slot.end_told);
+  return !pipe.inbox.empty() || link.ends[slot.side].error != 0 || (pipe.end_arrived && !slot.end_reported);
 }
 
-// Both directions are gone, which a readiness backend hears although it has stopped to receive.
+// Both directions are gone, which a readiness backend reports although it has stopped to receive.
 bool SimulatedIo::has_failed(const Slot& slot) const {
   const Link& link = network_.link(slot.link);
   return shape_ == Shape::Readiness &&
@@ -285,7 +285,7 @@ void SimulatedIo::report(IoSink& sink, const Item& item) {
     accept(sink, item.index);
     return;
   }
-  // What was reported since may have closed it.
+  // An earlier report of this poll may have closed it.
   Slot& it = slots_[item.index];
   if (item.ready == Ready::Closing) {
     check_unchanged(it);
@@ -375,7 +375,7 @@ bool SimulatedIo::receive(IoSink& sink, uint32_t slot) {
     sink.on_received(slot, nullptr, 0, error);
     return false;
   }
-  // A receive that was made ahead lies in memory of the backend's own.
+  // A receive that was made ahead lies in the backend's own memory.
   const bool ahead = ahead_used_ < ahead_.size && (all_ahead_ || random_.chance(500));
   if (!sink.has_room()) return false;
   const IoSpace space = ahead ? IoSpace{ahead_.data + ahead_used_, ahead_.size - ahead_used_} : sink.receive_space();
@@ -390,8 +390,8 @@ bool SimulatedIo::receive(IoSink& sink, uint32_t slot) {
   if (faults_.on && most > 0 && random_.chance(faults_.short_receive))
     most = random_.between(1, random_.chance(500) ? std::min<size_t>(most, 8) : most);
   if (ahead && all_ahead_) most = std::min<size_t>(most, random_.between(8, 64));
-  // The other side's end of stream shows again and again until the engine stops to receive, except where it is a completion.
-  if (most == 0) it.end_told = shape_ == Shape::Completion;
+  // A readiness backend reports the end of the stream again and again, until the engine stops receiving; a completion comes once.
+  if (most == 0) it.end_reported = shape_ == Shape::Completion;
   pipe.inbox.pop(space.data, most);
   if (ahead) ahead_used_ += most;
   if (most > 0) {

@@ -1,6 +1,6 @@
-// The engine's backend in a simulation: all that a system may do within the rules of io.h, as the seed decides.
+// The engine's backend in a simulation. It may do everything that the rules of io.h allow a system, as the seed decides.
 //
-// With Shape::Readiness a send takes what it takes at once, as with epoll; with Shape::Completion the rest of a send, a close and
+// With Shape::Readiness a send takes at once what it takes, as with epoll. With Shape::Completion the rest of a send, a close and
 // an accept may complete late, and the memory of a send must not change until then.
 #pragma once
 
@@ -17,7 +17,7 @@ namespace zerio::simulation {
 
 enum class Shape : uint8_t { Readiness, Completion };
 
-// What has happened, for comparison with the engine's counters.
+// Counts what has happened, for comparison with the engine's counters.
 struct IoCounts {
   uint64_t accepted = 0;
   uint64_t discarded = 0;
@@ -37,7 +37,7 @@ class SimulatedIo final : public Io {
               Torture& torture)
       : number_(number), shape_(shape), network_(network), random_(random), trace_(trace), faults_(faults), torture_(torture) {}
 
-  // What io.h's wait handle says: whether a poll has something to report.
+  // Whether the wait handle of io.h shows that a poll has something to report.
   [[nodiscard]] bool readable();
 
   [[nodiscard]] const IoCounts& counts() const { return counts_; }
@@ -48,7 +48,7 @@ class SimulatedIo final : public Io {
   [[nodiscard]] uint64_t heard_ns(uint32_t slot) const { return slots_[slot].heard_ns; }
   [[nodiscard]] bool closing(uint32_t slot) const { return slots_[slot].closing; }
   [[nodiscard]] uint16_t port_of(uint32_t server) const { return listeners_[server].port; }
-  // The program has heard that the slot is released: it may be used again.
+  // The event Released was dispatched: the slot may be used again.
   void slot_released(uint32_t slot);
 
   [[nodiscard]] const char* name() const override { return "simulated"; }
@@ -77,17 +77,17 @@ class SimulatedIo final : public Io {
   struct Slot {
     uint32_t link = 0xffffffff;
     int side = kClientSide;
-    bool alive = false;  // from connect or attach until the program has heard of the release
+    bool alive = false;  // from connect or attach until the event Released was dispatched
     bool open = false;
     bool connecting = false;
     bool receiving = false;
     bool blocked = false;  // a send took less than all, and on_sent() was not called since
     bool closing = false;  // close() returned false, and on_closed() was not called since
     bool finished = false;
-    bool end_told = false;
+    bool end_reported = false;
     uint64_t heard_ns = 0;
     std::vector<IoSlice> rest;   // of a send that completes late
-    std::vector<uint8_t> bytes;  // what was there when it was given
+    std::vector<uint8_t> bytes;  // its content when the send was made
   };
   struct Listening {
     bool open = false;

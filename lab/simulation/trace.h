@@ -1,4 +1,4 @@
-// The log of a simulation: printed when asked for, and always folded into a digest, so that two runs can be compared bit for bit.
+// The log of a simulation: printed on request, and always folded into a digest, so that two runs can be compared exactly.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The course of a simulation: faults and traffic, then rest, then the end, with questions after each step.
+// The course of a simulation: faults and traffic, then rest, then the end, with checks after each step.
 #include "world.h"
 
 #include <algorithm>
@@ -8,7 +8,7 @@ namespace zerio::simulation {
 
 namespace {
 
-// A shorter linger time promises nothing.
+// With a shorter linger time, a close need not send everything.
 constexpr uint32_t kLingerMsMin = 50;
 
 }  // namespace
@@ -112,13 +112,13 @@ void World::step() {
 // ---- The programs
 
 std::string World::any_id() {
-  // A small choice, so that names collide.
+  // A few ids are chosen often, so that they collide.
   return random_.chance(100) ? "same" : "peer-" + std::to_string(++ids_);
 }
 
 uint32_t World::any_length(const Connection& connection) {
   uint32_t most = connection.engine->shape().options.message_length_max;
-  // Classic peers do not tell each other their limits.
+  // Classic peers do not exchange their limits.
   if (connection.classic) {
     for (const auto& engine : engines_) most = std::min(most, engine->shape().options.message_length_max - 1);
   }
@@ -160,12 +160,12 @@ void World::act(EngineModel& engine) {
     case 3:
       if (!random_.chance(closing_) || one == nullptr) return;
       engine.close(*one, static_cast<uint16_t>(random_.chance(500) ? 1000 : random_.between(4000, 4999)),
-                   random_.chance(500) ? "" : "the program wishes it");
+                   random_.chance(500) ? "" : "the program closes it");
       return;
     case 4:
       if (!random_.chance(closing_)) return;
       for (const auto& connection : engine.connections()) {
-        // Also one that connects still, or has ended already.
+        // Also a connection that is still connecting, or has ended.
         if (connection != nullptr && connection->server == kNone && random_.chance(500)) engine.close(*connection, 1000, "");
       }
       return;
@@ -342,13 +342,13 @@ void World::disconnected(Connection& connection, uint32_t code, uint32_t error, 
   (void)error;
   endings_[connection.link] = code;
   if (!resting_ && random_.chance(300)) act(*connection.engine);
-  // Two engines never find fault with each other, unless the program wrote over the memory of one.
+  // An engine never breaks the protocol towards another one, unless the program has overwritten its memory.
   if (!is_raw(connection.link) && !ledger_.stream(connection.link, 0).spoiled()) {
     require(code != 1002 && code != 1003 && code != 2005, "engines understand each other");
   }
-  // CLOSE is the last frame of whoever wished the end, behind everything that he had accepted.
-  const bool wished = code == 1000 || code == 1001 || (code >= 4000 && code <= 4999);
-  if (local || !wished || is_raw(connection.link)) return;
+  // The side that closes sends CLOSE as its last frame, behind everything that it has accepted.
+  const bool closed = code == 1000 || code == 1001 || (code >= 4000 && code <= 4999);
+  if (local || !closed || is_raw(connection.link)) return;
   require(ledger_.stream(connection.link, 1 - connection.side).complete(), "a close comes behind everything that was accepted");
 }
 
@@ -366,11 +366,11 @@ void World::settle() {
     }
     if (!moved) return;
   }
-  require(false, "engines come to rest when nobody does anything");
+  require(false, "engines come to rest when no program does anything");
 }
 
 void World::advance(uint64_t milliseconds) {
-  // As a loop that sleeps until something is due: an engine that names a moment too late is late for what it waits for.
+  // As a loop that sleeps until the engine's next deadline: an engine that names it too late is late for it.
   settle();
   const uint64_t end_ns = now_ns_ + milliseconds * kMillisecondNs;
   while (now_ns_ < end_ns) {
@@ -385,12 +385,12 @@ void World::advance(uint64_t milliseconds) {
 void World::check_at_rest() {
   std::map<uint32_t, int> ends;
   for (const auto& engine : engines_) {
-    require(!engine->ignores_somebody(), "who connects is accepted when there is room");
+    require(!engine->leaves_one_waiting(), "a connection that waits is accepted when there is room");
     for (const auto& connection : engine->connections()) {
       if (connection == nullptr || is_raw(connection->link)) continue;
       if (!connection->open()) continue;
       ++ends[connection->link];
-      require(!connection->ring->waits_for_drain(), "who was refused hears of room");
+      require(!connection->ring->waits_for_drain(), "a connection whose send was refused gets its drain event");
     }
   }
   for (const auto& [link, count] : ends) {
@@ -417,7 +417,7 @@ void World::finish() {
   check_at_rest();
   if (torture_.failed) check_torture();
 
-  // A last burst, and then one side of everything stops.
+  // A last burst, and then one side of each connection stops.
   trace_.add('w', 0, "the last burst");
   std::vector<std::pair<uint32_t, int>> promised;
   const auto stops_first = static_cast<int>(random_.below(2));
@@ -440,7 +440,7 @@ void World::finish() {
   settle();
   for (const auto& [link, side] : promised) {
     if (link == torture_.link || ledger_.stream(link, side).complete()) continue;
-    // Its place was taken at the same moment, and who was replaced is not read to the end.
+    // Another connection with its id has replaced it meanwhile, and a replaced connection is not read to the end.
     const auto ending = endings_.find(link);
     if (ending != endings_.end() && ending->second == static_cast<uint32_t>(Code::Replaced)) continue;
     throw Violation("a stop sends everything that was accepted (side " + std::to_string(side) + " of link " +
@@ -454,16 +454,16 @@ void World::finish() {
       if (server.used) engine->stop_server(server.number);
     }
   }
-  trace_.add('w', 0, "everybody has stopped");
-  // The longest of all timeouts, and some ticks of the engine's clock.
+  trace_.add('w', 0, "all engines have stopped");
+  // The longest of all timeouts, and some time to spare.
   advance(1100);
   for (const auto& engine : engines_) require(engine->idle(), "a stop ends within the linger time");
-  // Three looks at what is not used any more.
+  // Time for three looks at unused memory.
   advance(700);
   for (const auto& engine : engines_) require(engine->is_small(), "what an engine has needed is given back");
 }
 
-// The call that failed must have ended its connection, and no other one.
+// The failed call must have ended its connection.
 void World::check_torture() {
   if (torture_.link == 0xffffffff || (torture_.call == Call::Send && torture_.error == ENOBUFS)) return;
   for (const auto& engine : engines_) {

@@ -92,7 +92,7 @@ class World final : private Program {
   bool resting_ = false;
   uint64_t wait_max_ms_ = 0;
   WorldResult result_;
-  std::map<uint32_t, uint32_t> endings_;  // by link, what it came to
+  std::map<uint32_t, uint32_t> endings_;  // by link, the code of its end
 };
 
 }  // namespace zerio::simulation

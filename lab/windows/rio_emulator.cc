@@ -1,248 +1,39 @@
-// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none: what the real one answers with an
-// error, with corrupted memory or not at all ends up in a report here, and fails the run.
+// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none. Uses that the real one answers with
+// an error, with corrupted memory or not at all are written to a report here, and fail the run.
 //
 // It is a second addon. inject() changes the product's import table, so that WSAIoctl hands out the 13 functions below; the
-// product's file stays as it is. Nothing here is fast, and nothing about speed can be learned from it.
+// product's file stays as it is. It is slow, and says nothing about the speed of the real one.
 //
 // A send completes when its connection has taken all of it, and each fourth one a little later, as if its acknowledgement were on
 // its way. Until the completion is dequeued the bytes must stay as they were.
 //
-// Queues belong to the thread that uses them first: Registered I/O asks only that no two calls meet, and the engine has one
-// thread, so calls that could have met are found whether they did or not. What a thread made must be gone when its Node.js
-// environment ends; only process.exit(), which tears nothing down, leaves everything to the system.
+// A queue belongs to the thread that makes it. Registered I/O only forbids calls at the same time; but the engine has one thread, and
+// so calls that could meet are found whether they did or not. What a thread has made must be gone when its Node.js environment ends.
+// Only process.exit(), which tears nothing down, leaves everything to the system.
 //
 // Report (a file named by ZERIO_RIO_REPORT): one line for each violation, and one for each process that ends.
-#include <winsock2.h>
+#include "rio_system.h"
 // After winsock2.h.
 #include <node_api.h>
-#include <windows.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdio>
-#include <cstdlib>
-#include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
-#include <vector>
 
-#include "../../addon/io/windows/rio_abi.h"
 #include "imports.h"
 
 namespace {
 
-using namespace zerio::rio;
+using namespace zerio::emulator;
 using zerio::test::replace_import;
 
-struct Buffer {
-  char* data;
-  DWORD bytes;
-  DWORD thread = GetCurrentThreadId();
-  uint32_t in_flight = 0;
-};
-
-struct Queue;
-
-struct Connection;
-
-struct Operation {
-  Connection* connection = nullptr;
-  bool sends = false;
-  Buffer* buffer = nullptr;
-  char* data = nullptr;
-  ULONG bytes = 0;
-  ULONG done = 0;
-  uint64_t sum = 0;
-  bool deferred = false;
-  bool late = false;
-  int failed = 0;
-  void* context = nullptr;
-  OVERLAPPED overlapped = {};
-};
-
-struct Connection {  // what a RequestQueue points to
-  SOCKET socket = INVALID_SOCKET;
-  bool open = true;
-  ULONG receives_max = 0;
-  ULONG sends_max = 0;
-  ULONG receives = 0;  // not dequeued
-  ULONG sends = 0;
-  Queue* queue = nullptr;
-  void* context = nullptr;
-  std::deque<Operation> receiving;
-  std::deque<Operation> sending;
-};
-
-struct Completed {
-  Result result;
-  Connection* connection;
-  Operation operation;
-};
-
-struct Queue {  // what a CompletionQueue points to
-  DWORD size = 0;
-  DWORD reserved = 0;
-  Notification notification = {};
-  bool armed = false;
-  std::deque<Completed> completed;
-  std::set<Connection*> connections;
-  DWORD thread = GetCurrentThreadId();
-};
-
-std::recursive_mutex mutex;
-std::map<BufferId, std::unique_ptr<Buffer>> buffers;
-std::map<Queue*, std::unique_ptr<Queue>> queues;
-std::map<Connection*, std::unique_ptr<Connection>> connections;
-std::map<SOCKET, Connection*> by_socket;
-std::set<SOCKET> registered_sockets;
-uintptr_t next_buffer = 1;
-std::atomic<uint64_t> requests = 0;
-std::atomic<uint64_t> violations = 0;
 bool injected = false;
 
 decltype(&WSAIoctl) real_ioctl = nullptr;
 decltype(&closesocket) real_close = nullptr;
 decltype(&WSASocketW) real_socket = nullptr;
-
-void report(const std::string& line) {
-  const char* const path = std::getenv("ZERIO_RIO_REPORT");
-  if (path == nullptr) return;
-  FILE* const file = std::fopen(path, "ab");
-  if (file == nullptr) return;
-  std::fprintf(file, "%lu %s\n", GetCurrentProcessId(), line.c_str());
-  std::fclose(file);
-}
-
-// The first of each kind are enough for a report.
-void violation(const std::string& what) {
-  constexpr int kLinesMax = 10;
-  static std::map<std::string, int> lines;
-  const std::lock_guard lock(mutex);
-  ++violations;
-  if (++lines[what] <= kLinesMax) report("violation: " + what);
-}
-
-uint64_t sum_of(const char* data, ULONG bytes) {
-  uint64_t sum = 1469598103934665603U;
-  for (ULONG i = 0; i < bytes; ++i) sum = (sum ^ static_cast<unsigned char>(data[i])) * 1099511628211U;
-  return sum;
-}
-
-void check_thread(const Queue& queue) {
-  if (queue.thread != GetCurrentThreadId()) violation("a queue is used by two threads");
-}
-
-Queue* find_queue(CompletionQueue id) {
-  const auto found = queues.find(reinterpret_cast<Queue*>(id));
-  if (found == queues.end()) {
-    violation("a completion queue that does not exist");
-    return nullptr;
-  }
-  check_thread(*found->second);
-  return found->second.get();
-}
-
-Connection* find_connection(RequestQueue id) {
-  const auto found = connections.find(reinterpret_cast<Connection*>(id));
-  if (found == connections.end() || !found->second->open) {
-    violation("a request queue whose socket is closed");
-    return nullptr;
-  }
-  check_thread(*found->second->queue);
-  return found->second.get();
-}
-
-// ---- Work
-
-void complete(Operation& operation, LONG status) {
-  Connection& connection = *operation.connection;
-  const Result result = {status, operation.done, reinterpret_cast<ULONGLONG>(connection.context),
-                         reinterpret_cast<ULONGLONG>(operation.context)};
-  connection.queue->completed.push_back({result, &connection, operation});
-}
-
-// Receives are overlapped, because Wine tells of a reset only those that wait for bytes.
-void start_receive(Operation& operation) {
-  WSABUF bytes = {operation.bytes, operation.data};
-  DWORD flags = 0;
-  // With the lowest bit set, the product's completion port hears nothing of it.
-  operation.overlapped.hEvent =
-      reinterpret_cast<HANDLE>(reinterpret_cast<uintptr_t>(CreateEventW(nullptr, TRUE, FALSE, nullptr)) | 1);
-  if (WSARecv(operation.connection->socket, &bytes, 1, nullptr, &flags, &operation.overlapped, nullptr) == 0 ||
-      WSAGetLastError() == WSA_IO_PENDING) {
-    return;
-  }
-  operation.failed = WSAGetLastError();
-  operation.overlapped.Internal = 0;
-}
-
-// Waits until the receive is over.
-void finish_receive(Operation& operation) {
-  DWORD got = 0;
-  DWORD flags = 0;
-  LONG status = operation.failed;
-  if (status == 0 && WSAGetOverlappedResult(operation.connection->socket, &operation.overlapped, &got, TRUE, &flags) == FALSE) {
-    status = WSAGetLastError();
-  }
-  CloseHandle(reinterpret_cast<HANDLE>(reinterpret_cast<uintptr_t>(operation.overlapped.hEvent) & ~uintptr_t{1}));
-  operation.done = status == 0 ? got : 0;
-  complete(operation, status);
-}
-
-void work_on(Connection& connection, bool tick) {
-  while (!connection.receiving.empty()) {
-    Operation& operation = connection.receiving.front();
-    if (!HasOverlappedIoCompleted(&operation.overlapped)) break;
-    finish_receive(operation);
-    connection.receiving.pop_front();
-  }
-  while (!connection.sending.empty() && !connection.sending.front().deferred) {
-    Operation& operation = connection.sending.front();
-    int error = 0;
-    if (operation.done < operation.bytes) {
-      const int put =
-          send(connection.socket, operation.data + operation.done, static_cast<int>(operation.bytes - operation.done), 0);
-      if (put < 0) error = WSAGetLastError();
-      if (put > 0) operation.done += static_cast<ULONG>(put);
-      if (error == WSAEWOULDBLOCK || (error == 0 && operation.done < operation.bytes)) break;
-    }
-    if (error == 0 && operation.late && !tick) break;
-    complete(operation, error);
-    connection.sending.pop_front();
-  }
-}
-
-void work(Queue& queue, bool tick) {
-  for (Connection* connection : queue.connections) {
-    if (connection->open) work_on(*connection, tick);
-  }
-}
-
-// The system works without being asked.
-void work_always() {
-  for (;;) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    const std::lock_guard lock(mutex);
-    for (auto& [queue, owner] : queues) {
-      work(*queue, true);
-      if (!queue->armed || queue->completed.empty()) continue;
-      queue->armed = false;
-      const Notification::Port& port = queue->notification.port;
-      PostQueuedCompletionStatus(port.handle, 0, reinterpret_cast<ULONG_PTR>(port.key),
-                                 static_cast<OVERLAPPED*>(port.overlapped));
-    }
-  }
-}
-
-void forget_if_over(Connection& connection) {
-  if (connection.open || connection.receives + connection.sends > 0) return;
-  connection.queue->connections.erase(&connection);
-  connections.erase(&connection);
-}
 
 // ---- The 13 functions
 
@@ -422,7 +213,7 @@ int PASCAL rio_notify(CompletionQueue id) {
 
 BufferId PASCAL rio_register_buffer(char* data, DWORD bytes) {
   const std::lock_guard lock(mutex);
-  // Real registration locks the pages: touch each.
+  // The real one locks the pages: touch each of them.
   for (DWORD at = 0; at < bytes; at += 4096) (void)*static_cast<volatile char*>(data + at);
   const auto id = reinterpret_cast<BufferId>(next_buffer++);
   buffers[id] = std::make_unique<Buffer>(Buffer{data, bytes});
@@ -437,7 +228,7 @@ void PASCAL rio_deregister_buffer(BufferId id) {
   buffers.erase(found);
 }
 
-// ---- The way in
+// ---- The injection
 
 int WSAAPI emulated_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_bytes, void* out, DWORD out_bytes, DWORD* bytes,
                           WSAOVERLAPPED* overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
@@ -492,7 +283,7 @@ int WSAAPI emulated_close(SOCKET socket) {
   return real_close(socket);
 }
 
-// inject(): true once the product, which must be loaded already, asks us.
+// inject(): true when the product, which must be loaded already, calls this addon from now on.
 napi_value inject(napi_env env, napi_callback_info) {
   const std::lock_guard lock(mutex);
   auto* const module = reinterpret_cast<char*>(GetModuleHandleW(L"zerio.node"));
@@ -506,7 +297,7 @@ napi_value inject(napi_env env, napi_callback_info) {
   return result;
 }
 
-// The thread's engines are gone: their hooks are younger than this one, and so they ran before it.
+// The thread's engines are gone: their hooks are younger than this one, so they ran before it.
 void report_left(void*) {
   const std::lock_guard lock(mutex);
   const DWORD thread = GetCurrentThreadId();

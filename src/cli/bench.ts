@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
 import { printableText } from '../errors.js'
-import type { Address, WaitStrategy } from '../options/options.js'
+import type { Address, WaitStrategy } from '../index.js'
 import type { ChildMessage } from './bench_child.js'
 import { BenchClient } from './bench_client.js'
 import { messageBytesMax, phaseNames } from './bench_protocol.js'

@@ -1,5 +1,5 @@
 // The listening process of a `zerio bench` on one machine, started by the command itself, over whose channel it says where it listens.
-import type { WaitStrategy } from '../options/options.js'
+import type { WaitStrategy } from '../index.js'
 import { BenchServer } from './bench_server.js'
 import { keepMemory } from './bench_settings.js'
 

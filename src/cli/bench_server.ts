@@ -1,10 +1,7 @@
 // The listening side of `zerio bench`: sends back, or counts, what the connecting side sends, and measures its own garbage.
 import { readClock } from '../clock.js'
 import { GcProbe } from '../gc/probe.js'
-import type { WaitStrategy } from '../options/options.js'
-import type { Peer } from '../peer.js'
-import { CloseCode } from '../reason.js'
-import { ZerioServer } from '../server.js'
+import { CloseCode, type Peer, type WaitStrategy, ZerioServer } from '../index.js'
 import { Channel, decodeRequest, encode } from './bench_protocol.js'
 import { heartbeatMs, quietProbe } from './bench_settings.js'
 import { MessageCount } from './message_count.js'

@@ -5,7 +5,7 @@ import { ZerioError } from '../errors.js'
 /** How long the newest attempt may go on before the next address is tried beside it: what the RFC recommends. */
 const NEXT_ADDRESS_MS = 250
 
-/** One attempt to connect. It tells the race with `reached`, `succeeded` and `failed`. */
+/** One attempt to connect. It reports to the race by `reached`, `succeeded` and `failed`. */
 export interface Contender {
   readonly host: string
   /** Introduces itself over the connection that it has reached. */

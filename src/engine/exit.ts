@@ -1,4 +1,4 @@
-// The end of the process: what was accepted leaves before it, whoever sends it and however late.
+// The end of the process: what was accepted leaves before it, also what an `exit` listener sends.
 
 /** An engine, as the end of the process sees it. */
 export interface Exiting {

@@ -1,13 +1,17 @@
-// Where things lie in the memory shared with the engine: the mirror of addon/engine/layout.h, checked at load.
+// All numbers that JavaScript and native code must agree on: where things lie in the memory they share, what events are made of, and
+// codes. The addon exports its own table (addon/binding/border.h), and border.ts refuses to load unless both are equal, name by name.
 //
-// These are const enums because the compiler writes their values into the code: a constant of another module would be a
-// property load on the message path.
+// These are const enums because the compiler writes their values into the code: a constant of another module would be a property load
+// on the message path. `preserveConstEnums` keeps them as objects, too, which border.ts compares.
+
+/** Control words of an engine (int32), at the start of the core memory. */
 export const enum EngineWord {
   DirtyCount = 0,
   EventsProduced = 1,
   EventsConsumed = 2
 }
 
+/** Control words of a slot (int32). */
 export const enum SlotWord {
   Tail = 0,
   JumpEnd = 1,
@@ -17,12 +21,56 @@ export const enum SlotWord {
   RewindsSeen = 5
 }
 
-/** The counters of a connection that JavaScript writes. */
-export const enum SlotCounter {
+/** Counters of a connection (float64). JavaScript writes the first two. */
+export const enum ConnectionCounter {
   MessagesSent = 0,
-  BackPressured = 1
+  BackPressured = 1,
+  MessagesReceived = 2,
+  BytesReceived = 3,
+  BytesSent = 4,
+  Receives = 5,
+  Sends = 6
 }
 
+/** Counters of a server (float64). */
+export const enum ServerCounter {
+  Accepted = 0,
+  AcceptErrors = 1,
+  Handshakes = 2,
+  Peers = 3,
+  Connected = 4,
+  Disconnected = 5,
+  Refused = 6,
+  ProtocolErrors = 7,
+  DuplicateIds = 8,
+  HandshakeTimeouts = 9,
+  TooManyHandshakes = 10,
+  ServerFull = 11,
+  MessagesReceived = 12,
+  BytesReceived = 13,
+  BytesSent = 14,
+  HeartbeatTimeouts = 15,
+  IdleTimeouts = 16,
+  Ended = 17,
+  LingersCut = 18,
+  NewcomersEvicted = 19
+}
+
+/** Counters of an engine (float64). */
+export const enum EngineCounter {
+  Polls = 0,
+  Events = 1,
+  Receives = 2,
+  Sends = 3,
+  SendsBlocked = 4,
+  BytesReceived = 5,
+  BytesSent = 6,
+  MessagesReceived = 7,
+  MessagesAssembled = 8,
+  Corruptions = 9
+}
+
+/** What an event says; addon/engine/events.h explains each. */
 export const enum EventKind {
   Run = 1,
   Message = 2,
@@ -39,11 +87,71 @@ export const enum EventKind {
   SlabIdle = 13
 }
 
+/** The words with which every event begins: the kind, and the slot or server that it is about. */
+export const enum Event {
+  Kind = 0,
+  Owner = 1
+}
+
+/** The other words of `Run`. */
+export const enum RunEvent {
+  Slab = 2,
+  Offset = 3,
+  Bytes = 4,
+  Count = 5
+}
+
+/** The other words of `Message`. */
+export const enum MessageEvent {
+  Slab = 2,
+  Offset = 3,
+  Length = 4,
+  Channel = 5
+}
+
+/** The other words of `Connected` and `Asked`. */
+export const enum GreetingEvent {
+  Slab = 2,
+  Offset = 3,
+  IdBytes = 4,
+  CredentialBytes = 5,
+  /** The protocol, and above its 8 bits the number of the server plus 1, or 0 for a client's greeting. */
+  Origin = 6,
+  LengthMax = 7
+}
+
+/** The other words of `Disconnected` and `ConnectFailed`. */
+export const enum EndEvent {
+  Slab = 2,
+  Offset = 3,
+  Length = 4,
+  Code = 5,
+  Errno = 6
+}
+
+/** The other words of `Released`. */
+export const enum ReleasedEvent {
+  Server = 2,
+  SlotsLeft = 3
+}
+
+/** The other words of `Refused`. */
+export const enum RefusedEvent {
+  Code = 5,
+  Errno = 6,
+  Count = 7
+}
+
+/** The other word of `AcceptError`. */
+export const enum AcceptErrorEvent {
+  Errno = 6
+}
+
+/** Places and sizes, in bytes unless the name says otherwise. */
 export const enum Layout {
   EngineCountersOffset = 512,
+  /** How many float64 there are; not all are in use. */
   EngineCounters = 16,
-  ErrorTooManyServers = 0x10000,
-  ErrorOutOfMemory = 0x10002,
   ServersMax = 64,
   ServerCountersOffset = 1024,
   ServerCountersBytes = 256,
@@ -69,24 +177,56 @@ export const enum Header {
   ChannelMax = 127
 }
 
-const mirror: Readonly<Record<string, number>> = {
-  errorTooManyServers: Layout.ErrorTooManyServers,
-  errorOutOfMemory: Layout.ErrorOutOfMemory,
-  serversMax: Layout.ServersMax,
-  engineCountersOffset: Layout.EngineCountersOffset,
-  serverCountersOffset: Layout.ServerCountersOffset,
-  serverCountersBytes: Layout.ServerCountersBytes,
-  slotsMax: Layout.SlotsMax,
-  dirtyOffset: Layout.DirtyOffset,
-  eventsOffset: Layout.EventsOffset,
-  eventWords: Layout.EventWords,
-  slotBytes: Layout.SlotBytes,
-  slotCountersOffset: Layout.SlotCountersOffset,
-  slotFrontOffset: Layout.SlotFrontOffset,
-  sparePerSlab: Layout.SparePerSlab
+/** The most bytes of what travels in control frames. */
+export const enum Limit {
+  PeerIdBytes = 255,
+  CredentialBytes = 512,
+  ReasonBytes = 256
 }
 
-/** The first number in which the addon's layout differs; undefined when both are of the same build. */
-export function layoutMismatch(layout: Readonly<Record<string, number>> | undefined): string | undefined {
-  return Object.keys(mirror).find((name) => layout?.[name] !== mirror[name])
+/** What native functions return beside the system's errno values, which are smaller. */
+export const enum NativeError {
+  TooManyServers = 0x10000,
+  NoSlot = 0x10001,
+  OutOfMemory = 0x10002
+}
+
+export const enum Protocol {
+  Native = 1,
+  Classic = 2
+}
+
+/** The option `waitStrategy`. */
+export const enum Strategy {
+  Blocking = 0,
+  Spin = 1,
+  Hybrid = 2,
+  Manual = 3
+}
+
+/** Why a connection ends: docs/protocol.md for those below 2000; the others are known to this side alone. */
+export const enum Code {
+  Normal = 1000,
+  GoingAway = 1001,
+  ProtocolError = 1002,
+  MessageTooLong = 1003,
+  HandshakeTimeout = 1010,
+  MalformedHello = 1011,
+  UnsupportedVersion = 1012,
+  InvalidPeerId = 1013,
+  DuplicatePeerId = 1014,
+  Replaced = 1015,
+  ServerFull = 1016,
+  TooManyHandshakes = 1017,
+  Unauthorized = 1018,
+  HeartbeatTimeout = 1019,
+  IdleTimeout = 1023,
+  PeerLeft = 2000,
+  ConnectionFailed = 2001,
+  ConnectFailed = 2002,
+  ConnectTimeout = 2003,
+  MalformedWelcome = 2004,
+  MemoryCorrupted = 2005,
+  Aborted = 2006,
+  OutOfMemory = 2007
 }

@@ -1,7 +1,7 @@
 // Loads the addon and types what it exports (addon/binding/addon.cc).
 import { join } from 'node:path'
 import { ZerioError } from '../errors.js'
-import { layoutMismatch } from './layout.js'
+import { borderMismatch } from './border.js'
 import { loadError } from './load_error.js'
 
 export interface ListenRequest {
@@ -135,7 +135,7 @@ function load(path: string): Native {
   } catch (cause) {
     throw loadError(path, cause)
   }
-  const mismatch = layoutMismatch(loaded.layout)
+  const mismatch = borderMismatch(loaded.layout)
   if (mismatch !== undefined) {
     throw new ZerioError(
       'ZERIO_NO_BINARY',

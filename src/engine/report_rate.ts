@@ -1,4 +1,4 @@
-// How often an error is reported that outsiders can cause again and again: the mirror of addon/engine/report_rate.h.
+// How often an error is reported that remote machines can cause again and again: the mirror of addon/engine/report_rate.h.
 
 const AT_ONCE = 100
 const INTERVAL_MS = 10

@@ -11,7 +11,7 @@ import { checkChannel, describe } from '../options/options.js'
 import * as typedArrays from '../options/typed_arrays.js'
 import { repeatedSource } from '../repeated_source.js'
 import { type SendStatus, Status } from '../status.js'
-import { Header, Layout, SlotCounter, SlotWord } from './layout.js'
+import { ConnectionCounter, Header, Layout, SlotWord } from './layout.js'
 import { type PoolBuffer, poolBuffer, type Slab } from './pool.js'
 
 /**
@@ -133,7 +133,7 @@ export class SendRing {
   /** Shows the engine what was appended. Not done for each message: the engine looks only when it is called. */
   publish(): void {
     this.#words[this.#tailWord] = this.#tail
-    this.#counterWords[SlotCounter.MessagesSent] += this.#messages
+    this.#counterWords[ConnectionCounter.MessagesSent] += this.#messages
     this.#messages = 0
   }
 
@@ -284,7 +284,8 @@ export class SendRing {
     if (length > this.#lengthMax) return Status.TooLarge
     if (channel !== 0 && this.#classic) return Status.ChannelUnsupported
     const need = Header.Bytes + length
-    // Whoever was refused waits for drain: to take every few bytes that the socket takes would make a system call for each of them.
+    // A sender that was refused waits for drain: if it were accepted as soon as the socket has taken a few bytes, each message would
+    // cost a system call.
     const waiting =
       this.#words[this.#tailWord + SlotWord.DrainNeed] !== 0 && this.#unsent() > this.#capacity / 2
     if (waiting) return this.#refuse(need)
@@ -303,7 +304,7 @@ export class SendRing {
   #refuse(need: number): Status {
     const drainNeed = this.#tailWord + SlotWord.DrainNeed
     this.#limit = NO_LIMIT_LEFT
-    this.#counterWords[SlotCounter.BackPressured]++
+    this.#counterWords[ConnectionCounter.BackPressured]++
     if (this.#words[drainNeed] < need) this.#words[drainNeed] = need
     return Status.BackPressured
   }

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-// Exactly `size` bytes in front of a page that nobody may touch.
+// Exactly `size` bytes in front of a page without access.
 class Guarded {
  public:
   explicit Guarded(size_t size);

@@ -1,4 +1,4 @@
-// Guarded by VirtualAlloc: what is reserved and not committed has no access.
+// Guarded by VirtualAlloc: a page that is reserved and not committed has no access.
 #include <windows.h>
 
 #include "guarded.h"

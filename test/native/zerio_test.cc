@@ -1,5 +1,6 @@
-// Framing, handshakes and the send ring without sockets, for test/wire/framing_alone.test.mjs and test/engine/send_ring_alone.test.mjs.
-// Input and assembly buffers end where a page without access begins, so that a read or write beyond them ends the process.
+// Framing, handshakes and the send ring without sockets, for test/wire/framing_alone.test.mjs, test/wire/handshake_alone.test.mjs
+// and test/engine/send_ring_alone.test.mjs. Input and assembly buffers end where a page without access begins, so that a read or
+// write beyond them ends the process.
 #include <napi.h>
 #ifdef __linux__
 #include <sys/socket.h>

@@ -1,4 +1,5 @@
 // docs/api.md leaves nothing out: every public name, method with all its forms, property, event and counter is in the section of its class.
+import { EventEmitter } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import test from 'ava'
 import * as zerio from 'zerio'
@@ -35,17 +36,20 @@ function membersOf(object, beyond) {
   return [...new Set(names)].filter((name) => name !== 'constructor' && !name.startsWith('_'))
 }
 
-/** Methods and constructors as they are declared, with the names of their parameters. */
+/** Methods and constructors as they are declared, with the names of their parameters; those of the common part of server and client, too. */
 async function formsOf(file, name) {
   const declarations = await read(`dist/${file}.d.ts`)
   const start = declarations.search(new RegExp(`^export declare (abstract )?class ${name}\\b`, 'm'))
   const body = declarations.slice(start, declarations.indexOf('\n}', start))
-  return [...body.matchAll(/^ {4}(\w+|\[Symbol\.\w+\])\((.*?)\)(?:: [^()]*)?;$/gm)].map(
+  const own = [...body.matchAll(/^ {4}(?:abstract )?(\w+|\[Symbol\.\w+\])\((.*?)\)(?:: [^()]*)?;$/gm)].map(
     ([, method, parameters]) => {
       const names = [...parameters.matchAll(/(?:^|, )(\w+\??): /g)].map((match) => match[1]).join(', ')
       return method === 'constructor' ? `new ${name}(${names})` : `${method}(${names})`
     }
   )
+  if (!/^.* extends Endpoint</.test(body)) return own
+  const common = (await formsOf('endpoint', 'Endpoint')).filter((form) => !form.startsWith('new '))
+  return [...new Set([...own, ...common])]
 }
 
 const withoutArguments = (form) => form.replace(/^new .*|\(.*/, '')
@@ -74,7 +78,7 @@ test('every exported name, those of types too', async (t) => {
 
 test('every method, property and event of servers, clients and peers', async (t) => {
   const { server, client, peer } = await startPair(t)
-  const emitter = Object.getPrototypeOf(zerio.ZerioServer.prototype)
+  const emitter = EventEmitter.prototype
   await isComplete(t, 'ZerioServer', server, emitter, 'server')
   await isComplete(t, 'ZerioClient', client, emitter, 'client')
   await isComplete(t, 'Peer', peer, Object.prototype, 'peer')

@@ -98,11 +98,11 @@ test('a C++ library that is too old is named', (t) => {
 })
 
 test('an engine of another build', (t) => {
-  const folder = packageWith(t, (bytes) => bytes.replaceAll('slotBytes\0', 'slotBytez\0'))
+  const folder = packageWith(t, (bytes) => bytes.replaceAll('Layout.SlotBytes\0', 'Layout.SlotBytez\0'))
   const { name, code, message } = errorOf(folder)
   t.is(name, 'ZerioError')
   t.is(code, 'ZERIO_NO_BINARY')
-  t.regex(message, /another build.*slotBytes.*Install the package anew/)
+  t.regex(message, /another build.*Layout\.SlotBytes.*Install the package anew/)
 })
 
 test('a bundler that left the engine out', (t) => {

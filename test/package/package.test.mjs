@@ -113,7 +113,7 @@ new ZerioServer(0, { waitStrategy: 'fast' })
 // @ts-expect-error a message is bytes
 server.send('client', 'text')
 // @ts-expect-error internal
-server._close
+server._left
 // @ts-expect-error read only
 server.listeningPort = 5
 `

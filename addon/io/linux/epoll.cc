@@ -8,20 +8,21 @@
 #include <vector>
 
 #include "../clock.h"
-#include "linux.h"
+#include "../hot_list.h"
 #include "../socket_io.h"
+#include "linux.h"
 
 namespace zerio {
 namespace {
 
 constexpr int kReadyMax = 256;
-// While connections are hot all others wait this long at most, so that a program that polls now and then asks epoll every time.
+// While some connections are hot, epoll is asked at least this often. A program that polls less often asks it in each poll.
 constexpr uint64_t kDirectNs = 20000;
 
-// What epoll hands back, if not a listener: a connection and which life of it, so that events of a closed one are recognised. Or
-// the set of the strangers.
+// What epoll hands back, if not a listener: the newcomers' set; or a connection and which life of it, so that events of a closed
+// connection are recognised.
 struct Tag {
-  static constexpr uint64_t kStrangers = ~uint64_t{0};
+  static constexpr uint64_t kNewcomers = ~uint64_t{0};
   static uint64_t connection(uint32_t slot, uint32_t life) { return (uint64_t{life & 0x7fffffff} << 32) | slot; }
   static uint32_t index(uint64_t tag) { return static_cast<uint32_t>(tag); }
   static uint32_t life(uint64_t tag) { return static_cast<uint32_t>(tag >> 32) & 0x7fffffff; }
@@ -30,13 +31,13 @@ struct Tag {
 struct Connection {
   Descriptor fd;
   uint32_t life = 0;
-  bool is_peer = false;  // otherwise with the strangers
+  bool is_newcomer = true;  // and so in the newcomers' set
   bool connecting = false;
   bool receiving = true;
   bool send_blocked = false;
 };
 
-// A connection that was hot, and that epoll does not take back: nobody would hear of it any more.
+// A connection that was hot, and that epoll does not take back. It is ended, because no event of it would ever come.
 struct Lost {
   uint32_t slot;
   int error;
@@ -44,10 +45,10 @@ struct Lost {
 
 class Epoll final : public SocketIo<Connection> {
  public:
-  Epoll(Descriptor peers, Descriptor strangers) : SocketIo(std::move(strangers)), peers_(std::move(peers)) {}
+  Epoll(Descriptor main, Descriptor newcomers) : SocketIo(std::move(newcomers)), main_(std::move(main)) {}
 
   // Returns 0 or an errno value.
-  int set_up() { return change_epoll(peers_.get(), EPOLL_CTL_ADD, strangers_.get(), EPOLLIN, Tag::kStrangers); }
+  int set_up() { return change_epoll(main_.get(), EPOLL_CTL_ADD, newcomers_.get(), EPOLLIN, Tag::kNewcomers); }
 
   const char* name() const override { return "epoll"; }
   void reserve(uint32_t count) override {
@@ -60,24 +61,26 @@ class Epoll final : public SocketIo<Connection> {
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override {
     Descriptor fd(static_cast<int>(socket));
     set_no_delay(fd.get(), options.no_delay);
-    return add(strangers_, slot, std::move(fd), EPOLLIN);
+    return add(newcomers_, slot, std::move(fd), EPOLLIN);
   }
 
-  int welcome(uint32_t slot) override {
+  int promote(uint32_t slot) override {
     Connection& connection = connections_[slot];
-    const int error = change(peers_, EPOLL_CTL_ADD, connection.fd, news_of(connection), Tag::connection(slot, connection.life));
+    const int error = change(main_, EPOLL_CTL_ADD, connection.fd, events_of(connection), Tag::connection(slot, connection.life));
     if (error != 0) return error;
-    forget(strangers_, connection.fd);
-    connection.is_peer = true;
+    forget(newcomers_, connection.fd);
+    connection.is_newcomer = false;
     return 0;
   }
 
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override {
     Descriptor fd;
     int error = open_connecting(address, options, fd);
-    if (error == 0) error = add(peers_, slot, std::move(fd), EPOLLOUT);
-    if (error == 0) connections_[slot].is_peer = connections_[slot].connecting = true;
-    return error;
+    if (error == 0) error = add(main_, slot, std::move(fd), EPOLLOUT);
+    if (error != 0) return error;
+    connections_[slot].is_newcomer = false;
+    connections_[slot].connecting = true;
+    return 0;
   }
 
   void receive_stop(uint32_t slot) override {
@@ -111,9 +114,9 @@ class Epoll final : public SocketIo<Connection> {
 
   void poll(IoSink& sink, bool spinning) override {
     sink_ = &sink;
-    // Also while events are left over: the caller may wait next.
+    // Also while events are left over, because the caller may wait for the handle next.
     if (!spinning) hot_.cool_all();
-    tell_lost(sink);
+    report_lost(sink);
     if (ready_next_ == ready_count_) {
       if (!hot_.empty()) {
         const uint64_t now = monotonic_ns();
@@ -122,10 +125,10 @@ class Epoll final : public SocketIo<Connection> {
           return;
         }
         waited_ns_ = now;
-        // A program that polls now and then comes here each time, and epoll does not know of those that left it.
+        // A program that polls seldom comes here each time, and epoll does not know the connections that have left it.
         (void)hot_.receive();
       }
-      const int count = ::epoll_wait(peers_.get(), ready_.data(), kReadyMax, 0);
+      const int count = ::epoll_wait(main_.get(), ready_.data(), kReadyMax, 0);
       ready_next_ = 0;
       ready_count_ = count > 0 ? count : 0;
       if (ready_count_ > static_cast<int>(hot_.kMax)) hot_.cool_all();
@@ -138,7 +141,7 @@ class Epoll final : public SocketIo<Connection> {
 
   bool has_news() const override { return ready_next_ < ready_count_ || !lost_.empty(); }
 
-  int wait_handle() const override { return peers_.get(); }
+  int wait_handle() const override { return main_.get(); }
 
   // For the hot list.
 
@@ -146,24 +149,18 @@ class Epoll final : public SocketIo<Connection> {
 
   bool leave(uint32_t slot) {
     const Connection& connection = connections_[slot];
-    return !connection.send_blocked && ::epoll_ctl(peers_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr) == 0;
+    return !connection.send_blocked && ::epoll_ctl(main_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr) == 0;
   }
 
   void come_back(uint32_t slot) {
     const Connection& connection = connections_[slot];
-    const int error = change(peers_, EPOLL_CTL_ADD, connection.fd, EPOLLIN, Tag::connection(slot, connection.life));
+    const int error = change(main_, EPOLL_CTL_ADD, connection.fd, EPOLLIN, Tag::connection(slot, connection.life));
     if (error != 0) lost_.push_back({slot, error});
   }
 
  private:
-  // Listeners and connections that are in the set stay there: they have room, and only the kernel's memory can be short.
   static int change(const Descriptor& set, int operation, const Descriptor& fd, uint32_t events, uint64_t tag) {
     return change_epoll(set.get(), operation, fd.get(), events, tag);
-  }
-
-  // A closed socket stays in its set, ready for ever, when a forked child has it, too.
-  static void forget(const Descriptor& set, const Descriptor& fd) {
-    (void)::epoll_ctl(set.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
   }
 
   int add(const Descriptor& set, uint32_t slot, Descriptor fd, uint32_t events) {
@@ -172,19 +169,21 @@ class Epoll final : public SocketIo<Connection> {
     return error;
   }
 
-  static uint32_t news_of(const Connection& connection) {
+  static uint32_t events_of(const Connection& connection) {
     return (connection.receiving ? EPOLLIN : 0U) | (connection.send_blocked ? EPOLLOUT : 0U);
   }
 
-  [[nodiscard]] const Descriptor& set_of(const Connection& connection) const { return connection.is_peer ? peers_ : strangers_; }
+  [[nodiscard]] const Descriptor& set_of(const Connection& connection) const {
+    return connection.is_newcomer ? newcomers_ : main_;
+  }
 
   void watch(uint32_t slot) {
     const Connection& connection = connections_[slot];
     const uint64_t tag = Tag::connection(slot, connection.life);
-    (void)change(set_of(connection), EPOLL_CTL_MOD, connection.fd, news_of(connection), tag);
+    (void)change(set_of(connection), EPOLL_CTL_MOD, connection.fd, events_of(connection), tag);
   }
 
-  void tell_lost(IoSink& sink) {
+  void report_lost(IoSink& sink) {
     while (!lost_.empty() && sink.has_room()) {
       const Lost one = lost_.back();
       lost_.pop_back();
@@ -192,24 +191,11 @@ class Epoll final : public SocketIo<Connection> {
     }
   }
 
-  // Handles the strangers' events while there is time for them. The set is level-triggered: what is left in it is news of the
-  // next poll. To ask whether anybody is left takes nobody's turn, as waiting for them would.
-  void attend_strangers(IoSink& sink) {
-    epoll_event event = {};
-    while (sink.has_room()) {
-      if (!share_.has_time()) {
-        if (is_readable(strangers_.get())) share_.keep_waiting();
-        return;
-      }
-      if (::epoll_wait(strangers_.get(), &event, 1, 0) <= 0 || !handle(sink, event)) return;
-    }
-  }
-
   // Returns false when the batch is full and the event must be looked at again.
   bool handle(IoSink& sink, const epoll_event& event) {
-    if (event.data.u64 == Tag::kStrangers) {
+    if (event.data.u64 == Tag::kNewcomers) {
       share_.renew();
-      attend_strangers(sink);
+      (void)attend_newcomers(sink, [&](const epoll_event& one) { return handle(sink, one); });
       return true;
     }
     if (ListenerTag::is_one(event.data.u64)) return accept(sink, event.data.u64);
@@ -224,7 +210,7 @@ class Epoll final : public SocketIo<Connection> {
       return true;
     }
     const bool failed = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
-    // A broken connection tells its error once: while it receives, the receive shall have it.
+    // A socket reports its error once: while the connection receives, the receive shall get it.
     if (connection.send_blocked && (failed ? !connection.receiving : (event.events & EPOLLOUT) != 0)) {
       connection.send_blocked = false;
       watch(index);
@@ -233,7 +219,7 @@ class Epoll final : public SocketIo<Connection> {
     }
     if ((event.events & EPOLLIN) == 0 && !failed) return true;
     if (!connection.receiving) {
-      // Both directions are gone and nobody would ever read the error: report it, or epoll repeats it for ever.
+      // Both directions are gone. No receive follows that would read the error, and epoll would repeat the event for ever.
       if (failed) sink.on_received(index, nullptr, 0, ECONNRESET);
       return true;
     }
@@ -241,7 +227,7 @@ class Epoll final : public SocketIo<Connection> {
       case Received::Full:
         return false;
       case Received::Something:
-        if (connection.fd.open() && connection.receiving && connection.is_peer) hot_.warm(index);
+        if (connection.fd.open() && connection.receiving && !connection.is_newcomer) hot_.warm(index);
         break;
       case Received::Nothing:
         break;
@@ -251,12 +237,12 @@ class Epoll final : public SocketIo<Connection> {
 
   static bool is_life(uint32_t life, const epoll_event& event) { return (life & 0x7fffffff) == Tag::life(event.data.u64); }
 
-  Descriptor peers_;  // an epoll set, and that of the strangers is in it
+  Descriptor main_;  // an epoll set: all other connections, and the newcomers' set
   std::array<epoll_event, kReadyMax> ready_ = {};
   int ready_count_ = 0;
   int ready_next_ = 0;
   HotList<Epoll> hot_{*this};
-  std::vector<Lost> lost_;  // in the next poll their ends are told
+  std::vector<Lost> lost_;  // the next poll reports their ends
   IoSink* sink_ = nullptr;  // of the present poll
   uint64_t waited_ns_ = 0;
 };
@@ -264,13 +250,13 @@ class Epoll final : public SocketIo<Connection> {
 }  // namespace
 
 std::unique_ptr<Io> make_epoll(int& error) {
-  Descriptor peers(::epoll_create1(EPOLL_CLOEXEC));
-  Descriptor strangers(::epoll_create1(EPOLL_CLOEXEC));
-  if (!peers.open() || !strangers.open()) {
+  Descriptor main(::epoll_create1(EPOLL_CLOEXEC));
+  Descriptor newcomers(::epoll_create1(EPOLL_CLOEXEC));
+  if (!main.open() || !newcomers.open()) {
     error = errno;
     return nullptr;
   }
-  auto io = std::make_unique<Epoll>(std::move(peers), std::move(strangers));
+  auto io = std::make_unique<Epoll>(std::move(main), std::move(newcomers));
   error = io->set_up();
   if (error != 0) return nullptr;
   return io;

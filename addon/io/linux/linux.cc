@@ -1,4 +1,4 @@
-// Chooses among the backends of Linux. docs/io_uring.md says why this one is first.
+// Makes the backends of Linux by name. docs/io_uring.md says why epoll is first.
 #include "linux.h"
 
 #include <array>

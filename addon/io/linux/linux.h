@@ -1,4 +1,4 @@
-// The backends of Linux. Each is made by its own function: nullptr with the errno value that forbids it.
+// The backends of Linux. Each has a function that makes it, or returns nullptr with the errno value that prevents it.
 #pragma once
 
 #include <memory>

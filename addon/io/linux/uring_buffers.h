@@ -1,4 +1,4 @@
-// The memory that the kernel receives into ahead of us: a ring of provided buffers over a part of the receive arena.
+// The memory that the kernel receives into ahead of poll(): a ring of provided buffers over a part of the receive arena.
 #pragma once
 
 #include <array>
@@ -14,8 +14,8 @@ class ProvidedBuffers {
  public:
   static constexpr uint16_t kGroup = 0;
 
-  // Where the kernel fills a buffer receive by receive (6.12), few large ones are best. Elsewhere each receive takes a whole one.
-  // Returns 0 or the errno value of a kernel without buffer rings (before 5.19).
+  // Where the kernel fills a buffer receive by receive (6.12), a few large ones are best. Elsewhere each receive takes a whole
+  // one. Returns 0 or the errno value of a kernel without buffer rings (before 5.19).
   int set_up(const UringQueue& queue, bool incremental) {
     pages_ = Mapping::make(-1, 0, kCountMax * sizeof(uring::Buffer));
     if (!pages_.open()) return ENOMEM;
@@ -43,7 +43,7 @@ class ProvidedBuffers {
     return data;
   }
 
-  // Everything that take() has returned is read: the buffers that are full go back to the kernel.
+  // Everything that take() has returned has been read: the buffers that are full go back to the kernel.
   void give_back() {
     if (full_count_ == 0) return;
     for (uint32_t i = 0; i < full_count_; ++i) {

@@ -16,7 +16,7 @@
 namespace zerio {
 namespace {
 
-constexpr uint32_t kInsistMax = 10000;
+constexpr uint32_t kRetriesMax = 10000;
 
 void store_release(uint32_t* word, uint32_t value) { std::atomic_ref<uint32_t>(*word).store(value, std::memory_order_release); }
 
@@ -44,7 +44,7 @@ Mapping Mapping::make(int fd, uint64_t offset, size_t bytes) {
   const int flags = MAP_POPULATE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
   void* const address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, fd, static_cast<off_t>(offset));
   if (address == MAP_FAILED) return {};
-  // A fork would make the pages copy-on-write, and this process could be the one that gets the copy.
+  // A fork would make the pages copy-on-write, and this process could get the copy that the kernel does not see.
   (void)::madvise(address, bytes, MADV_DONTFORK);
   return {address, bytes};
 }
@@ -55,7 +55,7 @@ std::unique_ptr<UringQueue> UringQueue::create(uint32_t sq_entries, uint32_t cq_
   constexpr uint32_t kFlags =
       uring::kSetupCqSize | uring::kSetupClamp | uring::kSetupSubmitAll | uring::kSetupCoopTaskrun | uring::kSetupTaskrunFlag;
   // Deferred, they run only when this thread asks for them: otherwise each one ends the loop's wait with EINTR, and libuv counts
-  // what it has waited until then as work. Before 6.0 nothing was cheaper for a single issuer.
+  // what it has waited until then as work. The last try is for kernels before 6.0, which know no single issuer.
   int fd = -EINVAL;
   for (const uint32_t more : {uring::kSetupSingleIssuer | uring::kSetupDeferTaskrun, uint32_t{uring::kSetupSingleIssuer}, 0U}) {
     if (!deferred && (more & uring::kSetupDeferTaskrun) != 0) continue;
@@ -102,7 +102,7 @@ UringQueue::UringQueue(Descriptor fd, const uring::Params& params, Mapping rings
   auto* const array = reinterpret_cast<uint32_t*>(rings_.at(params.sq.array));
   for (uint32_t i = 0; i < sq_entries_; ++i) array[i] = i;
   spilled_.reserve(params.cq_entries);
-  // Saves the kernel the look-up of the descriptor at each entry. Since 5.18; without it everything works as well.
+  // Saves the kernel the look-up of the descriptor at each entry. Since 5.18; where it is missing, nothing else changes.
   uring::ResourceUpdate ring = {~0U, 0, static_cast<uint64_t>(fd_.get())};
   if (control(uring::kRegisterRingFds, &ring, 1) == 1) {
     enter_fd_ = static_cast<int>(ring.offset);
@@ -122,46 +122,53 @@ int UringQueue::control(uring::Register what, void* argument, uint32_t count) co
   return result < 0 ? -errno : static_cast<int>(result);
 }
 
+bool UringQueue::supports(uring::Operation operation) const {
+  uring::Probe probe = {};
+  constexpr uint16_t kSupported = 1;
+  return control(uring::kRegisterProbe, &probe, 256) == 0 && operation <= probe.last_operation &&
+         (probe.operations[operation].flags & kSupported) != 0;
+}
+
 int UringQueue::add_eventfd() {
   event_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event_.open()) return errno;
   int fd = event_.get();
   const int result = control(uring::kRegisterEventfd, &fd, 1);
-  hears_ = result == 0;
+  unmuted_ = result == 0;
   return -result;
 }
 
-void UringQueue::hear() {
-  if (!event_.open() || hears_) return;
-  hears_ = true;
+void UringQueue::unmute() {
+  if (!event_.open() || unmuted_) return;
+  unmuted_ = true;
   std::atomic_ref(*cq_flags_).store(0, std::memory_order_relaxed);
-  // The kernel says that it has work before it looks at this flag, and whoever goes to sleep looks for work behind it.
+  // The kernel sets its flag for work before it reads this one; a thread that goes to sleep looks for work behind this fence.
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
-void UringQueue::disable_eventfd() {
-  hears_ = false;
+void UringQueue::turn_eventfd_off() {
+  unmuted_ = false;
   std::atomic_ref(*cq_flags_).store(uring::kCqEventfdDisabled, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   signalled_ = signalled_ || kernel_has_work();
 }
 
 bool UringQueue::mute() {
-  if (hears_) disable_eventfd();
+  if (unmuted_) turn_eventfd_off();
   return signalled_;
 }
 
-void UringQueue::quiet() {
+void UringQueue::read_eventfd() {
   uint64_t count = 0;
   if (event_.open()) (void)!::read(event_.get(), &count, sizeof count);
   signalled_ = false;
 }
 
 void UringQueue::wait(int timeout_ms) {
-  hear();
+  unmute();
   if (completions() > 0 || kernel_has_work()) return;
   pollfd handle = {wait_fd(), POLLIN, 0};
-  if (::poll(&handle, 1, timeout_ms) > 0) quiet();
+  if (::poll(&handle, 1, timeout_ms) > 0) read_eventfd();
 }
 
 uring::Sqe& UringQueue::next_sqe() {
@@ -180,22 +187,22 @@ int64_t UringQueue::call(uint32_t to_submit, uint32_t min_complete, uint32_t fla
 
 int UringQueue::enter(bool get_events) {
   store_release(sq_tail_word_, sq_tail_);
-  // What completes in here is seen behind it, and needs no wake-up.
-  const bool heard = hears_;
-  if (heard) disable_eventfd();
-  const int error = insist(get_events);
-  if (heard) hear();
+  // What completes during the call is seen after it, and needs no wake-up.
+  const bool was_unmuted = unmuted_;
+  if (was_unmuted) turn_eventfd_off();
+  const int error = enter_until_taken(get_events);
+  if (was_unmuted) unmute();
   return error;
 }
 
-int UringQueue::insist(bool get_events) {
+int UringQueue::enter_until_taken(bool get_events) {
   uint32_t refusals = 0;
   do {
     const int64_t result = call(unsubmitted(), 0, get_events ? uint32_t{uring::kEnterGetEvents} : 0U);
     if (result >= 0) {
       submitted_ += static_cast<uint32_t>(result);
       refusals = 0;
-    } else if ((result == -EBUSY || result == -EAGAIN) && ++refusals < kInsistMax) {
+    } else if ((result == -EBUSY || result == -EAGAIN) && ++refusals < kRetriesMax) {
       // EBUSY: completions have overflowed, and must come in before anything is taken. EAGAIN: out of memory, for a moment.
       spill();
       get_events = true;
@@ -228,7 +235,7 @@ bool UringQueue::take(uring::Cqe& out) {
 
 void UringQueue::spill() {
   const uint32_t tail = cq_tail();
-  // Without memory they stay where they are, and whoever needs the room comes back.
+  // Without memory they stay where they are, and the caller tries again.
   try {
     for (; cq_head_ != tail; ++cq_head_) spilled_.push_back(cqes_[cq_head_ & cq_mask_]);
   } catch (const std::bad_alloc&) {

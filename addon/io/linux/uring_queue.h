@@ -11,7 +11,7 @@
 
 namespace zerio {
 
-// Pages shared with the kernel. A forked child has no business in them.
+// Pages shared with the kernel. A forked child does not get them.
 class Mapping {
  public:
   Mapping() = default;
@@ -22,7 +22,7 @@ class Mapping {
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping();
 
-  // `fd` -1 for memory of our own. Not open() when the system refuses, with errno.
+  // `fd` -1 maps new memory. When the system refuses, the mapping is not open(), and errno says why.
   static Mapping make(int fd, uint64_t offset, size_t bytes);
   [[nodiscard]] bool open() const { return address_ != nullptr; }
   [[nodiscard]] uint8_t* at(size_t offset) const { return static_cast<uint8_t*>(address_) + offset; }
@@ -34,23 +34,24 @@ class Mapping {
 
 class UringQueue {
  public:
-  // nullptr with an errno value: what the kernel, or whoever guards it, says to the very set-up.
-  // With `deferred`, completions wait in the kernel until enter(true), and an eventfd tells of them, where the kernel can (6.1).
+  // nullptr with the errno value of the set-up, which the kernel or a seccomp profile refuses.
+  // With `deferred`, and where the kernel can (6.1), completions wait in the kernel until enter(true), and it signals an eventfd
+  // when there are some.
   static std::unique_ptr<UringQueue> create(uint32_t sq_entries, uint32_t cq_entries, bool deferred, int& error);
   ~UringQueue();
   UringQueue(const UringQueue&) = delete;
   UringQueue& operator=(const UringQueue&) = delete;
 
-  // Readable when there are completions, or work that produces some; an eventfd only for what came since hear().
+  // Readable when there are completions, or work that produces some. An eventfd shows only those since unmute().
   [[nodiscard]] int wait_fd() const { return event_.open() ? event_.get() : fd_.get(); }
-  // The kernel leaves the eventfd alone until hear(). Returns whether the eventfd may be readable: then it must be read.
+  // Until unmute() the kernel does not signal the eventfd. Returns whether the eventfd may be readable: then it must be read.
   [[nodiscard]] bool mute();
-  // The kernel signals the eventfd from now on. What came before shows in completions() and kernel_has_work() only.
-  void hear();
+  // From now on the kernel signals the eventfd. What came before shows in completions() and kernel_has_work() only.
+  void unmute();
   // Reads the eventfd, by a system call.
-  void quiet();
-  // Somebody reads the eventfd with what is submitted next.
-  void expect_quiet() { signalled_ = false; }
+  void read_eventfd();
+  // The next submit reads the eventfd.
+  void expect_read() { signalled_ = false; }
   // Waits at most `timeout_ms` for something to take or to run.
   void wait(int timeout_ms);
 
@@ -64,8 +65,10 @@ class UringQueue {
   // Returns 0, or the errno value of a ring that does not work any more: what was queued is dropped then.
   int enter(bool get_events);
   [[nodiscard]] bool has(uring::Feature feature) const { return (features_ & feature) != 0; }
-  // Whether the kernel has dropped completions, which it does when it has no memory to keep those that do not fit. Nobody knows
-  // then what is still in flight.
+  // Whether the kernel knows an operation.
+  [[nodiscard]] bool supports(uring::Operation operation) const;
+  // Whether the kernel has dropped completions, because it had no memory to keep those that did not fit. It is not known then
+  // what is still in flight.
   [[nodiscard]] bool lost() const { return std::atomic_ref(*cq_overflow_word_).load(std::memory_order_relaxed) != 0; }
 
   // Whether entering the kernel would produce completions.
@@ -76,21 +79,22 @@ class UringQueue {
   [[nodiscard]] bool kernel_has_more() const {
     return (std::atomic_ref(*sq_flags_).load(std::memory_order_relaxed) & uring::kSqTaskrun) != 0;
   }
-  // How many completions can be taken, those that were picked included.
+  // How many completions can be taken; those that were picked count, too.
   [[nodiscard]] uint32_t completions() const {
     return static_cast<uint32_t>(spilled_.size() - spilled_next_) + (cq_tail() - cq_head_);
   }
 
   // The next completion in order. False when there is none.
   bool take(uring::Cqe& out);
-  // Calls `see(completion)` for those of the present that nobody has taken; true takes that one out of the order.
+  // Calls `see(completion)` for those that are there and not taken yet. Where it returns true, that one is taken out of the
+  // order.
   template <class See>
   void pick(See see) {
     for (size_t i = spilled_next_; i < spilled_.size(); ++i) pick_one(spilled_[i], see);
     const uint32_t tail = cq_tail();
     for (uint32_t at = cq_head_; at != tail; ++at) pick_one(cqes_[at & cq_mask_], see);
   }
-  // Makes room in the completion queue, so that what has overflowed can come.
+  // Makes room in the completion queue, so that the kernel can deliver what has overflowed.
   void spill();
 
  private:
@@ -100,8 +104,8 @@ class UringQueue {
   UringQueue(Descriptor fd, const uring::Params& params, Mapping rings, Mapping sqes);
   // Returns 0 or an errno value.
   int add_eventfd();
-  int insist(bool get_events);
-  void disable_eventfd();
+  int enter_until_taken(bool get_events);
+  void turn_eventfd_off();
 
   template <class See>
   static void pick_one(uring::Cqe& cqe, See see) {
@@ -112,7 +116,7 @@ class UringQueue {
 
   Descriptor fd_;
   Descriptor event_;        // an eventfd, of a deferred ring only
-  bool hears_ = false;      // the kernel signals the eventfd
+  bool unmuted_ = false;    // the kernel signals the eventfd
   bool signalled_ = false;  // it may have done so since the eventfd was read
   int enter_fd_;
   uint32_t enter_flags_ = 0;

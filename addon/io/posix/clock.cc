@@ -1,7 +1,7 @@
 // CLOCK_MONOTONIC, which Linux serves without a system call.
-#include <time.h>
-
 #include "../clock.h"
+
+#include <time.h>
 
 namespace zerio {
 

@@ -1,8 +1,8 @@
 // Memory advice by madvise, and by the compilers of POSIX systems.
+#include "../memory.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "../memory.h"
 
 namespace zerio {
 namespace {

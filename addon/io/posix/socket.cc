@@ -17,11 +17,11 @@
 namespace zerio {
 namespace {
 
-constexpr uint32_t kInsistMax = 10000;
+constexpr uint32_t kRetriesMax = 10000;
 
 void set_flag(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
 
-// These are wishes: a system that refuses one still gives a working connection.
+// A system that refuses one of these still provides a working connection, so errors are ignored.
 void apply(int fd, const SocketOptions& options) {
   set_no_delay(fd, options.no_delay);
   if (options.send_buffer_bytes > 0) set_flag(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.send_buffer_bytes));
@@ -56,8 +56,8 @@ void Descriptor::reset(int fd) {
   fd_ = fd;
 }
 
-// The C library's functions are cancellation points and pay two atomic operations for it in a process with threads, as Node's
-// always is. Nobody cancels threads here.
+// System calls without the C library: its functions are cancellation points, which costs two atomic operations in a process with
+// threads, as Node.js always is. No thread is cancelled here.
 ssize_t receive_bytes(int fd, uint8_t* data, size_t size) {
   ssize_t received = 0;
   do received = ::syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, nullptr, nullptr);
@@ -95,7 +95,7 @@ bool is_readable(int fd) {
 
 int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag) {
   epoll_event event = {events, {.u64 = tag}};
-  for (uint32_t i = 0; i < kInsistMax; ++i) {
+  for (uint32_t i = 0; i < kRetriesMax; ++i) {
     if (::epoll_ctl(set, operation, fd, &event) == 0) return 0;
     if (errno != ENOMEM && errno != ENOSPC) break;
   }
@@ -109,7 +109,8 @@ int open_listener(const Address& address, const ListenOptions& options, Descript
   set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (options.reuse_port) set_flag(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (address.is_ipv6()) set_flag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
-  // Accepted sockets inherit all of them, and only here do buffer sizes still reach the TCP window scale.
+  // Accepted sockets inherit all of them; and a buffer size can change the TCP window scale only if it is set before the
+  // handshake.
   apply(fd.get(), options.socket);
   if (::bind(fd.get(), as_sockaddr(address), address.size()) != 0) return errno;
   if (::listen(fd.get(), static_cast<int>(options.backlog)) != 0) return errno;
@@ -143,7 +144,7 @@ int pending_error(int fd) {
   socklen_t size = sizeof error;
   if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
   if (error != 0) return error;
-  // Nobody listens: where the system chose the very port that is connected to, the socket has found itself.
+  // Where no server listens, the system may choose the very port that is connected to, and the socket connects to itself.
   Address local;
   Address remote;
   read_addresses(fd, local, remote);

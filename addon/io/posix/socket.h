@@ -26,7 +26,7 @@ class Descriptor {
   ~Descriptor() { reset(-1); }
 
   void reset(int fd);
-  // The caller owns it from now on.
+  // From now on the caller owns it.
   void release() { fd_ = -1; }
   [[nodiscard]] int get() const { return fd_; }
   [[nodiscard]] bool open() const { return fd_ >= 0; }
@@ -39,9 +39,10 @@ class Descriptor {
 ssize_t receive_bytes(int fd, uint8_t* data, size_t size);
 ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count);
 
-// Whether a send or receive that failed with this errno may succeed later: out of kernel memory passes like a full buffer.
+// Whether a send or receive that failed with this errno can succeed later. A shortage of kernel memory passes, as a full buffer
+// does.
 [[nodiscard]] bool passes(int error);
-// What a send has brought, a count or a negative errno value: as Io::send() returns it.
+// Turns the result of a send, a count or a negative errno value, into what Io::send() returns.
 [[nodiscard]] inline int64_t taken_by_send(int64_t result) {
   return result >= 0 ? result : passes(static_cast<int>(-result)) ? 0 : result;
 }
@@ -53,7 +54,7 @@ ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count);
 void shutdown_sending(int fd);
 void shutdown_both(int fd);
 [[nodiscard]] bool is_readable(int fd);
-// epoll_ctl, asked again and again while the kernel is short of memory or watches. Returns 0 or an errno value.
+// epoll_ctl, repeated while the kernel is short of memory or watches. Returns 0 or an errno value.
 int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag);
 
 // Each returns 0 or an errno value.
@@ -61,14 +62,14 @@ int open_listener(const Address& address, const ListenOptions& options, Descript
 int open_connecting(const Address& address, const SocketOptions& options, Descriptor& out);
 
 void set_no_delay(int fd, bool no_delay);
-// close() will discard what is not sent yet and tell the other side with a reset.
+// From now on close() discards what is not sent yet, and resets the connection.
 void set_reset_on_close(int fd);
 // The error that ended a connection attempt, 0 for success.
 [[nodiscard]] int pending_error(int fd);
 void read_addresses(int fd, Address& local, Address& remote);
 
-// Whether accept() failed because the machine is short of something. Otherwise this connection died in the queue (accept(2) lists
-// the network errors that mean this), and the next one may be well.
+// Whether accept() failed because the machine is short of something. Otherwise this one connection ended in the queue (accept(2)
+// lists the network errors that mean so), and the next one can succeed.
 [[nodiscard]] bool is_shortage(int error);
 
 }  // namespace zerio

@@ -1,7 +1,7 @@
 // The performance counter, which Windows keeps monotonic and equal for all processors and processes.
-#include <windows.h>
-
 #include "../clock.h"
+
+#include <windows.h>
 
 namespace zerio {
 

@@ -1,4 +1,4 @@
-// The waiting thread and the two sources of completions: what it delivered, and the system.
+// The waiting thread, and the two sources of completions: the batch that the thread delivered, and the system.
 #include "completion_port.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // An I/O completion port that is drained by poll(), and by a thread of its own while the loop sleeps.
 //
-// No handle of Windows says that a completion port has something, so somebody must wait inside of it. The thread does, but only
-// when armed: it takes one batch, leaves it here for poll(), wakes the loop, and rests until it is armed again.
+// No handle of Windows shows that a completion port has something, so a thread must wait inside of it. This one does so only when
+// it is armed: it takes one batch, leaves it here for poll(), wakes the loop, and rests until it is armed again.
 #pragma once
 
 #include <uv.h>
@@ -17,7 +17,7 @@ class CompletionPort {
   using Wake = void (*)(void* context);
   static constexpr unsigned long kBatch = 256;
 
-  // nullptr in handle() when the system refuses.
+  // When the system refuses, handle() is nullptr.
   CompletionPort() : port_(CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 1)) {}
   ~CompletionPort();
   CompletionPort(const CompletionPort&) = delete;
@@ -30,8 +30,8 @@ class CompletionPort {
   // As if the system had completed it.
   void post(OVERLAPPED* overlapped) { PostQueuedCompletionStatus(port_, 0, 0, overlapped); }
 
-  // The first completion that was not popped, or nullptr. After begin() there is one batch, what was left of the last one or a
-  // new one: so no operation that is begun meanwhile completes in it.
+  // The first completion that was not popped, or nullptr. Between two calls of begin() there is one batch, the rest of the last
+  // one or a new one: so no operation that is begun meanwhile completes in it.
   void begin() { asked_ = !empty(); }
   [[nodiscard]] OVERLAPPED* front();
   void pop() { ++next_; }
@@ -39,11 +39,11 @@ class CompletionPort {
   void wait();
   [[nodiscard]] bool empty() const { return next_ == count_; }
 
-  // `wake` is called once after each arm() that is followed by a completion. No `wake`: the thread ends.
+  // `wake` is called once after each arm() that a completion follows. Without `wake` the thread ends.
   void wake_by(Wake wake, void* context);
-  // The thread is made by the first call: engines that never sleep have none. Where none can be made, the loop does not sleep.
+  // The first call makes the thread, so engines that never sleep have none. Where none can be made, the loop does not sleep.
   void arm();
-  // Lets the loop come back although nothing completes.
+  // Wakes the loop although nothing completes.
   void wake_now() {
     if (wake_ != nullptr) wake_(context_);
   }

@@ -1,7 +1,7 @@
 // Memory advice on Windows, whose pages are small unless a program asks for large ones.
-#include <windows.h>
-
 #include "../memory.h"
+
+#include <windows.h>
 
 namespace zerio {
 

@@ -1,9 +1,9 @@
 // The Windows backend on Registered I/O: requests and completions go through queues in user memory, from and to memory that the
 // system has locked once.
 //
-// Each connection has a request queue with one receive and some sends. Long sends go out of the send rings, which are registered
-// slab by slab, and their bytes stay there until they complete, which is when the other side has acknowledged them. Short ones
-// are copied into a block of the connection's own first: so they count as sent at once, and what follows does not wait for an
+// Each connection has a request queue with one receive and some sends. Long sends read from the send rings, which are registered
+// slab by slab; a send completes when the other side has acknowledged its bytes, and until then they stay in the ring. Short
+// sends are copied into a block of the connection first: they count as sent at once, and what follows does not wait for an
 // acknowledgement. Receives are copied from the connection's registered buffer into the engine's memory.
 #include <uv/errno.h>
 
@@ -51,7 +51,7 @@ struct Request {
 };
 static_assert(sizeof(uintptr_t) == 8);
 
-// A Status is an error number of Winsock; where it is one of the kernel's, the system translates it.
+// A status is an error number of Winsock, or one of the kernel, which the system translates.
 int status_number(LONG status) {
   using Translate = ULONG(WINAPI*)(LONG);
   static const auto translate = reinterpret_cast<Translate>(
@@ -109,7 +109,7 @@ class Rio final : public WindowsIo {
     const bool sized = rio_.resize_completion_queue(queue_, count * kResultsPerSlot) != FALSE;
     queues_.resize(count);
     for (uint32_t slot = first; slot < count; ++slot) {
-      // Without memory of its own a slot takes no connection: begin() says so.
+      // Without memory a slot takes no connection: begin() returns an error.
       if (memory == nullptr || !sized) continue;
       queues_[slot].memory = arena + size_t{slot - first} * kSlotBytes;
       queues_[slot].buffer = memory->id;
@@ -117,7 +117,7 @@ class Rio final : public WindowsIo {
     }
   }
 
-  // Their connections are settled, so the system reads and writes none of it.
+  // The connections of these slots have no operation under way, so the system neither reads nor writes their memory.
   void remove_slots(uint32_t first, const uint8_t* memory) override {
     deregister(memory);
     while (!arenas_.empty() && arenas_.back().first >= first) {
@@ -248,7 +248,7 @@ class Rio final : public WindowsIo {
     size_t owed_bytes = 0;  // what they send
     int owed_error = 0;
     int send_error = 0;            // of a send that counted as taken
-    bool waits_for_block = false;  // on_sent() is owed although nothing could be posted
+    bool waits_for_block = false;  // on_sent() is owed, and nothing could be posted
     bool waits_for_end = false;    // on_sent() is owed when all blocks are free
     bool deferred = false;         // the last request was posted, and not committed
   };
@@ -373,7 +373,7 @@ class Rio final : public WindowsIo {
     next_ = count_ = 0;
     count_ = rio_.dequeue_completion(queue_, results_.data(), kResults);
     if (count_ != rio::kCorruptQueue) return;
-    // Somebody has overwritten memory. Connections would wait for their results for ever.
+    // Memory has been overwritten. Connections would wait for their results for ever.
     std::fputs("zerio: the completion queue of Registered I/O is corrupt\n", stderr);
     std::abort();
   }

@@ -1,4 +1,4 @@
-// Chooses among the backends of Windows. docs/windows.md says what they are.
+// Makes the backends of Windows by name. docs/windows.md says what they are.
 #include <uv/errno.h>
 
 #include <array>

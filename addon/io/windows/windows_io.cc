@@ -17,7 +17,7 @@ constexpr int kTcpMaxRetransmission = 5;
 constexpr int kTcpKeepCount = 16;
 constexpr int kTcpKeepInterval = 17;
 
-// Returns whether the system knows it.
+// Returns whether the system knows the option.
 bool set_flag(SOCKET socket, int level, int name, int value) {
   return setsockopt(socket, level, name, reinterpret_cast<const char*>(&value), sizeof value) == 0;
 }
@@ -37,7 +37,7 @@ void keep_alive(SOCKET socket, uint32_t milliseconds) {
   (void)WSAIoctl(socket, SIO_KEEPALIVE_VALS, &values, sizeof values, nullptr, 0, &bytes, nullptr, nullptr);
 }
 
-// These are wishes: a system that refuses one still gives a working connection.
+// A system that refuses one of these still provides a working connection, so errors are ignored.
 void apply(SOCKET socket, const SocketOptions& options) {
   if (options.no_delay) set_flag(socket, IPPROTO_TCP, TCP_NODELAY, 1);
   if (options.send_buffer_bytes > 0) set_flag(socket, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.send_buffer_bytes));
@@ -73,7 +73,7 @@ template <class Function>
 
 int error_number(int winsock_error) {
   if (winsock_error == 0) return 0;
-  // libuv does not know this one.
+  // libuv has no number for this one.
   return winsock_error == WSAEOPNOTSUPP ? -UV_ENOTSUP : -uv_translate_sys_error(winsock_error);
 }
 
@@ -94,7 +94,7 @@ void WindowsIo::close_all() {
   }
   while (unsettled_ > 0) {
     for (const OVERLAPPED* done = nullptr; (done = port_.front()) != nullptr; port_.pop()) {
-      // What the base does not count, the derived class settles in drop_more().
+      // What this class does not count, drop_more() of the derived class does.
       if (reinterpret_cast<const Operation*>(done)->kind != Kind::Other) --unsettled_;
     }
     drop_more();
@@ -114,7 +114,7 @@ void WindowsIo::reserve(uint32_t count) {
 
 void WindowsIo::remove_slots(uint32_t first, const uint8_t* /*memory*/) { connections_.resize(first); }
 
-// Sockets are made overlapped and stay out of child processes.
+// Sockets are overlapped, and child processes do not inherit them.
 Socket WindowsIo::make_socket(int family) const {
   return Socket(WSASocketW(family, SOCK_STREAM, IPPROTO_TCP, nullptr, 0, socket_flags_ | WSA_FLAG_NO_HANDLE_INHERIT));
 }
@@ -123,7 +123,7 @@ Socket WindowsIo::make_socket(int family) const {
 
 int WindowsIo::listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) {
   if (options.reuse_port) return -UV_ENOTSUP;
-  // All that is allocated for it is allocated here: room among the closed ones, too.
+  // All memory that the listener needs is allocated here: its room among the closed ones, too.
   if (server >= listeners_.size()) listeners_.resize(server + 1);
   closed_listeners_.reserve(closed_listeners_.size() + listeners_.size());
   auto listener = std::make_unique<Listener>();
@@ -134,7 +134,7 @@ int WindowsIo::listen(uint32_t server, const Address& address, const ListenOptio
   listener->socket = make_socket(listener->family);
   const SOCKET socket = listener->socket.get();
   if (!listener->socket.open()) return last_error_number();
-  // Windows would let any other program that asks for SO_REUSEADDR take the port.
+  // Without it, Windows lets any other program that sets SO_REUSEADDR take the port.
   set_flag(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
   if (address.is_ipv6()) set_flag(socket, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
   apply(socket, options.socket);
@@ -164,9 +164,9 @@ void WindowsIo::post_accepts(Listener& listener) {
     if (!posted) {
       const int error = WSAGetLastError();
       accept.socket.reset();
-      // With at least one accept under way a shortage passes by itself.
+      // With at least one accept under way, its completion makes the next try.
       if (listener.pending > 0 && is_shortage(error)) return;
-      // A connection that died in the queue: the next one may be well.
+      // This one connection ended in the queue; the next one can succeed.
       if (error == WSAECONNRESET) continue;
       listener.error = error_number(error);
       port_.wake_now();
@@ -192,8 +192,8 @@ void WindowsIo::unlisten(uint32_t server) {
   std::unique_ptr<Listener> listener = std::move(listeners_[server]);
   listener->socket.reset();
   listener->ready.clear();
-  // Accepts that the system still has keep their sockets until it lets go of them. Those that are over may be connected: closing
-  // them is what tells the other side, and nobody may poll any more.
+  // Accepts that are under way keep their sockets until they complete. Those that have completed may be connected, and no poll()
+  // may follow that would close them: they are closed here, so that the other side learns of it.
   for (Accept& accept : listener->accepts) {
     if (HasOverlappedIoCompleted(&accept.overlapped)) accept.socket.reset();
   }
@@ -230,20 +230,20 @@ void WindowsIo::accepted(Accept& accept) {
 void WindowsIo::report_accepted(IoSink& sink, Listener& listener) {
   const uint32_t server = listener.server;
   if (listener.error != 0 && !listener.paused) sink.on_accept_error(server, std::exchange(listener.error, 0));
-  while (!listener.ready.empty() && !listener.paused && strangers_share_.has_time() && sink.can_accept(server)) {
+  while (!listener.ready.empty() && !listener.paused && newcomer_share_.has_time() && sink.can_accept(server)) {
     Accept& accept = *listener.ready.front();
     listener.ready.erase(listener.ready.begin());
     listener.idle.push_back(&accept);
     sink.on_accepted(server, static_cast<AcceptedSocket>(accept.socket.release()));
   }
-  if (!listener.ready.empty()) strangers_share_.keep_waiting();
+  if (!listener.ready.empty()) newcomer_share_.keep_waiting();
   post_accepts(listener);
 }
 
-// Returns whether connections are left that the sink takes in the next poll.
+// Returns whether connections are left for the next poll.
 bool WindowsIo::report_accepts(IoSink& sink) {
   bool left = false;
-  strangers_share_.renew();
+  newcomer_share_.renew();
   for (const auto& listener : listeners_) {
     if (listener == nullptr) continue;
     report_accepted(sink, *listener);
@@ -283,7 +283,7 @@ int WindowsIo::take(uint32_t slot, Socket socket, const SocketOptions& options) 
 int WindowsIo::connect(uint32_t slot, const Address& address, const SocketOptions& options) {
   Socket socket = make_socket(address.is_ipv6() ? AF_INET6 : AF_INET);
   if (!socket.open()) return last_error_number();
-  // ConnectEx wants a bound socket.
+  // ConnectEx needs a bound socket.
   sockaddr_storage any = {};
   any.ss_family = address.is_ipv6() ? AF_INET6 : AF_INET;
   if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&any),
@@ -329,7 +329,7 @@ bool WindowsIo::close(uint32_t slot, bool reset) {
     (void)setsockopt(connection.socket.get(), SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof now);
   }
   connection.receiving = false;
-  // Whatever is pending completes now, with an error. (Wine lets sends go on that only the closing of their socket ends.)
+  // All pending operations complete now, with an error. (Under Wine some sends end only when their socket is closed.)
   if (connection.pending > 0) CancelIoEx(reinterpret_cast<HANDLE>(connection.socket.get()), nullptr);
   connection.socket.reset();
   connection.closing = connection.pending > 0;
@@ -362,7 +362,7 @@ void WindowsIo::addresses(uint32_t slot, Address& local, Address& remote) const 
 
 // ---- The batch
 
-// Asking is a system call. Where only new connections come by the port, one that spins can do without it most of the time.
+// Asking the port is a system call. Where only new connections come by it, a spinning poll() asks it only now and then.
 bool WindowsIo::asks_port(bool spinning) {
   constexpr uint64_t kAskNs = 50'000;
   if (!spinning || bytes_come_by_port() || !port_.empty()) return true;

@@ -1,8 +1,8 @@
-// What both Windows backends share: listening with AcceptEx, connecting with ConnectEx, closing, and the completion port.
-// How bytes are received and sent is the derived class's.
+// What both Windows backends share: listening with AcceptEx, connecting with ConnectEx, closing, and the completion port. The
+// derived classes receive and send.
 //
-// Every operation that the system has not completed yet counts for its connection, and a slot is let go of only when none is
-// left: so a completion always finds the connection that it is for, and the system never writes to memory of somebody else.
+// Every operation that the system has not completed yet counts for its connection, and a slot is released only when none is left:
+// so a completion always finds the connection that it is for, and the system never writes into memory of another one.
 #pragma once
 
 #include <winsock2.h>
@@ -15,13 +15,13 @@
 #include <utility>
 #include <vector>
 
-#include "completion_port.h"
 #include "../io.h"
-#include "../strangers_share.h"
+#include "../newcomer_share.h"
+#include "completion_port.h"
 
 namespace zerio {
 
-// The backends of Windows. Each is made by its own function: nullptr with the error number that forbids it.
+// The backends of Windows. Each has a function that makes it, or returns nullptr with the error number that prevents it.
 [[nodiscard]] std::unique_ptr<Io> make_rio(int& error);
 [[nodiscard]] std::unique_ptr<Io> make_winsock(int& error);
 
@@ -82,7 +82,7 @@ class WindowsIo : public Io {
     OVERLAPPED overlapped = {};  // first, so that a completion's OVERLAPPED is its Operation
     Kind kind = Kind::Other;
     uint32_t slot = 0;
-    int error = 0;  // of an operation that failed when it was begun, and is told like one that completes
+    int error = 0;  // of an operation that failed when it was begun: it is reported as one that completes
     void clear() {
       overlapped = {};
       error = 0;
@@ -98,30 +98,32 @@ class WindowsIo : public Io {
   };
 
   explicit WindowsIo(DWORD socket_flags) : socket_flags_(socket_flags | WSA_FLAG_OVERLAPPED) {}
-  // Closes all sockets and waits for the system to let go of them. For the destructors of derived classes.
+  // Closes all sockets and waits until the system has completed their operations. For the destructors of derived classes.
   void close_all();
 
-  // 0 or an error number that forbids this backend.
+  // 0 or the error number that prevents this backend.
   [[nodiscard]] int open();
   [[nodiscard]] CompletionPort& port() { return port_; }
   [[nodiscard]] Connection& connection(uint32_t slot) { return connections_[slot]; }
   [[nodiscard]] uint32_t connection_count() const { return static_cast<uint32_t>(connections_.size()); }
-  // One operation of this connection is over. Returns false when the connection is, and the completion means nothing any more.
+  // One operation of this connection has completed. Returns false when the connection is closed, and the completion has no
+  // meaning.
   [[nodiscard]] bool settle(IoSink& sink, uint32_t slot);
   // The result of a completed operation.
   [[nodiscard]] static int result_of(const Connection& connection, Operation& operation, DWORD& bytes);
 
   // The socket of a slot is connected: start to receive. 0 or an error number.
   virtual int begin(uint32_t slot) = 0;
-  // A completion of kind Receive, Send or Other. Returns false when the sink has no room and it must come again.
+  // A completion of kind Receive, Send or Other. Returns false when the sink has no room, so that it must be handled again.
   virtual bool complete(IoSink& sink, Operation& operation) = 0;
   // Whether receives and sends complete at the completion port, so that each poll() must ask it.
   [[nodiscard]] virtual bool bytes_come_by_port() const { return true; }
-  // What the completion port does not tell. Returns whether something is left for the next poll().
+  // Reports what does not come by the completion port. Returns whether something is left for the next poll().
   virtual bool poll_more(IoSink&) { return false; }
-  // A sleep is to come: whatever happens from now on must reach the completion port. Returns whether something happened already.
+  // Before the thread sleeps: what completes from now on must reach the completion port. Returns whether something has completed
+  // already.
   virtual bool arm_more() { return false; }
-  // While closing down: as poll_more(), for completions that nobody is told of.
+  // As poll_more(), during close_all(): drops the completions.
   virtual void drop_more() {}
 
   uint32_t unsettled_ = 0;  // sum of all `pending`, listeners' too
@@ -141,7 +143,7 @@ class WindowsIo : public Io {
     int family = AF_INET;
     uint32_t pending = 0;
     bool paused = false;
-    int error = 0;  // to be told in the next poll()
+    int error = 0;  // for the next poll() to report
     std::vector<Accept*> idle;
     std::vector<Accept*> ready;  // connections that the sink has not taken
     Accept accepts[kAccepts];
@@ -163,11 +165,11 @@ class WindowsIo : public Io {
   uint64_t asked_ns_ = 0;  // when a spinning poll() asked the completion port last
   LPFN_ACCEPTEX accept_ex_ = nullptr;
   LPFN_CONNECTEX connect_ex_ = nullptr;
-  StrangersShare strangers_share_;
+  NewcomerShare newcomer_share_;
   CompletionPort port_;
   std::deque<Connection> connections_;  // their addresses never change
   std::vector<std::unique_ptr<Listener>> listeners_;
-  std::vector<std::unique_ptr<Listener>> closed_listeners_;  // until the system has let go of their operations
+  std::vector<std::unique_ptr<Listener>> closed_listeners_;  // until the system has completed their operations
 };
 
 }  // namespace zerio

@@ -1,6 +1,6 @@
 // The Windows backend for systems without Registered I/O: plain Winsock calls, and overlapped ones where a socket must wait.
 //
-// A receive of no bytes completes when bytes are there; they are then read straight into the engine's memory, so that idle
+// A receive of no bytes completes when bytes have arrived; they are then read straight into the engine's memory, so that idle
 // connections hold no buffers. A send goes out at once as far as the socket takes it, and the rest as an overlapped send.
 #include <algorithm>
 

@@ -1,0 +1,286 @@
+// How JavaScript's side of an engine dispatches events: messages first, then what happens to connections and servers.
+#include "engine_model.h"
+
+namespace zerio::simulation {
+namespace {
+
+// The program adds no slab beyond so many slots.
+constexpr uint32_t kSlotsMax = 256;
+
+}  // namespace
+
+bool reports_timeout(const int32_t* event) {
+  const auto kind = static_cast<EventKind>(event[0]);
+  if (kind != EventKind::Disconnected && kind != EventKind::ConnectFailed && kind != EventKind::Refused) return false;
+  if (event[3] != 0) return false;
+  switch (static_cast<Code>(event[5])) {
+    case Code::HandshakeTimeout:
+    case Code::ConnectTimeout:
+    case Code::HeartbeatTimeout:
+    case Code::IdleTimeout:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Returns false when a handler has thrown; the next call goes on with the message behind it.
+bool EngineModel::dispatch() {
+  dispatching_ = batch_open_ = true;
+  bool thrown = false;
+  int32_t next = word(layout::kWordEventsConsumed);
+  while (!thrown && next < word(layout::kWordEventsProduced)) {
+    const int32_t* const event = event_words_ + static_cast<size_t>(next) * layout::kEventWords;
+    const auto slot = static_cast<uint32_t>(event[1]);
+    if (static_cast<EventKind>(event[0]) == EventKind::Run) {
+      if (!in_run_) {
+        in_run_ = true;
+        run_at_ = static_cast<uint32_t>(event[3]);
+        run_end_ = run_at_ + static_cast<uint32_t>(event[4]);
+        require(run_at_ >= shape_.options.arena_offset && run_end_ <= shape_.options.arena_offset + shape_.options.arena_bytes,
+                "a run lies inside the arena");
+        tally_.events += 1;
+      }
+      thrown = dispatch_run(slot);
+      if (thrown) break;
+      in_run_ = false;
+      word(layout::kWordEventsConsumed) = ++next;
+    } else {
+      word(layout::kWordEventsConsumed) = ++next;
+      tally_.events += 1;
+      if (static_cast<EventKind>(event[0]) == EventKind::Message) {
+        Connection* const connection = slot < connections_.size() ? connections_[slot].get() : nullptr;
+        const uint8_t* const bytes = slabs_[static_cast<uint32_t>(event[2])].memory.get() + event[3];
+        deliver(connection, slot, bytes, static_cast<uint32_t>(event[4]), static_cast<uint32_t>(event[5]), thrown);
+      } else {
+        dispatch_event(event);
+      }
+    }
+  }
+  if (!thrown) batch_open_ = false;
+  dispatching_ = false;
+  flush();
+  return !thrown;
+}
+
+// Returns whether a handler has thrown.
+bool EngineModel::dispatch_run(uint32_t slot) {
+  Connection* const connection = slot < connections_.size() ? connections_[slot].get() : nullptr;
+  bool thrown = false;
+  while (!thrown && run_at_ + kHeaderBytes <= run_end_) {
+    const auto header = load<uint32_t>(core_ + run_at_);
+    const uint32_t start = run_at_ + static_cast<uint32_t>(kHeaderBytes);
+    run_at_ = start + frame_length(header);
+    require(run_at_ <= run_end_, "a run consists of whole frames");
+    require(!frame_is_control(header), "a run has data frames alone");
+    deliver(connection, slot, core_ + start, frame_length(header), header >> kChannelShift, thrown);
+  }
+  return thrown;
+}
+
+bool EngineModel::deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel,
+                          bool& throws) {
+  require(connection != nullptr, "a message belongs to a connection");
+  require(connection->connected, "no message comes before Connected");
+  require(!connection->disconnected, "no message comes after Disconnected");
+  require(length <= shape_.options.message_length_max, "no message is longer than the limit");
+  trace_.add('e', number, "slot # gets a message of # bytes on channel #", {slot, length, channel});
+  ++tally_.messages;
+  ++connection->received;
+  ledger_.stream(connection->link, 1 - connection->side).deliver(bytes, length, channel);
+  if (!connection->receiving) {
+    connection->lost_messages = true;
+    return false;
+  }
+  throws = program_.message(*connection);
+  return true;
+}
+
+void EngineModel::dispatch_event(const int32_t* event) {
+  const auto slot = static_cast<uint32_t>(event[1]);
+  const auto code = static_cast<uint32_t>(event[5]);
+  const auto error = static_cast<uint32_t>(event[6]);
+  switch (static_cast<EventKind>(event[0])) {
+    case EventKind::Asked:
+      asked(slot);
+      return;
+    case EventKind::Connected:
+      if ((event[6] >> 8) > 0) {
+        greeted(slot, event);
+      } else {
+        connected(slot, event);
+      }
+      return;
+    case EventKind::Disconnected:
+      if (code == static_cast<uint32_t>(Code::IdleTimeout) && reports_timeout(event)) check_idle_end(slot);
+      disconnected(slot, code, error);
+      return;
+    case EventKind::Drain:
+      drain(slot);
+      return;
+    case EventKind::Reached:
+      reached(slot);
+      return;
+    case EventKind::ConnectFailed:
+      connect_failed(slot, code, error);
+      return;
+    case EventKind::Released:
+      released(slot, event[2], static_cast<uint32_t>(event[3]));
+      return;
+    case EventKind::Refused:
+      refused(slot, code, error, event[7]);
+      return;
+    case EventKind::AcceptError:
+      trace_.add('e', number, "server # cannot accept: error #", {slot, error});
+      ++tally_.accept_errors;
+      return;
+    case EventKind::SlotsLow:
+      slots_low();
+      return;
+    case EventKind::SlabIdle:
+      remove_slabs();
+      return;
+    default:
+      require(false, "each event is of a known kind");
+  }
+}
+
+void EngineModel::asked(uint32_t slot) {
+  const bool admitted = program_.authenticate(*this);
+  trace_.add('e', number, "slot # is asked about: admitted #", {slot, admitted ? 1U : 0U});
+  if (!admitted) ++tally_.denied;
+  engine_->admit(slot, admitted);
+}
+
+void EngineModel::greeted(uint32_t slot, const int32_t* event) {
+  const auto server = static_cast<uint32_t>((event[6] >> 8) - 1);
+  require(connections_[slot] == nullptr, "a peer is connected once");
+  require(server < servers_.size() && servers_[server].used, "a peer's server is there");
+  auto made = std::make_unique<Connection>();
+  made->engine = this;
+  made->slot = slot;
+  made->server = server;
+  made->link = io_.link_of(slot);
+  made->side = kServerSide;
+  made->linger_ms = servers_[server].options.linger_ms;
+  made->idle_timeout_ms = servers_[server].options.idle_timeout_ms;
+  made->classic = (event[6] & 0xff) == static_cast<int32_t>(Protocol::Classic);
+  made->connected = made->established = true;
+  take_slot(*made);
+  made->ring->open(made->classic, static_cast<uint32_t>(event[7]));
+  trace_.add('e', number, "slot # is connected, link #", {slot, made->link});
+  Connection& connection = *made;
+  connections_[slot] = std::move(made);
+  ++tally_.connected;
+  if (servers_[server].stopping) close(connection, static_cast<uint16_t>(Code::GoingAway), "");
+  program_.connected(connection);
+}
+
+// A client holds its HELLO back until the program has chosen between several connections.
+void EngineModel::reached(uint32_t slot) {
+  Connection* const connection = connections_[slot].get();
+  require(connection != nullptr && connection->held, "Reached comes once, to a client that holds its HELLO");
+  require(!connection->connected && !connection->disconnected, "Reached comes before Connected");
+  connection->held = false;
+  if (!connection->receiving) return;
+  trace_.add('e', number, "slot # has a connection", {slot});
+  if (random_.chance(200)) {
+    abort(*connection);
+  } else {
+    engine_->greet(slot);
+  }
+}
+
+void EngineModel::connected(uint32_t slot, const int32_t* event) {
+  Connection* const connection = connections_[slot].get();
+  require(connection != nullptr && connection->server == kNone, "a client's slot has a client");
+  require(!connection->connected && !connection->disconnected, "Connected comes once, before Disconnected");
+  require(!connection->held, "Connected comes after Reached");
+  connection->connected = true;
+  ++tally_.connected;
+  trace_.add('e', number, "slot # is connected", {slot});
+  if (!connection->receiving) return;
+  connection->established = true;
+  connection->ring->open(connection->classic, static_cast<uint32_t>(event[7]));
+  program_.connected(*connection);
+}
+
+void EngineModel::drain(uint32_t slot) {
+  Connection* const connection = connections_[slot].get();
+  if (connection == nullptr) return;
+  require(connection->connected && !connection->disconnected, "Drain comes while connected");
+  trace_.add('e', number, "slot # has drained", {slot});
+  connection->ring->drained();
+  program_.drain(*connection);
+}
+
+void EngineModel::connect_failed(uint32_t slot, uint32_t code, uint32_t error) {
+  Connection* const connection = connections_[slot].get();
+  trace_.add('e', number, "slot # could not connect: code #, error #", {slot, code, error});
+  require(connection != nullptr && !connection->connected && !connection->disconnected,
+          "ConnectFailed comes once, instead of Connected");
+  connection->disconnected = true;
+  ++tally_.connect_failed;
+}
+
+void EngineModel::refused(uint32_t server, uint32_t code, uint32_t error, int32_t count) {
+  trace_.add('e', number, "server # refuses: code #, error #", {server, code, error});
+  require(count > 0, "a report of refusals stands for one at least");
+  tally_.refused += static_cast<uint64_t>(count);
+  servers_[server].refused += static_cast<uint64_t>(count);
+  if (code == static_cast<uint32_t>(Code::Unauthorized)) tally_.unauthorized += static_cast<uint64_t>(count);
+  require(tally_.unauthorized <= tally_.denied, "no connection is refused as unauthorized that the program has admitted");
+}
+
+void EngineModel::slots_low() {
+  if ((faults_.on && random_.chance(faults_.slab_refused)) || slot_count_ > kSlotsMax || !add_slab()) {
+    trace_.add('e', number, "gets no slab");
+    engine_->slab_refused();
+  }
+}
+
+void EngineModel::check_idle_end(uint32_t slot) const {
+  const uint64_t silent_ns = network_.now_ns() - io_.heard_ns(slot);
+  require(silent_ns >= connections_[slot]->idle_timeout_ms * kMillisecondNs, "no connection ends before it was idle");
+}
+
+void EngineModel::disconnected(uint32_t slot, uint32_t code, uint32_t error) {
+  Connection* const connection = connections_[slot].get();
+  trace_.add('e', number, "slot # is disconnected: code #, error #", {slot, code, error});
+  require(connection != nullptr && connection->connected, "Disconnected comes after Connected");
+  require(!connection->disconnected, "Disconnected comes once");
+  const bool local = !connection->receiving;
+  connection->receiving = false;
+  connection->disconnected = true;
+  ++tally_.disconnected;
+  const Slab& slab = slab_of(slot);
+  const auto* const counters = reinterpret_cast<const double*>(
+      slab.memory.get() + slab.slots_offset + size_t{slot - slab.first} * layout::kSlotBytes + layout::kSlotCountersOffset);
+  require_equal(static_cast<uint64_t>(counters[layout::kSlotCounterMessagesReceived]), connection->received,
+                "a connection's messages are counted");
+  connection->ring->close();
+  if (connection->established) program_.disconnected(*connection, code, error, local);
+}
+
+void EngineModel::released(uint32_t slot, int32_t server, uint32_t slots_left) {
+  trace_.add('e', number, "slot # is released", {slot});
+  io_.slot_released(slot);
+  ++tally_.released;
+  Connection* const connection = connections_[slot].get();
+  if (connection != nullptr) {
+    require(!connection->connected || connection->disconnected, "Released comes after Disconnected");
+    connection->ring->detach();
+    // A ring object lives for as long as JavaScript's dirty list has it.
+    retired_.push_back(std::move(connections_[slot]));
+  }
+  // The event's count is out of date when another connection was accepted behind it in the same batch.
+  if (server < 0 || slots_left > 0 || engine_->server_slots(static_cast<uint32_t>(server)) > 0) return;
+  ServerModel& it = servers_[static_cast<uint32_t>(server)];
+  if (!it.stopping) return;
+  check_server_counters(it.number);
+  trace_.add('e', number, "server # has stopped", {it.number});
+  engine_->forget_server(it.number);
+  it.used = false;
+}
+
+}  // namespace zerio::simulation

@@ -1,0 +1,57 @@
+// What the engine needs to know of the objects that its events belong to: connections and listening servers.
+import type { AsyncResource } from 'node:async_hooks'
+import type { ZerioError } from '../errors.js'
+import type { DisconnectReason } from '../reason.js'
+import type { PoolBuffer } from './pool.js'
+import type { SendRing } from './send_ring.js'
+
+/** What the other side said in its handshake: an id, and a credential right behind it. */
+export interface Hello {
+  readonly buffer: Buffer
+  /** Where the id begins, in bytes. */
+  readonly offset: number
+  readonly idLength: number
+  readonly credentialLength: number
+  readonly classic: boolean
+  /** The longest message that the other side accepts, in bytes. */
+  readonly lengthMax: number
+}
+
+/**
+ * One TCP connection, as the engine sees it: a server's peer, or one attempt of a client. `Peer` is public, therefore the names begin
+ * with an underscore.
+ */
+export interface Connection {
+  /** The async context in which its events are delivered. */
+  readonly _scope: AsyncResource
+  /** Whether messages are still delivered. */
+  readonly _receiving: boolean
+  /** One message. It is valid until this returns. */
+  _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void
+  /** A client's connection is there, and its HELLO is held back. */
+  _reached(): void
+  /** The server has taken this client. `hello` is valid until this returns. */
+  _connected(hello: Hello): void
+  _connectFailed(reason: DisconnectReason): void
+  /** The connection has ended. `text` is the reason that the other side sent, or empty; `errno` is 0 or the system's error. */
+  _disconnected(closeCode: number, text: string, errno: number): void
+  /** The send ring has room again for a message that it refused. */
+  _drained(): void
+  /** The slot begins another life; no event follows. */
+  _released(): void
+}
+
+/** A listening server, as the engine sees it. */
+export interface ServerEvents {
+  /** The async context in which its events are delivered. */
+  readonly scope: AsyncResource
+  /** A connection has said who it is, and the program decides; `hello` is valid until this returns. */
+  asked(slot: number, hello: Hello): void
+  /** A connection is a peer now; `hello` is valid until this returns. */
+  greeted(ring: SendRing, hello: Hello): void
+  /** `count` refusals of this kind since the last report. */
+  refused(reason: DisconnectReason, count: number): void
+  acceptFailed(errno: number): void
+  slotReleased(): void
+  poolRefused(error: ZerioError): void
+}

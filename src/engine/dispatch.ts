@@ -1,0 +1,375 @@
+// Reads the engine's events and calls the connections and servers that they belong to, each in its async context.
+import { AsyncResource } from 'node:async_hooks'
+import { misuse } from '../errors.js'
+import { DisconnectReason } from '../reason.js'
+import type { Connection, Hello, ServerEvents } from './connection.js'
+import {
+  AcceptErrorEvent,
+  EndEvent,
+  EngineWord,
+  Event,
+  EventKind,
+  GreetingEvent,
+  Header,
+  Layout,
+  Limit,
+  MessageEvent,
+  Protocol,
+  RefusedEvent,
+  ReleasedEvent,
+  RunEvent
+} from './layout.js'
+import type { PoolBuffer, Slab } from './pool.js'
+import type { SendRing } from './send_ring.js'
+import type { Sending } from './sending.js'
+import { resize, type Slabs } from './slabs.js'
+
+/** What the dispatch asks of its engine: nothing for a message. */
+export interface DispatchEngine {
+  /** How many servers and connections use the engine. */
+  readonly users: number
+  /** Ends an engine that nothing uses any more. */
+  close(): void
+  /** A connection begins its life in this slot. */
+  takeSlot(slot: number): SendRing
+  /** The life in this slot has ended. */
+  freeSlot(slot: number): void
+  /** A server cannot accept because all slots are taken. */
+  growFor(server: ServerEvents | undefined): void
+  /** The last slab may go. */
+  shrink(): void
+}
+
+/** No slot, and no server. */
+const NO_OWNER = 0x7fffffff
+/** The batch is over, however many events the engine counted. */
+const ALL_CONSUMED = 0x7fffffff
+
+function nothing(): void {}
+
+export class Dispatch {
+  /** Whether events of the present batch are left. */
+  batchOpen = false
+  readonly #words: Int32Array
+  readonly #events: Int32Array
+  readonly #coreView: DataView
+  readonly #coreBuffer: PoolBuffer
+  readonly #coreBytes: number
+  readonly #connections: (Connection | undefined)[] = []
+  readonly #servers: (ServerEvents | undefined)[] = []
+  readonly #slabs: Slabs
+  readonly #sending: Sending
+  readonly #engine: DispatchEngine
+  /** Whether the loop hands over the events of one connection or server at a time, in its async context. */
+  readonly #ofOneOwner: boolean
+  /** For events of slots without a connection. */
+  readonly #outside = new AsyncResource('zerio', { requireManualDestroy: true })
+  #nativePoll: () => void = nothing
+  /** The next event of an open batch. The engine's word for it is memory that the program can have overwritten. */
+  #next = 0
+  /** Also after a handler has thrown, even for the last message of its run. */
+  #inRun = false
+  #runAt = 0
+  #runEnd = 0
+  /** Of the event that is being dispatched: where its words begin, and the slot that they name. */
+  #eventAt = 0
+  #eventSlot = 0
+  #dispatched = 0
+
+  /** @param manual whether the program alone calls for events, by `poll`. */
+  constructor(engine: DispatchEngine, slabs: Slabs, sending: Sending, core: Slab, manual: boolean) {
+    this.#engine = engine
+    this.#slabs = slabs
+    this.#sending = sending
+    this.#ofOneOwner = !manual
+    this.#coreView = core.view
+    this.#coreBuffer = core.buffer
+    this.#coreBytes = slabs.coreBytes
+    this.#words = core.words
+    const eventWords = slabs.eventsCapacity * Layout.EventWords
+    this.#events = new Int32Array(core.words.buffer, Layout.EventsOffset, eventWords)
+    this.resize(core.count)
+  }
+
+  /** The loop has a new batch. */
+  readonly onBatch = (): void => {
+    // Of the batch before nothing is left, whatever the words say that the program can have overwritten.
+    this.batchOpen = this.#inRun = false
+    this.#dispatch(this.#ofOneOwner)
+  }
+
+  /** The loop goes on with the batch of which it has handed over a part. */
+  readonly onRest = (): void => {
+    if (this.batchOpen) this.#dispatch(this.#ofOneOwner)
+    else this.#words[EngineWord.EventsConsumed] = ALL_CONSUMED
+  }
+
+  /** @param nativePoll begins a batch. */
+  attach(nativePoll: () => void): void {
+    this.#nativePoll = nativePoll
+  }
+
+  setConnection(slot: number, connection: Connection | undefined): void {
+    this.#connections[slot] = connection
+  }
+
+  setServer(server: number, events: ServerEvents | undefined): void {
+    this.#servers[server] = events
+  }
+
+  resize(slotCount: number): void {
+    resize(this.#connections, slotCount)
+  }
+
+  /** The engine is closed: the batch has no events any more. */
+  forget(): void {
+    this.#words[EngineWord.EventsProduced] = 0
+  }
+
+  /** Does I/O and runs handlers on the caller's stack. Returns how many messages were dispatched. */
+  poll(): number {
+    if (this.#sending.dispatching) {
+      throw misuse(
+        'ZERIO_POLL_IN_HANDLER',
+        'poll cannot be called from a handler of the same engine; return from the handler first.'
+      )
+    }
+    if (this.#sending.dirtyCount > 0) this.#sending.flush()
+    if (!this.batchOpen) {
+      this.#nativePoll()
+      if (this.#words[EngineWord.EventsProduced] === 0) return 0
+    }
+    this.#dispatched = 0
+    this.#dispatch(false)
+    return this.#dispatched
+  }
+
+  /**
+   * Consumes the batch, or with `ofOneOwner` the consecutive events of one connection or server: those the loop delivers in its async
+   * context. When a handler throws, the next call goes on with the message behind the one that was thrown for.
+   */
+  #dispatch(ofOneOwner: boolean): void {
+    const words = this.#words
+    const events = this.#events
+    let next = this.batchOpen ? this.#next : 0
+    let owner = NO_OWNER
+    this.#sending.dispatching = true
+    this.batchOpen = true
+    try {
+      // A verdict adds events to the batch, so the end is looked up each time. It may have been overwritten, too.
+      for (;;) {
+        const at = next * Layout.EventWords
+        if (next >= words[EngineWord.EventsProduced] || at >= events.length) {
+          this.batchOpen = false
+          break
+        }
+        const slot = events[at + Event.Owner]
+        this.#eventAt = at
+        this.#eventSlot = slot
+        if (events[at] === EventKind.Run) {
+          if (slot !== owner && owner !== NO_OWNER) break
+          if (!this.#inRun) {
+            this.#inRun = true
+            this.#beginRun(events[at + RunEvent.Offset], events[at + RunEvent.Bytes])
+          }
+          if (ofOneOwner) {
+            owner = slot
+            this.#dispatchRun()
+          } else {
+            this.#connections[slot]?._scope.runInAsyncScope(this.#dispatchRun, this)
+          }
+          this.#inRun = false
+          words[EngineWord.EventsConsumed] = ++next
+        } else if (events[at] === EventKind.SlabIdle) {
+          // No handler is concerned.
+          words[EngineWord.EventsConsumed] = ++next
+          this.#engine.shrink()
+        } else {
+          const itsOwner = this.#ownerOf(at, slot)
+          if (itsOwner !== owner && owner !== NO_OWNER) break
+          words[EngineWord.EventsConsumed] = ++next
+          if (ofOneOwner) {
+            owner = itsOwner
+            this.#dispatchEvent()
+          } else {
+            this.#scopeOf(itsOwner)?.runInAsyncScope(this.#dispatchEvent, this)
+          }
+        }
+      }
+    } finally {
+      this.#sending.dispatching = false
+      this.#next = next
+      // A handler of the last event that threw leaves nothing to go on with.
+      if (!this.#inRun && next >= words[EngineWord.EventsProduced]) this.batchOpen = false
+      words[EngineWord.EventsConsumed] = this.batchOpen ? next : ALL_CONSUMED
+      this.#sending.flush()
+      if (this.#engine.users === 0 && !this.batchOpen) this.#engine.close()
+    }
+  }
+
+  /** Whose an event is, as Engine::next_event_owner says it: a slot, or -1 - server. */
+  #ownerOf(at: number, slot: number): number {
+    switch (this.#events[at]) {
+      case EventKind.Refused:
+      case EventKind.AcceptError:
+      case EventKind.SlotsLow:
+        return -1 - slot
+      case EventKind.Asked:
+      case EventKind.Connected: {
+        const server = this.#serverOf(at)
+        return server < 0 ? slot : -1 - server
+      }
+      default:
+        return slot
+    }
+  }
+
+  #scopeOf(owner: number): AsyncResource | undefined {
+    return owner < 0 ? this.#servers[-1 - owner]?.scope : (this.#connections[owner]?._scope ?? this.#outside)
+  }
+
+  /** Of a greeting: the number of its server, or -1 for that of a client. */
+  #serverOf(at: number): number {
+    return (this.#events[at + GreetingEvent.Origin] >> 8) - 1
+  }
+
+  #beginRun(offset: number, bytes: number): void {
+    // The program can have overwritten the event.
+    const inside = offset >= 0 && bytes >= 0 && offset + bytes <= this.#coreBytes
+    this.#runAt = inside ? offset : 0
+    this.#runEnd = inside ? offset + bytes : 0
+  }
+
+  /** Called in the scope of its connection, as the next one is in its own; neither takes arguments, which would be garbage. */
+  #dispatchRun(): void {
+    const connection = this.#connections[this.#eventSlot]
+    const view = this.#coreView
+    const buffer = this.#coreBuffer
+    const end = this.#runEnd
+    const last = end - Header.Bytes
+    let at = connection === undefined ? end : this.#runAt
+    let delivered = 0
+    try {
+      // The engine has checked these headers, but the program can have overwritten them since.
+      while (at <= last && (connection as Connection)._receiving === true) {
+        const header = view.getInt32(at, true)
+        const start = at + Header.Bytes
+        const length = header & Header.LengthMask
+        at = start + length
+        if (at > end) break
+        delivered++
+        ;(connection as Connection)._deliver(buffer, start, length, header >>> Header.ChannelShift)
+      }
+      at = end
+    } finally {
+      this.#runAt = at
+      this.#dispatched += delivered
+    }
+  }
+
+  /** The program can have overwritten any word of an event: the event may be ignored then, but must not lead outside of the pools. */
+  #dispatchEvent(): void {
+    const events = this.#events
+    const at = this.#eventAt
+    const slot = this.#eventSlot
+    switch (events[at]) {
+      case EventKind.Message: {
+        const connection = this.#connections[slot]
+        if (!connection?._receiving) return
+        const buffer = this.#slabs.list[events[at + MessageEvent.Slab]]?.buffer
+        const offset = events[at + MessageEvent.Offset]
+        const length = events[at + MessageEvent.Length]
+        if (buffer === undefined || offset < 0 || length < 0 || offset + length > buffer.length) return
+        this.#dispatched++
+        connection._deliver(buffer, offset, length, events[at + MessageEvent.Channel])
+        return
+      }
+      case EventKind.Drain: {
+        this.#slabs.rings[slot]?.drained()
+        this.#connections[slot]?._drained()
+        return
+      }
+      default:
+        this.#dispatchChange(events[at], at, slot)
+    }
+  }
+
+  /** An event that changes what a connection or server is, or says that it could not be changed. */
+  #dispatchChange(kind: number, at: number, slot: number): void {
+    const events = this.#events
+    switch (kind) {
+      case EventKind.Asked:
+      case EventKind.Connected:
+        this.#dispatchGreeting(kind, at, slot)
+        return
+      case EventKind.Disconnected: {
+        const code = events[at + EndEvent.Code]
+        this.#connections[slot]?._disconnected(code, this.#text(at), events[at + EndEvent.Errno])
+        return
+      }
+      case EventKind.Reached:
+        this.#connections[slot]?._reached()
+        return
+      case EventKind.ConnectFailed: {
+        const code = events[at + EndEvent.Code]
+        const errno = events[at + EndEvent.Errno]
+        this.#connections[slot]?._connectFailed(new DisconnectReason(code, this.#text(at), errno, false))
+        return
+      }
+      case EventKind.Released:
+        this.#dispatchReleased(slot, events[at + ReleasedEvent.Server])
+        return
+      case EventKind.Refused: {
+        const code = events[at + RefusedEvent.Code]
+        const reason = new DisconnectReason(code, '', events[at + RefusedEvent.Errno], false)
+        this.#servers[slot]?.refused(reason, events[at + RefusedEvent.Count])
+        return
+      }
+      case EventKind.AcceptError:
+        this.#servers[slot]?.acceptFailed(events[at + AcceptErrorEvent.Errno])
+        return
+      case EventKind.SlotsLow:
+        this.#engine.growFor(this.#servers[slot])
+        return
+    }
+  }
+
+  #dispatchGreeting(kind: EventKind.Asked | EventKind.Connected, at: number, slot: number): void {
+    const events = this.#events
+    const buffer = this.#slabs.list[events[at + GreetingEvent.Slab]]?.buffer
+    if (buffer === undefined || slot < 0 || slot >= this.#slabs.slotCount) return
+    const hello: Hello = {
+      buffer,
+      offset: events[at + GreetingEvent.Offset],
+      idLength: events[at + GreetingEvent.IdBytes],
+      credentialLength: events[at + GreetingEvent.CredentialBytes],
+      classic: (events[at + GreetingEvent.Origin] & 0xff) === Protocol.Classic,
+      lengthMax: events[at + GreetingEvent.LengthMax]
+    }
+    const server = this.#serverOf(at)
+    if (server < 0) this.#connections[slot]?._connected(hello)
+    else if (kind === EventKind.Asked) this.#servers[server]?.asked(slot, hello)
+    else this.#servers[server]?.greeted(this.#engine.takeSlot(slot), hello)
+  }
+
+  #dispatchReleased(slot: number, server: number): void {
+    const connection = this.#connections[slot]
+    this.#connections[slot] = undefined
+    this.#engine.freeSlot(slot)
+    try {
+      connection?._released()
+    } finally {
+      if (server >= 0) this.#servers[server]?.slotReleased()
+    }
+  }
+
+  /** The words that came with an ending. */
+  #text(at: number): string {
+    const events = this.#events
+    const offset = events[at + EndEvent.Offset]
+    const length = events[at + EndEvent.Length]
+    const buffer = this.#slabs.list[events[at + EndEvent.Slab]]?.buffer
+    if (buffer === undefined || length <= 0 || length > Limit.ReasonBytes) return ''
+    return buffer.toString('utf8', offset, offset + length)
+  }
+}

@@ -1,0 +1,29 @@
+// The options of clients alone.
+import { choice, integer, special } from './option.js'
+import { kindOf } from './typed_arrays.js'
+
+type Credential = Uint8Array | string
+
+export const clientTable = {
+  protocol: choice({
+    values: ['native', 'classic'],
+    default: 'native',
+    text: 'What to speak: `classic` for servers of the C# Zerio.'
+  }),
+  credential: special<Credential, Credential>({
+    type: 'Uint8Array | string',
+    expected: 'a string or a Uint8Array',
+    rangeText: 'string or bytes, at most 512 bytes',
+    default: '',
+    defaultText: 'empty',
+    isValid: (value): value is Credential => typeof value === 'string' || kindOf.call(value) === 'Uint8Array',
+    text: "Handed to the server's `authenticate`. A string is sent as UTF-8."
+  }),
+  connectTimeoutMs: integer({
+    unit: 'milliseconds',
+    min: 1,
+    max: 600_000,
+    default: 5000,
+    text: 'How long connecting may take: the look-up of a host name, all its addresses, and the handshake together.'
+  })
+}

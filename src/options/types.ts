@@ -1,0 +1,189 @@
+// What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.
+/** Which system interface does the I/O. */
+export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio' | 'winsock'
+
+/** How a thread waits for the network. See docs/tuning.md. */
+export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'
+
+/** Options that choose the engine: servers and clients of a thread with equal ones share one engine and its memory. */
+export interface EngineOptions {
+  /**
+   * The system interface that does the I/O; `auto` takes the best one that this system has.
+   *
+   * Default `'auto'`.
+   */
+  backend?: Backend | undefined
+  /**
+   * How the thread waits for the network. With `manual` nothing runs unless the program calls `poll()`, but for `start` and
+   * `stop`.
+   *
+   * Default `'blocking'`.
+   */
+  waitStrategy?: WaitStrategy | undefined
+  /**
+   * How long `hybrid` spins after the last event before it sleeps.
+   *
+   * In microseconds: 1 to 1,000,000; default 50.
+   */
+  spinUs?: number | undefined
+  /**
+   * The longest message that is accepted and sent.
+   *
+   * In bytes: 1 to 16,777,215; default 65,536.
+   */
+  maxMessageLength?: number | undefined
+  /**
+   * The send ring of each connection. Its memory is committed page by page as it is used.
+   *
+   * In bytes: a multiple of 8, `2 * (maxMessageLength + 4)` to 536,870,912; default 262,144, or what two of the longest messages
+   * need.
+   */
+  sendRingBytes?: number | undefined
+  /**
+   * The memory that one batch of receives may fill.
+   *
+   * In bytes: a multiple of 4,096, 16,384 to 67,108,864; default 1,048,576.
+   */
+  receiveArenaBytes?: number | undefined
+}
+
+/** Options of the sockets. */
+export interface SocketOptions {
+  /**
+   * Send small messages at once (`TCP_NODELAY`).
+   *
+   * Default `true`.
+   */
+  noDelay?: boolean | undefined
+  /**
+   * The system's send buffer (`SO_SNDBUF`).
+   *
+   * In bytes: 0 (the system decides) to 1,073,741,823; default 0.
+   */
+  socketSendBytes?: number | undefined
+  /**
+   * The system's receive buffer (`SO_RCVBUF`).
+   *
+   * In bytes: 0 (the system decides) to 1,073,741,823; default 0.
+   */
+  socketReceiveBytes?: number | undefined
+  /**
+   * How long a closing connection may take to send what was accepted.
+   *
+   * In milliseconds: 0 to 600,000; default 1,000.
+   */
+  lingerMs?: number | undefined
+  /**
+   * Ask a silent peer for a sign of life after this time, and end the connection after four times of it. Works with native peers
+   * only.
+   *
+   * In milliseconds: 0 (never) or 10 to 3,600,000; default 0.
+   */
+  heartbeatMs?: number | undefined
+  /**
+   * End a connection, native or classic, from which nothing came for this long. A PONG counts as something. The end comes at most
+   * a third of this time late.
+   *
+   * In milliseconds: 0 (never) or 10 to 86,400,000; default 0.
+   */
+  idleTimeoutMs?: number | undefined
+  /**
+   * Have the system ask the other side's system for a sign of life after so much silence, in whole seconds rounded up, and end
+   * the connection (`ETIMEDOUT`) after three times of it. A living system answers whatever its program does.
+   *
+   * In milliseconds: 0 (never) or 1,000 to 7,200,000; default 15,000.
+   */
+  keepAliveMs?: number | undefined
+  /**
+   * End the connection (`ETIMEDOUT`) when the other side's system has confirmed nothing of what was sent, or had no room for
+   * more, for this long.
+   *
+   * In milliseconds: 0 (the system's own limit, about 15 minutes) or 1,000 to 86,400,000; default 45,000.
+   */
+  userTimeoutMs?: number | undefined
+}
+
+/** Options of `ZerioServer`. */
+export interface ServerOptions extends EngineOptions, SocketOptions {
+  /**
+   * How many peers may be connected at the same time.
+   *
+   * In connections: 1 to 60,000; default 10,000.
+   */
+  maxPeers?: number | undefined
+  /**
+   * How many connections there may be at the same time that are no peers: those that have not said who they are, and those that
+   * were refused or have ended and are not closed yet. Beyond that the server closes one of them to make place for a newcomer.
+   *
+   * In connections: 1 to 60,000; default 1,024.
+   */
+  maxHandshakes?: number | undefined
+  /**
+   * How long a connection may take to say who it is.
+   *
+   * In milliseconds: 1 to 600,000; default 5,000.
+   */
+  handshakeTimeoutMs?: number | undefined
+  /**
+   * Take peers that speak the classic protocol. Otherwise they are refused with `ZERIO_UNSUPPORTED_VERSION`.
+   *
+   * Default `true`.
+   */
+  allowClassic?: boolean | undefined
+  /**
+   * Whether a second connection with the same peer id is refused, or takes the place of the first. When it is refused, a native
+   * first one is asked for a sign of life, and ends (`ZERIO_HEARTBEAT_TIMEOUT`) unless something comes from it within `2 *
+   * handshakeTimeoutMs`: so a hung process does not keep its id.
+   *
+   * Default `'refuse'`.
+   */
+  duplicateIds?: 'refuse' | 'replace' | undefined
+  /**
+   * Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or false
+   * at once. Anything else, an exception or a promise for instance, refuses the peer, and the server emits an `error` event with
+   * `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers.
+   *
+   * Default every peer may connect.
+   */
+  authenticate?: ((peerId: string, credential: Buffer) => boolean) | undefined
+  /**
+   * Length of the listen queue; the system may allow less.
+   *
+   * In connections: 1 to 65,535; default 1,024.
+   */
+  backlog?: number | undefined
+  /**
+   * Do not accept IPv4 on an IPv6 address.
+   *
+   * Default `false`.
+   */
+  ipv6Only?: boolean | undefined
+  /**
+   * Let several servers, of worker threads or processes for instance, share one port (`SO_REUSEPORT`).
+   *
+   * Default `false`.
+   */
+  reusePort?: boolean | undefined
+}
+
+/** Options of `ZerioClient`. */
+export interface ClientOptions extends EngineOptions, SocketOptions {
+  /**
+   * What to speak: `classic` for servers of the C# Zerio.
+   *
+   * Default `'native'`.
+   */
+  protocol?: 'native' | 'classic' | undefined
+  /**
+   * Handed to the server's `authenticate`. A string is sent as UTF-8.
+   *
+   * Default empty.
+   */
+  credential?: Uint8Array | string | undefined
+  /**
+   * How long connecting may take: the look-up of a host name, all its addresses, and the handshake together.
+   *
+   * In milliseconds: 1 to 600,000; default 5,000.
+   */
+  connectTimeoutMs?: number | undefined
+}
