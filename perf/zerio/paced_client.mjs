@@ -1,6 +1,6 @@
 // Round trips on a schedule: a burst of messages every so many microseconds, measured from the time at which the burst was
 // due, so that a stall counts against every message that it delays. This side polls by hand, for a sender that sleeps
-// could not keep the schedule; the echo side waits as it is told to. Recording makes no garbage: times go into an array
+// could not keep the schedule; the echo side waits with the strategy of its flags. Recording makes no garbage: times go into an array
 // made before. Runs all cells over one connection and writes the latencies of each (float64 nanoseconds) into a file.
 import { writeFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
