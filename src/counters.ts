@@ -77,6 +77,7 @@ export class ConnectionCounters extends Counters<(typeof connectionNames)[number
   get backPressured(): number {
     return this._words[1]
   }
+  /** Messages from the other side, control frames not included. */
   get messagesReceived(): number {
     return this._words[2]
   }
@@ -128,6 +129,7 @@ export class ServerCounters extends Counters<(typeof serverNames)[number]> {
   get accepted(): number {
     return this._words[0]
   }
+  /** Attempts to accept a connection that the system refused. */
   get acceptErrors(): number {
     return this._words[1]
   }
@@ -139,9 +141,11 @@ export class ServerCounters extends Counters<(typeof serverNames)[number]> {
   get peers(): number {
     return this._words[3]
   }
+  /** Peers that came. */
   get connected(): number {
     return this._words[4]
   }
+  /** Peers that left. */
   get disconnected(): number {
     return this._words[5]
   }
@@ -149,33 +153,43 @@ export class ServerCounters extends Counters<(typeof serverNames)[number]> {
   get refused(): number {
     return this._words[6]
   }
+  /** Connections closed because they broke the protocol. */
   get protocolErrors(): number {
     return this._words[7]
   }
+  /** Connections refused because a connected peer had their id. */
   get duplicateIds(): number {
     return this._words[8]
   }
+  /** Connections closed because their first frame was not complete within `handshakeTimeoutMs`. */
   get handshakeTimeouts(): number {
     return this._words[9]
   }
+  /** Connections closed because the server had `maxHandshakes` that were no peers. */
   get tooManyHandshakes(): number {
     return this._words[10]
   }
+  /** Connections refused because the server had `maxPeers` peers. */
   get serverFull(): number {
     return this._words[11]
   }
+  /** Messages of all peers. */
   get messagesReceived(): number {
     return this._words[12]
   }
+  /** Bytes from all sockets of the server, headers and control frames included. */
   get bytesReceived(): number {
     return this._words[13]
   }
+  /** Bytes that all sockets of the server took, headers and control frames included. */
   get bytesSent(): number {
     return this._words[14]
   }
+  /** Peers closed because they were silent for four heartbeats, or after a question. */
   get heartbeatTimeouts(): number {
     return this._words[15]
   }
+  /** Connections closed because nothing came from them for `idleTimeoutMs`. */
   get idleTimeouts(): number {
     return this._words[16]
   }
@@ -209,15 +223,19 @@ const engineNames = [
 /** Of one engine, over all its servers and clients. */
 export class EngineCounters extends Counters<(typeof engineNames)[number]> {
   readonly names = engineNames
+  /** How often the engine asked the system. */
   get polls(): number {
     return this._words[0]
   }
+  /** What the engine handed to JavaScript: runs of messages, connections that came and went. */
   get events(): number {
     return this._words[1]
   }
+  /** System calls (or completions) that received something. */
   get receives(): number {
     return this._words[2]
   }
+  /** System calls (or submissions) that sent. */
   get sends(): number {
     return this._words[3]
   }
@@ -225,12 +243,15 @@ export class EngineCounters extends Counters<(typeof engineNames)[number]> {
   get sendsBlocked(): number {
     return this._words[4]
   }
+  /** Bytes from all sockets, headers and control frames included. */
   get bytesReceived(): number {
     return this._words[5]
   }
+  /** Bytes that all sockets took, headers and control frames included. */
   get bytesSent(): number {
     return this._words[6]
   }
+  /** Messages of all connections. */
   get messagesReceived(): number {
     return this._words[7]
   }

@@ -46,15 +46,20 @@ export interface ErrorDetails {
  * server's refusal (`ZERIO_DUPLICATE_PEER_ID`, …). The message says what to do.
  */
 export class ZerioError extends Error {
+  /** A stable name, such as `ZERIO_STOPPED` or `EADDRINUSE`. */
   readonly code: string
+  /** The call that the system refused: `listen`, `connect`, `getaddrinfo`, … Undefined when it was not the system. */
   readonly syscall?: string
+  /** The address of that call. Undefined when it has none. */
   readonly address?: string
+  /** The port of that call. Undefined when it has none. */
   readonly port?: number
   /** One error for each address that a client tried, when there were several. */
   readonly errors?: readonly ZerioError[]
   /** Of a server's `error` events: how many errors of this code this one stands for. Undefined elsewhere. */
   readonly count?: number
 
+  /** For tests of your own: zerio makes its errors itself. */
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = 'ZerioError'

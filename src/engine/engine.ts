@@ -65,11 +65,13 @@ export interface EngineInfo {
   readonly backend: string
   /** Why it was chosen. */
   readonly backendReason: string
+  /** As in the options. */
   readonly waitStrategy: WaitStrategy
   /** What the engine's memory is made of: `'wasm'`, or `'shared'` where the system refuses WebAssembly memories. */
   readonly memory: MemoryKind
   /** Why it is of this kind. */
   readonly memoryReason: string
+  /** Counters of the engine, over all its servers and clients. */
   readonly counters: EngineCounters
 }
 
