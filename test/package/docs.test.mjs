@@ -104,12 +104,12 @@ test('no example is left out', (t) => {
   t.deepEqual([...examples.keys()].sort(), ['client.mjs', 'server.mjs', ...Object.keys(outputs)].sort())
 })
 
-test('the README names every option and every default', async (t) => {
-  const readme = await readFile(join(root, 'README.md'), 'utf8')
+test('docs/options.md names every option and every default', async (t) => {
+  const options = await readFile(join(root, 'docs', 'options.md'), 'utf8')
   const source = await readFile(join(root, 'src', 'options', 'options.ts'), 'utf8')
   const names = [...source.matchAll(/^ {2}(\w+)\?: /gm)]
     .map((match) => match[1])
     .filter((name) => name !== 'host')
   t.true(names.length > 20)
-  for (const name of names) t.true(readme.includes(`| \`${name}\` |`), name)
+  for (const name of names) t.true(options.includes(`| \`${name}\` |`), name)
 })
