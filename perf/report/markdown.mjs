@@ -38,6 +38,11 @@ export const percent = (part) => `${(part * 100).toFixed(0)} %`
 export const times = (value, reference) =>
   reference === undefined || reference === null ? '' : `${(value / reference).toFixed(2)} ×`
 
-/** Everything that did not run, as a list. */
+const FAILURE_LENGTH_MAX = 200
+
+/** Everything that did not run, as a list: the first line of each message, because some have a stack. */
 export const failed = (failures) =>
-  Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+  Object.entries(failures).map(([name, message]) => {
+    const [line] = message.split('\n', 1)
+    return `- ${name} failed: ${line.length > FAILURE_LENGTH_MAX ? `${line.slice(0, FAILURE_LENGTH_MAX)} …` : line}`
+  })

@@ -8,7 +8,7 @@ import { byKind, collectionsIn } from '../../perf/lib/garbage_lines.mjs'
 import { emptyHistogram, hgrmOf, recordFile, summaryOf } from '../../perf/lib/latencies.mjs'
 import { noiseSentence } from '../../perf/lib/noise.mjs'
 import { DataFiles, readDataFile, rounded } from '../../perf/report/data_files.mjs'
-import { table } from '../../perf/report/markdown.mjs'
+import { failed, table } from '../../perf/report/markdown.mjs'
 import { readmeTable, writeReadme } from '../../perf/report/readme.mjs'
 import { writeReport } from '../../perf/report/report.mjs'
 import { madeUpResults } from '../helpers/perf_results.mjs'
@@ -179,6 +179,15 @@ test('the page of a whole run is one that a person reads, and every figure is in
   const cells = Object.values(data('round-trip').programs).flatMap((program) => Object.keys(program))
   t.is(rowsOf('round_trip'), cells.length)
   t.is(rowsOf('garbage'), 2 * Object.keys(data('garbage').programs).length)
+})
+
+test('a program that failed is one line of the page, and the published page is one that a person reads', (t) => {
+  const message = `ended with 1: ${'x'.repeat(1_000)}\n    at a stack\n    at another line`
+  const [line, ...more] = failed({ bun: message })
+  t.deepEqual(more, [])
+  t.regex(line, /^- bun failed: ended with 1: x{100,200} …$/)
+  const page = readFileSync(new URL('../../docs/performance.md', import.meta.url), 'utf8')
+  t.true(page.split('\n').length <= 250)
 })
 
 test('a data file keeps its cells, commas and quotes too, and goes when its section does', (t) => {
