@@ -4,14 +4,14 @@
 //
 // --quick leaves out the blocks that take minutes, --list only prints the commands, --keep leaves the clone behind.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const BLOCK_SECONDS_MAX = 900
-const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const { values: flags } = parseArgs({
   options: { quick: { type: 'boolean' }, list: { type: 'boolean' }, keep: { type: 'boolean' } }
 })
@@ -33,11 +33,20 @@ function cleanEnvironment() {
   return Object.fromEntries(kept)
 }
 
+/** What a clone does not have. */
+const made = ['node_modules', 'dist', 'build', 'prebuilds'].map((name) => join(root, name))
+
 function clone(folder) {
+  if (!existsSync(join(root, '.git'))) {
+    console.log('This is no checkout of git, so its files are copied.')
+    const isSource = (path) => !made.includes(path) && !path.startsWith(join(root, 'addon', 'build'))
+    cpSync(root, folder, { recursive: true, filter: isSource })
+    return
+  }
   const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' })
   if (git('status', '--porcelain').stdout !== '')
     console.log('Changes that are not committed are not in the clone.')
-  const { status, stderr } = git('clone', '--quiet', root, folder)
+  const { status, stderr } = git('-c', 'safe.directory=*', 'clone', '--quiet', root, folder)
   if (status !== 0) throw new Error(`git clone failed: ${stderr}`)
 }
 
