@@ -1,7 +1,7 @@
 // `npm run perf`: measures section by section, keeps the results as JSON, and writes the page.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { availableBackends } from './lib/backends.mjs'
 import { extern, installExtern } from './lib/extern.mjs'
@@ -9,6 +9,7 @@ import { describeMachine } from './lib/machine.mjs'
 import { compileNativePrograms } from './lib/native_programs.mjs'
 import { NoiseWatch, noiseSentence } from './lib/noise.mjs'
 import { targetNames } from './lib/targets.mjs'
+import { writeReadme } from './report/readme.mjs'
 import { writeReport } from './report/report.mjs'
 import { sections } from './sections/index.mjs'
 
@@ -23,8 +24,8 @@ const sectionNames = sections.map(({ name }) => name)
 
 const HELP = `Usage: npm run perf -- [flags]
 
-Compares zerio with C, node:net and others on this machine, prints ratios, and writes docs/performance.md. Run it with
-nothing else running. The whole takes about 32 minutes.
+Compares zerio with C, node:net and others on this machine, prints ratios, and writes docs/performance.md, its data files and
+the README's figures. Run it with nothing else running. The whole takes about 32 minutes.
 
   --quick               the whole in two minutes: a first look, not a result; writes perf/results/quick/performance.md
   --only <name,...>     only these sections: ${sectionNames.join(', ')}
@@ -166,6 +167,10 @@ async function writePage(folder) {
   const draw = reason === null ? (await import(extern('charts.mjs'))).drawChart : null
   await writeReport(page, results, draw)
   progress(`wrote ${page}`)
+  // The README speaks of a whole run that is published, and of no other.
+  const isPublished = page === join(ROOT, 'docs/performance.md')
+  if (isPublished && results.has('against') && results.has('garbage'))
+    writeReadme(join(ROOT, 'README.md'), join(dirname(page), 'performance'))
 }
 
 function conclude(results) {

@@ -57,6 +57,8 @@ export const stages = [
     helpful: ['clang-tidy']
   },
   { name: 'packages', seconds: 900, command: 'npm run test:packages' },
+  // Without `npm test`, which the stage before has run.
+  { name: 'contributing', seconds: 900, command: 'npm run test:contributing -- --quick' },
   { name: 'simulate', seconds: 600, command: 'npm run simulate -- --seeds 5000' },
   { name: 'simulate-new-seeds', seconds: 600, command: 'npm run simulate -- --minutes 2' },
   { name: 'simulate-torture', seconds: 300, command: 'npm run simulate -- --torture' },

@@ -53,22 +53,39 @@ const meanings: Readonly<Record<number, Meaning | undefined>> = known
 
 /** The close codes that travel in CLOSE and REJECT frames and mean something to zerio. A program chooses its own from 4000 to 4999. */
 export const CloseCode = Object.freeze({
+  /** The program closed the connection. */
   Normal: 1000,
+  /** The server stops. */
   GoingAway: 1001,
+  /** A frame was malformed, unknown, or not allowed there. */
   ProtocolError: 1002,
+  /** A message was longer than the receiver accepts. */
   MessageTooLong: 1003,
+  /** The first frame was not complete within `handshakeTimeoutMs`. */
   HandshakeTimeout: 1010,
+  /** The first frame was no well-formed HELLO. */
   MalformedHello: 1011,
+  /** The version of the protocol is not supported, or the classic protocol is not allowed. */
   UnsupportedVersion: 1012,
+  /** The id is empty, too long, not valid text, or has control characters. */
   InvalidPeerId: 1013,
+  /** A connected peer has this id. */
   DuplicatePeerId: 1014,
+  /** A newer connection with this id took the place of this one. */
   Replaced: 1015,
+  /** The server has `maxPeers` peers. */
   ServerFull: 1016,
+  /** The server has `maxHandshakes` connections that are no peers. */
   TooManyHandshakes: 1017,
+  /** `authenticate` refused the peer. */
   Unauthorized: 1018,
+  /** The other side was silent for four heartbeats, or after a question. */
   HeartbeatTimeout: 1019,
+  /** Nothing came from the other side for `idleTimeoutMs`. */
   IdleTimeout: 1023,
+  /** The first of the codes that are the program's own. */
   ApplicationMin: 4000,
+  /** The last of the codes that are the program's own. */
   ApplicationMax: 4999
 }) satisfies { readonly [Name in keyof typeof Code]?: (typeof Code)[Name] }
 

@@ -13,6 +13,7 @@ const left = {
   'package.test.mjs': 'packs and installs the published addon',
   'demo.test.mjs': 'starts npm, which needs no sanitizer; its traffic is that of the other tests',
   'docs.test.mjs': 'runs the examples in processes of their own, with the published addon',
+  'examples.test.mjs': 'runs programs of their own, with the published addon',
   'zero_garbage.test.mjs': 'counts allocations, which the sanitizer makes',
   'resources.test.mjs': 'counts memory, which the sanitizer holds back',
   'io_uring_faults.test.mjs': 'preloads a library of its own, which the sanitizer must be in front of',

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 export const OTHERS_PART_MAX = 0.1
 export const STOLEN_PART_MAX = 0.05
 
-// Clock ticks of /proc: user, nice, system, idle, iowait, irq, softirq, steal. Interrupts are nobody's.
+// Clock ticks of /proc: user, nice, system, idle, iowait, irq, softirq, steal. Interrupts count for no process.
 function readMachine() {
   const [user, nice, system, idle, iowait, irq, softirq, steal] = readFileSync('/proc/stat', 'latin1')
     .split('\n', 1)[0]

@@ -1,11 +1,11 @@
-// What every measured program needs: its flags, the line that reports a result, and an end when nobody waits for it.
+// What every measured program needs: its flags, the line that reports a result, and an end of its own when its parent is gone.
 import { writeSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 
 const DEADLINE_MS = 600_000
 
 // A program whose runner was killed must not spin for ever. The timer keeps nothing alive by itself.
-setTimeout(() => fail('nobody ended this program in time'), DEADLINE_MS).unref()
+setTimeout(() => fail('this program was not ended in time'), DEADLINE_MS).unref()
 
 /**
  * Reads `--name value` flags. The defaults give the names and the types (number, string or boolean).

@@ -1,5 +1,5 @@
 // The charts of one report: sections describe them, and they are drawn as SVG files beside the page.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 export class Charts {
@@ -30,8 +30,8 @@ export class Charts {
 
   async write() {
     if (this.#draw === null) return
-    rmSync(this.#folder, { recursive: true, force: true })
     mkdirSync(this.#folder, { recursive: true })
+    for (const name of readdirSync(this.#folder)) if (name.endsWith('.svg')) rmSync(join(this.#folder, name))
     for (const [name, chart] of this.#charts) {
       writeFileSync(join(this.#folder, `${name}.svg`), `${await this.#draw(chart)}\n`)
     }

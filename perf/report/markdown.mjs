@@ -16,11 +16,6 @@ export function table(head, rows) {
   ].join('\n')
 }
 
-/** A part that readers open when they want it. */
-export function details(summary, content) {
-  return `<details>\n<summary>${summary}</summary>\n\n${content}\n\n</details>\n`
-}
-
 /** Microseconds with three digits; a dash when there is no number. */
 export function us(value) {
   if (value === undefined || value === null) return '–'
@@ -38,3 +33,16 @@ export const repeated = (repetitions) =>
 
 export const count = (value) => COUNT_FORMAT.format(value)
 export const percent = (part) => `${(part * 100).toFixed(0)} %`
+
+/** One figure divided by another; empty without the other. */
+export const times = (value, reference) =>
+  reference === undefined || reference === null ? '' : `${(value / reference).toFixed(2)} ×`
+
+const FAILURE_LENGTH_MAX = 200
+
+/** Everything that did not run, as a list: the first line of each message, because some have a stack. */
+export const failed = (failures) =>
+  Object.entries(failures).map(([name, message]) => {
+    const [line] = message.split('\n', 1)
+    return `- ${name} failed: ${line.length > FAILURE_LENGTH_MAX ? `${line.slice(0, FAILURE_LENGTH_MAX)} …` : line}`
+  })

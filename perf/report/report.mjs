@@ -1,10 +1,12 @@
-// Writes the page: what is generated stands between two marks, and what was written by hand around them stays.
+// Writes the page, its charts and its data files. The figures on the page stand between two marks; the text around them stays.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { noiseSentence } from '../lib/noise.mjs'
 import { sections } from '../sections/index.mjs'
 import { Charts } from './charts.mjs'
+import { DataFiles } from './data_files.mjs'
 import { table } from './markdown.mjs'
+import { between } from './marks.mjs'
 
 const BEGIN = '<!-- What follows was written by `npm run perf`. -->'
 const END = '<!-- What was written by `npm run perf` ends here. -->'
@@ -15,26 +17,27 @@ const END = '<!-- What was written by `npm run perf` ends here. -->'
  * @param {((chart: object) => Promise<string>) | null} draw
  */
 export async function writeReport(page, results, draw) {
-  const charts = new Charts(join(dirname(page), 'performance'), draw)
+  const folder = join(dirname(page), 'performance')
+  const charts = new Charts(folder, draw)
+  const data = new DataFiles(folder)
   const present = sections.filter(({ name }) => results.has(name))
   const parts = present.map((section) => {
-    const { data } = results.get(section.name)
-    return `## ${section.title}\n\n${section.render(data, charts).trim()}\n`
+    const text = section.render(results.get(section.name).data, { charts, data })
+    return `## ${section.title}\n\n${text.trim().replaceAll(/\n{3,}/g, '\n\n')}`
   })
-  const generated = [BEGIN, head(present, results), ...parts, END].join('\n\n')
+  const generated = [head(present, results), ...parts].join('\n\n')
   mkdirSync(dirname(page), { recursive: true })
   writeFileSync(page, placed(generated, page))
   await charts.write()
+  data.write()
 }
 
-/** The page with its generated part replaced; without marks it comes after the title. */
+/** The page with its figures replaced; one without marks gets them behind its title. */
 export function placed(generated, page) {
-  if (!existsSync(page)) return `# Performance\n\n${generated}\n`
-  const text = readFileSync(page, 'utf8')
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)]
-  if (begin >= 0 && end > begin) return text.slice(0, begin) + generated + text.slice(end + END.length)
+  const text = existsSync(page) ? readFileSync(page, 'utf8') : '# Performance\n'
+  if (text.includes(BEGIN)) return between(text, BEGIN, END, generated)
   const afterTitle = text.indexOf('\n') + 1
-  return `${text.slice(0, afterTitle)}\n${generated}\n${text.slice(afterTitle)}`
+  return `${text.slice(0, afterTitle)}\n${BEGIN}\n\n${generated}\n\n${END}\n${text.slice(afterTitle)}`
 }
 
 function head(present, results) {
@@ -49,18 +52,10 @@ function head(present, results) {
     `Measured on ${all.at(-1).measuredAt.slice(0, 10)} with zerio ${machine.zerio} on ${machine.cpuCount} cores of ${machine.cpu},`,
     `${machine.memoryGb} GB, Linux ${machine.kernel}, Node.js ${machine.node}${machine.others}, over the loopback interface.`,
     'Machines differ, and a shared one differs from minute to minute: everything that is compared ran in turn, and what counts',
-    'elsewhere are the ratios.',
+    'elsewhere are the ratios. [perf/README.md](../perf/README.md) says what each program does. `npm install && npm run perf` measures',
+    `again, with nothing else running; a part of it: \`npm run perf -- --only ${present.map(({ name }) => name).join(',')}\`.`,
     ...(all.some(({ quick }) => quick) ? ['', '**A quick run: a first look, not a result.**'] : []),
     ...(noises.length === 0 ? [] : ['', ...noises]),
-    '',
-    'To repeat it, with nothing else running:',
-    '',
-    '```sh',
-    'npm install && npm run perf',
-    '```',
-    '',
-    `A part of it: \`npm run perf -- --only ${present.map(({ name }) => name).join(',')}\`. [perf/README.md](../perf/README.md) says what each`,
-    'program does.',
     ...(noteworthy.length === 0
       ? []
       : [

@@ -7,7 +7,8 @@ import { format } from '../lib/message.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { runPair, runProgram } from '../lib/processes.mjs'
 import { median, spread } from '../lib/stats.mjs'
-import { count, percent, repeated, table, us } from '../report/markdown.mjs'
+import { rounded } from '../report/data_files.mjs'
+import { count, failed, percent, repeated, table, times, us } from '../report/markdown.mjs'
 
 const { PAYLOAD_BYTES } = format
 
@@ -109,7 +110,26 @@ export const against = {
     }
   },
 
-  render({ roundTrips, rates, failures, missing, repetitions }, charts) {
+  render({ roundTrips, rates, failures, missing, repetitions }, { charts, data }) {
+    const isRepeated = repetitions > 1
+    data.add(
+      'against_round_trip',
+      roundTrips.map(({ program, p50Us, p99Us, p999Us, spread }) => ({
+        program,
+        p50_us: rounded(p50Us),
+        p99_us: rounded(p99Us),
+        p99_9_us: rounded(p999Us),
+        spread: isRepeated ? rounded(spread) : ''
+      }))
+    )
+    data.add(
+      'against_throughput',
+      rates.map(({ program, messagesPerSecond, spread }) => ({
+        program,
+        messages_per_second: Math.round(messagesPerSecond),
+        spread: isRepeated ? rounded(spread) : ''
+      }))
+    )
     charts.add('against_round_trip', {
       title: 'Round trip of 32 B, p50',
       kind: 'bars',
@@ -124,10 +144,10 @@ export const against = {
     })
     const fastest = roundTrips.find(({ program }) => program === 'c epoll')
     const limit = rates.find(({ program }) => program === 'c framed')
-    const noise = (value) => (repetitions > 1 ? percent(value) : '')
+    const noise = (value) => (isRepeated ? percent(value) : '')
     return [
       `One 32-byte message after the other, each sent when the one before is back; ${repeated(repetitions)}. \`c spin\``,
-      'and `zerio manual` never sleep; all others do.',
+      `and \`zerio manual\` never sleep; all others do. ${data.link('against_round_trip')}`,
       '',
       table(
         ['program', 'p50', 'p99', 'p99.9', 'p50 of C epoll', 'spread'],
@@ -136,14 +156,14 @@ export const against = {
           us(p50Us),
           us(p99Us),
           us(p999Us),
-          fastest === undefined ? '' : `${(p50Us / fastest.p50Us).toFixed(2)} ×`,
+          times(p50Us, fastest?.p50Us),
           noise(spread)
         ])
       ),
       '',
       charts.image('against_round_trip'),
       '',
-      '32-byte messages one way, counted by the receiver, which reads a field of each.',
+      `32-byte messages one way, counted by the receiver, which reads a field of each. ${data.link('against_throughput')}`,
       '',
       table(
         ['program', 'msg/s', 'of C', 'spread'],
@@ -161,7 +181,7 @@ export const against = {
       '`ArrayBufferSink`, a write when 64 KiB are full, `drain` when a write is not taken whole.',
       '',
       ...Object.entries(missing).map(([name, why]) => `- ${name} was left out: ${why}`),
-      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+      ...failed(failures)
     ].join('\n')
   },
 

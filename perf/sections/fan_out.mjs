@@ -6,7 +6,8 @@ import { interleave } from '../lib/interleave.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { Program } from '../lib/processes.mjs'
 import { median } from '../lib/stats.mjs'
-import { duration, repeated, table } from '../report/markdown.mjs'
+import { rounded } from '../report/data_files.mjs'
+import { failed, repeated, table, times } from '../report/markdown.mjs'
 
 const PAYLOAD_BYTES = 32
 const PER_TURN = [1, 10]
@@ -98,7 +99,7 @@ export const fanOut = {
     return { rows, failures, leftOut, repetitions: sizes.repetitions }
   },
 
-  render({ rows, failures, leftOut, repetitions }, charts) {
+  render({ rows, failures, leftOut, repetitions }, { charts, data }) {
     const find = findIn(rows)
     for (const perTurn of PER_TURN) {
       charts.add(`fan_out_${perTurn}`, {
@@ -109,24 +110,38 @@ export const fanOut = {
         rows: rows.filter((row) => row.perTurn === perTurn).map((row) => ({ ...row, series: row.program }))
       })
     }
-    const shown = rows.map(({ peers, perTurn, program, cpuNs, lastUs }) => [
-      peers,
-      perTurn,
-      program,
-      `${cpuNs.toFixed(0)} ns`,
-      program === 'c send loop' ? '' : ratio(cpuNs, find(peers, perTurn, 'c send loop')),
-      program.startsWith('node:net') ? '' : ratio(cpuNs, find(peers, perTurn, 'node:net')),
-      duration(lastUs)
-    ])
+    data.add(
+      'fan_out',
+      rows.map(({ peers, perTurn, program, cpuNs, lastUs }) => ({
+        peers,
+        messages_per_turn: perTurn,
+        program,
+        cpu_ns_per_delivery: rounded(cpuNs),
+        last_peer_us: rounded(lastUs)
+      }))
+    )
+    const programs = [...new Set(rows.map(({ program }) => program))]
+    const groups = [...new Set(rows.map(({ peers, perTurn }) => `${peers}:${perTurn}`))].map((group) =>
+      group.split(':').map(Number)
+    )
     return [
       `One message of ${PAYLOAD_BYTES} B to every peer, and ten in one turn of the event loop; ${repeated(repetitions)}, one of the largest crowd.`,
       'CPU time is that of the sending process, all threads, divided by messages times peers. The C loop calls `send` once',
       'per peer and turn, with all messages of the turn. `node:net` calls `write` for each message, `node:net batched` once per peer and',
-      'turn. The peers are sockets of one C program, which also says when the last of them has a message.',
+      `turn. The peers are sockets of one C program, which also says when the last of them has a message. ${data.link('fan_out')}`,
       '',
       table(
-        ['peers', 'a turn', 'program', 'CPU per delivery', 'of C', 'of node:net', 'last peer has it after'],
-        shown
+        ['peers', 'a turn', ...programs, 'zerio (epoll) of C'],
+        groups.map(([peers, perTurn]) => {
+          const cpu = (program) => find(peers, perTurn, program)?.cpuNs
+          const own = cpu('zerio (epoll)')
+          return [
+            peers,
+            perTurn,
+            ...programs.map((program) => (cpu(program) === undefined ? '' : `${cpu(program).toFixed(0)} ns`)),
+            own === undefined ? '' : times(own, cpu('c send loop'))
+          ]
+        })
       ),
       '',
       ...PER_TURN.map((perTurn) => charts.image(`fan_out_${perTurn}`)),
@@ -134,7 +149,7 @@ export const fanOut = {
       ...leftOut.map(
         (peers) => `- ${peers} peers were left out: this system allows a process fewer open files.`
       ),
-      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+      ...failed(failures)
     ].join('\n')
   },
 
@@ -158,9 +173,6 @@ export const fanOut = {
       })
   }
 }
-
-const ratio = (cpuNs, reference) =>
-  reference === undefined ? '' : `${(cpuNs / reference.cpuNs).toFixed(2)} ×`
 
 function findIn(rows) {
   return (peers, perTurn, program) =>

@@ -8,7 +8,8 @@ import { interleave } from '../lib/interleave.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { runPair } from '../lib/processes.mjs'
 import { STRATEGIES } from '../lib/programs.mjs'
-import { count, table } from '../report/markdown.mjs'
+import { rounded } from '../report/data_files.mjs'
+import { count, failed, table } from '../report/markdown.mjs'
 import { NODE_FLAGS } from '../zerio/garbage.mjs'
 
 const FULL = { warmup: 20_000, count: 100_000 }
@@ -86,49 +87,61 @@ export const garbage = {
     }
   },
 
-  render({ programs, failures, missing }) {
-    const rows = Object.entries(programs).flatMap(([program, result]) =>
-      ['echo', 'client'].map((side) => {
-        const { bytesPerMessage, mallocsPerMessage, collections } = result[side]
-        const kinds = Object.entries(collections)
-        return [
-          program,
-          side,
-          bytesPerMessage.toFixed(bytesPerMessage < 10 ? 2 : 0),
-          mallocsPerMessage.toFixed(4),
-          kinds.map(([kind, { count }]) => `${count} ${kind}`).join(', ') || '0',
-          kinds.length === 0
-            ? ''
-            : `${Math.max(...kinds.map(([, { pauseMsMax }]) => pauseMsMax)).toFixed(2)} ms`,
-          kinds.length === 0
-            ? ''
-            : `${kinds.reduce((sum, [, { pauseMsTotal }]) => sum + pauseMsTotal, 0).toFixed(1)} ms`
-        ]
-      })
-    )
+  render({ programs, failures, missing }, { data }) {
+    data.add('garbage', Object.entries(programs).flatMap(sidesOf))
     const roundTrips = Object.values(programs)[0]?.roundTrips ?? 0
     return [
       `${count(roundTrips)} round trips of 32 B after a warm-up; each message is sent once and received once by each side. Bytes are those`,
       'that V8 allocated on its heap. A Node.js process allocates a little by itself, most of it in its compiler, however many messages',
-      'there are: that is what is left where nothing is allocated per message.',
+      `there are: that is what is left where nothing is allocated per message. Figures are those of the echo side and of the client. ${data.link('garbage')}`,
       '',
       table(
-        [
-          'program',
-          'side',
-          'bytes per message',
-          'mallocs per message',
-          'collections',
-          'longest pause',
-          'all pauses'
-        ],
-        rows
+        ['program', 'bytes per message', 'mallocs per message', 'collections', 'all pauses'],
+        Object.entries(programs).map(([program, { echo, client }]) => {
+          const both = (figure) => `${figure(echo)} and ${figure(client)}`
+          return [
+            program,
+            both(({ bytesPerMessage }) => bytesPerMessage.toFixed(bytesPerMessage < 10 ? 2 : 0)),
+            both(({ mallocsPerMessage }) => mallocsPerMessage.toFixed(4)),
+            both(({ collections }) => kindsOf(collections)),
+            both(({ collections }) => `${pausesOf(collections).total.toFixed(1)} ms`)
+          ]
+        })
       ),
       '',
       ...(missing === null ? [] : [`- ws and zeromq were left out: ${missing}`]),
-      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+      ...failed(failures)
     ].join('\n')
   },
 
   noteworthy: () => []
+}
+
+function sidesOf([program, result]) {
+  return ['echo', 'client'].map((side) => {
+    const { bytesPerMessage, mallocsPerMessage, collections } = result[side]
+    const { longest, total } = pausesOf(collections)
+    return {
+      program,
+      side,
+      heap_bytes_per_message: rounded(bytesPerMessage),
+      mallocs_per_message: Number(mallocsPerMessage.toFixed(4)),
+      collections: kindsOf(collections),
+      longest_pause_ms: rounded(longest),
+      all_pauses_ms: rounded(total)
+    }
+  })
+}
+
+const kindsOf = (collections) =>
+  Object.entries(collections)
+    .map(([kind, { count }]) => `${count} ${kind}`)
+    .join(', ') || '0'
+
+function pausesOf(collections) {
+  const kinds = Object.values(collections)
+  return {
+    longest: Math.max(0, ...kinds.map(({ pauseMsMax }) => pauseMsMax)),
+    total: kinds.reduce((sum, { pauseMsTotal }) => sum + pauseMsTotal, 0)
+  }
 }

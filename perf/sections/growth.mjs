@@ -5,14 +5,15 @@ import { join } from 'node:path'
 import { atMost } from '../lib/aims.mjs'
 import { peerCounts } from '../lib/files_limit.mjs'
 import { interleave } from '../lib/interleave.mjs'
-import { emptyHistogram, recordFile, summaryOf, WINDOW_SAMPLES } from '../lib/latencies.mjs'
+import { emptyHistogram, recordFile, summaryOf } from '../lib/latencies.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { Program } from '../lib/processes.mjs'
 import { median } from '../lib/stats.mjs'
-import { repeated, table, us } from '../report/markdown.mjs'
+import { rounded } from '../report/data_files.mjs'
+import { failed, repeated, table, us } from '../report/markdown.mjs'
 
 const PAYLOAD_BYTES = 32
-// Every 100 µs one message, whoever sends it: what is measured is the crowd, not the load.
+// One message every 100 µs, whatever the number of senders: the crowd is measured, not the load.
 const INTERVAL_NS = 100_000
 const FULL = { peers: [1, 100, 1_000, 10_000], warmup: 4_000, messages: 5_000, repetitions: 3 }
 const QUICK = { peers: [1, 1_000], warmup: 500, messages: 1_500, repetitions: 1 }
@@ -126,7 +127,7 @@ export const growth = {
     return { rows, failures, leftOut, repetitions: sizes.repetitions }
   },
 
-  render({ rows, failures, leftOut, repetitions }, charts) {
+  render({ rows, failures, leftOut, repetitions }, { charts, data }) {
     const series = (field) =>
       rows
         .filter((row) => row.active === 1 && row[field] !== undefined)
@@ -141,40 +142,28 @@ export const growth = {
       })
     chart('growth_p99', 'One active peer among many, p99 of a window', 'quietP99Us', 'µs')
     chart('growth_cpu', 'One active peer among many, CPU per message', 'cpuUs', 'µs of the server')
-    const shown = rows.map(({ program, peers, active, cpuUs, p50Us, p99Us, quietP99Us, memoryMb }) => [
-      peers,
-      active,
-      program,
-      cpuUs === undefined ? '' : `${cpuUs.toFixed(1)} µs`,
-      us(p50Us),
-      us(p99Us),
-      us(quietP99Us),
-      alone(rows, program) === undefined
-        ? ''
-        : `${(quietP99Us / alone(rows, program).quietP99Us).toFixed(2)} ×`,
-      `${memoryMb.toFixed(1)} MB`
-    ])
+    data.add(
+      'growth',
+      rows.map(({ program, peers, active, cpuUs, p50Us, p99Us, quietP99Us, memoryMb }) => ({
+        peers,
+        active,
+        server: program,
+        cpu_us_per_message: rounded(cpuUs),
+        p50_us: rounded(p50Us),
+        p99_us: rounded(p99Us),
+        p99_of_a_window_us: rounded(quietP99Us),
+        memory_mb: rounded(memoryMb)
+      }))
+    )
     return [
       `A message of ${PAYLOAD_BYTES} B every ${INTERVAL_NS / 1000} µs from one of the active peers after the other, echoed by the server; time`,
       `counts from when it was due; ${repeated(repetitions)}. The peers are sockets of one C program that never`,
-      'sleeps. The memory is that of the whole server process. Servers that spin use all of a core, whatever they do with it.',
-      `The p99 of a window is the median of those of ${WINDOW_SAMPLES} messages in a row each: it leaves out the moments in which this machine`,
-      'gave its processors to others, and is what is compared.',
+      'sleeps. Servers that spin use all of a core, whatever they do with it. The p99 of a window is as above. With one active peer of so',
+      `many that are connected; those with more active ones, and the memory of each server, are in the data file. ${data.link('growth')}`,
       '',
-      table(
-        [
-          'peers',
-          'active',
-          'server',
-          'CPU per message',
-          'p50',
-          'p99',
-          'p99 of a window',
-          'of one alone',
-          'memory'
-        ],
-        shown
-      ),
+      byPeers(rows, 'p99 of a window', ({ quietP99Us }) => us(quietP99Us)),
+      '',
+      byPeers(rows, 'CPU per message', ({ cpuUs }) => (cpuUs === undefined ? '' : `${cpuUs.toFixed(1)} µs`)),
       '',
       charts.image('growth_p99'),
       charts.image('growth_cpu'),
@@ -182,7 +171,7 @@ export const growth = {
       ...leftOut.map(
         (peers) => `- ${peers} peers were left out: this system allows a process fewer open files.`
       ),
-      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+      ...failed(failures)
     ].join('\n')
   },
 
@@ -200,3 +189,20 @@ export const growth = {
 }
 
 const alone = (rows, program) => rows.find((row) => row.program === program && row.peers === 1)
+
+/** A line for each server that has the figure, a column for each size of the crowd, of which one peer is active. */
+function byPeers(rows, what, figure) {
+  const alive = rows.filter((row) => row.active === 1)
+  const counts = [...new Set(alive.map(({ peers }) => peers))]
+  const cells = [...new Set(alive.map(({ program }) => program))].map((program) => [
+    program,
+    ...counts.map((peers) => {
+      const row = alive.find((one) => one.program === program && one.peers === peers)
+      return row === undefined ? '' : figure(row)
+    })
+  ])
+  return table(
+    [`${what}; peers:`, ...counts],
+    cells.filter(([, ...figures]) => figures.some((one) => one !== ''))
+  )
+}

@@ -18,12 +18,16 @@ import { throughput } from './throughput.mjs'
  * @property {(line: string) => void} progress
  * @property {(text: string) => void} print
  *
+ * @typedef {object} Report what belongs to the page
+ * @property {import('../report/charts.mjs').Charts} charts
+ * @property {import('../report/data_files.mjs').DataFiles} data
+ *
  * @typedef {object} Section
  * @property {string} name what --only knows it by, and its results file
  * @property {string} title
  * @property {(context: Context) => Promise<object>} run everything measured, as it is kept in JSON; `failures` in it says
  *   what did not run
- * @property {(data: object, charts: import('../report/charts.mjs').Charts) => string} render Markdown
+ * @property {(data: object, report: Report) => string} render Markdown for people, while all figures go to the data files
  * @property {(data: object) => { what: string, value: number, aim: string, passes: boolean }[]} noteworthy ratios for the
  *   summary
  */

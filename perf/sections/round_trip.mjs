@@ -10,7 +10,8 @@ import { nativePrograms } from '../lib/native_programs.mjs'
 import { Program, runProgram } from '../lib/processes.mjs'
 import { STRATEGIES } from '../lib/programs.mjs'
 import { median } from '../lib/stats.mjs'
-import { details, table, us } from '../report/markdown.mjs'
+import { rounded } from '../report/data_files.mjs'
+import { failed, table, times, us } from '../report/markdown.mjs'
 
 const SIZES = [32, 128, 512, 1024]
 const INTERVALS_US = [10, 20, 40, 100]
@@ -18,6 +19,15 @@ const BURSTS = [1, 2, 5, 50]
 // A longer queue than its neighbours' shows nothing but the machine's stalls, so the widest interval is the one to look at.
 const SHOWN = '32:100:1'
 const KEPT_UP_PART = 0.95
+/** The figures of a cell, and what the data file calls them. */
+const COLUMNS = {
+  p50Us: 'p50_us',
+  p90Us: 'p90_us',
+  p99Us: 'p99_us',
+  p999Us: 'p99_9_us',
+  p9999Us: 'p99_99_us',
+  maxUs: 'max_us'
+}
 const FULL = { cellMs: 200, burstsMin: 3_000, messagesMax: 100_000, repetitions: 2 }
 const QUICK = { cellMs: 10, burstsMin: 200, messagesMax: 5_000, repetitions: 1 }
 
@@ -79,34 +89,15 @@ export const roundTrip = {
     }
   },
 
-  render({ programs, failures, repetitions }, charts) {
+  render({ programs, failures, repetitions }, { charts, data }) {
     const names = Object.keys(programs)
-    const columns = ['p50Us', 'p90Us', 'p99Us', 'p999Us', 'p9999Us', 'maxUs']
     const [bytes, intervalUs] = SHOWN.split(':')
-    const shown = table(
-      ['echo side', 'p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', 'p99 of a window', 'p50 / C', 'p99 / C'],
-      names.map((name) => {
-        const cell = programs[name][SHOWN]
-        const reference = programs[name.includes('blocking') ? 'c epoll' : 'c spin']?.[SHOWN]
-        const ratio = (column) =>
-          reference === undefined || name.startsWith('c ')
-            ? ''
-            : `${(cell[column] / reference[column]).toFixed(2)} ×`
-        return [
-          name,
-          ...columns.map((column) => us(cell[column])),
-          us(cell.quietP99Us),
-          ratio('p50Us'),
-          ratio('quietP99Us')
-        ]
-      })
-    )
+    data.add('round_trip', matrixRows(programs))
     charts.add('round_trip', {
       title: `Round trip, ${bytes} B every ${intervalUs} µs`,
       kind: 'percentiles',
       rows: names.flatMap((name) => programs[name][SHOWN].curve.map((point) => ({ ...point, program: name })))
     })
-    const matrix = names.map((name) => details(name, matrixTable(programs[name], columns)))
     return [
       `One message of ${bytes} B every ${intervalUs} µs, ${repetitions} runs together. The sending side polls without sleeping; the`,
       'echo side waits with the strategy named. Time counts from when a message was **due**, not from when it was sent, so that a',
@@ -114,16 +105,29 @@ export const roundTrip = {
       `the median of those of ${WINDOW_SAMPLES} messages in a row each: it leaves out the moments in which this machine gave its processors to`,
       'others, and is what is compared.',
       '',
-      shown,
+      table(
+        ['echo side', 'p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', 'p99 of a window', 'p50 / C', 'p99 / C'],
+        names.map((name) => {
+          const cell = programs[name][SHOWN]
+          const reference = programs[name.includes('blocking') ? 'c epoll' : 'c spin']?.[SHOWN]
+          const ratio = (column) => (name.startsWith('c ') ? '' : times(cell[column], reference?.[column]))
+          return [
+            name,
+            ...Object.keys(COLUMNS).map((column) => us(cell[column])),
+            us(cell.quietP99Us),
+            ratio('p50Us'),
+            ratio('quietP99Us')
+          ]
+        })
+      ),
       '',
       charts.image('round_trip'),
       '',
-      'The whole matrix, as bytes, µs between bursts, and messages in a burst. A burst is sent when the one before is back; where',
-      'that is later than it was due for more than a moment, the cell is marked as **late**, and its figures are those of a queue that',
-      'grows. `.hgrm` files of all cells are in `perf/results/`, for any HdrHistogram plotter.',
+      `Other sizes, intervals and bursts are in the data file. ${data.link('round_trip')} A burst is sent when the one before is back; where`,
+      'that is later than it was due for more than a moment, the row is marked as late, and its figures are those of a queue that',
+      'grows. A run leaves `.hgrm` files of all of them in `perf/results/`, for any HdrHistogram plotter.',
       '',
-      ...matrix,
-      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+      ...failed(failures)
     ].join('\n')
   },
 
@@ -144,14 +148,21 @@ export const roundTrip = {
   }
 }
 
-function matrixTable(cells, columns) {
-  return table(
-    ['bytes', 'µs', 'burst', 'p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', ''],
-    Object.entries(cells).map(([cell, summary]) => [
-      ...cell.split(':'),
-      ...columns.map((column) => us(summary[column])),
-      summary.keepsUp < KEPT_UP_PART ? 'late' : ''
-    ])
+function matrixRows(programs) {
+  return Object.entries(programs).flatMap(([program, cells]) =>
+    Object.entries(cells).map(([cell, summary]) => {
+      const [bytes, intervalUs, burst] = cell.split(':')
+      const figures = Object.entries(COLUMNS).map(([column, name]) => [name, rounded(summary[column])])
+      return {
+        program,
+        bytes,
+        interval_us: intervalUs,
+        burst,
+        ...Object.fromEntries(figures),
+        p99_of_a_window_us: rounded(summary.quietP99Us),
+        late: summary.keepsUp < KEPT_UP_PART ? 'late' : ''
+      }
+    })
   )
 }
 

@@ -6,7 +6,7 @@ import { judge, measurementOf, percent } from '../lib/judge.mjs'
 import { measuredPrograms } from '../lib/programs.mjs'
 import { measurementTable, number, verdictTable } from '../lib/tables.mjs'
 import { targets as allTargets, labelOf, limitOf, targetNames } from '../lib/targets.mjs'
-import { repeated, table } from '../report/markdown.mjs'
+import { failed, repeated, table } from '../report/markdown.mjs'
 
 /** @type {import('./index.mjs').Section} */
 export const targets = {
@@ -52,24 +52,41 @@ export const targets = {
     }
   },
 
-  render({ targets, noisy, failures, repetitions }) {
+  render({ targets, noisy, failures, repetitions }, { data }) {
+    data.add(
+      'ratios',
+      targets.map(({ value, unit, passes, note, ...target }) => ({
+        what: labelOf(target),
+        compared_with: target.reference,
+        value: value === null ? '' : Number(value.toFixed(4)),
+        unit,
+        aim: limitOf(target),
+        reached: passes === null ? '' : passes ? 'yes' : 'no',
+        note
+      }))
+    )
+    const aims = targets.filter(({ value, passes }) => value === null || passes !== null)
+    const reached = aims.filter(({ passes }) => passes === true)
+    const shown = aims.filter((target) => !reached.includes(target) || target.name.endsWith('memory'))
     return [
-      `What zerio is built to reach, and whether it did in this run; ${repeated(repetitions)}.`,
+      `What zerio is built to reach; ${repeated(repetitions)}. ${reached.length} of ${aims.length} aims were reached. ${data.link('ratios')}`,
+      'Memory, and what was missed:',
       '',
       table(
-        ['what', 'compared with', 'ratio or value', 'aim', '', 'note'],
-        targets.map(({ value, unit, passes, note, ...target }) => [
+        ['what', 'compared with', 'ratio or value', 'aim', ''],
+        shown.map(({ value, unit, passes, note, ...target }) => [
           labelOf(target),
           target.reference ?? '',
-          value === null ? '' : `${number(value, target.reference === undefined ? unit : '')} ${unit}`.trim(),
+          value === null
+            ? note
+            : `${number(value, target.reference === undefined ? unit : '')} ${unit}`.trim(),
           limitOf(target),
-          passes === null ? '' : passes ? 'reached' : '**missed**',
-          note
+          passes === null ? '' : passes ? 'reached' : '**missed**'
         ])
       ),
       '',
       ...noisy.map((sentence) => `- ${sentence}`),
-      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+      ...failed(failures)
     ].join('\n')
   },
 

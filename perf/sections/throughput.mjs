@@ -5,7 +5,8 @@ import { interleave } from '../lib/interleave.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { runPair, runProgram } from '../lib/processes.mjs'
 import { median, spread } from '../lib/stats.mjs'
-import { count, percent, repeated, table } from '../report/markdown.mjs'
+import { rounded } from '../report/data_files.mjs'
+import { count, failed, repeated, table, times } from '../report/markdown.mjs'
 
 const SIZES = [16, 32, 64, 256, 1024, 4096, 16384, 65536]
 const QUICK_SIZES = [32, 1024, 65536]
@@ -70,8 +71,7 @@ export const throughput = {
     return { rows, failures, repetitions: sizes.repetitions, aimRepetitions: sizes.aimRepetitions }
   },
 
-  render({ rows, failures, repetitions, aimRepetitions }, charts) {
-    const find = (bytes, program) => rows.find((row) => row.bytes === bytes && row.program === program)
+  render({ rows, failures, repetitions, aimRepetitions }, { charts, data }) {
     charts.add('throughput', {
       title: 'Messages per second, one way',
       kind: 'lines',
@@ -79,30 +79,28 @@ export const throughput = {
       y: { field: 'messagesPerSecond', title: 'messages per second', log: true },
       rows: rows.map((row) => ({ ...row, series: row.program }))
     })
-    const shown = rows.map(({ bytes, program, messagesPerSecond, spread }) => {
-      const way = program.replace(/ \(.*/, '')
-      const reference = find(bytes, referenceOf(way))
-      return [
+    data.add(
+      'throughput',
+      rows.map(({ bytes, program, messagesPerSecond, spread }) => ({
         bytes,
         program,
-        count(messagesPerSecond),
-        `${((messagesPerSecond * bytes) / 1e6).toFixed(0)} MB/s`,
-        isNative(way) || reference === undefined
-          ? ''
-          : `${(messagesPerSecond / reference.messagesPerSecond).toFixed(2)} ×`,
-        repetitions > 1 ? percent(spread) : ''
-      ]
-    })
+        messages_per_second: Math.round(messagesPerSecond),
+        spread: repetitions > 1 ? rounded(spread) : ''
+      }))
+    )
     return [
       `One process sends, another reads a field of each message; ${repeated(repetitions)}, of ${AIM_BYTES} B ${aimRepetitions}. \`c framed\` is C with`,
-      '64 KiB per system call, which `claim` and `send` are divided by; `c single` is C with one system call per message, which the ways',
-      'with a `flush()` after each message are divided by.',
+      `64 KiB per system call; the other columns are divided by it. ${data.link('throughput')}`,
       '',
-      table(['bytes', 'program', 'msg/s', 'payload', 'of C', 'spread'], shown),
+      besideC(rows, 'c framed'),
+      '',
+      'With a `flush()` after each message, divided by `c single`, which is C with one system call per message:',
+      '',
+      besideC(rows, 'c single'),
       '',
       charts.image('throughput'),
       '',
-      ...Object.entries(failures).map(([name, message]) => `- ${name} failed: ${message}`)
+      ...failed(failures)
     ].join('\n')
   },
 
@@ -116,4 +114,25 @@ export const throughput = {
       if (own === undefined || c === undefined) return []
       return atLeast(`${AIM_BYTES} B one way, \`${way}\``, own.messagesPerSecond / c.messagesPerSecond, aim)
     })
+}
+
+/** A line for each size: what C reaches, and what part of it the others do. */
+function besideC(rows, reference) {
+  const find = (bytes, program) =>
+    rows.find((row) => row.bytes === bytes && row.program === program)?.messagesPerSecond
+  const wayOf = (program) => program.replace(/ \(.*/, '')
+  const programs = [...new Set(rows.map(({ program }) => program))].filter(
+    (program) => !isNative(program) && referenceOf(wayOf(program)) === reference
+  )
+  return table(
+    ['bytes', `${reference}, msg/s`, ...programs],
+    [...new Set(rows.map(({ bytes }) => bytes))].map((bytes) => {
+      const c = find(bytes, reference)
+      const cell = (program) => {
+        const own = find(bytes, program)
+        return own === undefined ? '' : times(own, c)
+      }
+      return [bytes, c === undefined ? '' : count(c), ...programs.map(cell)]
+    })
+  )
 }

@@ -1,6 +1,6 @@
 // Round trips on a schedule: a burst of messages every so many microseconds, measured from the time at which the burst was
 // due, so that a stall counts against every message that it delays. This side polls by hand, for a sender that sleeps
-// could not keep the schedule; the echo side waits as it is told to. Recording makes no garbage: times go into an array
+// could not keep the schedule; the echo side waits with the strategy of its flags. Recording makes no garbage: times go into an array
 // made before. Runs all cells over one connection and writes the latencies of each (float64 nanoseconds) into a file.
 import { writeFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
@@ -9,11 +9,14 @@ import { parseCells } from '../lib/cells.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
 
 const WARMUP_PART = 0.1
+const WARMUP_MESSAGES = 20_000
 const DEADLINE_NS = 60e9
 
 const flags = readFlags({ port: 0, backend: 'auto', cells: '32:20:1:1000', folder: '' })
 const cells = parseCells(flags.cells)
-const timesNs = new Float64Array(Math.max(...cells.map(({ bursts, burst }) => bursts * burst)))
+const timesNs = new Float64Array(
+  Math.max(WARMUP_MESSAGES, ...cells.map(({ bursts, burst }) => bursts * burst))
+)
 const clock = new Float64Array(4)
 const NOW = 0
 const DUE = 1
@@ -64,7 +67,7 @@ function latencies({ intervalUs, burst, bursts }) {
 
 await client.start('paced')
 const warmup = Buffer.alloc(64)
-run(warmup, 20_000, 1, 20_000)
+run(warmup, 20_000, 1, WARMUP_MESSAGES)
 for (const cell of cells) {
   const message = Buffer.alloc(cell.bytes)
   await setImmediate()

@@ -3,12 +3,15 @@ import type { Session } from 'node:inspector'
 
 /** One function and what was allocated in it itself, as estimated from the samples. */
 export interface Allocator {
+  /** Empty for a function without a name. */
   functionName: string
   /** Path or URL of the script; empty for V8's own functions. */
   url: string
   /** Counted from 1. */
   line: number
+  /** Counted from 1. */
   column: number
+  /** Estimated from the samples. */
   bytes: number
 }
 

@@ -2,6 +2,7 @@
 import { misuse } from '../errors.js'
 import { type Complete, describe, readProperties } from '../options/given.js'
 
+/** Options of a {@link GcProbe}. */
 export interface GcProbeOptions {
   /**
    * Sample who allocates, every so many bytes on average; 0 (do not) or 512 to 2^30, default 32,768. While several probes of a
@@ -19,6 +20,7 @@ export interface GcProbeOptions {
   loopResolutionMs?: number | undefined
 }
 
+/** Options of {@link GcProbe.measure} and {@link GcProbe.measureAsync}. */
 export interface GcMeasureOptions extends GcProbeOptions {
   /** Measured calls; 1 to 2^30, default 100,000. */
   operations?: number | undefined

@@ -33,15 +33,23 @@ export interface GcCollections {
 
 /** How long V8 held the program for each collection or step of one. All are 0 when there was none. */
 export interface GcPauses {
+  /** How many there were. */
   count: number
+  /** All of them together. */
   totalMs: number
   /** Part of the elapsed time, 0 to 1. */
   share: number
+  /** The mean. */
   meanUs: number
+  /** The median. */
   p50Us: number
+  /** One in ten was longer. */
   p90Us: number
+  /** One in a hundred was longer. */
   p99Us: number
+  /** One in a thousand was longer. */
   p999Us: number
+  /** The longest. */
   maxUs: number
 }
 
@@ -49,9 +57,13 @@ export interface GcPauses {
 export interface GcEventLoop {
   /** 0 when the program never returned to the loop; then there are no delays. */
   samples: number
+  /** The mean. */
   meanMs: number
+  /** The median. */
   p50Ms: number
+  /** One in a hundred was later. */
   p99Ms: number
+  /** The latest. */
   maxMs: number
   /** 0 to 1. */
   utilization: number
@@ -59,6 +71,7 @@ export interface GcEventLoop {
 
 /** The data of a {@link GcReport}, and its JSON. */
 export interface GcReportData {
+  /** The measured time. */
   elapsedMs: number
   /** As counted by `operation()`. */
   operations: number
@@ -68,9 +81,13 @@ export interface GcReportData {
   heapBytesPerOperation: number | null
   /** Bytes allocated outside of the heap: the memory of Buffers and ArrayBuffers. `null` when not asked for. */
   externalBytes: number | null
+  /** `null` without operations, or when not asked for. */
   externalBytesPerOperation: number | null
+  /** How often V8 collected. */
   collections: GcCollections
+  /** How long it held the program. */
   pauses: GcPauses
+  /** How late timers came. */
   eventLoop: GcEventLoop
   /** Most first. */
   topAllocators: GcAllocator[]

@@ -1,5 +1,5 @@
-// The benchmarks' own arithmetic: percentile files, V8's trace lines, the page's hand-written part, noise.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+// The benchmarks' own arithmetic: percentile files, V8's trace lines, noise; and what a run writes: the page, data files, the README's table.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
@@ -7,8 +7,11 @@ import { parseCells } from '../../perf/lib/cells.mjs'
 import { byKind, collectionsIn } from '../../perf/lib/garbage_lines.mjs'
 import { emptyHistogram, hgrmOf, recordFile, summaryOf } from '../../perf/lib/latencies.mjs'
 import { noiseSentence } from '../../perf/lib/noise.mjs'
-import { table } from '../../perf/report/markdown.mjs'
+import { DataFiles, readDataFile, rounded } from '../../perf/report/data_files.mjs'
+import { failed, table } from '../../perf/report/markdown.mjs'
+import { readmeTable, writeReadme } from '../../perf/report/readme.mjs'
 import { writeReport } from '../../perf/report/report.mjs'
+import { madeUpResults } from '../helpers/perf_results.mjs'
 
 function temporary(t) {
   const folder = mkdtempSync(join(tmpdir(), 'zerio-perf-test-'))
@@ -109,25 +112,14 @@ test('columns of numbers stand to the right', (t) => {
 test('the page is written again and again, and what was written by hand stays', async (t) => {
   const page = join(temporary(t), 'performance.md')
   writeFileSync(page, '# Performance\n\nBy hand.\n')
-  const garbage = (collections) => ({
-    measuredAt: '2026-01-02T03:04:05.000Z',
-    quick: false,
-    noise: { othersPart: 0, stolenPart: 0 },
-    machine: { zerio: '1', node: 'v1', kernel: '1', cpu: 'a CPU', cpuCount: 2, memoryGb: 1, others: '' },
-    data: {
-      programs: {
-        zerio: Object.fromEntries([
-          ...['echo', 'client'].map((side) => [
-            side,
-            { bytesPerMessage: 0, mallocsPerMessage: 0, collections }
-          ]),
-          ['roundTrips', 10]
-        ])
-      },
-      failures: {},
-      missing: null
+  const garbage = (collections) => {
+    const result = madeUpResults(1).get('garbage')
+    const side = { bytesPerMessage: 0, mallocsPerMessage: 0, collections }
+    return {
+      ...result,
+      data: { ...result.data, programs: { zerio: { roundTrips: 10, echo: side, client: side } } }
     }
-  })
+  }
   await writeReport(page, new Map([['garbage', garbage({})]]), null)
   const first = readFileSync(page, 'utf8')
   t.true(first.startsWith('# Performance\n'))
@@ -139,4 +131,93 @@ test('the page is written again and again, and what was written by hand stays', 
   t.is(second.split('## Garbage').length, 2)
   t.true(second.includes('7 Scavenge'))
   t.true(second.endsWith('By hand.\n'))
+})
+
+const wordsOf = (text) => text.replaceAll(/[\d.,]+|–|\*\*missed\*\*|reached/g, '#').replaceAll(/-+:?/g, '-')
+
+test('a new run changes figures, and no prose', async (t) => {
+  const page = join(temporary(t), 'performance.md')
+  writeFileSync(page, '# Performance\n\n## More\n\nBy hand.\n')
+  await writeReport(page, madeUpResults(1), null)
+  const first = readFileSync(page, 'utf8')
+  await writeReport(page, madeUpResults(1.7), null)
+  const second = readFileSync(page, 'utf8')
+  t.not(first, second)
+  t.is(wordsOf(first), wordsOf(second))
+})
+
+test('the page of a whole run is one that a person reads, and every figure is in a data file', async (t) => {
+  const page = join(temporary(t), 'performance.md')
+  writeFileSync(page, '# Performance\n\n## More\n\nBy hand.\n')
+  const results = madeUpResults(1)
+  await writeReport(page, results, async () => '<svg/>')
+  const text = readFileSync(page, 'utf8')
+  t.true(text.split('\n').length <= 250, `${text.split('\n').length} lines`)
+  const folder = join(page, '..', 'performance')
+  const files = readdirSync(folder).filter((name) => name.endsWith('.csv'))
+  t.deepEqual(files.map((name) => name.slice(0, -4)).sort(), [
+    'against_round_trip',
+    'against_throughput',
+    'fan_out',
+    'garbage',
+    'growth',
+    'ordinary',
+    'ratios',
+    'round_trip',
+    'throughput'
+  ])
+  for (const name of files) t.true(text.includes(`(performance/${name})`), name)
+  const rowsOf = (name) => readDataFile(folder, name).length
+  const data = (name) => results.get(name).data
+  for (const [name, section] of [
+    ['throughput', 'throughput'],
+    ['fan_out', 'fan-out'],
+    ['growth', 'growth'],
+    ['ordinary', 'ordinary']
+  ])
+    t.is(rowsOf(name), data(section).rows.length, name)
+  const cells = Object.values(data('round-trip').programs).flatMap((program) => Object.keys(program))
+  t.is(rowsOf('round_trip'), cells.length)
+  t.is(rowsOf('garbage'), 2 * Object.keys(data('garbage').programs).length)
+})
+
+test('a program that failed is one line of the page, and the published page is one that a person reads', (t) => {
+  const message = `ended with 1: ${'x'.repeat(1_000)}\n    at a stack\n    at another line`
+  const [line, ...more] = failed({ bun: message })
+  t.deepEqual(more, [])
+  t.regex(line, /^- bun failed: ended with 1: x{100,200} …$/)
+  const page = readFileSync(new URL('../../docs/performance.md', import.meta.url), 'utf8')
+  t.true(page.split('\n').length <= 250)
+})
+
+test('a data file keeps its cells, commas and quotes too, and goes when its section does', (t) => {
+  const folder = join(temporary(t), 'performance')
+  const files = new DataFiles(folder)
+  files.add('odd', [
+    { name: 'a write, and "another"', value: rounded(1 / 3) },
+    { name: 'none', value: rounded(undefined) }
+  ])
+  files.write()
+  t.deepEqual(readDataFile(folder, 'odd'), [
+    { name: 'a write, and "another"', value: '0.3333' },
+    { name: 'none', value: '' }
+  ])
+  t.is(rounded(123_456.7), 123_457)
+  new DataFiles(folder).write()
+  t.deepEqual(readdirSync(folder), [])
+})
+
+test("the README's figures are those of the data files, and its text stays", async (t) => {
+  const published = new URL('../../docs/performance', import.meta.url).pathname
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  t.true(readme.includes(readmeTable(published)), 'npm run perf -- --report writes them')
+
+  const folder = temporary(t)
+  mkdirSync(join(folder, 'performance'))
+  await writeReport(join(folder, 'performance.md'), madeUpResults(1), null)
+  writeFileSync(join(folder, 'README.md'), readme)
+  writeReadme(join(folder, 'README.md'), join(folder, 'performance'))
+  const written = readFileSync(join(folder, 'README.md'), 'utf8')
+  t.not(written, readme)
+  t.is(wordsOf(written), wordsOf(readme))
 })

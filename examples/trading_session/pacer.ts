@@ -1,8 +1,8 @@
 // Turns time into work: how many messages are due at a given rate, and who calls whom to find out.
 
-import { keepPolling } from '../cli/polling.js'
-import { readClock } from '../index.js'
+import { readClock } from 'zerio'
 import type { WaitStrategy } from './flags.js'
+import { keepPolling } from './internals.js'
 
 /** Counts messages against a clock in nanoseconds that the caller keeps up to date. */
 export class Pacer {

@@ -1,7 +1,7 @@
 // A client process: subscribes to the ticks, answers some with orders, and measures the round trip of each.
 
-import { keepPolling } from '../cli/polling.js'
-import { ZerioClient } from '../index.js'
+import { ZerioClient } from 'zerio'
+import { keepPolling } from './internals.js'
 import { childTask, leave, onCommand, runChild, tellParent } from './ipc.js'
 import { Meter } from './meter.js'
 import { Reporter } from './reporter.js'

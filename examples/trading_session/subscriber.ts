@@ -1,9 +1,8 @@
 // The server's side of one client: which tick is next for it, and the acks it is owed.
 
-import type { Peer } from '../index.js'
+import type { Peer, PoolBuffer } from 'zerio'
 import { type Meter, Received, Sent } from './meter.js'
 import type { PriceSeries } from './prices.js'
-import { viewOf } from './view_of.js'
 import * as wire from './wire.js'
 
 /**
@@ -50,9 +49,9 @@ export class Subscriber {
     }
   }
 
-  acknowledge(buffer: Buffer, offset: number): void {
+  acknowledge(buffer: PoolBuffer, offset: number): void {
     this.meter.counts[Received] += 1
-    const order = viewOf(buffer)
+    const order = buffer.view
     const status = this.isFair(order, offset) ? wire.StatusAccepted : wire.StatusRejected
     const at = this.owedCount === 0 ? this.peer.claim(wire.AckBytes, wire.AckChannel) : -1
     if (at < 0) {

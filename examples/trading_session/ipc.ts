@@ -1,4 +1,4 @@
-// What the parent and its children tell each other over fork's channel, and the child's end of it.
+// The messages between the parent and its children over fork's channel, and the child's end of it.
 
 import type { Flags } from './flags.js'
 
@@ -40,7 +40,7 @@ export type ChildMessage =
 
 export function childTask(): ChildTask {
   if (!process.send || process.argv.length < 3) {
-    process.stderr.write('this file is started by dist/demo/main.js\n')
+    process.stderr.write('dist/demo/main.js starts this file; run npm start\n')
     process.exit(2)
   }
   return JSON.parse(process.argv[2]) as ChildTask
@@ -60,7 +60,7 @@ export function onCommand(handle: (command: Command) => void): void {
   process.on('message', (command) => handle(command as Command))
 }
 
-/** Runs a child; what it throws goes to the parent, whose one line on stderr tells it to the user. */
+/** Runs a child. What it throws goes to the parent, which prints it as one line on stderr. */
 export function runChild(main: () => Promise<void>): void {
   const fail = (error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error)
@@ -69,7 +69,7 @@ export function runChild(main: () => Promise<void>): void {
     else exit()
   }
   process.on('uncaughtException', fail)
-  // Without its parent nobody would ever stop this process.
+  // Only the parent stops this process, so it ends with the parent.
   process.on('disconnect', () => process.exit(1))
   main().catch(fail)
 }

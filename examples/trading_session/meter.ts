@@ -1,7 +1,7 @@
 // What one process measures: messages, round trips, garbage; over the last second and over the whole window.
 
-import { Histogram } from '../cli/histogram.js'
 import { GarbageMeter } from './garbage.js'
+import { Histogram } from './internals.js'
 import type { Measured } from './ipc.js'
 
 export const Sent = 0

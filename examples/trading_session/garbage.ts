@@ -1,5 +1,5 @@
 // How many bytes this process allocated on the V8 heap, exactly, and how often V8 collected them.
-import { HeapMeter } from '../gc/heap_meter.js'
+import { HeapMeter } from './internals.js'
 
 /** What is allocated between `pause()` and `resume()` is left out: that is the reporting, which is no part of the message path. */
 export class GarbageMeter {

@@ -1,10 +1,9 @@
 // What a client does with its messages: checks the ticks, sends orders, takes the time of their acks.
 
-import { readClock, type ZerioClient } from '../index.js'
+import { type PoolBuffer, readClock, type ZerioClient } from 'zerio'
 import type { Integrity } from './ipc.js'
 import { type Meter, Received, Sent } from './meter.js'
 import { Pacer } from './pacer.js'
-import { viewOf } from './view_of.js'
 import * as wire from './wire.js'
 
 const maxRoundTripNs = 2 ** 31 - 1
@@ -39,9 +38,9 @@ export class Trader {
     this.ordering = false
   }
 
-  receive(buffer: Buffer, offset: number, channel: number): void {
+  receive(buffer: PoolBuffer, offset: number, channel: number): void {
     this.meter.counts[Received] += 1
-    const view = viewOf(buffer)
+    const view = buffer.view
     if (channel === wire.TickChannel) this.takeTick(view, offset)
     else if (channel === wire.AckChannel) this.takeAck(view, offset)
     else if (channel === wire.EndChannel) this.takeEnd(view, offset)

@@ -1,6 +1,6 @@
 // The server process: replays the prices to every subscriber and acknowledges every order.
 
-import { type Peer, ZerioServer } from '../index.js'
+import { type Peer, ZerioServer } from 'zerio'
 import { childTask, leave, onCommand, runChild, tellParent } from './ipc.js'
 import { Meter } from './meter.js'
 import { drive, Pacer } from './pacer.js'

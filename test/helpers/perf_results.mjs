@@ -1,0 +1,140 @@
+// Made-up results of all sections of `npm run perf`, as many rows as a whole run has; figures grow with `factor`.
+
+const MACHINE = { zerio: '1', node: 'v1', kernel: '1', cpu: 'a CPU', cpuCount: 2, memoryGb: 1, others: '' }
+const BACKENDS = ['epoll', 'io_uring']
+const STRATEGIES = ['manual', 'spin', 'hybrid', 'blocking']
+const own = (names) => BACKENDS.flatMap((backend) => names.map((name) => `${name} (${backend})`))
+const waiting = own(STRATEGIES.map((strategy) => `zerio ${strategy}`))
+
+function sectionsOf(factor) {
+  const latencies = { p50Us: 5 * factor, p90Us: 7 * factor, p99Us: 9 * factor, p999Us: 900 * factor }
+  const cell = { ...latencies, p9999Us: undefined, maxUs: 2000 * factor, quietP99Us: 8 * factor, keepsUp: 1 }
+  const each = (lists, row) =>
+    lists.reduce((rows, list) => rows.flatMap((one) => list.map((value) => [...one, value])), [[]]).map(row)
+  const peers = [1, 10, 100, 1000, 10_000]
+  const fanOut = ['c send loop', 'zerio (epoll)', 'zerio (io_uring)', 'node:net', 'node:net batched']
+  const growing = ['c epoll', 'c spin', ...own(['zerio blocking', 'zerio spin']), 'node:net']
+  const ways = ['c framed', ...own(['claim', 'send']), 'c single', ...own(['claim, flush', 'send, flush'])]
+  const others = ['node:net', 'ws', 'zeromq']
+  const side = (bytes) => ({ bytesPerMessage: bytes, mallocsPerMessage: 0.001 * factor, collections: {} })
+  const target = { name: 'manual', unit: '×', value: factor, passes: true, note: '' }
+  return {
+    targets: {
+      targets: [
+        { ...target, program: 'zerio manual', reference: 'c spin', atMost: 9 },
+        { ...target, name: 'memory', program: 'zerio memory', unit: 'MB', atMost: 30 }
+      ],
+      noisy: [],
+      failures: {},
+      repetitions: 5
+    },
+    'round-trip': {
+      programs: Object.fromEntries(
+        ['c spin', 'c epoll', ...waiting].map((program) => [
+          program,
+          Object.fromEntries(
+            each(
+              [
+                [32, 1024],
+                [10, 100],
+                [1, 50]
+              ],
+              ([bytes, us, burst]) => [`${bytes}:${us}:${burst}`, { ...cell, curve: [{}] }]
+            )
+          )
+        ])
+      ),
+      failures: {},
+      repetitions: 2
+    },
+    throughput: {
+      rows: each([[16, 32, 64, 256, 1024, 4096, 16384, 65536], ways], ([bytes, program]) => ({
+        bytes,
+        program,
+        messagesPerSecond: 1e6 * factor,
+        spread: 0.1
+      })),
+      failures: {},
+      repetitions: 3,
+      aimRepetitions: 11
+    },
+    'fan-out': {
+      rows: each([peers, [1, 10], fanOut], ([count, perTurn, program]) => ({
+        peers: count,
+        perTurn,
+        program,
+        cpuNs: 2000 * factor,
+        lastUs: 30 * factor
+      })),
+      failures: {},
+      leftOut: [],
+      repetitions: 3
+    },
+    growth: {
+      rows: each([[1, 100, 1000, 10_000], [1], growing], ([count, active, program]) => ({
+        ...{ peers: count, active, program, quietP99Us: 70 * factor, memoryMb: 50 * factor, ...latencies },
+        cpuUs: program.includes('spin') ? undefined : 20 * factor
+      })),
+      failures: {},
+      leftOut: [],
+      repetitions: 3
+    },
+    ordinary: {
+      rows: each(
+        [
+          [100, 1000, 10_000, 14_000],
+          [...own(['zerio']), 'node:net']
+        ],
+        ([count, program]) => ({
+          peers: count,
+          program,
+          share: 0.03 * factor,
+          ...latencies
+        })
+      ),
+      idle: BACKENDS.map((backend) => ({ backend, share: 0.001 * factor })),
+      failures: {},
+      leftOut: [],
+      repetitions: 3
+    },
+    garbage: {
+      programs: Object.fromEntries(
+        [...waiting, ...others].map((program) => [
+          program,
+          { roundTrips: 100_000, echo: side(400 * factor), client: side(300 * factor) }
+        ])
+      ),
+      failures: {},
+      missing: null
+    },
+    against: {
+      roundTrips: ['c spin', 'c epoll', ...waiting, ...others, 'bun'].map((program) => ({
+        program,
+        ...latencies,
+        spread: 0.1
+      })),
+      rates: [
+        'c framed',
+        ...own(['zerio claim', 'zerio send']),
+        'node:net, a write per message',
+        'node:net, batched by hand',
+        ...others.slice(1),
+        'bun'
+      ].map((program) => ({ program, messagesPerSecond: 2e6 * factor, spread: 0.1 })),
+      failures: {},
+      missing: {},
+      repetitions: 3
+    }
+  }
+}
+
+/** @returns {Map<string, object>} what `writeReport` takes */
+export function madeUpResults(factor) {
+  const common = {
+    measuredAt: '2026-01-02T03:04:05.000Z',
+    quick: false,
+    noise: { othersPart: 0, stolenPart: 0 },
+    machine: MACHINE
+  }
+  return new Map(Object.entries(sectionsOf(factor)).map(([name, data]) => [name, { ...common, data }]))
+}
