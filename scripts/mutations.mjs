@@ -43,7 +43,7 @@ async function tested(backend, files) {
     : (/✘ (?:\[fail\]: )?(.*)/.exec(stdout)?.[1] ?? stdout.trim().split('\n').at(-1))
 }
 
-/** What became of one planted bug. */
+/** Plants one bug and says whether it was found. */
 async function verdictOf(name) {
   const patch = readFileSync(join(patches, `${name}.patch`), 'utf8')
   const heal = plant(tree, patch)
