@@ -204,7 +204,7 @@ test('send throws for what is not a byte array, connected or not', async (t) => 
         () => client.send(bytes, 0, 1),
         () => peer.send(bytes),
         () => server.send('client', bytes),
-        () => server.send('nobody', bytes),
+        () => server.send('unknown', bytes),
         () => server.broadcast(bytes)
       ]) {
         t.throws(call, { instanceOf: ZerioError, code: 'ZERIO_BAD_ARGUMENT', message: /Uint8Array/ })
@@ -285,11 +285,11 @@ test('wrong arguments throw also when no peer is connected', async (t) => {
   const bad = { code: 'ZERIO_BAD_ARGUMENT' }
   const bytes = Buffer.from('x')
   for (const args of [[bytes, 999], [bytes, -1], [bytes, 5, 9], [bytes, 0, 1, 128], ['x'], [undefined]]) {
-    t.throws(() => server.send('nobody', ...args), bad)
+    t.throws(() => server.send('unknown', ...args), bad)
     t.throws(() => server.broadcast(...args), bad)
   }
   t.is(server.broadcast(bytes, 3), 0)
-  t.is(server.send('nobody', bytes, 0, 1, 127), SendStatus.NotConnected)
+  t.is(server.send('unknown', bytes, 0, 1, 127), SendStatus.NotConnected)
 })
 
 test('broadcast sends to all peers without an open claim, and then throws', async (t) => {

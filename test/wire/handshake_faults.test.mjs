@@ -240,7 +240,7 @@ test('manual: a program that polls seldom expires handshakes nevertheless', asyn
   const raw = await connectRaw(t, server.listeningPort)
   for (let polls = 0; seen.refused.length === 0; polls++) {
     server.poll()
-    if (polls > 10) return t.fail('nobody expires')
+    if (polls > 10) return t.fail('the handshake does not expire')
     await pause(150)
   }
   t.is(seen.refused[0].code, 'ZERIO_HANDSHAKE_TIMEOUT')
