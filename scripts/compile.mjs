@@ -1,6 +1,15 @@
 // Builds a C++ program of the tests with the compiler alone: only what has changed, as many files at once as there are processors.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -46,6 +55,38 @@ export function sourcesOf(root, folder) {
     .map((name) => join(folder, name))
 }
 
+/** The description of the simulation of the tree `root`, for `compile`. */
+export function simulationOf(root, folder, flags) {
+  return {
+    name: 'simulation',
+    folder,
+    sources: [...engineSources, ...sourcesOf(root, join('lab', 'simulation'))],
+    flags
+  }
+}
+
+/**
+ * Copies what `compile` has made of the tree `root` in `folder` to the folder of `copy`, a copy of the tree whose files have kept their
+ * times: only files that change there are compiled again, with the flags of `copy`.
+ */
+export function copyObjects(root, folder, copy) {
+  mkdirSync(copy.folder, { recursive: true })
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.o'))) {
+    copyFileSync(join(folder, name), join(copy.folder, name))
+    const rules = name.replace(/\.o$/, '.d')
+    writeFileSync(
+      join(copy.folder, rules),
+      readFileSync(join(folder, rules), 'utf8').replaceAll(`${root}/`, `${copy.root}/`)
+    )
+  }
+  writeFileSync(join(copy.folder, 'flags.txt'), stampOf(copy.flags))
+}
+
+/** What tells whether all objects of a folder were made in the same way. */
+function stampOf(flags, compiler = process.env.CXX ?? 'g++') {
+  return JSON.stringify([compiler, ...flags])
+}
+
 /** Whether an object is missing, or older than something that it was made from. */
 function isStale(object, rules) {
   if (!existsSync(object) || !existsSync(rules)) return true
@@ -69,7 +110,7 @@ export async function compile(
   const objectOf = (source) => join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`)
   const rulesOf = (source) => objectOf(source).replace(/\.o$/, '.d')
   const stamp = join(folder, 'flags.txt')
-  const all = JSON.stringify([compiler, ...flags])
+  const all = stampOf(flags, compiler)
   const changed = !existsSync(stamp) || readFileSync(stamp, 'utf8') !== all
   const stale = sources.filter((source) => changed || isStale(objectOf(source), rulesOf(source)))
   const program = join(folder, name)

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { addonEnvironment, buildAddon } from '../lab/reliability/lib/addon.mjs'
-import { compile, engineSources, sourcesOf } from './compile.mjs'
+import { compile, copyObjects, simulationOf } from './compile.mjs'
 import { plant } from './patches.mjs'
 
 const SEEDS_MAX = 1000
@@ -19,15 +19,15 @@ const tree = mkdtempSync(join(tmpdir(), 'zerio-mutations-'))
 for (const folder of ['addon', join('lab', 'simulation')])
   cpSync(join(root, folder), join(tree, folder), {
     recursive: true,
+    preserveTimestamps: true,
     filter: (path) => basename(path) !== 'build'
   })
-const build = () =>
-  compile(tree, {
-    name: 'simulation',
-    folder: join(tree, 'build'),
-    sources: [...engineSources, ...sourcesOf(tree, join('lab', 'simulation'))],
-    flags: ['-O1', '-Wno-error']
-  })
+// What a bug does not touch is the same in the simulation of the repository.
+const compiled = join(root, 'build', 'simulation')
+await compile(root, simulationOf(root, compiled, ['-O2']))
+const planted = simulationOf(tree, join(tree, 'build'), ['-O1', '-Wno-error'])
+copyObjects(root, compiled, { ...planted, root: tree })
+const build = () => compile(tree, planted)
 
 /** Runs tests of the public suite with the addon that this tree makes. */
 async function tested(backend, files) {
@@ -43,7 +43,7 @@ async function tested(backend, files) {
     : (/✘ (?:\[fail\]: )?(.*)/.exec(stdout)?.[1] ?? stdout.trim().split('\n').at(-1))
 }
 
-/** What became of one planted bug. */
+/** Plants one bug and says whether it was found. */
 async function verdictOf(name) {
   const patch = readFileSync(join(patches, `${name}.patch`), 'utf8')
   const heal = plant(tree, patch)

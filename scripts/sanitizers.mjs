@@ -7,7 +7,7 @@ import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { compile, engineSources, sourcesOf } from './compile.mjs'
+import { compile, simulationOf } from './compile.mjs'
 import { fuzzTargets } from './fuzz_targets.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -41,12 +41,10 @@ function run(what, program, given) {
   console.log(`${what}: ${stdout.trim()}`)
 }
 
-const simulation = await compile(root, {
-  name: 'simulation',
-  folder: join(root, 'build', 'sanitizers', 'simulation'),
-  sources: [...engineSources, ...sourcesOf(root, join('lab', 'simulation'))],
-  flags
-})
+const simulation = await compile(
+  root,
+  simulationOf(root, join(root, 'build', 'sanitizers', 'simulation'), flags)
+)
 run('simulation', simulation, ['--seeds', values.seeds])
 run('torture', simulation, ['--torture'])
 for (const [name, sources] of Object.entries(fuzzTargets)) {

@@ -2,16 +2,11 @@
 import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { compile, engineSources, sourcesOf } from './compile.mjs'
+import { compile, simulationOf } from './compile.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
-const program = await compile(root, {
-  name: 'simulation',
-  folder: join(root, 'build', 'simulation'),
-  sources: [...engineSources, ...sourcesOf(root, join('lab', 'simulation'))],
-  flags: ['-O2']
-})
+const program = await compile(root, simulationOf(root, join(root, 'build', 'simulation'), ['-O2']))
 const given = process.argv.slice(2)
 const { status } = spawnSync(program, given.length > 0 ? given : ['--minutes', '1'], { stdio: 'inherit' })
 process.exit(status ?? 1)

@@ -1,4 +1,4 @@
-// `npm run test:host`: the engine's seat in Node's event loop, as programs use it.
+// `npm run test:host`: the engine in Node's event loop, as programs use it.
 //
 //   matrix     where a send comes from × wait strategy × backend × Node, each with an independent reader (lab/host/matrix.mjs)
 //   tests      test/host/host_*.test.mjs on each Node: what Node measures, async contexts, exceptions, ref() and unref(), many engines
@@ -127,7 +127,7 @@ async function inParallel(works, width) {
   const worker = async () => {
     while (begun < works.length) await works[begun++]()
   }
-  // A log that says nothing for minutes looks like one that hangs.
+  // A log without lines for minutes looks like a run that hangs.
   const timer = setInterval(() => console.error(`matrix: ${begun} of ${works.length} processes`), 60_000)
   await Promise.all(Array.from({ length: width }, worker))
   clearInterval(timer)

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { plant } from './patches.mjs'
+import { userProgram } from './user_program.mjs'
 import { build, readIfThere, root, runNode } from './wine.mjs'
 
 const TIMEOUT_MS = 240_000
@@ -90,21 +91,6 @@ async function agree(major, mode) {
   return judge(major, mode, `${linux.runs.split('\n').length} seeded programs agree: ${backends}`, good, ran)
 }
 
-const user = `
-  import { once } from 'node:events'
-  import { ZerioClient, ZerioServer } from 'zerio'
-  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
-  server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
-  await server.start('server')
-  const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
-  await client.start('client')
-  client.send(Buffer.from('oui'))
-  const [answer] = await once(client, 'message')
-  console.log(String(answer), server.engine.backend)
-  await client.stop()
-  await server.stop()
-`
-
 /** The npm package as it is published, in a project of its own. */
 async function installed(major, mode) {
   const folder = mkdtempSync(join(tmpdir(), 'zerio-installed-'))
@@ -114,7 +100,7 @@ async function installed(major, mode) {
   spawnSync('npm', pack, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
   const archive = readdirSync(folder).find((name) => name.endsWith('.tgz'))
   spawnSync('tar', ['xzf', join(folder, String(archive)), '--strip-components=1', '-C', zerio])
-  writeFileSync(join(folder, 'main.mjs'), user)
+  writeFileSync(join(folder, 'main.mjs'), userProgram('import'))
   const options = { name: 'installed', timeoutMs: CROSSING_TIMEOUT_MS, cwd: folder }
   const ran = await runNode(major, mode, ['main.mjs'], options)
   rmSync(folder, { recursive: true })

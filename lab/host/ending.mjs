@@ -1,4 +1,4 @@
-// A process that says its last words.
+// A process that sends messages and ends.
 //
 //   ending.mjs <settings as JSON>     { ports, options, name }
 
@@ -16,7 +16,7 @@ if (isMainThread && endings[name].inWorker) {
 } else {
   const lanes = await openLanes(settings)
   lanes.open(name, endings[name].count)
-  // What was written so far must not be what keeps the control waiting.
+  // The control must not wait for what was written so far.
   await new Promise((resolve) => setTimeout(resolve, 5))
   try {
     endings[name].start(lanes)

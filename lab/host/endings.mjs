@@ -1,4 +1,4 @@
-// The last words of a process: what send() has accepted is handed to the system, however the process ends.
+// The ends of a process: what send() has accepted is handed to the system, however the process ends.
 
 /** Messages of 5,000 bytes that are 200 KB together. */
 const LONG = { count: 40, padding: 5_000 }
@@ -44,7 +44,7 @@ export const endings = {
       }
       setTimeout(fill, 100)
     },
-    // What the system does not take cannot be handed over; the process ends all the same.
+    // What the system does not take cannot be handed over, and the process ends nevertheless.
     { needsLoop: true, lossy: true, code: 0 }
   ),
   'process.exit() in onMessage': end(

@@ -1,4 +1,4 @@
-// What every sending process has: a server whose peer is the observer, a client of the observer, and a control beside them.
+// The connections of every sending process: a server whose peer is the observer, a client of the observer, and a control.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'

@@ -22,7 +22,7 @@ const path = (name) => fileURLToPath(new URL(name, import.meta.url))
  *   connections; all of it in a worker thread
  */
 
-/** The variants that make sense for a wait strategy. A manual engine does nothing by itself, so nothing changes what it does. */
+/** The variants that make sense for a wait strategy. The variants change nothing about a manual engine, which does nothing by itself. */
 export const variantsOf = (strategy) =>
   strategy === 'manual' ? ['quiet', 'worker'] : ['quiet', 'heartbeats', 'busy', 'worker']
 
@@ -108,7 +108,7 @@ export async function runEnding(combination, name) {
     const settings = { ports: observer.ports, options: optionsOf(combination), name }
     const { ended } = startChild(combination.node, 'ending.mjs', settings, ENDING_MS_MAX)
     const result = await ended
-    // What the system has taken still has to cross the loopback interface.
+    // What the system has taken must still cross the loopback interface.
     for (let waits = 0; waits < 400 && !observer.isSilent; waits++) {
       await new Promise((resolve) => setTimeout(resolve, 5))
     }

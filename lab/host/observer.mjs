@@ -1,6 +1,6 @@
-// The independent reader of one sending process: plain sockets that say when each message has come, and whether that was in time.
+// The independent reader of one sending process: plain sockets that record when each message came, and whether it was in time.
 //
-// Whatever the sender gives to zerio it also writes to a node:net socket, at the same moment. That is the control: when it comes late,
+// The sender also writes each message to a node:net socket at the same moment. This is the control: when it comes late,
 // or when the system kept one of the two processes off its processors, the machine was late, and the cell is tried again.
 
 import { once } from 'node:events'
@@ -9,9 +9,9 @@ import { createServer as createWebServer, get } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { dataFrame, hello, readFrames, welcome } from './wire.mjs'
 
-/** From here on a message is late: a loaded machine takes less, and whoever forgot a flush lets it lie for longer. */
+/** From here on a message is late: a loaded machine takes less, and a forgotten flush takes longer. */
 export const LATE_MS = 150
-/** What the machine took explains a lateness that is not longer than that and this. */
+/** A message may be late by the time that the machine took, and by this. */
 const UNEXPLAINED_MS = 75
 const TRIES_MAX = 4
 const LANES = ['server', 'client']

@@ -1,4 +1,4 @@
-// A program that sends from everywhere, one place after the other, and waits each time until the observer has heard it.
+// A program that sends from everywhere, one place after the other, and waits each time until the observer has received it.
 //
 //   sender.mjs <settings as JSON>     { ports, options, names, rounds, inWorker, liesMs }
 
@@ -10,7 +10,7 @@ import { sources } from './sources.mjs'
 
 /** How long a source may take to get ready, on a machine that is busy with other work. */
 const READY_MS_MAX = 20_000
-/** What has not been heard by then never will be, as far as a reader of messages is concerned. */
+/** What the observer has not received by then counts as never sent. */
 const HEARD_MS_MAX = 1_000
 
 const settings = JSON.parse(isMainThread ? process.argv[2] : workerData)
@@ -25,16 +25,11 @@ if (settings.inWorker && isMainThread) {
   await main()
 }
 
-async function main() {
-  const lanes = await openLanes(settings)
-  const { tell, server, client, control } = lanes
-  const manual = settings.options.waitStrategy === 'manual'
+/** Answers of the observer: `next(op)` resolves with the next one of this kind about the present cell. */
+function hearObserver(lanes, pokes) {
   const waiting = new Map()
-  const pokes = new Map()
-  const laters = []
-  const next = (op) => new Promise((resolve) => waiting.set(op, resolve))
   let rest = ''
-  control.setEncoding('utf8').on('data', (text) => {
+  lanes.control.setEncoding('utf8').on('data', (text) => {
     const lines = (rest + text).split('\n')
     rest = lines.pop()
     for (const line of lines.map((one) => JSON.parse(one))) {
@@ -42,23 +37,30 @@ async function main() {
       else if (line.cell === lanes.cell) waiting.get(line.op)?.(line)
     }
   })
+  return (op) => new Promise((resolve) => waiting.set(op, resolve))
+}
+
+/** Has `pokes` called for messages to the server, to the client, and to a server of another engine. */
+async function hearPokes({ tell, server, client }, pokes, isManual) {
   const poked = (name) => (buffer, offset, length) => {
     if (length === 4 && buffer.toString('latin1', offset, offset + length) === 'poke') pokes.get(name)?.()
   }
   const [atServer, atClient, atOther] = ['server', 'client', 'other'].map(poked)
   server.onMessage = (_peer, buffer, offset, length) => atServer(buffer, offset, length)
   client.onMessage = atClient
+  if (isManual) return
   // Other sizes, another engine.
   const otherOptions = { ...settings.options, sendRingBytes: 524_288 }
   const other = new ZerioServer({ host: '127.0.0.1', port: 0 }, otherOptions)
-  if (!manual) {
-    await other.start('other')
-    tell({ op: 'connect', name: 'other', port: other.listeningPort })
-    other.onMessage = (_peer, buffer, offset, length) => atOther(buffer, offset, length)
-    while (other.peerCount === 0) await new Promise((resolve) => setTimeout(resolve, 1))
-  }
+  await other.start('other')
+  tell({ op: 'connect', name: 'other', port: other.listeningPort })
+  other.onMessage = (_peer, buffer, offset, length) => atOther(buffer, offset, length)
+  while (other.peerCount === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+}
 
-  const host = {
+/** What a source may use. */
+function makeHost({ tell, server }, pokes, laters) {
+  return {
     tell,
     server,
     ports: settings.ports,
@@ -72,11 +74,22 @@ async function main() {
       }
     }
   }
+}
+
+async function main() {
+  const lanes = await openLanes(settings)
+  const { tell, server, control } = lanes
+  const isManual = settings.options.waitStrategy === 'manual'
+  const pokes = new Map()
+  const laters = []
+  const next = hearObserver(lanes, pokes)
+  await hearPokes(lanes, pokes, isManual)
+  const host = makeHost(lanes, pokes, laters)
 
   function send(index) {
     lanes.send(index)
     // Nothing but the program itself drives a manual engine.
-    if (manual) server.flush()
+    if (isManual) server.flush()
   }
 
   async function run(name, { start, count = 1 }) {

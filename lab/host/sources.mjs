@@ -1,5 +1,5 @@
-// Where a send can come from in a Node program. Each source sees to it that `send` is called once from that place, and does nothing
-// afterwards that would bring the loop back: what follows is cleared away by the function it returns, when the message has been heard.
+// The places in a Node program that can send. Each source has `send` called once from its place, and does nothing
+// afterwards that would wake the loop. The function that it returns clears up once the observer has the message.
 
 import { AsyncResource } from 'node:async_hooks'
 import { fork, spawn } from 'node:child_process'
@@ -79,7 +79,7 @@ const plain = {
   'setImmediate in a timer': (send) => void setTimeout(() => setImmediate(send), 3),
   'setImmediate, not referenced': (send) => fs.stat(here, () => setImmediate(send).unref()),
   'setImmediate, not referenced, in a timer': {
-    // Such an immediate waits until the loop turns for another reason: that is not zerio's doing.
+    // Such an immediate waits until something else wakes the loop, which zerio cannot change.
     start: (send) => void setTimeout(() => setImmediate(send).unref() && setTimeout(() => {}, 2), 3)
   },
   'a chain of immediates': { count: 5, start: (send) => chain(send, 5) },
@@ -382,7 +382,7 @@ const ofZerio = {
   }
 }
 
-/** What the next callback does with the thread is no reason for a message to lie. */
+/** A callback that keeps the thread must not delay a message that was sent before it. */
 const blocked = {
   'timer; the next timer blocks': (send) => {
     setTimeout(send, 3)

@@ -1,4 +1,4 @@
-// What a peer needs of the protocol, written from docs/protocol.md: no line of zerio is in it.
+// The protocol as a peer needs it, written from docs/protocol.md without a line of zerio.
 
 const CONTROL = 0x80000000
 const PING = 4

@@ -8,7 +8,7 @@ import { basename, join } from 'node:path'
 import { addonEnvironment, buildSanitized, sanitizerEnvironment } from './lib/addon.mjs'
 import { root } from './lib/processes.mjs'
 
-/** What makes no sense here, and why. */
+/** Test files that are left out, and why. */
 const left = {
   'package.test.mjs': 'packs and installs the published addon',
   'demo.test.mjs': 'starts npm, which needs no sanitizer; its traffic is that of the other tests',

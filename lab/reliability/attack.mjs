@@ -1,10 +1,10 @@
-// Raw sockets against a live server, while good peers measure their round trips: with and without each attack, in turn.
+// Attacks a live server with raw sockets while good peers measure their round trips, with and without each attack, in turn.
 //
 //   node lab/reliability/attack.mjs [--rounds 7] [--seconds 0.8] [--only <part of a name>]
 //
-// The server and the good peers share one processor, of which the good peers have at once what they need; the attackers, who stand
-// for other machines, have the other one. What is left of either is computed away, with and without an attack, because a virtual
-// machine whose processors are busy loses more of its time to others than one that is idle: that is not what is measured here.
+// The server and the good peers share one processor, and the good peers have priority on it. The attackers, which stand
+// for other machines, have the other processor. Idle time of both is filled with computation, with and without an attack: a virtual
+// machine with busy processors loses more time to its host than an idle one, which is not what this program measures.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -101,7 +101,7 @@ for (const name of Object.keys(attacks)) {
     made += end.made
     if (end.left > 0) troubles.push(`${end.left} not closed`)
   }
-  // What the last attackers left behind may take as long as the server lingers.
+  // Connections of the last attackers may stay for as long as the server lingers.
   let after = await ask(server, 'report')
   for (let i = 0; i < 60 && (after.counters.peers > GOOD_PEERS || after.counters.handshakes > 0); i++) {
     await pause(50)

@@ -43,7 +43,7 @@ function build() {
   ip('-n', NAMESPACE, 'link', 'set', `${CABLE}p`, 'up')
 }
 
-/** Both ends stay up, and what is sent gets lost on the way: nothing of this host tells that the other one is gone. */
+/** Both sides stay up, and packets between them are lost, so that nothing on this host shows that the other one is gone. */
 const die = () => {
   for (const of of [['-n', NAMESPACE], []]) {
     const cable = of.length > 0 ? `${CABLE}p` : CABLE

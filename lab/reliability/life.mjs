@@ -1,4 +1,4 @@
-// Life and death: starts and stops, connects and disconnects, threads and processes ended at any moment; nothing is left behind.
+// Life and death: starts and stops, connects and disconnects, threads and processes that end at any moment. Nothing may be left behind.
 //
 //   node lab/reliability/life.mjs [--scale 1]      0.1 does a tenth of everything
 
@@ -8,7 +8,7 @@ import { inParallel, startChild, troubleOf } from './lib/processes.mjs'
 const { values } = parseArgs({ options: { scale: { type: 'string', default: '1' } } })
 const scaled = (count) => Math.max(4, Math.round(count * Number(values.scale)))
 const GROWTH_MB_MAX = 24
-// The C library gives each thread that ever lived a heap of its own and keeps it: that growth is not ours.
+// The C library gives each thread a heap of its own and keeps it, so that growth is not zerio's.
 const env = { MALLOC_ARENA_MAX: '1' }
 let failed = 0
 

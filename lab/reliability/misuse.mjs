@@ -1,5 +1,5 @@
-// Programs that overwrite the memory they share with the engine, one process for each seed: they may lose connections, but never the
-// process, and no handler is ever pointed outside of the pools.
+// Programs overwrite the memory that they share with the engine, one process for each seed. They may lose connections, but never the
+// process, and no handler may be pointed outside of the pools.
 //
 //   node lab/reliability/misuse.mjs [--first 0] [--seeds 40] [--seconds 1.5] [--asan]
 

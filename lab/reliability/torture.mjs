@@ -22,7 +22,7 @@ const { values } = parseArgs({
 })
 const most = Number(values.most) || Number.POSITIVE_INFINITY
 
-/** What the manual pages say that these can answer, as far as a program can meet it. */
+/** The errors of these calls in their manual pages, as far as a program can meet them. */
 const errors = {
   socket: ['EMFILE', 'ENOBUFS', 'ENOMEM'],
   bind: ['EADDRINUSE', 'EACCES'],
@@ -127,24 +127,24 @@ for (const [backend, strategy] of kinds) {
     }
     if (!counts.failed && !result.report.refused) return
     met++
-    const told = result.report.events.filter(
+    const reported = result.report.events.filter(
       (text) => !/: ZERIO_(NORMAL|APPLICATION|GOING_AWAY)$|raw left/.test(text)
     )
-    if (told.length === 0) survived++
-    outcomes[call] ??= { met: 0, survived: 0, told: {} }
+    if (reported.length === 0) survived++
+    outcomes[call] ??= { met: 0, survived: 0, reported: {} }
     outcomes[call].met++
-    if (told.length === 0) outcomes[call].survived++
-    for (const text of new Set(told.map((one) => one.split(': ')[1])))
-      outcomes[call].told[text] = (outcomes[call].told[text] ?? 0) + 1
+    if (reported.length === 0) outcomes[call].survived++
+    for (const text of new Set(reported.map((one) => one.split(': ')[1])))
+      outcomes[call].reported[text] = (outcomes[call].reported[text] ?? 0) + 1
     if (values.verbose)
-      console.log(`${backend} ${strategy} ${call} ${nth} ${code}: ${told.join(', ') || 'survived'}`)
+      console.log(`${backend} ${strategy} ${call} ${nth} ${code}: ${reported.join(', ') || 'survived'}`)
   })
   console.log(`${backend}, ${strategy}: ${Math.round((performance.now() - began) / 1000)} s`)
 }
-for (const [call, { met, survived, told }] of Object.entries(outcomes)) {
-  const codes = Object.entries(told).map(([code, count]) => `${code} ${count}`)
+for (const [call, { met, survived, reported }] of Object.entries(outcomes)) {
+  const codes = Object.entries(reported).map(([code, count]) => `${code} ${count}`)
   console.log(
-    `${call.padEnd(14)} failed ${met} times: survived ${survived}${codes.length > 0 ? `, told as ${codes.join(', ')}` : ''}`
+    `${call.padEnd(14)} failed ${met} times: survived ${survived}${codes.length > 0 ? `, reported as ${codes.join(', ')}` : ''}`
   )
 }
 console.log(`torture: ${cases} cases, ${met} calls failed, ${survived} unnoticed, ${failed} FAILED`)

@@ -1,5 +1,4 @@
-// What of the test suite is not run in Windows Node.js under Wine, and why: a whole file, or tests of it by title; with
-// `mode`, only in this mode.
+// The tests that are not run in Windows' Node.js under Wine, and why: a whole file, or tests of it by title; with `mode`, only in this mode.
 // docs/windows.md sums it up.
 
 const LIBUV = 'each batch returns to libuv there, whose iterations cost Node.js some bytes of garbage'
@@ -8,15 +7,18 @@ const PROC = 'reads /proc'
 const PYTHON = 'no Python in Wine'
 const ULIMIT = 'needs ulimit'
 const RESET_LOST =
-  'Wine tells of a reset only those that wait for bytes, and the emulator takes a moment to wait again'
-const BURST =
-  'a poll after a long handler takes up to 32 connections there before it greets the first of them'
+  'Wine reports a reset only to a pending receive, and the emulator takes a moment to post the next one'
+const BURST = 'a poll after a long handler accepts up to 32 connections there before it reads the first HELLO'
 const SHARED_PORT = 'Windows cannot share a port'
 
 export const exclusions = [
   { file: 'host_engines', title: '*', reason: PROC },
   { file: 'host_loop', title: '*', reason: 'judges latencies and wake-ups, of which Wine has its own' },
-  { file: 'loading', title: 'an engine for another machine', reason: 'changes the header of an ELF file' },
+  {
+    file: 'loading',
+    title: 'the import names an engine for another machine',
+    reason: 'changes the header of an ELF file'
+  },
   { file: 'package_types', title: '*', reason: 'no npm in Wine' },
   {
     file: 'stopping',
@@ -31,9 +33,9 @@ export const exclusions = [
   { file: 'backend_choice', title: 'io_uring*', reason: 'is about io_uring' },
   { file: 'cli_bench', title: 'SIGINT ends*', reason: SIGNAL },
   { file: 'cli_bench', title: 'the listening process does not outlive the command', reason: PROC },
-  { file: 'cli_gc', title: 'SIGINT: the program decides', reason: SIGNAL },
+  { file: 'cli_gc', title: 'SIGINT leaves the decision to the program', reason: SIGNAL },
   { file: 'cli_gc', title: 'a third SIGINT*', reason: SIGNAL },
-  { file: 'cli_gc', title: 'on a terminal*', reason: PYTHON },
+  { file: 'cli_gc', title: 'the last lines of a terminal*', reason: PYTHON },
   { file: 'cli_gc', title: 'Ctrl-C in a terminal*', reason: PYTHON },
   { file: 'demo', title: 'Ctrl-C ends a run with its summary', reason: SIGNAL },
   {
@@ -47,8 +49,8 @@ export const exclusions = [
   { file: 'differential', title: 'the Python client*', reason: PYTHON },
   { file: 'machine_faults', title: 'EMFILE while*', reason: ULIMIT },
   { file: 'machine_faults', title: 'no address space*', reason: ULIMIT },
-  { file: 'closing', title: 'a reset is ECONNRESET in the middle*', mode: 'rio', reason: RESET_LOST },
-  { file: 'fairness', title: 'a crowd that came during a long handler*', reason: BURST },
+  { file: 'closing', title: 'a reset in the middle of answers*', mode: 'rio', reason: RESET_LOST },
+  { file: 'fairness', title: 'a crowd that connects during a long handler*', reason: BURST },
   { file: 'addresses', title: 'reusePort*', reason: SHARED_PORT },
   { file: 'workers', title: 'workers share a port with reusePort', reason: SHARED_PORT },
   { file: 'docs', title: 'live.mjs prints what it says', reason: LIBUV },

@@ -1,5 +1,5 @@
 // Each allocation of the addon is refused once, in a program that starts a server and a client and exchanges a message: node
-// lab/windows/memory.mjs. A refusal is an error with a code, or nobody notices it; then the same engine must do all of it. Connections
+// lab/windows/memory.mjs. A refusal must be an error with a code or have no effect, and afterwards the same engine must do all of it. Connections
 // that come and go before they say who they are allocate nothing.
 import { once } from 'node:events'
 import { createRequire } from 'node:module'

@@ -15,7 +15,7 @@ function frame(bytes) {
   return framed
 }
 
-/** Talks to the server until it has heard `ANSWERS` echoes, or resets the connection in the middle. */
+/** Sends to the server until it has received `ANSWERS` echoes, or resets the connection in the middle. */
 async function talk(port, index, reset) {
   const socket = connect({ host: '127.0.0.1', port })
   await once(socket, 'connect')

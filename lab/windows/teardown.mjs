@@ -1,4 +1,4 @@
-// A thread with an engine is terminated while 20 connections send both ways, as many rounds as asked: nothing may be left of it.
+// A thread with an engine is terminated while 20 connections send both ways, as many rounds as asked: it must leave nothing behind.
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'

@@ -1,5 +1,5 @@
-// The message every throughput program sends, the same in C (see perf/c/oneway.c): three fields, then bytes nobody
-// looks at. The sequence lets the receiver find out whether all arrived.
+// The message every throughput program sends, the same in C (see perf/c/oneway.c): three fields, then bytes that no receiver
+// reads. The sequence shows the receiver whether all messages arrived.
 //
 // One object, whose members each program makes constants of its own: V8 looks up an imported name at each use, which
 // costs 2 to 5 ns a message, and a constant never.

@@ -45,7 +45,13 @@ const zerio = (script) => join(import.meta.dirname, '../zerio', script)
  */
 export function measuredPrograms(quick) {
   const sizes = quick ? QUICK : FULL
-  const programs = {
+  return { ...baselines(sizes), ...memoryPrograms(), ...latencyPrograms(sizes), ...throughputPrograms(sizes) }
+}
+
+function baselines(sizes) {
+  const framed = (mode) => () => runProgram(nativePrograms.oneWay, [PAYLOAD_BYTES, sizes.durationMs, mode])
+  const oneWay = (sender, sink) => ({ ...throughput(), run: () => runOneWay(net, sender, [], sizes, sink) })
+  return {
     'c spin': {
       ...latency('spinning'),
       tellsNoise: true,
@@ -56,27 +62,18 @@ export function measuredPrograms(quick) {
       tellsNoise: true,
       run: () => runNativePingPong('epoll', sizes.sleeping)
     },
-    'net ping-pong': {
-      ...latency('sleeping'),
-      run: () => runPingPong(net, [], sizes.sleeping)
-    },
-    'c framed': {
-      ...throughput(),
-      tellsNoise: true,
-      run: () => runProgram(nativePrograms.oneWay, [PAYLOAD_BYTES, sizes.durationMs, 'nagle'])
-    },
-    'c framed nodelay': {
-      ...throughput(),
-      tellsNoise: true,
-      run: () => runProgram(nativePrograms.oneWay, [PAYLOAD_BYTES, sizes.durationMs, 'nodelay'])
-    },
-    'net batched': {
-      ...throughput(),
-      run: () => runOneWay(net, 'batched_sender.mjs', [], sizes, 'batched_sink_server.mjs')
-    },
-    'net tuned': { ...throughput(), run: () => runOneWay(net, 'tuned_sender.mjs', [], sizes) },
-    'net in place': { ...throughput(), run: () => runOneWay(net, 'in_place_sender.mjs', [], sizes) },
-    'net single': { ...throughput(), run: () => runOneWay(net, 'single_sender.mjs', [], sizes) },
+    'net ping-pong': { ...latency('sleeping'), run: () => runPingPong(net, [], sizes.sleeping) },
+    'c framed': { ...throughput(), tellsNoise: true, run: framed('nagle') },
+    'c framed nodelay': { ...throughput(), tellsNoise: true, run: framed('nodelay') },
+    'net batched': oneWay('batched_sender.mjs', 'batched_sink_server.mjs'),
+    'net tuned': oneWay('tuned_sender.mjs'),
+    'net in place': oneWay('in_place_sender.mjs'),
+    'net single': oneWay('single_sender.mjs')
+  }
+}
+
+function memoryPrograms() {
+  return {
     'zerio memory': {
       group: 'memory',
       metric: 'serverMb',
@@ -90,6 +87,10 @@ export function measuredPrograms(quick) {
       run: async () => ({ peerKb: await measurePeerKb() })
     }
   }
+}
+
+function latencyPrograms(sizes) {
+  const programs = {}
   for (const strategy of STRATEGIES) {
     const flags = ['--strategy', strategy]
     const group = strategy === 'blocking' ? 'sleeping' : 'spinning'
@@ -105,6 +106,11 @@ export function measuredPrograms(quick) {
       run: () => measureGarbage(strategy, sizes.garbage.warmup, sizes.garbage.count)
     }
   }
+  return programs
+}
+
+function throughputPrograms(sizes) {
+  const programs = {}
   for (const strategy of ['manual', 'blocking']) {
     const flags = ['--strategy', strategy]
     for (const way of ['send', 'claim']) {

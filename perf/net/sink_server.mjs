@@ -1,4 +1,4 @@
-// The receiving side of node:net's one-way baselines, all but the usual one: makes no object for a message, parses the frames out of the stream, and gives each message to
+// The receiving side of node:net's one-way baselines, except the usual one: makes no object for a message, parses the frames out of the stream, and gives each message to
 // a handler that does what the one in perf/zerio/sink_server.mjs does.
 import { createServer } from 'node:net'
 import { format } from '../lib/message.mjs'

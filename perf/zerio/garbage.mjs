@@ -9,7 +9,7 @@ import { runPair } from '../lib/processes.mjs'
 const here = (script) => join(import.meta.dirname, script)
 // Node's sources call both kinds of collection of the young generation a scavenge or a mark-sweep.
 // V8's memory reducer collects some eight seconds after a process has made its first garbage, whatever the program does then: an
-// empty program with a timer sees it too. It would count against whoever runs at that moment.
+// empty program with a timer sees it too. It would count against the program that runs at that moment.
 export const NODE_FLAGS = ['--expose-gc', '--no-memory-reducer']
 const COLLECTION = /\bms: (Scavenge|Minor|Mark-)/
 

@@ -37,7 +37,7 @@ async function remoteAddress(server, id) {
   return (await until(() => server.peer(id))).remoteAddress
 }
 
-test('an IPv4 host', async (t) => {
+test('a server listens on an IPv4 host, and a client connects to it', async (t) => {
   const server = await listen(t, { host: '127.0.0.1', port: 0 })
   t.is(server.listeningHost, '127.0.0.1')
   t.true(server.listeningPort > 0)
@@ -46,7 +46,7 @@ test('an IPv4 host', async (t) => {
   if (hasIpv6) await t.throwsAsync(connect(t, '::1', server.listeningPort), { code: 'ECONNREFUSED' })
 })
 
-testIpv6('an IPv6 host', async (t) => {
+testIpv6('a server listens on an IPv6 host, and a client connects to it', async (t) => {
   const server = await listen(t, { host: '::1', port: 0 })
   t.is(server.listeningHost, '::1')
   await connect(t, '::1', server.listeningPort)
@@ -54,7 +54,7 @@ testIpv6('an IPv6 host', async (t) => {
   await t.throwsAsync(connect(t, '127.0.0.1', server.listeningPort), { code: 'ECONNREFUSED' })
 })
 
-testIpv6('no host: IPv4 and IPv6 on one port', async (t) => {
+testIpv6('a server without a host accepts IPv4 and IPv6 on one port', async (t) => {
   const server = await listen(t, 0)
   t.is(server.listeningHost, '::')
   await connect(t, '127.0.0.1', server.listeningPort, 'four')
@@ -63,20 +63,20 @@ testIpv6('no host: IPv4 and IPv6 on one port', async (t) => {
   t.regex(await remoteAddress(server, 'six'), /^\[::1\]:\d+$/)
 })
 
-testIpv6('ipv6Only takes no IPv4', async (t) => {
+testIpv6('a server with ipv6Only accepts no IPv4', async (t) => {
   const server = await listen(t, { host: '::', port: 0 }, { ipv6Only: true })
   await connect(t, '::1', server.listeningPort)
   await t.throwsAsync(connect(t, '127.0.0.1', server.listeningPort), { code: 'ECONNREFUSED' })
 })
 
-test('0.0.0.0 takes IPv4 on all interfaces', async (t) => {
+test('a server on 0.0.0.0 accepts IPv4 on all interfaces', async (t) => {
   const server = await listen(t, { host: '0.0.0.0', port: 0 })
   t.is(server.listeningHost, '0.0.0.0')
   await connect(t, '127.0.0.1', server.listeningPort)
   t.is(server.peerCount, 1)
 })
 
-test('localhost on both sides, and a client with a port alone', async (t) => {
+test('localhost works on both sides, and a client may give a port alone', async (t) => {
   const server = await listen(t, { host: 'localhost', port: 0 })
   t.regex(server.listeningHost, /^(127\.0\.0\.1|::1)$/)
   await connect(t, 'localhost', server.listeningPort, 'named')
@@ -90,7 +90,7 @@ test('localhost on both sides, and a client with a port alone', async (t) => {
 test('a client tries all addresses of a name', async (t) => {
   const addresses = await dns.lookup('localhost', { all: true, verbatim: true })
   if (addresses.length < 2) t.log(`localhost has one address here, ${addresses[0].address}`)
-  // Wherever in the list the only one is that has a server.
+  // The one address with a server may stand anywhere in the list.
   for (const { address } of addresses) {
     const server = await listen(t, { host: address, port: 0 })
     await connect(t, 'localhost', server.listeningPort)
@@ -114,7 +114,7 @@ dns.lookup = (name, options) =>
     ? Promise.resolve(names[name].map((address) => ({ address, family: address.includes(':') ? 6 : 4 })))
     : lookup(name, options)
 
-test('a name whose first addresses refuse and whose last one accepts', async (t) => {
+test('a client connects when only the last address of a name accepts', async (t) => {
   const server = await listen(t, { host: '127.0.0.1', port: 0 })
   const client = await connect(t, 'refused-first.test', server.listeningPort)
   t.true(client.isConnected)
@@ -126,7 +126,7 @@ test('a name whose first addresses refuse and whose last one accepts', async (t)
   t.is(error.port, server.listeningPort)
 })
 
-test('port 0 is a new port for each server', async (t) => {
+test('the system chooses a new port for each server with port 0', async (t) => {
   const servers = []
   for (let i = 0; i < 5; i++) servers.push(await listen(t, { host: '127.0.0.1', port: 0 }))
   t.is(new Set(servers.map((server) => server.listeningPort)).size, 5)
@@ -143,7 +143,7 @@ test('reusePort: two servers share one port and its clients', async (t) => {
   t.true(first.peerCount > 0 && second.peerCount > 0, 'the system spreads connections over both')
 })
 
-test('the address of a peer is known after it has left', async (t) => {
+test('a peer keeps its remote address after it has left', async (t) => {
   const server = await listen(t, { host: '127.0.0.1', port: 0 })
   const gone = once(server, 'clientDisconnected')
   const client = await connect(t, '127.0.0.1', server.listeningPort, 'client')

@@ -20,7 +20,7 @@ function numbered(index, length) {
 async function fillUp(peer, first, lengthOf) {
   let index = first
   let refusals = 0
-  // The kernel goes on taking a little as the other side's buffer fills, and may wait 40 ms with an acknowledgement.
+  // The kernel takes a little more while the other side's buffer fills, and may delay an acknowledgement by 40 ms.
   while (refusals < 60) {
     const status = peer.send(numbered(index, lengthOf(index)))
     if (status === SendStatus.Sent) {
@@ -41,7 +41,7 @@ async function stall(t, server, id) {
   return { socket, peer }
 }
 
-test('a peer that does not read is refused, loses nothing, and hears of room with drain', async (t) => {
+test('sends to a peer that does not read are refused, drain follows, and nothing is lost', async (t) => {
   const server = await startServer(t, small)
   const drained = []
   server.on('drain', (peer) => drained.push(peer))
@@ -79,7 +79,7 @@ test('a peer that does not read is refused, loses nothing, and hears of room wit
   }
 })
 
-test('drain comes only after a refusal', async (t) => {
+test('drain is emitted only after a refusal', async (t) => {
   const { server, client, peer } = await startPair(t)
   let drains = 0
   server.on('drain', () => drains++)
@@ -94,7 +94,7 @@ test('drain comes only after a refusal', async (t) => {
   t.is(drains, 0)
 })
 
-test('a client hears drain too, and its handler may send at once', async (t) => {
+test('a client emits drain too, and its handler may send at once', async (t) => {
   const { server, client } = await startPair(t, small)
   const got = []
   server.onMessage = (_peer, buffer, offset) => got.push(buffer.readUInt32LE(offset))
@@ -118,7 +118,7 @@ test('a client hears drain too, and its handler may send at once', async (t) => 
   )
 })
 
-test('one stalled peer stops neither the others nor broadcast, which counts who took it', async (t) => {
+test('a stalled peer stops neither other peers nor broadcast, which counts the peers that took the message', async (t) => {
   const server = await startServer(t, small)
   const { peer: stalled } = await stall(t, server, 'stalled')
   const lively = await startClient(t, server, 'lively', { maxMessageLength: 8192 })
@@ -137,14 +137,14 @@ test('one stalled peer stops neither the others nor broadcast, which counts who 
     echoed++
   }
   t.is(echoed, 300)
-  // Nobody reads channels that a classic peer does not have.
+  // A classic peer has no channels.
   t.is(server.broadcast(pattern(60), 3), 2)
   await until(() => atPicky.length === 1)
   t.is(atPicky[0].channel, 3)
   t.is(server.peerCount, 3)
 })
 
-test('a stalled peer that breaks ends like any other', async (t) => {
+test('a stalled peer whose connection breaks ends like any other', async (t) => {
   const server = await startServer(t, small)
   const { socket, peer } = await stall(t, server, 'stalled')
   await fillUp(peer, 0, () => 8000)
@@ -156,7 +156,7 @@ test('a stalled peer that breaks ends like any other', async (t) => {
   t.is(server.peerCount, 0)
 })
 
-test('a peer that has stopped to send and does not read keeps nobody busy', async (t) => {
+test('a peer that has ended its stream and does not read causes no extra polls', async (t) => {
   const server = await startServer(t, { ...ownEngine({ waitStrategy: 'blocking' }), lingerMs: 20_000 })
   const socket = await connectClassic(t, server.listeningPort, 'mute')
   const peer = await until(() => server.peer('mute'))
@@ -173,7 +173,7 @@ test('a peer that has stopped to send and does not read keeps nobody busy', asyn
   const { polls } = server.engine.counters
   const TICKS = 20
   for (let i = 0; i < TICKS; i++) await new Promise((resolve) => setTimeout(resolve, 10))
-  // The timer of the linger time ticks; nothing else has a reason to.
+  // Only the timer of the linger time causes polls.
   t.true(server.engine.counters.polls - polls < TICKS * 20)
   socket.destroy()
 })

@@ -48,7 +48,7 @@ for (const side of ['client', 'peer']) {
   })
 }
 
-test('an empty claim is an empty message; the longest claim is taken, one byte more is TooLarge', async (t) => {
+test('a claim may be empty or maxMessageLength long, and one byte more is TooLarge', async (t) => {
   const { server, client } = await startPair(t, { maxMessageLength: 100 })
   const got = collect(server)
   t.true(client.claim(0) > 0)
@@ -63,7 +63,7 @@ test('an empty claim is an empty message; the longest claim is taken, one byte m
   t.deepEqual(got[1].bytes, pattern(100))
 })
 
-test('while a claim is open, claim and send throw, and the claim is unharmed', async (t) => {
+test('claim and send throw while a claim is open, and do not change the claim', async (t) => {
   const { server, client } = await startPair(t)
   const got = collect(server)
   claimText(client, 'claimed')
@@ -114,7 +114,7 @@ test('commit and abort without a claim throw', async (t) => {
   }
 })
 
-test('a bad length throws, and leaves no claim open', async (t) => {
+test('claim throws for a bad length, and leaves no claim open', async (t) => {
   const { client } = await startPair(t)
   for (const length of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '5', null, undefined, 2 ** 32, {}]) {
     t.throws(() => client.claim(length), { ...code('ZERIO_BAD_ARGUMENT'), message: /length/ })
@@ -122,11 +122,11 @@ test('a bad length throws, and leaves no claim open', async (t) => {
   }
 })
 
-test('an aborted claim leaves no trace, and a longer one can follow', async (t) => {
+test('abort leaves no trace of a claim, and a longer claim can follow', async (t) => {
   const { server, client } = await startPair(t)
   const got = collect(server)
   client.send(Buffer.from('first'))
-  claimText(client, 'nobody may ever read this')
+  claimText(client, 'this must never arrive')
   client.abort()
   claimText(client, 'a claim that is much longer than the one before it')
   t.is(client.commit(), SendStatus.Sent)
@@ -138,7 +138,7 @@ test('an aborted claim leaves no trace, and a longer one can follow', async (t) 
   t.is(client.counters.messagesSent, 3)
 })
 
-test('claims that are aborted at the end of the ring do not tear the messages around them', async (t) => {
+test('claims aborted at the end of the ring leave the messages around them whole', async (t) => {
   const { server, client } = await startPair(t, { maxMessageLength: 1000, sendRingBytes: 2048 })
   const got = []
   server.onMessage = (_peer, buffer, offset, length) => {
@@ -164,7 +164,7 @@ test('claims that are aborted at the end of the ring do not tear the messages ar
 })
 
 for (const end of ['client leaves', 'server closes']) {
-  test(`commit after the connection has ended is Closed, once: ${end}`, async (t) => {
+  test(`commit returns Closed once after the connection has ended: ${end}`, async (t) => {
     const { server, client, peer } = await startPair(t)
     const sender = end === 'client leaves' ? peer : client
     claimText(sender, 'too late')
@@ -191,7 +191,7 @@ test('a claim can be aborted after the connection has ended', async (t) => {
   t.throws(() => client.commit(), code('ZERIO_NO_CLAIM'))
 })
 
-test('close with an open claim sends what was committed before, and commit is Closed at once', async (t) => {
+test('close with an open claim sends what was committed before, and commit returns Closed at once', async (t) => {
   const { client, peer } = await startPair(t)
   const got = collect(client)
   const gone = once(client, 'disconnected')
@@ -203,7 +203,7 @@ test('close with an open claim sends what was committed before, and commit is Cl
   assertTexts(t, got, ['before'])
 })
 
-test('a claim that stays open keeps nothing of the program waiting', async (t) => {
+test('a claim that stays open keeps no other part of the program waiting', async (t) => {
   const { server, client } = await startPair(t)
   const got = collect(server)
   claimText(client, 'late')
@@ -214,7 +214,7 @@ test('a claim that stays open keeps nothing of the program waiting', async (t) =
   assertTexts(t, got, ['late'])
 })
 
-test('a claim that stays open over turns, with flushes between, is sent whole', async (t) => {
+test('a claim that stays open over turns and flushes is sent whole', async (t) => {
   const { server, client } = await startPair(t)
   const got = collect(server)
   for (const text of ['one', 'two', 'three']) {

@@ -4,7 +4,7 @@ import test from 'ava'
 import { readClock } from 'zerio'
 import { runScript } from '../helpers/child.mjs'
 
-test('it writes to the place asked for and to no other', (t) => {
+test('readClock writes to the element asked for and to no other', (t) => {
   const times = new Float64Array(4)
   readClock(times)
   readClock(times, 2)
@@ -13,7 +13,7 @@ test('it writes to the place asked for and to no other', (t) => {
   t.is(times[3], 0)
 })
 
-test('it never goes back, is whole, and is the clock of process.hrtime', (t) => {
+test('readClock gives whole nanoseconds of the clock of process.hrtime and never goes back', (t) => {
   const times = new Float64Array(10_000)
   const before = process.hrtime.bigint()
   for (let i = 0; i < times.length; i++) readClock(times, i)
@@ -23,7 +23,7 @@ test('it never goes back, is whole, and is the clock of process.hrtime', (t) => 
   t.true(times.at(-1) > times[0])
 })
 
-test('times of two processes can be compared', async (t) => {
+test('the times of two processes can be compared', async (t) => {
   const times = new Float64Array(2)
   readClock(times, 0)
   const { stdout, code } = await runScript(`

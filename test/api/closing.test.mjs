@@ -1,4 +1,4 @@
-// How connections end: by CLOSE, by a bare end of stream, by a reset, or not at all; and what is still delivered.
+// How connections end (by CLOSE, by an end of stream alone, by a reset, or not at all), and what is still delivered.
 
 import { once } from 'node:events'
 import { createServer } from 'node:net'
@@ -40,7 +40,7 @@ for (const [name, end, code] of [
   ['an end of stream', undefined, 'ZERIO_PEER_LEFT'],
   ['CLOSE', farewell(OPCODE.close, CODE.normal), 'ZERIO_NORMAL']
 ]) {
-  test(`all that was sent before ${name} arrives before clientDisconnected`, async (t) => {
+  test(`everything sent before ${name} arrives before clientDisconnected`, async (t) => {
     const server = await startServer(t)
     const events = record(server)
     const raw = await connectNative(t, server)
@@ -54,7 +54,7 @@ for (const [name, end, code] of [
   })
 }
 
-test('stop of a client: all that was accepted arrives, then its reason', async (t) => {
+test('client.stop: everything accepted arrives, then the reason', async (t) => {
   const server = await startServer(t)
   const events = record(server)
   const client = await startClient(t, server)
@@ -65,7 +65,7 @@ test('stop of a client: all that was accepted arrives, then its reason', async (
   t.deepEqual(events, ['connected', ...texts, 'ZERIO_NORMAL'])
 })
 
-test('close of a peer: all that was accepted arrives, then code and reason', async (t) => {
+test('peer.close: everything accepted arrives, then code and reason', async (t) => {
   const server = await startServer(t)
   const seen = watch(server)
   const raw = await connectNative(t, server)
@@ -84,7 +84,7 @@ test('close of a peer: all that was accepted arrives, then code and reason', asy
   t.like(reason, { code: 'ZERIO_APPLICATION', closeCode: 4000, message: 'enough', local: true })
 })
 
-test('a peer that half-closes and reads on gets what was accepted before, and no CLOSE', async (t) => {
+test('a peer that half-closes and reads on receives what was accepted before, and no CLOSE', async (t) => {
   const server = await startServer(t, { lingerMs: 20_000 })
   const seen = watch(server)
   const raw = await connectNative(t, server)
@@ -114,7 +114,7 @@ test('a peer that half-closes and reads on gets what was accepted before, and no
   t.true(frames.every((frame) => !frame.control && frame.payload.equals(message)))
 })
 
-test('a question and an end of stream in one segment: the answer arrives', async (t) => {
+test('a peer that sends a question and its end of stream in one segment receives the answer', async (t) => {
   const server = await startServer(t)
   server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
   for (let i = 0; i < 200; i++) {
@@ -128,7 +128,7 @@ test('a question and an end of stream in one segment: the answer arrives', async
   }
 })
 
-test('a HELLO and an end of stream in one segment: what the handler of clientConnected sends arrives', async (t) => {
+test('a peer that sends HELLO and its end of stream in one segment receives what the handler of clientConnected sends', async (t) => {
   const server = await startServer(t)
   server.on('clientConnected', (id, peer) => peer.send(Buffer.from(`good day, ${id}`)))
   for (let i = 0; i < 200; i++) {
@@ -139,7 +139,7 @@ test('a HELLO and an end of stream in one segment: what the handler of clientCon
   }
 })
 
-test('a reset is ECONNRESET, with its number, and nobody else notices', async (t) => {
+test('a reset is reported as ECONNRESET with its number, and other peers go on', async (t) => {
   const server = await startServer(t)
   const seen = watch(server)
   const bystander = await startBystander(t, server)
@@ -160,8 +160,8 @@ test('a reset is ECONNRESET, with its number, and nobody else notices', async (t
   await bystander.goesOn()
 })
 
-// The system tells of a reset once, and often it is a send that is told.
-test('a reset is ECONNRESET in the middle of answers, too', async (t) => {
+// The system reports a reset once, and often a send gets that report.
+test('a reset in the middle of answers is reported as ECONNRESET, too', async (t) => {
   const server = await startServer(t)
   const seen = watch(server)
   server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
@@ -176,7 +176,7 @@ test('a reset is ECONNRESET in the middle of answers, too', async (t) => {
   t.deepEqual([...new Set(seen.disconnected.map(({ reason }) => reason.code))], ['ECONNRESET'])
 })
 
-test('a reset of the server reaches the client', async (t) => {
+test('a client reports a reset by the server', async (t) => {
   const raw = await startRawServer(t)
   const client = new ZerioClient({ host: '127.0.0.1', port: raw.port })
   const starting = client.start('client')
@@ -192,7 +192,7 @@ test('a reset of the server reaches the client', async (t) => {
   t.is(client.send(Buffer.from('x')), SendStatus.Closed)
 })
 
-test('a reset or an end of stream instead of WELCOME fails the start', async (t) => {
+test('client.start rejects when a reset or an end of stream comes instead of WELCOME', async (t) => {
   for (const end of ['resetAndDestroy', 'end']) {
     const raw = await startRawServer(t)
     const client = new ZerioClient({ host: '127.0.0.1', port: raw.port })
@@ -207,8 +207,8 @@ test('a reset or an end of stream instead of WELCOME fails the start', async (t)
 const MESSAGE_BYTES = 60_000
 
 /**
- * Fills everything between the server and a peer that does not read. Returns how many messages were accepted. Full is what stays so:
- * a backend may send later than it is told to.
+ * Fills everything between the server and a peer that does not read. Returns how many messages were accepted. The sockets are full when they stay full:
+ * a backend may send later than it is asked to.
  */
 async function fill(peer) {
   const message = Buffer.alloc(MESSAGE_BYTES, 'm')
@@ -227,7 +227,7 @@ async function fill(peer) {
   return accepted
 }
 
-test('a peer that never reads is cut off when lingerMs is over', async (t) => {
+test('the server cuts off a peer that never reads when lingerMs is over', async (t) => {
   const server = await startServer(t, { lingerMs: 100 })
   const seen = watch(server)
   const bystander = await startBystander(t, server)
@@ -274,7 +274,7 @@ for (const closedBefore of [false, true]) {
     const { code, local } = seen.disconnected[0].reason
     t.deepEqual([code, local], [closedBefore ? 'ZERIO_NORMAL' : 'ZERIO_ABORTED', true])
     await until(() => peer.pendingBytes === 0)
-    // Whoever has the slot now is not concerned.
+    // The connection that has the slot now is not concerned.
     const next = await startClient(t, server, 'next')
     peer.terminate()
     await bystander.goesOn()
@@ -285,7 +285,7 @@ for (const closedBefore of [false, true]) {
   })
 }
 
-test('stop of a client whose server has left waits until what was accepted is sent', async (t) => {
+test('client.stop waits until what was accepted is sent, although the server has left', async (t) => {
   let socket
   const bytes = []
   const listener = createServer({ allowHalfOpen: true, noDelay: true }, (one) => {
@@ -323,7 +323,7 @@ test('stop of a client whose server has left waits until what was accepted is se
   t.is(bytes.reduce((sum, count) => sum + count, 0) % 60_004, 0)
 })
 
-test('a peer that reads but never ends is left when lingerMs is over', async (t) => {
+test('the server cuts off a peer that reads but never ends its stream when lingerMs is over', async (t) => {
   const server = await startServer(t, { lingerMs: 100 })
   const raw = await connectNative(t, server)
   await server.stop()
@@ -379,7 +379,7 @@ test('both sides close at the same moment', async (t) => {
   await until(() => server.counters.peers === 0)
 })
 
-test('PINGs that come while a connection ends are ignored', async (t) => {
+test('a connection that is ending ignores PINGs', async (t) => {
   const server = await startServer(t, { lingerMs: 20_000 })
   const raw = await connectNative(t, server)
   const stopped = server.stop()

@@ -13,7 +13,7 @@ import { startRawServer } from '../helpers/wire_raw.mjs'
 
 const code = (name) => ({ instanceOf: ZerioError, code: name })
 
-/** What the resolver answers to the names that tests make up: addresses, or a promise of them. */
+/** The resolver's answers to invented names: addresses, or a promise of them. */
 const names = {}
 const { lookup } = dns.promises
 dns.promises.lookup = async (name, options) =>
@@ -50,7 +50,7 @@ onLinux('addresses that do not answer cost a quarter of a second each', async (t
   t.is(server.counters.accepted, 1)
 })
 
-onLinux('abandoned attempts give their sockets back, and the client is not touched', async (t) => {
+onLinux('abandoned attempts close their sockets, and do not disturb the client', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await killAddresses(t, ['127.0.0.2'], port)
@@ -72,7 +72,7 @@ onLinux('abandoned attempts give their sockets back, and the client is not touch
   t.true(clients.every((client) => client.isConnected))
 })
 
-onLinux('with manual polling, too', async (t) => {
+onLinux('attempts overlap with manual polling, too', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await killAddresses(t, ['127.0.0.2'], port)
@@ -97,12 +97,12 @@ test('a server with several addresses sees each client once, and no duplicate id
   for (let i = 0; i < 50; i++) clients.push(clientOf(t, addresses, server.listeningPort))
   await Promise.all(clients.map((client, i) => client.start(`client ${i}`)))
   await until(() => server.peerCount === 50)
-  // On a busy machine a second attempt begins after 250 ms, but it says nothing.
+  // On a busy machine a second attempt begins after 250 ms, but it sends no HELLO.
   const { connected, duplicateIds } = server.counters
   t.deepEqual({ connected, duplicateIds }, { connected: 50, duplicateIds: 0 })
 })
 
-test('a refusal is the answer, and no other address is asked', async (t) => {
+test('a client that is refused at one address asks no other', async (t) => {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { authenticate: () => false })
   t.teardown(() => server.stop())
   await server.start('server')
@@ -113,11 +113,11 @@ test('a refusal is the answer, and no other address is asked', async (t) => {
   const error = await t.throwsAsync(client.start('client'), code('ZERIO_UNAUTHORIZED'))
   t.is(error.address, '127.0.0.1')
   await pause(300)
-  // A connection that says nothing may have been made, on a busy machine.
+  // On a busy machine there may be another connection that sends no HELLO.
   t.is(other.counters.connected, 0)
 })
 
-test('when every address fails the error names each, and has the code that says most', async (t) => {
+test('the error names each address when all fail, and has the most informative code', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await server.stop()
@@ -135,7 +135,7 @@ test('when every address fails the error names each, and has the code that says 
   t.is(single.errors, undefined)
 })
 
-test('families take turns, and an address that is named twice is tried once', async (t) => {
+test('a client alternates address families and tries a duplicate address once', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await server.stop()
@@ -147,7 +147,7 @@ test('families take turns, and an address that is named twice is tried once', as
   )
 })
 
-test('a name without addresses is not found', async (t) => {
+test('a name without addresses is ENOTFOUND', async (t) => {
   await t.throwsAsync(clientOf(t, [], 1).start('client'), code('ENOTFOUND'))
 })
 
@@ -168,7 +168,7 @@ onLinux('connectTimeoutMs covers all addresses together', async (t) => {
   )
 })
 
-test('connectTimeoutMs covers the look-up and the handshake together', async (t) => {
+test('connectTimeoutMs covers look-up and handshake together', async (t) => {
   const raw = await startRawServer(t)
   const name = nameOf(pause(900).then(() => ['127.0.0.1']))
   const client = new ZerioClient({ host: name, port: raw.port }, { connectTimeoutMs: 1000 })
@@ -178,7 +178,7 @@ test('connectTimeoutMs covers the look-up and the handshake together', async (t)
   t.true(tookMs > 990 && tookMs < 1800, `${tookMs} ms`)
 })
 
-test('a look-up without an end: the time limit and stop end the start, of a server stop does', async (t) => {
+test("a look-up that never ends: the time limit or stop ends a client's start, and stop ends a server's", async (t) => {
   const never = new Promise(() => {})
   const late = clientOf(t, never, 1, { connectTimeoutMs: 50 })
   const error = await t.throwsAsync(late.start('client'), code('ZERIO_CONNECT_TIMEOUT'))
@@ -192,7 +192,7 @@ test('a look-up without an end: the time limit and stop end the start, of a serv
   }
 })
 
-test('stop between the look-up and its use', async (t) => {
+test('stop between the look-up and the first attempt ends the start', async (t) => {
   const server = await startServer(t)
   // However many turns of the microtask queue the answer takes to its use.
   for (let turns = 0; turns < 16; turns++) {
@@ -218,7 +218,7 @@ test('stop between the look-up and its use', async (t) => {
   }
 })
 
-onLinux('stop while addresses do not answer', async (t) => {
+onLinux('stop ends a start whose addresses do not answer', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   const dead = [2, 3, 4, 5, 6, 7].map((number) => `127.0.0.${number}`)
@@ -236,7 +236,7 @@ onLinux('stop while addresses do not answer', async (t) => {
   t.is(server.counters.accepted, 0)
 })
 
-test('stop during the handshake', async (t) => {
+test('stop during the handshake ends the start', async (t) => {
   const raw = await startRawServer(t)
   for (const addresses of [['127.0.0.1'], ['127.0.0.2', '127.0.0.1']]) {
     const client = clientOf(t, addresses, raw.port)
@@ -248,7 +248,7 @@ test('stop during the handshake', async (t) => {
   }
 })
 
-test('stop in a connected handler: start has succeeded, the client stops, and a later start works', async (t) => {
+test('stop in a connected handler: start resolves, the client stops, and a later start works', async (t) => {
   const server = await startServer(t)
   const client = clientOf(t, ['127.0.0.2', '127.0.0.1'], server.listeningPort)
   let stopped
@@ -263,7 +263,7 @@ test('stop in a connected handler: start has succeeded, the client stops, and a 
   t.true(client.isConnected)
 })
 
-test('a server that answers before it was spoken to is none of zerio', async (t) => {
+test('a server that speaks first is not a zerio server', async (t) => {
   const raw = await startRawServer(t)
   const client = clientOf(t, ['127.0.0.2', '127.0.0.1'], raw.port)
   const start = t.throwsAsync(client.start('client'), code('ZERIO_HANDSHAKE_FAILED'))

@@ -10,7 +10,21 @@ const HELLO = HEADER + 16 + 'client'.length
 const WELCOME = HEADER + 16 + 'server'.length
 const CLOSE = HEADER + 2
 
-test('both ends of a connection count the same messages and bytes', async (t) => {
+/** Checks that the names of the getters are the names in toJSON and in `names`, in the order of copyTo. */
+function checkNames(t, counters, Class) {
+  t.true(counters instanceof Class)
+  const target = new Float64Array(counters.names.length)
+  t.is(counters.copyTo(target), target)
+  const json = counters.toJSON()
+  t.deepEqual(Object.keys(json), [...counters.names])
+  counters.names.forEach((name, index) => {
+    // The engine itself goes on counting.
+    if (Class === EngineCounters) t.true(target[index] <= json[name] && json[name] <= counters[name])
+    else t.deepEqual([target[index], json[name]], [counters[name], counters[name]], name)
+  })
+}
+
+test('both sides of a connection count the same messages and bytes', async (t) => {
   const { server, client, peer } = await startPair(t, ownEngine({}))
   const atServer = collect(server)
   const atClient = collect(client)
@@ -70,28 +84,13 @@ test('both ends of a connection count the same messages and bytes', async (t) =>
   t.is(ofEngine.bytesSent, HELLO + WELCOME + up + down)
   t.is(ofEngine.corruptions, 0)
   t.true(ofEngine.polls > 0 && ofEngine.events > 0)
-
-  // The names of the getters are the names in toJSON and in names, in the order of copyTo.
-  for (const [counters, Class] of [
-    [client.counters, ConnectionCounters],
-    [peer.counters, ConnectionCounters],
-    [server.counters, ServerCounters],
-    [server.engine.counters, EngineCounters]
-  ]) {
-    t.true(counters instanceof Class)
-    const target = new Float64Array(counters.names.length)
-    t.is(counters.copyTo(target), target)
-    const json = counters.toJSON()
-    t.deepEqual(Object.keys(json), [...counters.names])
-    counters.names.forEach((name, index) => {
-      // The engine itself goes on counting.
-      if (Class === EngineCounters) t.true(target[index] <= json[name] && json[name] <= counters[name])
-      else t.deepEqual([target[index], json[name]], [counters[name], counters[name]], name)
-    })
-  }
+  checkNames(t, client.counters, ConnectionCounters)
+  checkNames(t, peer.counters, ConnectionCounters)
+  checkNames(t, server.counters, ServerCounters)
+  checkNames(t, server.engine.counters, EngineCounters)
 })
 
-test('counters stay readable, and still, after the end', async (t) => {
+test('counters stay readable and unchanged after the end', async (t) => {
   const { server, client, peer } = await startPair(t)
   const got = collect(server)
   client.send(Buffer.alloc(10))
@@ -106,7 +105,7 @@ test('counters stay readable, and still, after the end', async (t) => {
   t.is(ofPeer.bytesReceived, ofClient.bytesSent)
   t.is(ofPeer.messagesReceived, 1)
 
-  // The slot lives on with others.
+  // Other connections use the slot from now on.
   for (let i = 0; i < 20; i++) {
     const other = await startClient(t, server, `other ${i}`)
     for (let j = 0; j < 5; j++) other.send(Buffer.alloc(1000))

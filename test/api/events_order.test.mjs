@@ -9,7 +9,7 @@ import { pollUntil, until } from '../helpers/until.mjs'
 
 const MESSAGES = 200
 
-/** Records everything that a server hears, per peer id. */
+/** Records all events of a server, by peer id. */
 function record(server) {
   const log = new Map()
   const add = (id, what) => {
@@ -65,7 +65,7 @@ for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'manual']) {
   })
 }
 
-test('id, messages and end of a classic client in one packet', async (t) => {
+test('a classic client may send id, messages and end of stream in one packet', async (t) => {
   const server = await startServer(t)
   const log = record(server)
   const socket = await connectClassic(t, server.listeningPort, 'x')
@@ -88,7 +88,7 @@ test('id, messages and end of a classic client in one packet', async (t) => {
   await closed
 })
 
-test('the server closes in the middle of traffic: disconnected is the last event, once, on both sides', async (t) => {
+test('disconnected is the last event on both sides when the server closes in the middle of traffic', async (t) => {
   const server = await startServer(t)
   const log = record(server)
   const client = makeClient(t, server)
@@ -111,7 +111,7 @@ test('the server closes in the middle of traffic: disconnected is the last event
   assertLife(t, atClient, MESSAGES, 'disconnected 4000')
 })
 
-test('server.stop ends each peer once, with all that was sent to it before', async (t) => {
+test('server.stop ends each peer once, after everything sent to it before', async (t) => {
   const server = await startServer(t)
   const log = record(server)
   const lives = []
@@ -133,7 +133,7 @@ test('server.stop ends each peer once, with all that was sent to it before', asy
   t.is(log.size, 5)
 })
 
-test('connected comes before start resolves, and the server knows the peer by its id from clientConnected on', async (t) => {
+test('connected comes before start resolves, and the server finds the peer by its id from clientConnected on', async (t) => {
   const server = await startServer(t)
   const order = []
   server.on('clientConnected', (id, peer) => {

@@ -1,4 +1,4 @@
-// Peers share a server's time: who sends without end has a small part of each batch, and all others keep theirs.
+// Peers share a server's time: a peer that sends without end gets a small part of each batch, and all others keep theirs.
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
@@ -12,7 +12,7 @@ const ANSWERS = 300
 const MESSAGES_PER_POLL_MAX = 2500
 
 for (const waitStrategy of ['blocking', 'spin']) {
-  test(`two peers that flood leave the others their time: ${waitStrategy}`, async (t) => {
+  test(`two peers that flood do not delay the others: ${waitStrategy}`, async (t) => {
     const options = ownEngine({ waitStrategy })
     const server = await startServer(t, options)
     server.onMessage = (peer, buffer, offset, length) => {
@@ -44,7 +44,7 @@ for (const waitStrategy of ['blocking', 'spin']) {
   })
 }
 
-test('two that flood as soon as they are greeted leave the others their time', async (t) => {
+test('two newcomers that flood as soon as they are peers do not delay the others', async (t) => {
   const server = await startServer(t, ownEngine({ waitStrategy: 'blocking' }))
   const client = await startClient(t, server, 'good', ownEngine({ waitStrategy: 'blocking' }))
   let flooding = 0
@@ -53,7 +53,7 @@ test('two that flood as soon as they are greeted leave the others their time', a
   let most = 0
   server.onMessage = (peer, _buffer, _offset, length) => {
     if (length > 0) {
-      // So strangers have waited for long, and get more than one receive of a poll.
+      // So newcomers have waited for long, and a poll receives more than once from them.
       for (const end = performance.now() + 5; performance.now() < end; );
       peer.send(Buffer.from('again'))
       return
@@ -74,7 +74,7 @@ test('two that flood as soon as they are greeted leave the others their time', a
   t.true(most < MESSAGES_PER_POLL_MAX, `${most} messages a poll`)
 })
 
-/** A thread with raw sockets: it connects when it is told to, says HELLO, and tells how each connection went. */
+/** A thread with raw sockets: on a message it connects and sends HELLO, and it reports how each connection went. */
 const crowd = (port, count, spoken) =>
   new Worker(
     `
@@ -104,7 +104,7 @@ const crowd = (port, count, spoken) =>
     }
   )
 
-/** A crowd that connects and says HELLO while this thread does nothing else. What has become of it, as it becomes known. */
+/** Lets a crowd connect and send HELLO while this thread does nothing else. Returns counts that go on changing. */
 async function crowdMeanwhile(t, server, count) {
   const spoken = new Int32Array(new SharedArrayBuffer(4))
   const worker = crowd(server.listeningPort, count, spoken)
@@ -121,7 +121,7 @@ async function crowdMeanwhile(t, server, count) {
   return outcomes
 }
 
-test('a crowd that came during a long handler is greeted, however few handshakes may be open', async (t) => {
+test('a crowd that connects during a long handler is accepted, however few handshakes may be open', async (t) => {
   const server = await startServer(t, ownEngine({ maxHandshakes: 8 }))
   const COUNT = 100
   const outcomes = await crowdMeanwhile(t, server, COUNT)
@@ -130,7 +130,7 @@ test('a crowd that came during a long handler is greeted, however few handshakes
   t.is(server.counters.refused, 0)
 })
 
-test('whoever connects while a server stops is not kept waiting', async (t) => {
+test('a server that stops closes new connections without delay', async (t) => {
   const server = await startServer(t, ownEngine({ waitStrategy: 'blocking' }))
   const outcomes = await crowdMeanwhile(t, server, 5)
   await server.stop()

@@ -1,4 +1,4 @@
-// Bytes in every form in which a program can have them: the message is right, or the call throws and says what to do.
+// Bytes in every form that a program can have: the message is right, or the call throws and says what to do.
 
 import vm from 'node:vm'
 import test from 'ava'
@@ -93,7 +93,7 @@ function ways({ server, client, peer }) {
 }
 
 for (const [name, make] of Object.entries(arrays)) {
-  test(`the right bytes of ${name}`, async (t) => {
+  test(`send takes the right bytes of ${name}`, async (t) => {
     // Room for all of one length, also where the system takes one send at a time.
     const pair = await startPair(t, { sendRingBytes: 8 * 1024 * 1024 })
     const [atServer, atClient] = [collect(pair.server), collect(pair.client)]
@@ -103,7 +103,7 @@ for (const [name, make] of Object.entries(arrays)) {
       const content = pattern(length)
       for (const [index, [all, part]] of ways(pair).entries()) {
         const list = index === 0 ? expected.server : expected.client
-        // The first few are what a repeated array needs to be known.
+        // After the first few sends the array counts as repeated.
         for (let i = 0; i < 7; i++) {
           t.is(all(bytes), SendStatus.Sent)
           list.push(content)
@@ -198,7 +198,7 @@ for (const Type of [
   noArrays[`a ${Type.name}`] = [() => new Type(4), `${Type.name}; new Uint8Array(array.buffer, `]
 noArrays['a DataView'] = [() => new DataView(new ArrayBuffer(8)), 'DataView; new Uint8Array(array.buffer, ']
 
-test('what is no Uint8Array throws, and nothing of it is sent', async (t) => {
+test('send throws for everything but a Uint8Array, and sends nothing', async (t) => {
   const pair = await startPair(t)
   const [atServer, atClient] = [collect(pair.server), collect(pair.client)]
   for (const [name, [make, about]] of Object.entries(noArrays)) {
@@ -215,7 +215,7 @@ test('what is no Uint8Array throws, and nothing of it is sent', async (t) => {
   t.true([...atServer, ...atClient].every(({ bytes }) => bytes.toString() === 'the end'))
 })
 
-test('offsets, lengths and channels that are no numbers throw', async (t) => {
+test('send throws when offset, length or channel is not a number', async (t) => {
   const { client } = await startPair(t)
   const bytes = new Uint8Array(8)
   const sends = { valueOf: () => client.send(bytes) }
@@ -269,7 +269,7 @@ async function sendBetween(t, bytes, steps) {
 }
 
 for (const length of [8, 16, 32, 64, 100]) {
-  test(`an array of ${length} bytes that follows shared memory while it grows`, async (t) => {
+  test(`send takes an array of ${length} bytes that follows growing shared memory`, async (t) => {
     const memory = new SharedArrayBuffer(length, { maxByteLength: 200 })
     const bytes = new Uint8Array(memory)
     const grow = (size) => () => {
@@ -279,7 +279,7 @@ for (const length of [8, 16, 32, 64, 100]) {
     await sendBetween(t, bytes, [() => filled(bytes), grow(length + 4), grow(length + 40), grow(200)])
   })
 
-  test(`an array of ${length} bytes that follows memory while it changes`, async (t) => {
+  test(`send takes an array of ${length} bytes that follows memory of changing length`, async (t) => {
     const memory = new ArrayBuffer(length, { maxByteLength: 200 })
     const bytes = new Uint8Array(memory)
     const resize = (size) => () => {
@@ -289,7 +289,7 @@ for (const length of [8, 16, 32, 64, 100]) {
     await sendBetween(t, bytes, [() => filled(bytes), ...[4, 0, length, 200, 13, length].map(resize)])
   })
 
-  test(`a part of ${length} bytes of memory that shrinks and grows again`, async (t) => {
+  test(`send takes a part of ${length} bytes of memory that shrinks and grows again`, async (t) => {
     const memory = new ArrayBuffer(length + 4, { maxByteLength: 200 })
     const bytes = new Uint8Array(memory, 4, length)
     const resize = (size) => () => {
@@ -299,7 +299,7 @@ for (const length of [8, 16, 32, 64, 100]) {
     await sendBetween(t, bytes, [() => filled(bytes), ...[length + 3, 200, 2, length + 4].map(resize)])
   })
 
-  test(`an array of ${length} bytes whose memory is transferred away is empty from then on`, async (t) => {
+  test(`an array of ${length} bytes is an empty message once its memory is transferred away`, async (t) => {
     const memory = new ArrayBuffer(length)
     const bytes = new Uint8Array(memory)
     const transfer = () => structuredClone(memory, { transfer: [memory] })
@@ -307,13 +307,13 @@ for (const length of [8, 16, 32, 64, 100]) {
   })
 }
 
-test('memory of WebAssembly that grows leaves its old arrays empty', async (t) => {
+test('old arrays of a WebAssembly memory that has grown are empty messages', async (t) => {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 3 })
   const bytes = new Uint8Array(memory.buffer, 0, 32)
   await sendBetween(t, bytes, [() => filled(bytes), () => memory.grow(1)])
 })
 
-test('a repeated array that gets a length of its own is sent as it is', async (t) => {
+test('a repeated array that gets a length property of its own is sent as it is', async (t) => {
   const bytes = new Uint8Array(32)
   const define = () => Object.defineProperty(bytes, 'length', { get: () => 4 })
   const { server, client } = await startPair(t)

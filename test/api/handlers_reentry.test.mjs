@@ -9,7 +9,7 @@ import { pollUntil, until } from '../helpers/until.mjs'
 const text = (buffer, offset, length) => buffer.toString('utf8', offset, offset + length)
 const bytes = (string) => Buffer.from(string)
 
-test('poll in a handler of the same engine throws, in each kind of handler', async (t) => {
+test('poll throws in each kind of handler of the same engine', async (t) => {
   const server = await startServer(t)
   const client = makeClient(t, server)
   const seen = new Map()
@@ -63,7 +63,7 @@ test('poll in a handler of another engine works', async (t) => {
   t.is(polled, 1)
 })
 
-test('send and flush in every handler of a server and a client', async (t) => {
+test('every handler of a server and a client may send and flush', async (t) => {
   const server = await startServer(t)
   const client = makeClient(t, server)
   const atServer = []
@@ -103,7 +103,7 @@ test('send and flush in every handler of a server and a client', async (t) => {
   t.is(atClient[1], 'hello')
 })
 
-test('close in onMessage: what was answered before still arrives, no later message is delivered', async (t) => {
+test('close in onMessage: earlier answers arrive, and no later message is delivered', async (t) => {
   const { server, client } = await startPair(t)
   const atServer = []
   const atClient = collect(client)
@@ -127,7 +127,7 @@ test('close in onMessage: what was answered before still arrives, no later messa
   )
 })
 
-test('close of another peer in onMessage: none of its messages is delivered any more', async (t) => {
+test('close of another peer in onMessage: no further message of that peer is delivered', async (t) => {
   const options = ownEngine({ waitStrategy: 'manual' })
   const server = await startServer(t, options)
   const first = await startClient(t, server, 'first', options)
@@ -148,7 +148,7 @@ test('close of another peer in onMessage: none of its messages is delivered any 
   t.deepEqual(from, [winner, winner, winner, winner, winner])
 })
 
-test('close in clientConnected and in clientDisconnected', async (t) => {
+test('the handlers of clientConnected and clientDisconnected may close', async (t) => {
   const server = await startServer(t)
   const client = makeClient(t, server)
   const events = []
@@ -218,7 +218,7 @@ test('client.stop in onMessage: nothing more is delivered, the answer arrives', 
   )
 })
 
-test('stop in connected, clientConnected, disconnected and clientDisconnected', async (t) => {
+test('the handlers of connected, clientConnected, disconnected and clientDisconnected may stop', async (t) => {
   for (const event of ['connected', 'disconnected']) {
     const server = await startServer(t)
     const client = makeClient(t, server)
@@ -268,7 +268,7 @@ test('a handler may start other servers and clients of the same engine', async (
   t.deepEqual(answers, ['from the inner server'])
 })
 
-test('a handler that is replaced while it runs: the next message goes to the new one', async (t) => {
+test('a handler that is replaced while it runs does not get the next message', async (t) => {
   const { server, client } = await startPair(t)
   const seen = []
   const last = (_peer, buffer, offset, length) => seen.push(`last ${text(buffer, offset, length)}`)
@@ -288,7 +288,7 @@ test('a handler that is replaced while it runs: the next message goes to the new
   t.is(seen[3], 'last 3')
 })
 
-test('onMessage and message listeners hear the same message, onMessage first', async (t) => {
+test('onMessage and message listeners get the same message, onMessage first', async (t) => {
   const { server, client } = await startPair(t)
   const seen = []
   server.onMessage = (peer, buffer, offset, length) =>
@@ -304,7 +304,7 @@ test('onMessage and message listeners hear the same message, onMessage first', a
   ])
 })
 
-test('a message of the message event is a copy that keeps its bytes', async (t) => {
+test('the message event passes a copy that keeps its bytes', async (t) => {
   const { server, client } = await startPair(t)
   const got = collect(server)
   for (let i = 0; i < 1000; i++) {

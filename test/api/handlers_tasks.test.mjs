@@ -7,7 +7,7 @@ import { pollUntil, until } from '../helpers/until.mjs'
 const tick = Buffer.from('tick')
 
 for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'manual']) {
-  test.serial(`what a handler schedules runs before the next batch: ${waitStrategy}`, async (t) => {
+  test.serial(`microtasks and ticks of a handler run before the next batch: ${waitStrategy}`, async (t) => {
     const { server, client } = await startPair(t, ownEngine({ waitStrategy }))
     const log = []
     server.onMessage = (_peer, buffer, offset) => {
@@ -62,7 +62,7 @@ for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'manual']) {
   )
 }
 
-test('an async handler that rejects is an unhandled rejection, like anywhere in Node', async (t) => {
+test('an async handler that rejects causes an unhandled rejection, like anywhere in Node', async (t) => {
   const { runScript } = await import('../helpers/child.mjs')
   const result = await runScript(`
     import { ZerioClient, ZerioServer } from 'zerio'

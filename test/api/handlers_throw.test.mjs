@@ -5,7 +5,7 @@ import { runScript } from '../helpers/child.mjs'
 import { ownEngine, startPair } from '../helpers/link.mjs'
 import { pollUntil } from '../helpers/until.mjs'
 
-/** A pair in one process whose uncaught exceptions are collected; `body` runs when both are connected. */
+/** Runs a server and a client in a process that collects uncaught exceptions; `body` runs once both are connected. */
 function script(waitStrategy, body) {
   return `
     import { ZerioClient, ZerioServer } from 'zerio'
@@ -38,7 +38,7 @@ async function runs(t, waitStrategy, body) {
 const strategies = ['blocking', 'spin', 'hybrid']
 
 for (const waitStrategy of strategies) {
-  test(`onMessage that throws for some messages still gets all of the batch: ${waitStrategy}`, async (t) => {
+  test(`an onMessage that throws for some messages still gets all messages of the batch: ${waitStrategy}`, async (t) => {
     const { got, caught } = await runs(
       t,
       waitStrategy,
@@ -69,7 +69,7 @@ for (const waitStrategy of strategies) {
   })
 }
 
-test('a message listener that throws, on either side', async (t) => {
+test('a message listener that throws on either side loses no later message', async (t) => {
   const { got, caught } = await runs(
     t,
     'blocking',
@@ -94,7 +94,7 @@ test('a message listener that throws, on either side', async (t) => {
   t.deepEqual(caught, ['client a', 'client b', 'client c', 'server a', 'server b', 'server c'])
 })
 
-test('clientConnected, connected, clientDisconnected and disconnected that throw', async (t) => {
+test('listeners of the connection events that throw lose no later event', async (t) => {
   const { seen, caught, after } = await runs(
     t,
     'blocking',
@@ -137,7 +137,7 @@ test('clientConnected, connected, clientDisconnected and disconnected that throw
   t.true(seen.indexOf('hello') < seen.indexOf('clientDisconnected'))
 })
 
-test('authenticate that throws refuses the peer, and the process is warned and goes on', async (t) => {
+test('an authenticate that throws refuses the newcomer, warns the process, and does not end it', async (t) => {
   const result = await runScript(`
     import { ZerioClient, ZerioServer } from 'zerio'
     const caught = []
@@ -166,7 +166,7 @@ test('authenticate that throws refuses the peer, and the process is warned and g
   })
 })
 
-test('without a listener for uncaughtException the process dies with the exception on stderr', async (t) => {
+test('the process dies with the exception on stderr when it does not listen for uncaughtException', async (t) => {
   const result = await runScript(`
     import { ZerioClient, ZerioServer } from 'zerio'
     const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
@@ -181,7 +181,7 @@ test('without a listener for uncaughtException the process dies with the excepti
   t.regex(result.stderr, /TypeError: of the handler/)
 })
 
-test('with manual the exception comes out of poll, and the next poll goes on behind it', async (t) => {
+test('manual: poll throws the exception of a handler, and the next poll goes on behind it', async (t) => {
   const { server, client } = await startPair(t, ownEngine({ waitStrategy: 'manual' }))
   const got = []
   server.onMessage = (_peer, buffer, offset) => {
@@ -218,7 +218,7 @@ test('with manual the exception comes out of poll, and the next poll goes on beh
   )
 })
 
-test('what a handler sent before it threw is sent', async (t) => {
+test('messages that a handler sent before it threw are sent', async (t) => {
   const { server, client } = await startPair(t, ownEngine({ waitStrategy: 'manual' }))
   let answers = 0
   client.onMessage = () => answers++

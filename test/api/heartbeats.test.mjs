@@ -1,4 +1,4 @@
-// Heartbeats: a silent native peer is asked and then given up; everybody else stays.
+// Heartbeats: a server asks a silent native peer and then ends it; all other peers stay.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
@@ -21,7 +21,7 @@ import {
 
 const isPing = (frame) => frame.control && frame.channel === OPCODE.ping && frame.payload.length === 8
 
-test('a silent peer gets three PINGs and CLOSE 1019', async (t) => {
+test('a silent peer receives three PINGs and CLOSE 1019', async (t) => {
   const server = await startServer(t, { heartbeatMs: 30 })
   const seen = watch(server)
   const raw = await connectNative(t, server)
@@ -35,7 +35,7 @@ test('a silent peer gets three PINGs and CLOSE 1019', async (t) => {
   t.is(server.counters.protocolErrors, 0)
 })
 
-test('heartbeats that are due together leave a few at a time', async (t) => {
+test('heartbeats that are due together leave a few per poll', async (t) => {
   const PEERS = 60
   const server = await startServer(t, { heartbeatMs: 500, waitStrategy: 'manual' })
   const polling = setInterval(() => server.poll(), 1)
@@ -43,7 +43,7 @@ test('heartbeats that are due together leave a few at a time', async (t) => {
   for (let i = 0; i < PEERS; i++) raws.push(await connectNative(t, server, `silent ${i}`))
   clearInterval(polling)
   const { counters } = server.engine
-  // In the first interval they were heard; at the end of the second all of them are late.
+  // In the first interval bytes came from all peers; at the end of the second all of them are late.
   await pause(600)
   for (let i = 0; i < 100; i++) server.poll()
   await pause(600)
@@ -61,7 +61,7 @@ test('heartbeats that are due together leave a few at a time', async (t) => {
   for (const raw of raws) await raw.receives(raw.greetingBytes + 12)
 })
 
-test('a peer that answers stays, and so does one that only talks', async (t) => {
+test('a peer that answers PINGs stays, and so does one that only sends messages', async (t) => {
   // Windows' timers have steps of 16 ms.
   const server = await startServer(t, { heartbeatMs: 50 })
   const seen = watch(server)
@@ -83,7 +83,7 @@ test('a peer that answers stays, and so does one that only talks', async (t) => 
   t.true(framesOf(answering.bytes.subarray(answering.greetingBytes)).every(isPing))
 })
 
-test('an idle client survives many intervals, whichever side asks', async (t) => {
+test('an idle client survives many intervals, whichever side sends PINGs', async (t) => {
   for (const [serverMs, clientMs] of [
     [10, 0],
     [0, 10],
@@ -104,7 +104,7 @@ test('an idle client survives many intervals, whichever side asks', async (t) =>
   }
 })
 
-test('a client gives up a silent server', async (t) => {
+test('a client disconnects from a silent server', async (t) => {
   const rawServer = await startRawServer(t)
   const client = new ZerioClient({ host: '127.0.0.1', port: rawServer.port }, { heartbeatMs: 20 })
   const reasons = []
@@ -121,13 +121,13 @@ test('a client gives up a silent server', async (t) => {
   raw.socket.end()
 })
 
-test('a classic peer is never asked', async (t) => {
+test('a classic peer receives no PING', async (t) => {
   const server = await startServer(t, { heartbeatMs: 10 })
   const seen = watch(server)
   const classic = await connectRaw(t, server.listeningPort)
   classic.write(dataFrame('classic'))
   await classic.receives(11)
-  // A native peer that is given up meanwhile shows that the time has passed.
+  // A native peer that the server ends meanwhile shows that the time has passed.
   await (await connectNative(t, server, 'native')).ends()
   await until(() => seen.disconnected.length === 1)
   t.is(seen.disconnected[0].id, 'native')
@@ -135,7 +135,7 @@ test('a classic peer is never asked', async (t) => {
   t.truthy(server.peer('classic'))
 })
 
-test('a peer that reads nothing is given up although the PINGs cannot leave', async (t) => {
+test('the server ends a peer that reads nothing although the PINGs cannot leave', async (t) => {
   const server = await startServer(t, { heartbeatMs: 20, lingerMs: 50 })
   const seen = watch(server)
   const raw = await connectNative(t, server)

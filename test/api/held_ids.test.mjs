@@ -1,4 +1,4 @@
-// Ids that a dead or hung peer holds become free again: whoever brings one makes the server ask its holder.
+// Ids that a dead or hung peer holds become free again: a newcomer with such an id makes the server ask its holder.
 
 import test from 'ava'
 import { startClient, startServer } from '../helpers/link.mjs'
@@ -26,7 +26,7 @@ async function refused(t, server, id) {
   raw.socket.end()
 }
 
-test('a holder that says nothing more loses its id', async (t) => {
+test('a silent peer loses its id after one question', async (t) => {
   const server = await startServer(t, { handshakeTimeoutMs: 100 })
   const seen = watch(server)
   const holder = await connectNative(t, server, 'id')
@@ -45,7 +45,7 @@ test('a holder that says nothing more loses its id', async (t) => {
   await connectNative(t, server, 'id')
 })
 
-test('a holder that answers keeps its id, and so does one that says anything', async (t) => {
+test('a peer that answers the question keeps its id, and so does one that sends anything', async (t) => {
   const server = await startServer(t, { handshakeTimeoutMs: 100 })
   const seen = watch(server)
   const client = await startClient(t, server, 'client')
@@ -57,19 +57,19 @@ test('a holder that answers keeps its id, and so does one that says anything', a
     (await answerer.receives(answerer.greetingBytes + 12)).subarray(answerer.greetingBytes)
   )
   answerer.write(controlFrame(OPCODE.pong, ping.payload))
-  // Another one that is questioned later, and silent, shows that the time has passed.
+  // Another peer, asked later and silent, shows that the time has passed.
   const silent = await connectNative(t, server, 'silent')
   await refused(t, server, 'silent')
   await silent.ends()
   await until(() => seen.disconnected.length === 1)
   t.is(seen.disconnected[0].id, 'silent')
   t.true(client.isConnected)
-  // The next one who asks makes the server ask again.
+  // The next newcomer makes the server ask again.
   await refused(t, server, 'answerer')
   await answerer.receives(answerer.greetingBytes + 2 * 12)
 })
 
-test('a classic holder is not asked', async (t) => {
+test('a classic peer is not asked and keeps its id', async (t) => {
   const server = await startServer(t, { handshakeTimeoutMs: 50 })
   const classic = await connectRaw(t, server.listeningPort)
   classic.write(dataFrame('classic'))

@@ -1,4 +1,4 @@
-// Idle limits: a connection from which nothing comes ends, whatever it speaks; what comes from the others keeps them.
+// Idle limits: a connection from which nothing comes ends, whatever its protocol; any byte keeps a connection.
 
 import test from 'ava'
 import { ZerioClient } from 'zerio'
@@ -24,7 +24,7 @@ async function connectClassic(t, server, id) {
   return raw
 }
 
-test('a silent classic peer ends, and so do as many as fit', async (t) => {
+test('idleTimeoutMs ends silent classic peers, however many there are', async (t) => {
   const server = await startServer(t, { idleTimeoutMs: 50, maxPeers: 20, lingerMs: 50 })
   const seen = watch(server)
   for (let i = 0; i < 20; i++) await connectClassic(t, server, `silent ${i}`)
@@ -38,7 +38,7 @@ test('a silent classic peer ends, and so do as many as fit', async (t) => {
   await connectClassic(t, server, 'the next')
 })
 
-test('a silent native peer hears why, not before its time', async (t) => {
+test('a silent native peer receives the reason, and not before its time', async (t) => {
   const server = await startServer(t, { idleTimeoutMs: 100 })
   const before = performance.now()
   const raw = await connectNative(t, server)
@@ -47,7 +47,7 @@ test('a silent native peer hears why, not before its time', async (t) => {
   t.deepEqual(frames, framesOf(farewell(OPCODE.close, CODE.idleTimeout)))
 })
 
-test('who says something stays, and so does who only answers heartbeats', async (t) => {
+test('a peer that sends anything stays, and so does one that only answers heartbeats', async (t) => {
   const server = await startServer(t, { idleTimeoutMs: 200, heartbeatMs: 50 })
   const seen = watch(server)
   const client = await startClient(t, server, 'answers', { idleTimeoutMs: 200 })
@@ -65,7 +65,7 @@ test('who says something stays, and so does who only answers heartbeats', async 
   t.true(client.isConnected)
 })
 
-test('a client gives up a silent server, native or classic', async (t) => {
+test('a client disconnects from a silent server, native or classic', async (t) => {
   for (const protocol of ['native', 'classic']) {
     const rawServer = await startRawServer(t)
     const client = new ZerioClient(
@@ -87,7 +87,7 @@ test('a client gives up a silent server, native or classic', async (t) => {
   }
 })
 
-test('with the defaults a silent peer stays', async (t) => {
+test('a silent peer stays with the default options', async (t) => {
   const server = await startServer(t)
   const strict = await startServer(t, { idleTimeoutMs: 50 })
   await connectNative(t, server, 'native')
@@ -100,7 +100,7 @@ test('many silent peers do not wake the thread one by one', async (t) => {
   const PEERS = 200
   const server = await startServer(t, ownEngine({ heartbeatMs: 3_200, idleTimeoutMs: 86_400_000 }))
   for (let i = 0; i < PEERS; i++) await connectNative(t, server, `silent ${i}`)
-  // The first 20 ms of a peer end, and the first look finds each of them heard.
+  // After the first 20 ms of the peers, the first look finds that bytes came from each of them.
   const { counters } = server.engine
   await new Promise((resolve) => setTimeout(resolve, 100))
   const before = counters.polls

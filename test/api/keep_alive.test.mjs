@@ -58,7 +58,7 @@ for (const backend of backends) {
     }
   })
 
-  linux(`${backend}: options say otherwise`, async (t) => {
+  linux(`${backend}: options set other times`, async (t) => {
     for (const socket of await settingsOf(t, { backend, keepAliveMs: 0, userTimeoutMs: 0 })) {
       t.is(socket.keepAlive, 0)
       t.is(socket.userTimeoutMs, 0)

@@ -1,4 +1,4 @@
-// start and stop: twice, too early, at the same time, again; and what is left of an object that is stopped.
+// start and stop: twice, too early, at the same time, again; and what a stopped object still does.
 
 import { once } from 'node:events'
 import test from 'ava'
@@ -15,7 +15,7 @@ const outcome = (promise) =>
     (error) => error.code
   )
 
-test('start twice rejects, and the first start is unharmed', async (t) => {
+test('a second start rejects, and the first start goes on', async (t) => {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
   t.teardown(() => server.stop())
   const first = server.start('server')
@@ -33,7 +33,7 @@ test('start twice rejects, and the first start is unharmed', async (t) => {
   t.true(client.isConnected)
 })
 
-test('stop twice, and stop before start, resolve', async (t) => {
+test('stop resolves when called twice and when called before start', async (t) => {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
   const client = new ZerioClient(1)
   await server.stop()
@@ -48,7 +48,7 @@ test('stop twice, and stop before start, resolve', async (t) => {
   t.false(pair.client.isConnected)
 })
 
-test('start while stop is under way rejects, and can be repeated afterwards', async (t) => {
+test('start rejects while stop is under way, and works afterwards', async (t) => {
   const { server, client } = await startPair(t)
   const other = await startClient(t, server, 'other')
   const clientStops = client.stop()
@@ -62,7 +62,7 @@ test('start while stop is under way rejects, and can be repeated afterwards', as
   t.true(server.listeningPort > 0)
 })
 
-test('before start nothing is there and nothing throws', async (t) => {
+test('before start every property is empty and no method throws', async (t) => {
   const server = new ZerioServer(0)
   t.is(server.listeningPort, 0)
   t.is(server.listeningHost, '')
@@ -87,8 +87,8 @@ test('before start nothing is there and nothing throws', async (t) => {
   client.flush()
 })
 
-test('after stop everything is refused and nothing throws', async (t) => {
-  // Nobody else's messages: poll() serves all of an engine.
+test('after stop every message is refused and no method throws', async (t) => {
+  // An engine of its own, because poll() serves all objects of an engine.
   const { server, client, peer } = await startPair(t, ownEngine({}))
   await client.stop()
   await until(() => server.peerCount === 0)
@@ -152,7 +152,7 @@ test('a client starts again, after stop and inside of its disconnected handler',
   )
 })
 
-test('stop during start: start rejects, nothing stays open', async (t) => {
+test('stop during start rejects the start, and nothing stays open', async (t) => {
   const server = new ZerioServer({ host: 'localhost', port: 0 })
   t.teardown(() => server.stop())
   const starting = outcome(server.start('server'))
@@ -182,7 +182,7 @@ test('stop during start: start rejects, nothing stays open', async (t) => {
   }
 })
 
-test('stop while nobody answers the handshake: start rejects at once', async (t) => {
+test('start rejects at once when stop comes while no server answers the handshake', async (t) => {
   const { createServer } = await import('node:net')
   const silent = createServer(() => {}).listen(0, '127.0.0.1')
   await once(silent, 'listening')
@@ -198,7 +198,7 @@ test('stop while nobody answers the handshake: start rejects at once', async (t)
   t.is(await connecting, 'ZERIO_STOPPED')
 })
 
-test('start, stop, start in one turn: the first start rejects, the second one counts, alone', async (t) => {
+test('start, stop, start in one turn: the first start rejects, and only the second one connects', async (t) => {
   const server = new ZerioServer({ host: 'localhost', port: 0 })
   t.teardown(() => server.stop())
   const firstListen = outcome(server.start('first'))
@@ -225,7 +225,7 @@ test('start, stop, start in one turn: the first start rejects, the second one co
   t.is(server.counters.accepted, 1)
 })
 
-test('stop in the handler of another client, in the batch in which this one is taken', async (t) => {
+test("stop of a client in another client's handler works in the batch in which its WELCOME arrives", async (t) => {
   const server = await startServer(t)
   const clients = ['a', 'b', 'c', 'd'].map((id) => ({ id, client: makeClient(t, server) }))
   let stops
@@ -241,7 +241,7 @@ test('stop in the handler of another client, in the batch in which this one is t
   await until(() => server.peerCount === 1 && server.counters.handshakes === 0)
 })
 
-test('a start that fails leaves the object startable', async (t) => {
+test('an object whose start has failed can start again', async (t) => {
   const other = await startServer(t)
   const taken = new ZerioServer({ host: '127.0.0.1', port: other.listeningPort })
   t.teardown(() => taken.stop())
@@ -256,7 +256,7 @@ test('a start that fails leaves the object startable', async (t) => {
   t.true(taken.listeningPort > 0)
 })
 
-test('await using stops both', async (t) => {
+test('await using stops a server and a client', async (t) => {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
   await server.start('server')
   const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })

@@ -16,7 +16,7 @@ async function idle() {
   }
 }
 
-test('nothing is dispatched without poll', async (t) => {
+test('no message is dispatched without poll', async (t) => {
   const { server, client } = await startPair(t, manual())
   const got = collect(server)
   for (let i = 0; i < 10; i++) client.send(bytes(`${i}`))
@@ -30,7 +30,7 @@ test('nothing is dispatched without poll', async (t) => {
   t.is(got.length, 10)
 })
 
-test('nobody is taken and nobody is missed without poll', async (t) => {
+test('without poll the server neither accepts nor loses a client', async (t) => {
   const options = manual()
   const server = await startServer(t, options)
   const events = []
@@ -79,9 +79,9 @@ test('poll flushes what was sent before it', async (t) => {
   t.is(got.length, 1)
 })
 
-test('messages of dropped handlers count as dispatched, and handlers may be set later', async (t) => {
+test('poll counts messages without a handler, and handlers may be set later', async (t) => {
   const { server, client } = await startPair(t, manual())
-  client.send(bytes('nobody listens'))
+  client.send(bytes('without a handler'))
   let dispatched = 0
   const counting = {
     poll() {
@@ -95,7 +95,7 @@ test('messages of dropped handlers count as dispatched, and handlers may be set 
   t.is(got[0].bytes.toString(), 'now')
 })
 
-test('await start and await stop work without poll, also with a backlog', async (t) => {
+test('start and stop work without poll, also with a backlog', async (t) => {
   const options = manual()
   const server = await startServer(t, { ...options, lingerMs: 10_000 })
   const client = await startClient(t, server, 'client', options)

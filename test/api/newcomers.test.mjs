@@ -1,4 +1,4 @@
-// What connections that are no peers may hold: newcomers, refused ones and ended ones share maxHandshakes, whatever they do.
+// Limits of connections that are not peers: newcomers, refused and ended ones share maxHandshakes, whatever they do.
 
 import test from 'ava'
 import { runScript } from '../helpers/child.mjs'
@@ -39,7 +39,7 @@ for (const [title, bytes] of [
       const { peers, handshakes, ended } = server.counters
       t.true(peers + handshakes + ended <= 10, `${peers} peers, ${handshakes} handshakes, ${ended} ended`)
     }
-    // Somebody who introduces himself gets in.
+    // A newcomer that sends HELLO becomes a peer.
     const client = await startClient(t, server, 'good')
     t.true(client.isConnected)
     const { ended, lingersCut, newcomersEvicted, refused, disconnected, connected, handshakes } =
@@ -51,7 +51,7 @@ for (const [title, bytes] of [
   })
 }
 
-test('the oldest silent newcomer makes place, and who has begun to speak only when none is silent', async (t) => {
+test('the oldest silent newcomer is evicted first, and one that has begun to send only when none is silent', async (t) => {
   const server = await startServer(t, { maxHandshakes: 3, handshakeTimeoutMs: 60_000 })
   const codes = refusals(server)
   const add = async (bytes) => {
@@ -86,7 +86,7 @@ test('the oldest silent newcomer makes place, and who has begun to speak only wh
   await until(() => server.peer('slow') !== undefined)
 })
 
-test('who lingers makes place before anybody who may become a peer', async (t) => {
+test('a lingering connection is closed before any newcomer', async (t) => {
   const server = await startServer(t, { maxHandshakes: 2, lingerMs: 60_000, handshakeTimeoutMs: 60_000 })
   const silent = await connectRaw(t, server.listeningPort)
   await until(() => server.counters.handshakes === 1)
@@ -107,7 +107,7 @@ test('who lingers makes place before anybody who may become a peer', async (t) =
   })
 })
 
-test('connections that the program closes are not cut short: newcomers are refused meanwhile', async (t) => {
+test('connections that the program closes keep their lingerMs, and newcomers are refused meanwhile', async (t) => {
   const server = await startServer(t, { maxHandshakes: 2, lingerMs: 60_000, socketSendBytes: 4096 })
   const codes = refusals(server)
   const raws = []
@@ -136,7 +136,7 @@ test('connections that the program closes are not cut short: newcomers are refus
   await startClient(t, server, 'later')
 })
 
-test('a peer that broke a rule and does not read makes place, when no other connection can', async (t) => {
+test('a peer that broke a rule and does not read is closed for a newcomer when there is no other choice', async (t) => {
   const server = await startServer(t, { maxHandshakes: 1, lingerMs: 60_000, socketSendBytes: 4096 })
   const raw = await connectNative(t, server, 'slow')
   raw.socket.pause()
@@ -179,7 +179,7 @@ async function reported(t, body) {
     }
     const report = (values) => {
       console.log(JSON.stringify(values))
-      // The end of the process waits for those that still have something to get.
+      // The process ends only after connections that still have something to receive.
       for (const socket of all) socket.destroy()
       setTimeout(() => process.exit(0), 10)
     }
@@ -215,7 +215,7 @@ onLinux('the descriptors of a process are no more than the limits of its server 
   t.true(most <= 10, `${most} descriptors`)
 })
 
-onLinux('a connection that is not read any more holds no half of a message', async (t) => {
+onLinux('a connection that is no longer read gives back its half-received message', async (t) => {
   const { ended, grown } = await reported(
     t,
     `const server = new ZerioServer(

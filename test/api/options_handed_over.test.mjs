@@ -1,4 +1,4 @@
-// Options and addresses in every form in which a program can have them: taken as they are meant, or refused by a sentence.
+// Options and addresses in every form that a program can have: taken as they are meant, or refused by a sentence.
 
 import vm from 'node:vm'
 import test from 'ava'
@@ -63,7 +63,7 @@ for (const [who, make] of Object.entries(makers)) {
     })
   }
 
-  test(`${who}: what is no object with options is refused`, (t) => {
+  test(`${who}: refuses what is not an object with options`, (t) => {
     for (const bad of [
       [],
       ['spin'],
@@ -80,7 +80,7 @@ for (const [who, make] of Object.entries(makers)) {
     assertThrows(t, () => make(new Uint8Array(2)), 'ZERIO_BAD_OPTION', '"0"')
   })
 
-  test(`${who}: what throws when it is read is refused, with the cause`, (t) => {
+  test(`${who}: refuses a property that throws when it is read, with the cause`, (t) => {
     const cause = new RangeError('not today')
     const fail = () => {
       throw cause
@@ -220,7 +220,7 @@ test('a credential is copied when the client is made, from every Uint8Array', as
   assertThrows(t, () => new ZerioClient(1, { credential: long }), 'ZERIO_BAD_OPTION', '512')
 })
 
-test('whatever authenticate returns or throws, only true lets a peer in', async (t) => {
+test('authenticate lets a peer in with true and nothing else', async (t) => {
   const fail = () => {
     throw new Error('not today')
   }

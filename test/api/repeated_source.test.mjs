@@ -1,4 +1,4 @@
-// An array that is sent again and again is read through a view made once; nobody must notice.
+// An array that is sent again and again is read through a view made once, and the messages must not show it.
 
 import test from 'ava'
 import { SendStatus } from 'zerio'
@@ -22,7 +22,7 @@ async function sendEach(t, next) {
 }
 
 for (const length of [4, 8, 12, 16, 20, 32, 60, 64, 68, 128, 3, 33]) {
-  test(`one array of ${length} bytes, changed before each send`, async (t) => {
+  test(`an array of ${length} bytes that changes before each send is sent as it is then`, async (t) => {
     const bytes = Buffer.from(new ArrayBuffer(length))
     await sendEach(t, (i) => {
       bytes.set(pattern(length, i))
@@ -31,7 +31,7 @@ for (const length of [4, 8, 12, 16, 20, 32, 60, 64, 68, 128, 3, 33]) {
   })
 }
 
-test('one array at an odd place', async (t) => {
+test('an array at an odd offset is sent as it is', async (t) => {
   const bytes = new Uint8Array(new ArrayBuffer(64), 3, 32)
   await sendEach(t, (i) => {
     bytes.set(pattern(32, i))
@@ -39,7 +39,7 @@ test('one array at an odd place', async (t) => {
   })
 })
 
-test('between messages of odd lengths', async (t) => {
+test('an array between messages of odd lengths is sent as it is', async (t) => {
   const bytes = Buffer.from(new ArrayBuffer(32))
   await sendEach(t, (i) => {
     if (i > 10 && i % 3 === 0) return pattern(i, i)
@@ -48,12 +48,12 @@ test('between messages of odd lengths', async (t) => {
   })
 })
 
-test('several arrays in turn', async (t) => {
+test('several arrays in turn are sent as they are', async (t) => {
   const arrays = [1, 2, 3].map((seed) => Buffer.from(new Uint8Array(pattern(32, seed))))
   await sendEach(t, (i) => arrays[(i >> 3) % 3])
 })
 
-test('shared memory', async (t) => {
+test('an array of shared memory is sent as it is', async (t) => {
   const bytes = new Uint8Array(new SharedArrayBuffer(32))
   await sendEach(t, (i) => {
     bytes.set(pattern(32, i))
@@ -61,7 +61,7 @@ test('shared memory', async (t) => {
   })
 })
 
-test('memory that is transferred away is an empty message, as the array is empty then', async (t) => {
+test('an array whose memory is transferred away is an empty message', async (t) => {
   const memory = new ArrayBuffer(32)
   const bytes = new Uint8Array(memory).fill(7)
   await sendEach(t, (i) => {
@@ -70,7 +70,7 @@ test('memory that is transferred away is an empty message, as the array is empty
   })
 })
 
-test('memory that shrinks and grows', async (t) => {
+test('an array whose memory shrinks and grows is sent as it is then', async (t) => {
   const memory = new ArrayBuffer(32, { maxByteLength: 64 })
   const bytes = new Uint8Array(memory)
   await sendEach(t, (i) => {

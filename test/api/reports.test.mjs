@@ -1,4 +1,4 @@
-// What outsiders can cause again and again is reported at a bounded rate with a count, and their words print nothing but text.
+// A server reports what outsiders can cause again and again at a bounded rate with a count, and their words print nothing but text.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
@@ -19,7 +19,7 @@ import {
 /** How many reports of one kind there may be after so long: a hundred at once, and one each 10 ms. */
 const allowed = (ms) => 101 + ms / 10
 
-test('refusals: each one up to a hundred at once, then with a count, and none is forgotten', async (t) => {
+test('a server reports a hundred refusals one by one, then the rest with a count, and forgets none', async (t) => {
   const server = await startServer(t, { lingerMs: 10_000 })
   const counts = []
   server.on('refused', (reason, { count }) => {
@@ -40,7 +40,7 @@ test('refusals: each one up to a hundred at once, then with a count, and none is
   t.is(server.counters.refused, total)
 })
 
-test('a stop reports the refusals that were not reported yet', async (t) => {
+test('stop reports the refusals that were not reported yet', async (t) => {
   const server = await startServer(t, { lingerMs: 10_000 })
   let sum = 0
   server.on('refused', (_, { count }) => {
@@ -63,7 +63,7 @@ for (const [title, authenticate] of [
   ],
   ['gives no answer', () => 1]
 ]) {
-  test(`errors of an authenticate that ${title}: at a bounded rate, with a count`, async (t) => {
+  test(`a server reports errors of an authenticate that ${title} at a bounded rate, with a count`, async (t) => {
     const server = await startServer(t, { authenticate })
     const errors = []
     server.on('error', (error) => errors.push(error))
@@ -87,7 +87,7 @@ for (const [title, authenticate] of [
   })
 }
 
-test('warnings of a server without a listener for errors: at the same rate, and the text tells the count', async (t) => {
+test('a server without a listener for errors warns at the same rate, with the count in the text', async (t) => {
   const result = await runScript(`
     import { connect } from 'node:net'
     import { setTimeout as pause } from 'node:timers/promises'
@@ -124,7 +124,7 @@ test('warnings of a server without a listener for errors: at the same rate, and 
 const hostile = 'a\x1b[2Jb\r\nc\u009b0md\u2028e\u202ef\u2066g\x7fh\u061ci\0'
 const control = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u
 
-test('words of a client that closes', async (t) => {
+test('the reason of a client that closes prints nothing but text', async (t) => {
   const server = await startServer(t)
   const reasons = []
   server.on('clientDisconnected', (_, reason) => reasons.push(reason))
@@ -135,7 +135,7 @@ test('words of a client that closes', async (t) => {
   t.notRegex(String(reasons[0]), control)
 })
 
-test('words of a server that closes, and of one that refuses', async (t) => {
+test('the reason of a server that closes or refuses prints nothing but text', async (t) => {
   const server = await startServer(t)
   server.on('clientConnected', (_, peer) => peer.close(4001, hostile))
   const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
@@ -156,7 +156,7 @@ test('words of a server that closes, and of one that refuses', async (t) => {
   t.notRegex(error.message, control)
 })
 
-test('the id of a peer in a message', async (t) => {
+test('the id of a peer in a message prints nothing but text', async (t) => {
   const server = await startServer(t, { authenticate: () => 'nothing' })
   const errors = []
   server.on('error', (error) => errors.push(error))
@@ -167,13 +167,13 @@ test('the id of a peer in a message', async (t) => {
   t.notRegex(errors[0].message, control)
 })
 
-test('words of any alphabet stay as they are', (t) => {
+test('reasons of any alphabet stay as they are', (t) => {
   for (const text of ['Grüße, мир, 世界, 👩‍👩‍👧', 'שלום', 'مرحبا', 'a\u00a0b']) {
     t.is(new DisconnectReason(4000, text, 0, false).message, text)
   }
 })
 
-test('arguments of a call in its message', (t) => {
+test('arguments of a call in its message print nothing but text', (t) => {
   const error = t.throws(() => new ZerioServer({ host: 'a', port: '1\u202e\u0085' }))
   t.notRegex(error.message, control)
 })

@@ -30,7 +30,7 @@ for (const [how, send] of [
       sendWhenRoom(client, Buffer.concat([pattern(5, 9), bytes, pattern(3, 8)]), 5, bytes.length)
   ]
 ]) {
-  test(`every size around the edges arrives, and comes back from the handler's own memory: ${how}`, async (t) => {
+  test(`messages of every size around the edges arrive, and are sent back from the handler's own memory: ${how}`, async (t) => {
     const { server, client } = await startPair(t, big)
     const atServer = []
     const refused = []
@@ -72,7 +72,7 @@ test('an empty message is a message, alone and between others', async (t) => {
   )
 })
 
-test('each channel arrives as itself, with send of all and of a part, in both directions', async (t) => {
+test('each channel arrives unchanged, with send of all and of a part, in both directions', async (t) => {
   const { server, client } = await startPair(t)
   server.onMessage = (peer, buffer, offset, length, channel) => peer.send(buffer, offset, length, channel)
   const got = collect(client)
@@ -87,7 +87,7 @@ test('each channel arrives as itself, with send of all and of a part, in both di
   })
 })
 
-test('a channel that does not exist throws and sends nothing', async (t) => {
+test('send throws for a channel that does not exist, and sends nothing', async (t) => {
   const { server, client, peer } = await startPair(t)
   const got = collect(server)
   for (const channel of [-1, 128, 1.5, Number.NaN, '1', null, {}]) {
@@ -137,7 +137,7 @@ test('the other side’s maxMessageLength counts as well', async (t) => {
 })
 
 for (const length of [7, 32, 33, 5000]) {
-  test(`all kinds of byte arrays are sources: ${length} bytes`, async (t) => {
+  test(`send takes all kinds of byte arrays: ${length} bytes`, async (t) => {
     const { server, client } = await startPair(t)
     const got = collect(server)
     const content = pattern(length)
@@ -183,7 +183,7 @@ test('the bytes are copied before send returns', async (t) => {
   )
 })
 
-test('what is no byte array throws, connected or not', async (t) => {
+test('send throws for what is not a byte array, connected or not', async (t) => {
   const { server, client, peer } = await startPair(t)
   const bad = [
     undefined,
@@ -204,7 +204,7 @@ test('what is no byte array throws, connected or not', async (t) => {
         () => client.send(bytes, 0, 1),
         () => peer.send(bytes),
         () => server.send('client', bytes),
-        () => server.send('nobody', bytes),
+        () => server.send('unknown', bytes),
         () => server.broadcast(bytes)
       ]) {
         t.throws(call, { instanceOf: ZerioError, code: 'ZERIO_BAD_ARGUMENT', message: /Uint8Array/ })
@@ -217,7 +217,7 @@ test('what is no byte array throws, connected or not', async (t) => {
   check()
 })
 
-test('a part that is not inside of the array throws and sends nothing', async (t) => {
+test('send throws for a part outside of the array, and sends nothing', async (t) => {
   const { server, client, peer } = await startPair(t)
   const got = collect(server)
   for (const bytes of [pattern(10), pattern(100)]) {
@@ -258,7 +258,7 @@ test('a part that is not inside of the array throws and sends nothing', async (t
   )
 })
 
-test('server.send goes to the peer of this id and to nobody else', async (t) => {
+test('server.send goes to the peer with this id and to no other', async (t) => {
   const server = await startServer(t)
   const clients = []
   for (const id of ['ann', 'bob', 'čeněk']) {
@@ -280,19 +280,19 @@ test('server.send goes to the peer of this id and to nobody else', async (t) => 
   )
 })
 
-test('wrong arguments throw also when nobody is there to be sent to', async (t) => {
+test('wrong arguments throw also when no peer is connected', async (t) => {
   const server = await startServer(t)
   const bad = { code: 'ZERIO_BAD_ARGUMENT' }
   const bytes = Buffer.from('x')
   for (const args of [[bytes, 999], [bytes, -1], [bytes, 5, 9], [bytes, 0, 1, 128], ['x'], [undefined]]) {
-    t.throws(() => server.send('nobody', ...args), bad)
+    t.throws(() => server.send('unknown', ...args), bad)
     t.throws(() => server.broadcast(...args), bad)
   }
   t.is(server.broadcast(bytes, 3), 0)
-  t.is(server.send('nobody', bytes, 0, 1, 127), SendStatus.NotConnected)
+  t.is(server.send('unknown', bytes, 0, 1, 127), SendStatus.NotConnected)
 })
 
-test('a broadcast goes to all who have no open claim, and then throws', async (t) => {
+test('broadcast sends to all peers without an open claim, and then throws', async (t) => {
   const server = await startServer(t)
   const clients = []
   for (let i = 0; i < 5; i++) clients.push(collect(await startClient(t, server, `client ${i}`)))
@@ -313,7 +313,7 @@ test('a broadcast goes to all who have no open claim, and then throws', async (t
   }
 })
 
-test('a handler is taken away with null, undefined or delete', async (t) => {
+test('null, undefined or delete removes a handler', async (t) => {
   const { server, client, peer } = await startPair(t)
   const got = collect(server)
   const answers = collect(client)
@@ -333,7 +333,7 @@ test('a handler is taken away with null, undefined or delete', async (t) => {
   t.is(handled, 0)
 })
 
-test('removeAllListeners takes all away, and listeners that follow are heard', async (t) => {
+test('removeAllListeners removes all listeners, and later listeners are called', async (t) => {
   const { server, client, peer } = await startPair(t)
   for (const one of [server, client]) {
     const names = ['message', 'drain', 'error']
@@ -353,7 +353,7 @@ test('removeAllListeners takes all away, and listeners that follow are heard', a
   t.is(got[0].bytes.toString() + answers[0].bytes.toString(), 'heardtoo')
 })
 
-test('a status is a number, negative but for Sent, and the list is frozen', (t) => {
+test('each SendStatus is a number, negative except Sent, and the list is frozen', (t) => {
   t.true(Object.isFrozen(SendStatus))
   t.deepEqual(SendStatus, {
     Sent: 0,

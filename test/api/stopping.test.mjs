@@ -1,4 +1,4 @@
-// stop() waits for every connection, whatever happens in the same batch, and what a program ends at once is shared out over polls.
+// stop() waits for every connection, whatever happens in the same batch, and ends that a program causes at once are spread over polls.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
@@ -16,7 +16,7 @@ import {
   welcome
 } from '../helpers/wire_raw.mjs'
 
-test('a connection that is accepted in the batch in which the program stops is waited for', async (t) => {
+test('stop waits for a connection that is accepted in the same batch', async (t) => {
   for (let round = 0; round < 10; round++) {
     const options = ownEngine({ waitStrategy: 'manual', lingerMs: 5000 })
     const server = await startServer(t, options)
@@ -27,7 +27,7 @@ test('a connection that is accepted in the batch in which the program stops is w
     const peer = await connectRaw(t, server.listeningPort)
     peer.write(hello({ id: 'peer' }))
     await pollUntil(server, () => server.peerCount === 1)
-    // It is a newcomer for its first 20 ms, and would take the turn of the next one.
+    // The client is a newcomer for its first 20 ms, and would take the share of the next one.
     for (const end = performance.now() + 40; performance.now() < end; await pause(5)) server.poll()
     const other = await connectRaw(t, server.listeningPort)
     peer.write(farewell(OPCODE.close, CODE.normal))
@@ -43,7 +43,7 @@ test('a connection that is accepted in the batch in which the program stops is w
 })
 
 for (const where of ['in the handler', 'behind it']) {
-  test(`two peers leave in one batch, and the program stops ${where}: both are reported`, async (t) => {
+  test(`two peers that leave in one batch are both reported when the program stops ${where}`, async (t) => {
     const server = await startServer(t, ownEngine())
     const gone = []
     let stopped
@@ -58,7 +58,7 @@ for (const where of ['in the handler', 'behind it']) {
       raws.push(raw)
     }
     await until(() => server.peerCount === 2)
-    // Newcomers have turns of their own.
+    // Newcomers have a share of their own.
     await pause(60)
     for (const raw of raws) raw.socket.destroy()
     if (where === 'behind it')
@@ -70,7 +70,7 @@ for (const where of ['in the handler', 'behind it']) {
   })
 }
 
-test('the rest of a batch that poll() has left is dispatched, and the loop hears of what comes next', async (t) => {
+test('the loop dispatches the rest of a batch that poll() has left, and then what comes next', async (t) => {
   const server = await startServer(t, ownEngine())
   const client = await startClient(t, server, 'client', ownEngine())
   let got = 0
@@ -112,7 +112,7 @@ test('the rest of a batch that poll() has left is dispatched, and the loop hears
   t.pass()
 })
 
-test('a server that starts in the batch in which another one has stopped hears nothing of it', async (t) => {
+test('a server that starts in the batch in which another one has stopped gets none of its events', async (t) => {
   const options = ownEngine({ waitStrategy: 'manual', lingerMs: 0 })
   const first = await startServer(t, options)
   const second = await startServer(t, options)
@@ -136,7 +136,7 @@ test('a server that starts in the batch in which another one has stopped hears n
   t.deepEqual(wrong, [])
 })
 
-test('a client that stops waits for its last connection, too', async (t) => {
+test("client.stop waits for the client's last connection, too", async (t) => {
   const server = await startRawServer(t)
   const client = new ZerioClient(
     { host: '127.0.0.1', port: server.port },
@@ -170,7 +170,7 @@ test('a client that stops waits for its last connection, too', async (t) => {
 })
 
 for (const how of ['close', 'terminate', 'stop']) {
-  test(`${how} of all peers at once: the ends are shared out over polls, and each peer hears of its own`, async (t) => {
+  test(`${how} of all peers at once: the ends are spread over polls, and each peer sees its own`, async (t) => {
     const server = await startServer(t, ownEngine({ waitStrategy: 'manual' }))
     const raws = []
     for (let i = 0; i < 200; i++) {
@@ -199,7 +199,7 @@ for (const how of ['close', 'terminate', 'stop']) {
   })
 }
 
-test('newcomers of a server that stops are let go, however many they are', async (t) => {
+test('a server that stops closes its newcomers, however many there are', async (t) => {
   const server = await startServer(t, { handshakeTimeoutMs: 60_000 })
   const bystander = await startServer(t)
   const client = await startClient(t, bystander, 'client')

@@ -58,7 +58,7 @@ for (const [name, cause] of [
   ['ENOSYS', /no io_uring/],
   ['ENOMEM', /ulimit -l/]
 ]) {
-  test(`io_uring forbidden with ${name}: epoll, one line that says why, and an error for who insists`, (t) => {
+  test(`io_uring forbidden with ${name}: auto takes epoll and says why, and io_uring by name is an error`, (t) => {
     const result = run(forbid, [String(constants.errno[name])])
     t.like(result, { status: 0, stderr: '', answer: 'oui', backend: 'epoll' })
     t.regex(result.reason, new RegExp(name))
@@ -71,7 +71,7 @@ for (const [name, cause] of [
 }
 
 if (!windows) {
-  test('auto says which and why', (t) => {
+  test('auto says which backend it took and why', (t) => {
     const result = run(undefined, [])
     t.like(result, { status: 0, stderr: '', answer: 'oui' })
     t.true(['epoll', 'io_uring'].includes(result.backend))
@@ -89,7 +89,7 @@ if (!windows) {
     })
   })
 } else {
-  test('auto takes winsock where Registered I/O is missing, and says so; who insists gets an error', (t) => {
+  test('auto takes winsock where Registered I/O is missing and says so, and rio by name is an error', (t) => {
     const result = run(undefined, [])
     t.like(result, { status: 0, stderr: '', answer: 'oui', backend: 'winsock' })
     t.regex(result.reason, /^works on every Windows; 'rio' cannot be used: .*no Registered I\/O$/)
@@ -98,7 +98,7 @@ if (!windows) {
   })
 }
 
-test('an environment variable chooses for those who do not', (t) => {
+test('the environment variable chooses the backend for endpoints without one', (t) => {
   const backend = windows ? 'winsock' : 'epoll'
   const result = run(undefined, [], { ZERIO_BACKEND: backend })
   t.like(result, { status: 0, answer: 'oui', backend })
@@ -108,7 +108,7 @@ test('an environment variable chooses for those who do not', (t) => {
   t.regex(wrong.message, /'abacus' is not available/)
 })
 
-test('a backend of another system rejects start with a sentence', async (t) => {
+test('start rejects with a sentence for a backend of another system', async (t) => {
   const backend = windows ? 'epoll' : 'rio'
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { backend })
   const error = await t.throwsAsync(server.start('server'), { code: 'ZERIO_BACKEND_UNAVAILABLE' })

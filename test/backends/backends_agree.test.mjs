@@ -6,7 +6,7 @@ import { runProgram } from '../helpers/seeded_program.mjs'
 
 const { native } = createRequire(import.meta.url)('../../dist/engine/native.js')
 const backends = native.backends.filter((backend) => native.probeBackend(backend) === 0)
-/** How many programs each wait strategy runs: more than two are for whoever changed a backend. */
+/** How many programs each wait strategy runs: take more than two after a change to a backend. */
 const SEEDS = Number(process.env.ZERIO_AGREE_SEEDS ?? 2)
 
 test('there is more than one backend to compare', (t) => {

@@ -1,5 +1,5 @@
-// While a program polls in a tight loop, its busiest connections are asked directly and leave the epoll set. Whoever stops to
-// poll, or polls seldom, must miss nothing.
+// While a program polls in a tight loop, the backend receives from its busiest connections directly, and they leave the epoll set. A
+// program that stops polling, or polls seldom, must miss nothing.
 
 import test from 'ava'
 import { collect, ownEngine, startClient, startPair, startServer } from '../helpers/link.mjs'
@@ -9,7 +9,7 @@ import { connectNative, dataFrame } from '../helpers/wire_raw.mjs'
 const BURST = 200
 const text = (value) => Buffer.from(String(value))
 
-/** Round trips in a tight loop, so that both ends are hot. The echo is the other side's business. */
+/** Makes round trips in a tight loop, so that both connections are hot. The other side must echo. */
 function heat(t, pollable, client, got) {
   for (let i = 0; i < BURST; i++) {
     const want = got.length + 1
@@ -28,7 +28,7 @@ function echo(server) {
 }
 
 for (const waitStrategy of ['blocking', 'spin', 'hybrid']) {
-  test(`${waitStrategy}: the loop goes on where the program's own polling ended`, async (t) => {
+  test(`${waitStrategy}: the loop continues where the program's own polling ended`, async (t) => {
     const { server, client } = await startPair(t, ownEngine({ waitStrategy }))
     const got = collect(client)
     echo(server)
@@ -41,7 +41,7 @@ for (const waitStrategy of ['blocking', 'spin', 'hybrid']) {
   })
 }
 
-test('hybrid: the loop sleeps after its spinning and wakes up again', async (t) => {
+test('hybrid: the loop sleeps after spinning and wakes up again', async (t) => {
   const { server, client } = await startPair(t, ownEngine({ waitStrategy: 'hybrid', spinUs: 2000 }))
   const got = collect(client)
   echo(server)
@@ -107,7 +107,7 @@ test('hybrid: the loop falls asleep with the events of a full batch left over', 
   t.pass()
 })
 
-test('manual: polling seldom is enough', async (t) => {
+test('manual: a program that polls seldom misses nothing', async (t) => {
   const { server, client } = await startPair(t, ownEngine({ waitStrategy: 'manual' }))
   const got = collect(client)
   echo(server)
@@ -150,7 +150,7 @@ test('manual: hot connections neither starve others nor each other', async (t) =
   }
 })
 
-test('manual: a hot connection whose other side goes or stops reading', async (t) => {
+test('manual: a hot connection notices that the other side leaves or stops reading', async (t) => {
   const options = ownEngine({ waitStrategy: 'manual' })
   const server = await startServer(t, options)
   echo(server)
@@ -160,7 +160,7 @@ test('manual: a hot connection whose other side goes or stops reading', async (t
   server.on('clientDisconnected', (id) => gone.push(id))
   heat(t, server, client, got)
   const peer = server.peer('client')
-  // Nobody polls, so nobody reads: the ring fills up, and empties again.
+  // Without polls no side reads: the ring fills up, and empties again later.
   let sent = 0
   while (peer.send(Buffer.alloc(60_000)) === 0) sent++
   t.true(sent > 0)

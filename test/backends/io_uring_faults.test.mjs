@@ -21,7 +21,7 @@ test.after.always(() => rmSync(folder, { recursive: true }))
 
 let reports = 0
 
-/** Runs a script under the faults; what it prints, how it ended, and what the faults report of themselves. */
+/** Runs a script under the faults. Returns its output, how it ended, and the report of the faults. */
 function run(kind, script, without = '') {
   const report = join(folder, `report_${++reports}`)
   const result = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
@@ -41,7 +41,7 @@ function run(kind, script, without = '') {
   return { status, signal, stdout, stderr, report: JSON.parse(readFileSync(report, 'utf8')) }
 }
 
-// Eight clients send numbered messages of all sizes, get them back, and hear what the server tells all of them.
+// Eight clients send numbered messages of all sizes, get them back, and receive what the server broadcasts.
 const traffic = (rounds, between = '') => `
   import { setTimeout as pause } from 'node:timers/promises'
   import { ZerioClient, ZerioServer } from 'zerio'
@@ -56,10 +56,10 @@ const traffic = (rounds, between = '') => `
   const clients = []
   for (let i = 0; i < 8; i++) {
     const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
-    const one = { client, sent: 0, echoed: 0, told: 0, closed: false }
+    const one = { client, sent: 0, echoed: 0, broadcasts: 0, closed: false }
     client.onMessage = (buffer, offset, length, channel) => {
       const number = buffer.readUInt32LE(offset)
-      if (channel === 1 ? number !== one.told++ : number !== one.echoed++) throw new Error('another message')
+      if (channel === 1 ? number !== one.broadcasts++ : number !== one.echoed++) throw new Error('another message')
       if (channel === 0 && (length !== sizeOf(number) || buffer[offset + length - 1] !== (number & 255)))
         throw new Error('a changed message')
     }
@@ -68,7 +68,7 @@ const traffic = (rounds, between = '') => `
     clients.push(one)
   }
   const sizeOf = (number) => 5 + (number * 7919) % 20000
-  let told = 0
+  let broadcasts = 0
   async function settle(done) {
     for (const end = Date.now() + 15000; !done();) {
       if (Date.now() > end) throw new Error('in vain')
@@ -83,9 +83,9 @@ const traffic = (rounds, between = '') => `
       if (one.client.send(message) !== 0) throw new Error('no room')
     }
     const all = Buffer.alloc(40)
-    all.writeUInt32LE(told++)
+    all.writeUInt32LE(broadcasts++)
     server.broadcast(all, 1)
-    await settle(() => clients.every((one) => one.closed || (one.echoed === one.sent && one.told === told)))
+    await settle(() => clients.every((one) => one.closed || (one.echoed === one.sent && one.broadcasts === broadcasts)))
     ${between}
   }
   const results = { echoed: clients.map((one) => one.echoed), closed: clients.filter((one) => one.closed).length }
@@ -106,14 +106,14 @@ for (const without of ['', 'queues', 'incremental,multishot']) {
   )
 }
 
-// Of the server's peers all are told, and the server; of the clients in the same process, too, although they only receive.
+// The server reports the end of each of its peers, and so do the clients in the same process, although they only receive.
 for (const [kind, what, code] of [
-  ['broken', 'answers no more', 'ERRNO_77'],
-  ['once', 'fails once, so that nobody knows what it took', 'EFAULT'],
-  ['refused', 'has no memory any more', 'EAGAIN'],
+  ['broken', 'no longer answers', 'ERRNO_77'],
+  ['once', 'fails once with an unknown result', 'EFAULT'],
+  ['refused', 'is out of memory', 'EAGAIN'],
   ['lost', 'has dropped a completion', 'ENOBUFS']
 ]) {
-  uring(`a ring that ${what} ends what used it, not the process`, (t) => {
+  uring(`a ring that ${what} ends the connections that used it, not the process`, (t) => {
     const script = `
       import { setTimeout as pause } from 'node:timers/promises'
       import { ZerioClient, ZerioServer } from 'zerio'

@@ -26,7 +26,7 @@ uring('idle connections hold no receive buffer', async (t) => {
       raw.write(hello({ id: `${raws.length - some.length + i}` }))
     await until(() => server.peerCount === raws.length)
   }
-  // Whoever had found no buffer would be asked for again by poll after poll. The last ones become peers meanwhile.
+  // A connection without a buffer would make each poll receive again. The last ones become peers meanwhile.
   let polls = Infinity
   for (let tries = 0; polls >= 10 && tries < 30; tries++) {
     const before = server.engine.counters.polls

@@ -11,15 +11,15 @@ import { connectNative, connectRaw, dataFrame, hello } from '../helpers/wire_raw
 // Half of the arena, 8 KiB, is what the kernel has for its receives.
 const smallArena = () => ({ ...ownEngine({ waitStrategy: 'blocking' }), backend, receiveArenaBytes: 16_384 })
 
-uring('a greedy peer takes all buffers and starves nobody', async (t) => {
+uring('a peer that floods takes all buffers and starves no other peer', async (t) => {
   const server = await startServer(t, smallArena())
   const quiet = []
-  let greedy = 0
+  let floodBytes = 0
   server.onMessage = (peer, buffer, offset, length) => {
-    if (peer.id !== 'greedy') return quiet.push(buffer.toString('utf8', offset, offset + length))
-    greedy += length
+    if (peer.id !== 'flooder') return quiet.push(buffer.toString('utf8', offset, offset + length))
+    floodBytes += length
   }
-  const raw = await connectNative(t, server, 'greedy')
+  const raw = await connectNative(t, server, 'flooder')
   const clients = []
   for (let i = 0; i < 20; i++) clients.push(await startClient(t, server, `quiet ${i}`))
   const flood = Buffer.concat(Array.from({ length: 100 }, (_, i) => dataFrame(pattern(10_000, i))))
@@ -28,7 +28,7 @@ uring('a greedy peer takes all buffers and starves nobody', async (t) => {
     while (flooding) if (!raw.socket.write(flood)) await once(raw.socket, 'drain')
   }
   const fed = feed()
-  await until(() => greedy > 2 ** 20)
+  await until(() => floodBytes > 2 ** 20)
   for (let round = 1; round <= 20; round++) {
     for (const client of clients) t.is(client.send(Buffer.from(`round ${round}`)), SendStatus.Sent)
     await until(() => quiet.length === round * clients.length)
@@ -59,7 +59,7 @@ uring('many peers at once with few buffers: nothing is lost', async (t) => {
   t.pass()
 })
 
-uring('completions that nobody takes for long overflow and are not lost', async (t) => {
+uring('completions that no poll takes for long overflow and are not lost', async (t) => {
   const options = { ...ownEngine({ waitStrategy: 'manual' }), backend }
   const server = await startServer(t, options)
   const raws = []
@@ -76,7 +76,7 @@ uring('completions that nobody takes for long overflow and are not lost', async 
   const ROUNDS = 700
   for (let round = 0; round < ROUNDS; round++) {
     for (const raw of raws) raw.socket.write(dataFrame(Buffer.from([round & 255])))
-    // The sockets write, and the kernel receives; nobody polls.
+    // The sockets write and the kernel receives, while no poll runs.
     await new Promise(setImmediate)
   }
   await pollUntil(server, () => got.length === ROUNDS * raws.length)
@@ -111,7 +111,7 @@ uring.serial('connections that end with everything in flight leave nothing behin
   t.is(server.counters.connected, server.counters.disconnected)
 })
 
-uring('what completes after a close reaches nobody', async (t) => {
+uring('a completion after a close is not reported', async (t) => {
   const server = await startServer(t, { ...smallArena(), lingerMs: 0 })
   let wrong = 0
   let closed = 0

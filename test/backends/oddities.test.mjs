@@ -1,4 +1,4 @@
-// What happens seldom on a real system: forks, connections of a socket to itself, and an epoll that takes no more sockets.
+// Rare events of a real system: forks, sockets that connect to themselves, and an epoll that takes no more sockets.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -45,11 +45,11 @@ const leavers = {
     process.kill(process.pid, 'SIGUSR2')
     peer.socket.end()
     await until(() => server.peerCount === 0)`,
-  'a stranger that left': `
-    const stranger = await connectRaw(t, server.listeningPort)
+  'a newcomer that left': `
+    const newcomer = await connectRaw(t, server.listeningPort)
     await until(() => server.counters.handshakes === 1)
     process.kill(process.pid, 'SIGUSR2')
-    stranger.socket.end()
+    newcomer.socket.end()
     await until(() => server.counters.handshakes === 0)`,
   'a client that stopped': `
     const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
@@ -67,7 +67,7 @@ const leavers = {
     await connectRaw(t, port)`
 }
 for (const [who, leave] of Object.entries(leavers)) {
-  test(`a forked child that holds the socket of ${who} keeps nobody busy`, (t) => {
+  test(`a forked child that holds the socket of ${who} costs no processor time`, (t) => {
     const { polls, cpuMs } = run(
       t,
       `const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
@@ -102,7 +102,7 @@ for (const host of ['127.0.0.1', '::1']) {
   })
 }
 
-test('a hot connection that epoll does not take back ends with the error', (t) => {
+test("a hot connection that epoll does not take back ends with the system's error", (t) => {
   const { code, goesOn } = run(
     t,
     `// So long that it is hot on a busy machine, too, when the last message comes.

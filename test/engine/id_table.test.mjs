@@ -1,4 +1,4 @@
-// The table of ids: whoever connects chooses an id, and no choice may make the table slow.
+// The table of ids: clients choose ids, and no choice may make the table slow.
 
 import test from 'ava'
 import { native } from '../helpers/wire_native.mjs'
@@ -6,7 +6,7 @@ import { native } from '../helpers/wire_native.mjs'
 const key = [0x0706050403020100n, 0x0f0e0d0c0b0a0908n]
 const upTo = (count) => Uint8Array.from({ length: count }, (_, i) => i)
 
-test('SipHash-2-4 of the vectors that its authors published', (t) => {
+test('SipHash-2-4 gives the vectors that its authors published', (t) => {
   const expected = [
     0x726fdb47dd0e0e31n,
     0x74f839c593dc67fdn,
@@ -19,7 +19,7 @@ test('SipHash-2-4 of the vectors that its authors published', (t) => {
   t.is(native.sipHash(...key, upTo(15), 2), 0xa129ca6149be45e5n)
 })
 
-test('SipHash-1-3, the variant of the table, of the vectors that its other users share', (t) => {
+test('SipHash-1-3, which the table uses, gives the vectors that its other users share', (t) => {
   const expected = [
     0xabac0158050fc4dcn,
     0xc9f49bf37d57ca93n,
@@ -31,7 +31,7 @@ test('SipHash-1-3, the variant of the table, of the vectors that its other users
     t.is(native.sipHash(...key, upTo(count), 1), hash, `${count} bytes`)
 })
 
-test('ids that collide under the hash of the standard library are spread', (t) => {
+test('the table spreads ids that collide under the hash of the standard library', (t) => {
   t.true(native.mostInOneBucket(colliding(100)) < 10)
 })
 

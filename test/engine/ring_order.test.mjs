@@ -106,41 +106,44 @@ function makeSink(t) {
 }
 
 for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'manual']) {
-  test.serial(`order and content over hundreds of wraps, both ways at once: ${waitStrategy}`, async (t) => {
-    const { server, client, peer } = await startPair(t, {
-      waitStrategy,
-      sendRingBytes: RING_BYTES,
-      maxMessageLength: LENGTH_MAX
-    })
-    const up = { source: makeSource(client, 1), sink: makeSink(t) }
-    const down = { source: makeSource(peer, 2), sink: makeSink(t) }
-    server.onMessage = (_peer, buffer, offset, length) => up.sink.take(buffer, offset, length)
-    client.onMessage = down.sink.take
-    const pump = async (source, drained) => {
-      while (!source.done) {
-        const next = drained()
-        if (source.pump() === SendStatus.BackPressured) await next
+  test.serial(
+    `messages keep order and content over hundreds of wraps, both ways at once: ${waitStrategy}`,
+    async (t) => {
+      const { server, client, peer } = await startPair(t, {
+        waitStrategy,
+        sendRingBytes: RING_BYTES,
+        maxMessageLength: LENGTH_MAX
+      })
+      const up = { source: makeSource(client, 1), sink: makeSink(t) }
+      const down = { source: makeSource(peer, 2), sink: makeSink(t) }
+      server.onMessage = (_peer, buffer, offset, length) => up.sink.take(buffer, offset, length)
+      client.onMessage = down.sink.take
+      const pump = async (source, drained) => {
+        while (!source.done) {
+          const next = drained()
+          if (source.pump() === SendStatus.BackPressured) await next
+        }
       }
+      const finished = Promise.all([
+        pump(up.source, () => once(client, 'drain')),
+        pump(down.source, () => once(server, 'drain'))
+      ])
+      const wait = waitStrategy === 'manual' ? (...args) => pollUntil(server, ...args) : until
+      await wait(
+        () =>
+          up.source.done &&
+          down.source.done &&
+          up.sink.count >= up.source.count &&
+          down.sink.count >= down.source.count
+      )
+      await finished
+      t.is(up.sink.count, up.source.count)
+      t.is(down.sink.count, down.source.count)
+      t.is(client.counters.messagesSent, up.source.count)
+      t.true(client.counters.bytesSent > BYTES_EACH_WAY)
+      // Otherwise the rings were never full, and the test proves little.
+      t.true(client.counters.backPressured > 0 && peer.counters.backPressured > 0)
+      t.is(server.engine.counters.corruptions, 0)
     }
-    const finished = Promise.all([
-      pump(up.source, () => once(client, 'drain')),
-      pump(down.source, () => once(server, 'drain'))
-    ])
-    const wait = waitStrategy === 'manual' ? (...args) => pollUntil(server, ...args) : until
-    await wait(
-      () =>
-        up.source.done &&
-        down.source.done &&
-        up.sink.count >= up.source.count &&
-        down.sink.count >= down.source.count
-    )
-    await finished
-    t.is(up.sink.count, up.source.count)
-    t.is(down.sink.count, down.source.count)
-    t.is(client.counters.messagesSent, up.source.count)
-    t.true(client.counters.bytesSent > BYTES_EACH_WAY)
-    // Otherwise the rings were never full, and this test has tested little.
-    t.true(client.counters.backPressured > 0 && peer.counters.backPressured > 0)
-    t.is(server.engine.counters.corruptions, 0)
-  })
+  )
 }

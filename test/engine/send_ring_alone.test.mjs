@@ -13,15 +13,13 @@ const FRONT_BYTES = 512
 const SLOT_BYTES = FRONT_OFFSET + FRONT_BYTES
 const WORD = { tail: 0, jumpEnd: 1, drainNeed: 2, head: 3 }
 
-/** A ring with a main part of `capacity` bytes between two others, with both ends on it. */
-function makeRing(capacity, lengthMax) {
+/** Memory of three slots whose middle one has the ring; `neighbours` is all memory of the other two. */
+function makeSlab(capacity) {
   const slots = 3
   const ringsOffset = slots * SLOT_BYTES
   const memory = new ArrayBuffer(ringsOffset + slots * capacity)
   const buffer = Buffer.from(memory)
   const begin = ringsOffset + capacity
-  const front = SLOT_BYTES + FRONT_OFFSET
-  /** All that is not this slot's: the slots beside it, and the main parts beside its own. */
   const neighbours = [
     buffer.subarray(0, SLOT_BYTES),
     buffer.subarray(2 * SLOT_BYTES, begin),
@@ -39,22 +37,12 @@ function makeRing(capacity, lengthMax) {
     slotsOffset: 0,
     ringsOffset
   }
-  const consumer = new native.Ring(buffer, begin, capacity, SLOT_BYTES)
-  const sent = []
-  /** As the engine does in a flush: gives the socket what is pending, of which it takes `most` bytes. */
-  function consume(most) {
-    const end = consumer.tail()
-    const { corrupt, slices } = consumer.pending(end)
-    if (corrupt) throw new Error('the consumer says that the words make no sense')
-    let taken = 0
-    for (let i = 0; i < slices.length && taken < most; i += 2) {
-      const size = Math.min(slices[i + 1], most - taken)
-      sent.push(Buffer.from(buffer.subarray(slices[i], slices[i] + size)))
-      taken += size
-    }
-    if (taken > 0) consumer.advance(taken, end)
-  }
-  const engine = {
+  return { memory, buffer, begin, neighbours, slab }
+}
+
+/** What a ring needs of its engine: a flush of it alone is a send of which the socket takes `socketTakes` bytes. */
+function makeEngine(buffer, capacity, lengthMax, consume) {
+  return {
     options: { sendRingBytes: capacity, maxMessageLength: lengthMax },
     socketTakes: 0,
     dirty: false,
@@ -70,6 +58,28 @@ function makeRing(capacity, lengthMax) {
       }
     }
   }
+}
+
+/** A ring with a main part of `capacity` bytes between two others, its producer and its consumer. */
+function makeRing(capacity, lengthMax) {
+  const { memory, buffer, begin, neighbours, slab } = makeSlab(capacity)
+  const front = SLOT_BYTES + FRONT_OFFSET
+  const consumer = new native.Ring(buffer, begin, capacity, SLOT_BYTES)
+  const sent = []
+  /** Does what the engine does in a flush: offers the socket what is pending, of which it takes `most` bytes. */
+  function consume(most) {
+    const end = consumer.tail()
+    const { corrupt, slices } = consumer.pending(end)
+    if (corrupt) throw new Error('the consumer says that the words make no sense')
+    let taken = 0
+    for (let i = 0; i < slices.length && taken < most; i += 2) {
+      const size = Math.min(slices[i + 1], most - taken)
+      sent.push(Buffer.from(buffer.subarray(slices[i], slices[i] + size)))
+      taken += size
+    }
+    if (taken > 0) consumer.advance(taken, end)
+  }
+  const engine = makeEngine(buffer, capacity, lengthMax, consume)
   const producer = new SendRing(engine, 1, slab)
   producer.open(false, lengthMax)
   return {
@@ -127,7 +137,7 @@ const operation = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('writable'), most: fc.nat(300) }) }
 )
 
-test('random sends, claims, aborts and partial sends: every frame once, in order, whole', (t) => {
+test('random sends, claims, aborts and partial sends deliver every frame once, in order, whole', (t) => {
   let refused = 0
   let wrapped = 0
   let jumped = 0
@@ -185,7 +195,7 @@ test('random sends, claims, aborts and partial sends: every frame once, in order
   t.true(jumped > 100, 'the programs must go on behind the front')
 })
 
-test('whatever was refused fits when the engine says so, and not before the ring is half empty', (t) => {
+test('a refused message fits when the engine reports room, and not before the ring is half empty', (t) => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(120), fc.nat(200)), { minLength: 20, maxLength: 80 }), (steps) => {
       const ring = makeRing(256, 120)
@@ -209,7 +219,7 @@ test('whatever was refused fits when the engine says so, and not before the ring
   )
 })
 
-test('any words: slices lie inside of the ring, and advancing keeps the head there', (t) => {
+test("the engine stays inside of the ring whatever JavaScript's words are", (t) => {
   const capacity = 256
   const limit = FRONT_BYTES + capacity
   const word = fc.oneof(

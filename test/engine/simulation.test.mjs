@@ -1,4 +1,4 @@
-// The reliability laboratory's commands do what docs/reliability.md says. Their long runs are stages of their own.
+// The laboratory's commands do what docs/reliability.md says. Their long runs are stages of continuous integration.
 import { spawn } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ function run(script, given, environment = {}) {
   return new Promise((resolve) => child.on('exit', (status) => resolve({ status, output })))
 }
 
-test.serial('seeds keep all promises, and one seed is the same run each time', async (t) => {
+test.serial('seeds keep all promises, and a seed repeats the same run', async (t) => {
   t.timeout(600_000)
   const many = await run('simulate.mjs', ['--seeds', '100'])
   t.is(many.status, 0, many.output)
@@ -38,7 +38,7 @@ test.serial('seeds keep all promises, and one seed is the same run each time', a
   t.not(other.output.match(/digest .*/)[0], first.output.match(/digest .*/)[0])
 })
 
-// Seeds that found a bug once. What they do changes with the engine and the simulation, so they are a memory rather than a proof.
+// Seeds that once found a bug. Their course changes with the engine and the simulation, so they prove little but cost nothing.
 const FOUND = {
   1795289142388: 'a WELCOME behind a failed send took the deadline of a half-dead client away',
   1795289255074:
@@ -70,13 +70,13 @@ test('every planted bug applies to the code as it is', async (t) => {
   }
 })
 
-test('without clang the fuzzing says what is missing', async (t) => {
+test('fuzzing without clang says what is missing', async (t) => {
   const { status, output } = await run('fuzz.mjs', [], { CLANGXX: 'no-such-compiler' })
   t.is(status, 2)
   t.regex(output, /apt-get install clang/)
 })
 
-test('the page names every planted bug and every fuzz target, and its commands are there', async (t) => {
+test('docs/reliability.md names every planted bug and every fuzz target, and its commands exist', async (t) => {
   const patches = (await readdir(join(root, 'lab', 'mutations'))).map((name) => name.replace('.patch', ''))
   t.true(patches.length > 20)
   for (const name of patches) t.true(page.includes(`\`${name}\``), name)

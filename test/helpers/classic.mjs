@@ -1,9 +1,9 @@
-// A classic client made of node:net alone: reads only when told to.
+// A classic client made of node:net alone, which reads only when a test asks for it.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-/** Connects and introduces itself. Nothing is read, not even the answer, until `resume()`. */
+/** Connects and sends its id. The client reads nothing, not even the answer, until `resume()`. */
 export async function connectClassic(t, port, id) {
   const socket = connect({ host: '127.0.0.1', port })
   t.teardown(() => socket.destroy())

@@ -1,4 +1,4 @@
-// Addresses that do not answer: listeners whose queue is full and whose thread stands still, so that the system drops each SYN.
+// Makes addresses that do not answer: their listener's queue is full and its thread stands still, so that the system drops each SYN.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'

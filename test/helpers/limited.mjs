@@ -1,4 +1,4 @@
-// Scripts in processes that bash has limited (ulimit), or that run under a command of one's choice.
+// Runs scripts in processes that bash has limited (ulimit), or under another command.
 
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

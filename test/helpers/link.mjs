@@ -1,4 +1,4 @@
-// Servers and clients over real sockets on a free port, stopped when the test ends.
+// Starts servers and clients over real sockets on a free port, and stops them when the test ends.
 
 import { once } from 'node:events'
 import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
@@ -7,8 +7,8 @@ import { pollUntil, until } from './until.mjs'
 let engines = 0
 
 /**
- * Engine options that no other test of this file has. Objects with equal options share an engine, and with `manual` somebody
- * else's start or stop makes the loop dispatch for all of them.
+ * Engine options that no other test of this file has. Objects with equal options share an engine, and with `manual` another
+ * object's start or stop makes the loop dispatch for all of them.
  */
 export function ownEngine(options) {
   return { ...options, sendRingBytes: 262_144 + 4096 * ++engines }

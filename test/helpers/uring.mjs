@@ -1,4 +1,4 @@
-// Tests of the io_uring backend, which say so where the system refuses it.
+// Declares tests of the io_uring backend; where the system refuses it, they are skipped with a note.
 
 import { createRequire } from 'node:module'
 import test from 'ava'

@@ -1,4 +1,4 @@
-// Both ends of the protocol as bytes: sockets that do exactly what a test says, and nothing by themselves.
+// Both sides of the protocol as bytes: sockets that do exactly what a test says, and nothing by themselves.
 
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
@@ -146,7 +146,7 @@ export async function connectRaw(t, port, host = '127.0.0.1') {
   return raw
 }
 
-/** A raw client that has been taken as a native peer. Its WELCOME is not among its bytes any more. */
+/** A raw client that has become a native peer. Its WELCOME is no longer among its bytes. */
 export async function connectNative(t, server, id = 'raw', fields = {}) {
   const raw = await connectRaw(t, server.listeningPort)
   raw.write(hello({ id, ...fields }))
@@ -175,8 +175,8 @@ export async function startRawServer(t, host = '127.0.0.1') {
 }
 
 /**
- * A well-behaved client that sends, and hears its echo, without a pause. `goesOn()` resolves once it has been served some more, and
- * rejects when it was disconnected or an echo was wrong.
+ * A well-behaved client that sends and reads its echo without a pause. `goesOn()` resolves once the server has echoed some more, and
+ * rejects when the client was disconnected or an echo was wrong.
  */
 export async function startBystander(t, server, id = 'bystander') {
   server.onMessage ??= (peer, buffer, offset, length, channel) => peer.send(buffer, offset, length, channel)
@@ -204,7 +204,7 @@ export async function startBystander(t, server, id = 'bystander') {
   }
 }
 
-/** Everything that a server says about its connections, in order. */
+/** All events of a server about its connections, in order. */
 export function watch(server) {
   const seen = { refused: [], connected: [], disconnected: [], errors: [] }
   server.on('refused', (reason) => seen.refused.push(reason))

@@ -1,4 +1,4 @@
-// The worker of workers.test.mjs: a server with two clients that never stop talking, until somebody ends the thread.
+// The worker of workers.test.mjs: a server with two clients that send without end, until a test terminates the thread.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { ZerioClient, ZerioServer } from 'zerio'

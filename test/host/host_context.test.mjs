@@ -99,7 +99,7 @@ for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
     })
   })
 
-  test(`what a handler schedules inherits what it has entered: ${waitStrategy}`, async (t) => {
+  test(`tasks that a handler schedules inherit the context that it has entered: ${waitStrategy}`, async (t) => {
     const options = ownEngine({ waitStrategy })
     const { server, clients } = await startIn(t, undefined, options, ['a', 'b', 'c'])
     const seen = []

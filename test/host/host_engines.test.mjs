@@ -1,4 +1,4 @@
-// Engines come and go in any number: what they held is given back.
+// Engines come and go in any number, and give back what they held.
 
 import test from 'ava'
 import { runScript } from '../helpers/child.mjs'
@@ -58,7 +58,7 @@ const { native } = await import('../../dist/engine/native.js').then((module) => 
 const backends = native.backends.filter((name) => native.probeBackend(name) === 0)
 
 for (const backend of process.platform === 'linux' ? backends : []) {
-  test(`engines of one thread, one after the other: ${backend}`, async (t) => {
+  test(`engines of one thread give back everything, one after the other: ${backend}`, async (t) => {
     const { more, moreMb } = await report(
       t,
       `
@@ -78,7 +78,7 @@ for (const backend of process.platform === 'linux' ? backends : []) {
     t.true(moreMb < 24, `${moreMb} MB more`)
   })
 
-  test(`${atOnce} engines at a time: ${backend}`, async (t) => {
+  test(`${atOnce} engines at a time give back everything: ${backend}`, async (t) => {
     const { more, moreMb } = await report(
       t,
       `
@@ -99,7 +99,7 @@ for (const backend of process.platform === 'linux' ? backends : []) {
     t.true(moreMb < 24, `${moreMb} MB more`)
   })
 
-  test(`the package is loaded anew again and again: ${backend}`, async (t) => {
+  test(`a package that is loaded again and again gives back everything: ${backend}`, async (t) => {
     const { more, warnings } = await report(
       t,
       `

@@ -1,4 +1,4 @@
-// A good citizen of the loop: what Node measures of it is true, others have their turn, and an idle server sleeps.
+// In the event loop Node's measurements are true, other work has its turn, and an idle server sleeps.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createConnection } from 'node:net'
@@ -53,7 +53,7 @@ const linesOf = (text) =>
     .slice(0, -1)
     .map((line) => JSON.parse(line))
 
-/** Starts a server and its peers; `result()` is what the server says last. */
+/** Starts a server and its peers; `result()` is the last thing that the server prints. */
 async function startServer(t, { work, options, peers = 1, flags = [] }) {
   const script = startScript(serverScript(work, options), { flags })
   t.teardown(() => script.child.kill('SIGKILL'))
@@ -69,7 +69,7 @@ async function startServer(t, { work, options, peers = 1, flags = [] }) {
   return { sockets, script, result }
 }
 
-/** The smallest of some values; no more of them than it takes to be good. */
+/** The smallest of some values; stops at the first that is good enough. */
 async function best(measure, isGood) {
   let value = Infinity
   for (let tries = 0; tries < TRIES_MAX && !isGood(value); tries++) value = Math.min(value, await measure())
@@ -81,7 +81,7 @@ const defers = !(process.env.ZERIO_IO_URING_WITHOUT ?? '').includes('defer')
 const truthful = cells.filter(({ backend }) => defers || backend !== 'io_uring')
 
 for (const { backend, waitStrategy } of truthful) {
-  test(`eventLoopUtilization of a server with 100 messages a second: ${waitStrategy}, ${backend}`, async (t) => {
+  test(`eventLoopUtilization is true for a server with 100 messages a second: ${waitStrategy}, ${backend}`, async (t) => {
     const share = await best(
       async () => {
         const { sockets, result } = await startServer(t, {
@@ -193,7 +193,7 @@ for (const waitStrategy of strategies) {
     t.true(shareOf(most) >= 1, `in a second: ${JSON.stringify(most)}, wanted ${JSON.stringify(least)}`)
   })
 
-  test(`monitorEventLoopDelay tells what blocks, and nothing else: ${waitStrategy}`, async (t) => {
+  test(`monitorEventLoopDelay shows what blocks, and nothing else: ${waitStrategy}`, async (t) => {
     const medianMs = await best(
       async () => {
         const { result } = await startServer(t, {

@@ -30,10 +30,10 @@ async function ends(t, source, expected) {
 }
 
 for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
-  test(`a process ends when all that is left is not referenced: ${waitStrategy}`, (t) =>
+  test(`a process ends when only unreferenced endpoints are left: ${waitStrategy}`, (t) =>
     ends(t, `${pair(waitStrategy)} server.unref(); client.unref()`, 'early'))
 
-  test(`one that is referenced keeps the process alive: ${waitStrategy}`, async (t) => {
+  test(`one referenced endpoint keeps the process alive: ${waitStrategy}`, async (t) => {
     for (const [left, other] of [
       ['server', 'client'],
       ['client', 'server']
@@ -41,7 +41,7 @@ for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
       await ends(t, `${pair(waitStrategy)} ${other}.unref(); later(() => ${left}.unref())`, 'late')
   })
 
-  test(`ref() takes unref() back, and neither counts: ${waitStrategy}`, (t) =>
+  test(`ref() takes unref() back, however often either was called: ${waitStrategy}`, (t) =>
     ends(
       t,
       `${pair(waitStrategy)}
@@ -50,7 +50,7 @@ for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
       'late'
     ))
 
-  test(`what is not referenced works as long as something else keeps the process alive: ${waitStrategy}`, (t) =>
+  test(`an unreferenced endpoint works while something else keeps the process alive: ${waitStrategy}`, (t) =>
     ends(
       t,
       `${pair(waitStrategy)}
@@ -67,7 +67,7 @@ for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
       'late'
     ))
 
-  test(`unref() before start(), and after a second one: ${waitStrategy}`, (t) =>
+  test(`unref() counts before start(), and after a second start(): ${waitStrategy}`, (t) =>
     ends(
       t,
       `
@@ -81,7 +81,7 @@ for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
     ))
 }
 
-test('stop() of what is not referenced resolves before the process ends', (t) =>
+test('stop() of an unreferenced endpoint resolves before the process ends', (t) =>
   ends(
     t,
     `${pair('blocking')}
@@ -93,7 +93,7 @@ test('stop() of what is not referenced resolves before the process ends', (t) =>
     'stopped\nearly'
   ))
 
-test('start() of what is not referenced resolves before the process ends', (t) =>
+test('start() of an unreferenced endpoint resolves before the process ends', (t) =>
   ends(
     t,
     `${pair('blocking')}

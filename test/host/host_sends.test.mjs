@@ -1,4 +1,4 @@
-// Whatever a program sends leaves at the end of the turn in which it was sent, wherever it was sent; and at the end of the process.
+// Messages leave at the end of the turn in which the program sent them, wherever that was, and at the end of the process.
 // `npm run test:host` does the same with every Node, wait strategy and variant.
 
 import test from 'ava'
@@ -12,10 +12,10 @@ for (const backend of backends.filter((one) => native.probeBackend(one) === 0)) 
     const variant = strategy === 'blocking' ? 'heartbeats' : 'quiet'
     const combination = { node: process.execPath, backend, strategy, variant }
 
-    test(`what is sent from anywhere is heard at once: ${backend}, ${strategy}, ${variant}`, async (t) => {
+    test(`messages sent from anywhere leave at once: ${backend}, ${strategy}, ${variant}`, async (t) => {
       const results = await runSources(combination, { names: sourcesOf(combination), rounds: 1 })
       const late = [...results].filter(([, { ok }]) => !ok).map(([name]) => name)
-      // A machine that stood still is late once. What the driver forgets is late again, in one of three runs at least.
+      // A machine that stood still makes a message late once. A message that the loop driver forgets is late again, in at least one of three runs.
       const bad = []
       for (let run = 0; run < 3 && late.length > 0; run++) {
         for (const [name, { ok, text }] of await runSources(combination, { names: late, rounds: 1 }))
@@ -26,7 +26,7 @@ for (const backend of backends.filter((one) => native.probeBackend(one) === 0)) 
     })
   }
 
-  test(`what was accepted is handed to the system at the end of a process: ${backend}`, async (t) => {
+  test(`a process that ends hands accepted messages to the system: ${backend}`, async (t) => {
     const combination = { node: process.execPath, backend, strategy: 'blocking', variant: 'quiet' }
     const names = endingsOf(combination)
     const bad = []

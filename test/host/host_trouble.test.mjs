@@ -94,7 +94,7 @@ test('an uncaughtException handler that throws itself ends the process, as from 
   t.regex(stderr, /Error: second/)
 })
 
-test('a rejection in a handler ends a process that handles none', async (t) => {
+test('a rejection in a handler ends a process that handles no rejections', async (t) => {
   const source = script(
     'blocking',
     "Promise.reject(new Error('not handled'))",

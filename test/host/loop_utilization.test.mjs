@@ -1,4 +1,4 @@
-// What performance.eventLoopUtilization() says of a server that is idle most of the time: load shedding goes by it.
+// performance.eventLoopUtilization() of a server that is idle most of the time is low, because load shedding depends on it.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -12,7 +12,7 @@ import { connectRaw, dataFrame, hello, startRawServer } from '../helpers/wire_ra
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const code = (name) => ({ instanceOf: ZerioError, code: name })
 
-test('EADDRINUSE, with what was tried', async (t) => {
+test('start rejects with EADDRINUSE and what was tried', async (t) => {
   const first = await startServer(t)
   const second = new ZerioServer({ host: '127.0.0.1', port: first.listeningPort })
   const error = await t.throwsAsync(second.start('server'), code('EADDRINUSE'))
@@ -22,7 +22,7 @@ test('EADDRINUSE, with what was tried', async (t) => {
   await second.stop()
 })
 
-test('EACCES for a port that needs privileges', async (t) => {
+test('start rejects with EACCES for a port that needs privileges', async (t) => {
   const server = new ZerioServer({ host: '127.0.0.1', port: 1 })
   t.teardown(() => server.stop())
   try {
@@ -35,12 +35,12 @@ test('EACCES for a port that needs privileges', async (t) => {
   }
 })
 
-test('EADDRNOTAVAIL for an address of somebody else', async (t) => {
+test('start rejects with EADDRNOTAVAIL for an address of another machine', async (t) => {
   const server = new ZerioServer({ host: '198.51.100.77', port: 0 })
   await t.throwsAsync(server.start('server'), code('EADDRNOTAVAIL'))
 })
 
-test('ECONNREFUSED, with what was tried', async (t) => {
+test('start rejects with ECONNREFUSED and what was tried', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await server.stop()
@@ -51,7 +51,7 @@ test('ECONNREFUSED, with what was tried', async (t) => {
   t.like(error, { syscall: 'connect', address: '127.0.0.1', port })
 })
 
-test('an unknown host name is the resolver’s code, for clients and servers', async (t) => {
+test('start rejects with the resolver’s code for an unknown host name, on clients and servers', async (t) => {
   const host = 'no-such-host.invalid'
   for (const one of [new ZerioClient({ host, port: 1 }), new ZerioServer({ host, port: 0 })]) {
     const error = await t.throwsAsync(one.start('x'), { instanceOf: ZerioError })
@@ -61,7 +61,7 @@ test('an unknown host name is the resolver’s code, for clients and servers', a
   }
 })
 
-test('a server that accepts and says nothing: ZERIO_CONNECT_TIMEOUT', async (t) => {
+test('start rejects with ZERIO_CONNECT_TIMEOUT when the server accepts and is silent', async (t) => {
   const raw = await startRawServer(t)
   const client = new ZerioClient({ host: '127.0.0.1', port: raw.port }, { connectTimeoutMs: 50 })
   const error = await t.throwsAsync(client.start('client'), code('ZERIO_CONNECT_TIMEOUT'))
@@ -71,7 +71,7 @@ test('a server that accepts and says nothing: ZERIO_CONNECT_TIMEOUT', async (t) 
   t.pass()
 })
 
-test('an address that leads nowhere fails within connectTimeoutMs', async (t) => {
+test('start rejects within connectTimeoutMs for an address that leads nowhere', async (t) => {
   const client = new ZerioClient({ host: '240.0.0.1', port: 9 }, { connectTimeoutMs: 100 })
   const started = Date.now()
   const error = await t.throwsAsync(client.start('client'), { instanceOf: ZerioError })
@@ -123,7 +123,7 @@ function startLimited(t, limit, source) {
   return result
 }
 
-test('EMFILE while accepting: an error event, peers go on, and so does accepting when descriptors are free', async (t) => {
+test('EMFILE while accepting: the server emits an error, its peers go on, and it accepts again later', async (t) => {
   const child = startLimited(
     t,
     'ulimit -n 64',
@@ -164,7 +164,7 @@ test('EMFILE while accepting: an error event, peers go on, and so does accepting
   t.is(child.exit, undefined)
 })
 
-test('EMFILE while starting: start rejects, and works when descriptors are free', async (t) => {
+test('EMFILE while starting: start rejects, and works once descriptors are free', async (t) => {
   const child = startLimited(
     t,
     'ulimit -n 64',
@@ -228,7 +228,7 @@ test('no address space for the first pool: start rejects with ZERIO_OUT_OF_MEMOR
   t.deepEqual(child.exit, { status: 0, signal: null })
 })
 
-test('no address space for more peers: an error event, the peers go on, places that become free are used', async (t) => {
+test('no address space for more peers: the server emits an error, its peers go on, and it reuses free slots', async (t) => {
   const result = await runScript(`
     import { connect } from 'node:net'
     import { once } from 'node:events'
@@ -275,7 +275,7 @@ test('no address space for more peers: an error event, the peers go on, places t
   t.true(idlePolls < 500, `${idlePolls} polls in 300 ms`)
 })
 
-test('no address space for more peers for a moment: who waits is accepted by itself', async (t) => {
+test('no address space for more peers for a moment: the server accepts waiting connections by itself', async (t) => {
   const result = await runScript(`
     import { connect } from 'node:net'
     import { once } from 'node:events'

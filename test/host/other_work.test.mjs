@@ -1,4 +1,4 @@
-// Everything else of a Node process goes on while messages flow without a pause and the engine never returns by itself.
+// All other work of a Node process goes on while messages flow without a pause.
 
 import test from 'ava'
 import { runScript } from '../helpers/child.mjs'
@@ -95,7 +95,7 @@ await server.stop()
 
 for (const waitStrategy of ['blocking', 'spin', 'hybrid']) {
   for (const traffic of ['busy', 'quiet']) {
-    test(`timers, files, sockets, children, signals and workers: ${waitStrategy}, ${traffic}`, async (t) => {
+    test(`timers, files, sockets, children, signals and workers go on: ${waitStrategy}, ${traffic}`, async (t) => {
       const { code, stdout, stderr } = await runScript(script, { args: [waitStrategy, traffic] })
       t.is(stderr, '')
       t.is(stdout, `${traffic} done\n`)

@@ -8,7 +8,7 @@ import { until } from '../helpers/until.mjs'
 
 const strategies = ['blocking', 'spin', 'hybrid', 'manual']
 
-/** A server that echoes and a client that never stops talking, in one process. */
+/** A server that echoes and a client that sends without end, in one process. */
 const busyPair = (waitStrategy, onMessage = '') => `
   import { ZerioClient, ZerioServer } from 'zerio'
   const options = { waitStrategy: '${waitStrategy}' }
@@ -42,17 +42,17 @@ function assertEnd(t, result, code) {
 }
 
 for (const waitStrategy of strategies) {
-  test(`process.exit in a handler: ${waitStrategy}`, async (t) => {
+  test(`a handler may call process.exit: ${waitStrategy}`, async (t) => {
     const source = `${busyPair(waitStrategy, 'if (messages === 300) process.exit(42)')} await work()`
     assertEnd(t, await runScript(source), 42)
   })
 
-  test(`process.exit while server and client are open and busy: ${waitStrategy}`, async (t) => {
+  test(`process.exit works while server and client are open and busy: ${waitStrategy}`, async (t) => {
     const source = `${busyPair(waitStrategy)} setTimeout(() => process.exit(7), 50); await work()`
     assertEnd(t, await runScript(source), 7)
   })
 
-  test(`an exception of a handler that nobody catches ends the process: ${waitStrategy}`, async (t) => {
+  test(`an uncaught exception of a handler ends the process: ${waitStrategy}`, async (t) => {
     const source = `${busyPair(waitStrategy, "if (messages === 300) throw new Error('enough')")} await work()`
     const result = await runScript(source)
     t.is(result.code, 1)
@@ -73,7 +73,7 @@ for (const waitStrategy of strategies) {
   })
 }
 
-test('process.exit in connected, clientConnected, disconnected and clientDisconnected', async (t) => {
+test('the listeners of the connection events may call process.exit', async (t) => {
   const source = (event) => `
     import { ZerioClient, ZerioServer } from 'zerio'
     const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
@@ -122,7 +122,7 @@ test('an open server keeps the process alive; so does a connected client', async
 })
 
 for (const waitStrategy of strategies) {
-  test(`clients hear disconnected when their server is killed: ${waitStrategy}`, async (t) => {
+  test(`clients emit disconnected when their server is killed: ${waitStrategy}`, async (t) => {
     const script = startScript(`${busyPair(waitStrategy)} console.log(server.listeningPort); await work()`)
     const port = Number(await until(() => script.output().endsWith('\n') && script.output()))
     const clients = Array.from({ length: 5 }, () => new ZerioClient({ host: '127.0.0.1', port }))

@@ -54,13 +54,13 @@ testInNamespace('connect: no free local port, no route, no permission', async (t
   t.notRegex(prohibited.message, /1023/)
 })
 
-test('listen: an address of another machine', async (t) => {
+test('the error of an address of another machine names the cause', async (t) => {
   const server = new ZerioServer({ host: '198.51.100.77', port: 0 })
   const { message } = await t.throwsAsync(server.start('server'), code('EADDRNOTAVAIL'))
   t.regex(message, /does not have the address/)
 })
 
-test('listen: a port in use; in a worker of a cluster the sentence begins with the other workers', async (t) => {
+test('the error of a port in use names the cause, in a cluster the other workers first', async (t) => {
   const { listeningPort: port } = await startServer(t)
   const server = new ZerioServer({ host: '127.0.0.1', port })
   const { message } = await t.throwsAsync(server.start('server'), code('EADDRINUSE'))
@@ -88,7 +88,7 @@ test('listen: a port in use; in a worker of a cluster the sentence begins with t
   t.regex(stdout, /another worker's.*set the option reusePort in every worker/)
 })
 
-test('an engine without a descriptor', async (t) => {
+test('the error of an engine without a descriptor names the cause', async (t) => {
   if (process.platform !== 'linux') return t.pass()
   const result = await runLimited(
     'ulimit -n 64',

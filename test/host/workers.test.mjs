@@ -60,7 +60,7 @@ for (const waitStrategy of strategies) {
   })
 }
 
-test.serial('peers of a terminated worker leave the server, which goes on', async (t) => {
+test.serial('peers of a terminated worker leave, and the server goes on', async (t) => {
   const server = await startServer(t)
   server.onMessage = (peer, buffer, offset, length) => {
     peer.send(buffer, offset, length)

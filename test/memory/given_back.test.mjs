@@ -85,7 +85,7 @@ async function join(t, port, id) {
   return socket
 }
 
-/** Asks again and again, because memory is given back some time after it was used last. */
+/** Asks again and again, because the engine gives memory back some time after it was used last. */
 async function settles(ask, condition) {
   const end = Date.now() + 15_000
   for (;;) {
@@ -98,7 +98,7 @@ async function settles(ask, condition) {
 
 const onLinux = process.platform === 'linux' ? test : test.skip
 
-onLinux('the ring of a peer that stopped reading, when it ends', async (t) => {
+onLinux('a peer that stopped reading gives its ring back when it ends', async (t) => {
   const { port, ask } = await startServer(t, { sendRingBytes: 64 * MEGABYTE, socketSendBytes: 65536 })
   // The first peer pays for code, too. What blocks the second one is so short that its ring is hardly filled by then.
   for (const [id, length] of [
@@ -113,7 +113,7 @@ onLinux('the ring of a peer that stopped reading, when it ends', async (t) => {
   }
 })
 
-onLinux('the ring of a peer that reads again and stays', async (t) => {
+onLinux('a peer that reads again gives its ring back and stays', async (t) => {
   const { port, ask } = await startServer(t, { sendRingBytes: 64 * MEGABYTE })
   const socket = (await join(t, port, 'slow')).pause()
   const before = await settles(ask, ({ peers }) => peers === 1)
@@ -127,11 +127,11 @@ onLinux('the ring of a peer that reads again and stays', async (t) => {
   socket.resume()
   await until(() => received >= taken * 65_540)
   await settles(ask, ({ residentMb }) => residentMb < before.residentMb + 8)
-  // And it holds messages as before.
+  // The ring holds messages as before.
   t.true((await ask('fill', 'slow', 1_000)) > 60_000)
 })
 
-onLinux('the rings of 200 peers, each filled a little, that read again and stay', async (t) => {
+onLinux('200 peers that read again give back their rings, each filled a little, and stay', async (t) => {
   const { port, ask } = await startServer(t, { socketSendBytes: 16_384 })
   const sockets = await Promise.all(Array.from({ length: 200 }, (_, index) => join(t, port, `peer ${index}`)))
   for (const socket of sockets) socket.pause()
@@ -209,7 +209,7 @@ onLinux(
   }
 )
 
-onLinux('slabs that a crowd has needed', async (t) => {
+onLinux('a crowd gives back the slabs that it has needed', async (t) => {
   const { port, ask } = await startServer(t, { maxPeers: 2_000, maxHandshakes: 2_000 })
   const start = await ask('look')
   const crowd = async (others) => {
@@ -237,7 +237,7 @@ onLinux('slabs that a crowd has needed', async (t) => {
   })
   await settles(ask, ({ peers }) => peers === 1)
   await crowd(1)
-  // Who was there all the time is served as before.
+  // A peer that stayed all the time is served as before.
   const before = heard
   t.is(await ask('broadcast', 100), 1)
   await until(() => heard === before + 104)

@@ -1,4 +1,4 @@
-// A program that overwrites the engine's control words and events in a handler loses messages at most: the thread goes on.
+// A program that overwrites the engine's words and events in a handler loses messages at most, and the thread goes on.
 // lab/reliability/misuse.mjs does the same at random.
 
 import test from 'ava'
@@ -41,7 +41,7 @@ for (const [name, overwrite] of Object.entries(cases)) {
 }
 
 for (const count of [1, 70_000, 2 ** 31 - 1]) {
-  test(`the count of consumed events is ${count} between two batches`, async (t) => {
+  test(`the thread goes on when the count of consumed events is ${count} between two batches`, async (t) => {
     const server = await startServer(t, ownEngine({}))
     const client = await startClient(t, server)
     let heard = 0
@@ -62,7 +62,7 @@ for (const count of [1, 70_000, 2 ** 31 - 1]) {
 }
 
 for (const kind of [KIND_MESSAGE, KIND_CONNECTED, KIND_DISCONNECTED]) {
-  test(`events of kind ${kind} with senseless words`, (t) =>
+  test(`the thread goes on after events of kind ${kind} with random words`, (t) =>
     survives(t, (memory) => {
       memory.setInt32(PRODUCED, 6, true)
       for (let event = 1; event < 6; event++) {
@@ -73,7 +73,7 @@ for (const kind of [KIND_MESSAGE, KIND_CONNECTED, KIND_DISCONNECTED]) {
     }))
 }
 
-test('a peer that is reported gone twice is gone once', async (t) => {
+test('a peer that is reported gone twice is removed once', async (t) => {
   const server = await startServer(t, ownEngine({}))
   await startClient(t, server, 'bystander')
   const client = await startClient(t, server)

@@ -1,4 +1,4 @@
-// What pools are made of where the system refuses WebAssembly memories: other memory, and the diagnostics say so.
+// Pools are made of other memory where the system refuses WebAssembly memories, and the diagnostics say so.
 
 import { once } from 'node:events'
 import test from 'ava'
@@ -38,7 +38,7 @@ const exchange = `
   console.log(JSON.stringify({ memory, memoryReason, read: read.size }))
 `
 
-test('normally pools are WebAssembly memories', async (t) => {
+test('pools are WebAssembly memories by default', async (t) => {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
   t.teardown(() => server.stop())
   await server.start('server')
@@ -55,7 +55,7 @@ test('without WebAssembly (--jitless) pools are SharedArrayBuffers', async (t) =
   t.is(read, 1)
 })
 
-test('where addresses are limited a server takes hundreds of peers all the same', async (t) => {
+test('a server takes hundreds of peers although addresses are limited', async (t) => {
   if (process.platform !== 'linux') return t.pass()
   const result = await runLimited('ulimit -v 16000000', exchange.replaceAll('PEERS', '300'))
   t.is(result.code, 0, result.stderr)
@@ -99,7 +99,7 @@ test('later pools of an engine may be of other memory than its first', async (t)
   }
 })
 
-test('when all memory is refused the error names the limit and what to do', async (t) => {
+test('the error names the limit and what to do when all memory is refused', async (t) => {
   if (process.platform !== 'linux') return t.pass()
   const result = await runLimited(
     'ulimit -v 1700000',

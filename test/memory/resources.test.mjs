@@ -1,4 +1,4 @@
-// What comes back after use: file descriptors, slots and memory, over many starts, connections and servers.
+// File descriptors, slots and memory come back after use, over many starts, connections and servers.
 // In processes of their own, because descriptors and memory are counted.
 
 import test from 'ava'
@@ -54,7 +54,7 @@ test('300 starts and stops of a server and a client leak no descriptor and no me
   t.true(grown < 20e6, `grown by ${grown} bytes`)
 })
 
-test('2,000 connects and disconnects: everything is back at the start', async (t) => {
+test('2,000 connects and disconnects leave everything as it was', async (t) => {
   const { leaked, grown, ids, counters, echo } = await reports(
     t,
     `
@@ -150,7 +150,7 @@ test('starts that fail leave no descriptor', async (t) => {
   t.is(peers, 1)
 })
 
-test('64 servers of one engine at the same time, and one more is refused with a sentence', async (t) => {
+test('an engine takes 64 servers, and refuses one more with a sentence', async (t) => {
   const { refused, ids, afterwards, leaked } = await reports(
     t,
     `
@@ -181,7 +181,7 @@ test('64 servers of one engine at the same time, and one more is refused with a 
   t.is(leaked, 0)
 })
 
-test('numbers of servers come back: of those that stop, that fail to listen, and that are stopped while they start', async (t) => {
+test('numbers of servers are used again after a stop, a failure to listen, and a stop during start', async (t) => {
   const { codes, together, leaked } = await reports(
     t,
     `
@@ -218,7 +218,7 @@ test('numbers of servers come back: of those that stop, that fail to listen, and
   t.is(leaked, 0)
 })
 
-test('memory does not grow while a peer that does not read is offered more and more', async (t) => {
+test('memory does not grow while more and more is offered to a peer that does not read', async (t) => {
   const { grown, backPressured } = await reports(
     t,
     `

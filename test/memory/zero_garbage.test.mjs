@@ -5,7 +5,7 @@ import test from 'ava'
 import { runScript } from '../helpers/child.mjs'
 
 const ROUND_TRIPS = 300_000
-/** Long enough for a system that is slow and busy. */
+/** Long enough for a slow and busy system. */
 const LIMIT_MS = 120_000
 /** What Node.js itself makes in an iteration of its loop, rounded up. */
 const LOOP_BYTES = Number(process.versions.node.split('.')[0]) < 26 ? 64 : 8
@@ -96,7 +96,7 @@ for (const [waitStrategy, how, send] of [
   })
 }
 
-test.serial('the same script with one small object for each message is caught', async (t) => {
+test.serial('the test notices one small object for each message', async (t) => {
   t.timeout(LIMIT_MS)
   const result = await runScript(script('manual', 'globalThis.kept = { left }; client.send(bytes, 0, 36)'), {
     timeoutMs: LIMIT_MS,

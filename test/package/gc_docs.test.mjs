@@ -10,7 +10,7 @@ import { runCommand } from '../helpers/command.mjs'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const page = await readFile(join(root, 'docs', 'gc.md'), 'utf8')
 const run = promisify(execFile)
-/** So many that what V8 allocates before it has optimized, later on a busy machine, weighs less than the tolerance. */
+/** So many that V8's allocations before it has optimized weigh less than the tolerance, on a busy machine too. */
 const MESSAGES = 200_000
 
 function sectionOf(title) {
@@ -51,13 +51,13 @@ test.serial('each step allocates what the page says', async (t) => {
     const found = report.heapBytesPerOperation
     t.is(report.operations, MESSAGES)
     t.true(found < said + 10, `${name}: ${found}`)
-    // How many boxes and views V8 saves in the second and the third step is another matter in each run.
+    // How many boxes and views V8 saves in the second and the third step differs from run to run.
     const tolerance = { cutSubarray: 40, readAtOffset: 40 }[name] ?? 4
     if (isMeasuredHere) t.true(Math.abs(found - said) < tolerance, `${name}: ${found}`)
   }
 })
 
-test.serial('what is known is found as the page says', async (t) => {
+test.serial('the probe finds known allocations as the page says', async (t) => {
   const { stdout } = await run(process.execPath, [join(root, 'docs/examples/gc_accuracy.mjs')])
   const found = stdout
     .split('\n\n')[0]
@@ -81,7 +81,7 @@ test.serial('what is known is found as the page says', async (t) => {
   t.regex(stdout, /^ {2}[\d.]+ ns \([\d.]+ x\) with one that samples/m)
 })
 
-test('every option and every field of the report is explained', async (t) => {
+test('the page explains every option and every field of the report', async (t) => {
   const options = await readFile(join(root, 'src/gc/options.ts'), 'utf8')
   const report = await readFile(join(root, 'src/gc/report.ts'), 'utf8')
   const names = [...options.matchAll(/^ {2}(\w+)\?: /gm), ...report.matchAll(/^ {2}(\w+): [\w\s|[\]]+$/gm)]
@@ -102,7 +102,7 @@ test.serial(
       t.true(lines.length >= 3)
       for (const [line, name, rest] of lines) {
         t.is(name, command)
-        // What follows the program is the program's.
+        // Flags behind the program's name belong to the program.
         const [own] = rest.split(/ [\w/]+\.m?js/)
         for (const [flag] of own.matchAll(/--\w+/g)) t.true(flags.includes(flag), line)
       }

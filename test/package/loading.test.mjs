@@ -1,4 +1,4 @@
-// What is said when the native engine cannot be loaded: one sentence for each cause, with what to do.
+// What the import says when the native engine cannot be loaded: one sentence for each cause, with what to do.
 
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -59,14 +59,14 @@ test('a copy of the package works', (t) => {
   t.deepEqual(errorOf(packageWith(t, sameBytes)), {})
 })
 
-test('no engine in the package', (t) => {
+test('the import names a package without an engine', (t) => {
   const folder = packageWith(t, noBytes)
   const error = errorOf(folder)
   t.like(error, { name: 'ZerioError', code: 'ZERIO_NO_BINARY', cause: 'MODULE_NOT_FOUND' })
   t.regex(error.message, /damaged.*Install the package anew/)
 })
 
-test('no engine for the machine', (t) => {
+test('the import names a machine without an engine', (t) => {
   const folder = packageWith(t, noBytes)
   const other = errorOf(folder, { before: pretend({ platform: 'darwin', arch: 'arm64' }) })
   t.is(other.code, 'ZERIO_NO_BINARY')
@@ -76,7 +76,7 @@ test('no engine for the machine', (t) => {
   t.regex(musl.message, /no native engine for linux-x64-musl/)
 })
 
-test('an engine for another machine', (t) => {
+test('the import names an engine for another machine', (t) => {
   // The machine in the header of an ELF file becomes 64-bit ARM.
   const folder = packageWith(t, (bytes) => `${bytes.slice(0, 18)}\xb7${bytes.slice(19)}`)
   const { code, message, cause } = errorOf(folder)
@@ -88,7 +88,7 @@ test('an engine for another machine', (t) => {
   t.regex(musl.message, /is not for linux-x64-musl/)
 })
 
-test('a C++ library that is too old is named', (t) => {
+test('the import names a C++ library that is too old', (t) => {
   if (process.platform !== 'linux') return t.pass()
   // The last character of each version that the engine asks for: there is none with a letter.
   const folder = packageWith(t, (bytes) => bytes.replaceAll(/(GLIBCXX_3\.4\.\d)\d/g, '$19'))
@@ -97,7 +97,7 @@ test('a C++ library that is too old is named', (t) => {
   t.regex(message, /needs GLIBCXX_3\.4\.\d+, which the C\+\+ library \(libstdc\+\+\)/)
 })
 
-test('an engine of another build', (t) => {
+test('the import names an engine of another build', (t) => {
   const folder = packageWith(t, (bytes) => bytes.replaceAll('Layout.SlotBytes\0', 'Layout.SlotBytez\0'))
   const { name, code, message } = errorOf(folder)
   t.is(name, 'ZerioError')
@@ -105,7 +105,7 @@ test('an engine of another build', (t) => {
   t.regex(message, /another build.*Layout\.SlotBytes.*Install the package anew/)
 })
 
-test('a bundler that left the engine out', (t) => {
+test('the import names a bundler that left the engine out', (t) => {
   const folder = packageWith(t, noBytes)
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'app' }))
   const { code, message } = errorOf(folder)
@@ -115,7 +115,7 @@ test('a bundler that left the engine out', (t) => {
   t.regex(errorOf(folder).message, /mark zerio as external/)
 })
 
-test('addons are forbidden', (t) => {
+test('the import says that addons are forbidden', (t) => {
   const folder = packageWith(t, sameBytes)
   const none = errorOf(folder, { flags: ['--no-addons'] })
   t.like(none, { name: 'ZerioError', code: 'ZERIO_ADDONS_FORBIDDEN', cause: 'ERR_DLOPEN_DISABLED' })

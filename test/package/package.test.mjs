@@ -169,7 +169,7 @@ test('npm install and npm rebuild keep the packed binary, in a path with spaces 
   t.is(await loads(), 'function\n')
   await npm(folder, 'rebuild')
   t.is(await loads(), 'function\n')
-  // A build from source is something that somebody asks for.
+  // Only a user who asks for it builds from source.
   const installed = join(folder, 'node_modules', 'zerio')
   t.false(readdirSync(installed).includes('binding.gyp'))
   t.false(readdirSync(join(installed, 'addon')).includes('build'))

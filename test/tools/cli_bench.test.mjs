@@ -1,11 +1,11 @@
 // `zerio bench`: both sides measure, whatever the other side or the user does.
-import { readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import test from 'ava'
 import { ZerioClient, ZerioServer } from 'zerio'
 import { GcProbe } from 'zerio/gc'
 import { MessageCount } from '../../dist/cli/message_count.js'
 import { runCommand, startCommand } from '../helpers/command.mjs'
+import { childrenOf, isAlive } from '../helpers/proc.mjs'
 import { until } from '../helpers/until.mjs'
 import { connectRaw, farewell, hello, OPCODE } from '../helpers/wire_raw.mjs'
 
@@ -36,30 +36,13 @@ function checkResult(t, result, { messageBytes, seconds, wait }) {
   }
 }
 
-function childrenOf({ pid }) {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    .trim()
-    .split(' ')
-    .filter(Boolean)
-    .map(Number)
-}
-
-/** A zombie is gone: it only waits for somebody to read its exit code. */
-function isAlive(pid) {
-  try {
-    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  } catch {
-    return false
-  }
-}
-
 for (const [wait, messageBytes, seconds] of [
   ['blocking', 32, 0.3],
   ['manual', 1, 0.3],
   ['hybrid', 65_536, 1],
   ['spin', 512, 0.3]
 ]) {
-  test.serial(`on one machine: ${wait}, ${messageBytes} bytes`, async (t) => {
+  test.serial(`the command measures on one machine: ${wait}, ${messageBytes} bytes`, async (t) => {
     const args = [
       'bench',
       '--json',
@@ -95,7 +78,7 @@ test.serial('messages are counted beyond 2^31, without garbage', (t) => {
   t.is(messages.value, 0)
 })
 
-test.serial('the table for people', async (t) => {
+test.serial('the command prints a table for people', async (t) => {
   const { code, stdout } = await runCommand(['bench', '--seconds', '0.2'])
   t.is(code, 0)
   t.regex(stdout, /^32 bytes a message; here blocking, v\d+.*; 127\.0\.0\.1:\d+ blocking, v\d+/)
@@ -105,36 +88,39 @@ test.serial('the table for people', async (t) => {
   for (const line of stdout.split('\n')) t.true(line.length < 80, line)
 })
 
-test.serial('two commands, one after the other against the same listener, and a stranger', async (t) => {
-  const listener = startCommand(['bench', '--listen', '127.0.0.1:0', '--wait', 'hybrid'])
-  const [, port] = await listener.prints(/^listening on 127\.0\.0\.1:(\d+) \(hybrid\); /)
-  for (const wait of ['blocking', 'hybrid']) {
-    const args = ['bench', '--connect', `127.0.0.1:${port}`, '--seconds', '0.2', '--json', '--wait', wait]
-    const { code, stdout, stderr } = await runCommand(args)
+test.serial(
+  'a listening command serves two commands in turn, and refuses a client that sends junk',
+  async (t) => {
+    const listener = startCommand(['bench', '--listen', '127.0.0.1:0', '--wait', 'hybrid'])
+    const [, port] = await listener.prints(/^listening on 127\.0\.0\.1:(\d+) \(hybrid\); /)
+    for (const wait of ['blocking', 'hybrid']) {
+      const args = ['bench', '--connect', `127.0.0.1:${port}`, '--seconds', '0.2', '--json', '--wait', wait]
+      const { code, stdout, stderr } = await runCommand(args)
+      t.is(stderr, '')
+      t.is(code, 0)
+      const result = JSON.parse(stdout)
+      checkResult(t, result, { messageBytes: 32, seconds: 0.2, wait })
+      t.is(result.there.wait, 'hybrid')
+      t.is(result.address, `127.0.0.1:${port}`)
+    }
+    for (const junk of ['{', 'null', '7', '{"kind":"begin2"}', 'x'.repeat(5000)]) {
+      const intruder = new ZerioClient({ host: '127.0.0.1', port: Number(port) })
+      const left = new Promise((resolve) => {
+        intruder.on('disconnected', resolve)
+      })
+      await intruder.start('intruder')
+      intruder.send(Buffer.from(junk), 2)
+      t.is((await left).closeCode, 4000, junk)
+    }
+    listener.child.kill('SIGINT')
+    const { code, stderr } = await listener.ended
+    // Windows has no signals: there kill() ends the listener.
+    if (process.platform !== 'win32') t.is(code, 0)
     t.is(stderr, '')
-    t.is(code, 0)
-    const result = JSON.parse(stdout)
-    checkResult(t, result, { messageBytes: 32, seconds: 0.2, wait })
-    t.is(result.there.wait, 'hybrid')
-    t.is(result.address, `127.0.0.1:${port}`)
   }
-  for (const junk of ['{', 'null', '7', '{"kind":"begin2"}', 'x'.repeat(5000)]) {
-    const stranger = new ZerioClient({ host: '127.0.0.1', port: Number(port) })
-    const left = new Promise((resolve) => {
-      stranger.on('disconnected', resolve)
-    })
-    await stranger.start('stranger')
-    stranger.send(Buffer.from(junk), 2)
-    t.is((await left).closeCode, 4000, junk)
-  }
-  listener.child.kill('SIGINT')
-  const { code, stderr } = await listener.ended
-  // Windows knows no signals: there it is killed.
-  if (process.platform !== 'win32') t.is(code, 0)
-  t.is(stderr, '')
-})
+)
 
-test.serial('what the other side says reaches no terminal as commands', async (t) => {
+test.serial('text of the other side reaches no terminal as commands', async (t) => {
   const listener = startCommand(['bench', '--listen', '127.0.0.1:0'])
   const [, port] = await listener.prints(/^listening on 127\.0\.0\.1:(\d+)/)
   const client = await connectRaw(t, Number(port))
@@ -190,7 +176,7 @@ test.serial('a listener that goes away is one line on stderr', async (t) => {
   t.regex(stderr, /^zerio bench: the connection ended: [^\n]+\n$/)
 })
 
-test.serial('a connection that is slower than the benchmark ends in time, too', async (t) => {
+test.serial('the command ends in time on a connection slower than the benchmark', async (t) => {
   const listener = startCommand(['bench', '--listen', '127.0.0.1:0', '--json'])
   const [, port] = await listener.prints(/"port":(\d+)/)
   // Lets through 64 KiB every 2 ms at most.
@@ -268,7 +254,7 @@ test.serial('a server that closes the connection ends the command at once', asyn
   t.true(performance.now() - closedAt < 2000)
 })
 
-test.serial('nobody there, and a port that is taken, are one line on stderr', async (t) => {
+test.serial('a missing listener and a port in use are one line on stderr each', async (t) => {
   const other = createServer()
   await new Promise((resolve) => {
     other.listen(0, '127.0.0.1', resolve)

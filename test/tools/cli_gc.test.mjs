@@ -42,7 +42,7 @@ test.serial('an ES module runs as without it; the report is on stderr', async (t
   t.regex(stderr, /^top allocating functions\n +\d+\.\d % +[\d.]+ MB +allocate /m)
 })
 
-test.serial('a program with a probe of its own', async (t) => {
+test.serial('a program may have a probe of its own', async (t) => {
   const probe = new URL('../../dist/gc/index.mjs', import.meta.url)
   const file = await program(
     'probes.mjs',
@@ -76,7 +76,7 @@ test.serial("--top 0 leaves V8's sampler to the program", async (t) => {
   t.true(Number(stdout) > 2e6, stdout)
 })
 
-test.serial('CommonJS, standard input, and the report as JSON', async (t) => {
+test.serial('CommonJS programs and standard input work, and the report may be JSON', async (t) => {
   const file = await program(
     'app.cjs',
     `${allocate}; process.stdin.on('data', (text) => process.stdout.write(text)); allocate(2e6).then(() => process.exit(3))`
@@ -91,7 +91,7 @@ test.serial('CommonJS, standard input, and the report as JSON', async (t) => {
   t.is(report.topAllocators[0].functionName, 'allocate')
 })
 
-test.serial('a program that does not end: live lines, then the end after --seconds', async (t) => {
+test.serial('a program that does not end gets live lines and is ended after --seconds', async (t) => {
   const file = await program('server.cjs', `${allocate}; setInterval(() => allocate(1e5), 20)`)
   const { code, stdout, stderr } = await runCommand(['gc', '--warmup', '0.2', '--seconds', '1.6', file])
   t.is(code, 0)
@@ -161,7 +161,7 @@ test.serial('a program that fails reports too', async (t) => {
   t.true(JSON.parse(stdout).complete)
 })
 
-test.serial('SIGINT: the program decides', async (t) => {
+test.serial('SIGINT leaves the decision to the program', async (t) => {
   const handling = await program(
     'handles.cjs',
     `process.on('SIGINT', () => process.exit(5)); console.log('ready'); ${forEver}`
@@ -221,7 +221,7 @@ test.serial(
   }
 )
 
-test.serial('on a terminal the last lines are live, and given back', async (t) => {
+test.serial('the last lines of a terminal are live, and given back at the end', async (t) => {
   const file = await program(
     'prints.cjs',
     `${allocate}; let n = 0; const timer = setInterval(() => { allocate(1e5); console.log('line ' + ++n); if (n === 30) clearInterval(timer) }, 50)`

@@ -81,7 +81,7 @@ function checkAll(t, results) {
   t.true(Math.abs(externalBytesPerOperation - 8192 / 78) < 3, `slices: ${externalBytesPerOperation}`)
 }
 
-test.serial('known workloads, with hundreds of collections in between', async (t) => {
+test.serial('known workloads are counted right with hundreds of collections in between', async (t) => {
   const results = await measured(t, measureAll({}), ['--max-semi-space-size=1'])
   checkAll(t, results)
   t.true(results.array.collections.minor > 30)
@@ -89,7 +89,7 @@ test.serial('known workloads, with hundreds of collections in between', async (t
   t.is(results.nothing.collections.total, 0)
 })
 
-test.serial('known workloads, with few collections, and without samples', async (t) => {
+test.serial('known workloads are counted right with few collections, and without samples', async (t) => {
   const results = await measured(t, measureAll({ samplingBytes: 0 }), [
     '--max-semi-space-size=64',
     '--min-semi-space-size=64'
@@ -98,7 +98,7 @@ test.serial('known workloads, with few collections, and without samples', async 
   t.is(results.object.collections.total, 0)
 })
 
-test.serial('live code: operations counted by the program, reports in between', async (t) => {
+test.serial('live code may count its operations and report in between', async (t) => {
   const script = `
     import { GcProbe } from 'zerio/gc'
     ${workloads}
@@ -126,7 +126,7 @@ test.serial('live code: operations counted by the program, reports in between', 
   t.true(report.collections.minor > 10)
 })
 
-test.serial('asynchronous work: its promise counts, waiting for it does not', async (t) => {
+test.serial('measureAsync counts the promise, and not the waiting for it', async (t) => {
   const script = `
     import { GcProbe } from 'zerio/gc'
     const settled = Promise.resolve()

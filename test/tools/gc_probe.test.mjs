@@ -19,7 +19,7 @@ test.serial('both faces export the same objects', (t) => {
   t.is(commonJs.GcProbe, GcProbe)
 })
 
-test.serial('collections by kind, and their pauses', async (t) => {
+test.serial('the report has collections by kind, and their pauses', async (t) => {
   const report = await printed(
     t,
     `
@@ -62,7 +62,7 @@ test.serial('a blocked event loop shows as delay', async (t) => {
   t.true(eventLoop.utilization > 0.2 && eventLoop.utilization <= 1)
 })
 
-test.serial('who allocates, by function and line, collected objects included', async (t) => {
+test.serial('the report names who allocates, by function and line, collected objects included', async (t) => {
   const { topAllocators, heapBytes } = await printed(
     t,
     `
@@ -90,7 +90,7 @@ test.serial('who allocates, by function and line, collected objects included', a
   t.true(Math.abs(three.share + one.share - 1) < 0.05)
 })
 
-test.serial('samples are thinned out when there are many, and still add up', async (t) => {
+test.serial('the probe thins out many samples, and they still add up', async (t) => {
   const report = await printed(
     t,
     `
@@ -109,7 +109,7 @@ test.serial('samples are thinned out when there are many, and still add up', asy
   t.true(Math.abs(sampled / report.heapBytes - 1) < 0.1, String(sampled / report.heapBytes))
 })
 
-test.serial("a program that samples on its own stops V8's sampler: the probe goes on", async (t) => {
+test.serial("the probe goes on when the program stops V8's sampler", async (t) => {
   const [first, last] = await printed(
     t,
     `
@@ -136,7 +136,7 @@ test.serial("a program that samples on its own stops V8's sampler: the probe goe
   t.true(Math.abs(sampled / (20_000 * 848) - 1) < 0.2, String(sampled))
 })
 
-test.serial('probes inside of each other: each has what was allocated in its time', async (t) => {
+test.serial('each of several nested probes has what was allocated in its time', async (t) => {
   const [outer, inner, after] = await printed(
     t,
     `
@@ -245,7 +245,7 @@ test.serial('misuse is named', async (t) => {
   t.notThrows(() => probe.start().stop())
 })
 
-test.serial('what the work throws is passed on', async (t) => {
+test.serial('measure passes on what the work throws', async (t) => {
   const fail = (i) => {
     if (i === 500) throw new RangeError('enough')
   }

@@ -1,11 +1,11 @@
-// allowClassic: false: who speaks classic is refused, and native peers notice nothing.
+// allowClassic: false refuses classic clients, and native peers notice nothing.
 
 import test from 'ava'
 import { makeClient, startClient, startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
 import { connectRaw, dataFrame, watch } from '../helpers/wire_raw.mjs'
 
-test('a classic handshake is refused without a word', async (t) => {
+test('a server refuses a classic handshake without a frame', async (t) => {
   const server = await startServer(t, { allowClassic: false })
   const seen = watch(server)
   const raw = await connectRaw(t, server.listeningPort)
@@ -25,7 +25,7 @@ test('a classic handshake is refused without a word', async (t) => {
   )
 })
 
-test('what is no handshake at all has its own reason', async (t) => {
+test('first bytes that are no handshake have a reason of their own', async (t) => {
   const server = await startServer(t, { allowClassic: false })
   const seen = watch(server)
   const raw = await connectRaw(t, server.listeningPort)

@@ -1,5 +1,5 @@
 // The same seeded program of sends and receives by four clients: Python, node:net and ZerioClient, classic and native. Both sides
-// must see the same messages, whoever speaks.
+// must see the same messages, whichever client sends.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -129,7 +129,7 @@ const clients = [
 
 for (const seed of [1, 2, 3]) {
   for (const channels of [1, 128]) {
-    test(`program ${seed} on ${channels === 1 ? 'channel 0' : 'all channels'}`, async (t) => {
+    test(`four clients agree on program ${seed} on ${channels === 1 ? 'channel 0' : 'all channels'}`, async (t) => {
       const server = await startServer(t)
       const seen = new Map()
       const reasons = new Map()
@@ -180,7 +180,7 @@ test('the Python client answers heartbeats while it waits', async (t) => {
   t.deepEqual((await running).received, [asText('enough', 0)])
 })
 
-test('the Python client is a program, too', async (t) => {
+test('the Python client runs as a program, too', async (t) => {
   const server = await startServer(t)
   server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
   const reasons = []

@@ -118,7 +118,7 @@ test('byte by byte gives the same frames, each of more than 0 bytes assembled', 
   )
 })
 
-test('any bytes, split anyhow: what the reference reads, and never more than the limit', (t) => {
+test('any bytes, split anyhow, are read as the reference reads them, and never beyond the limit', (t) => {
   // Random bytes alone are too long at once; short lengths in front of them reach the deeper states.
   const shortHeader = fc
     .tuple(fc.nat(80), fc.nat(255))
@@ -147,7 +147,7 @@ test('any bytes, split anyhow: what the reference reads, and never more than the
   )
 })
 
-test('the limits are exact', (t) => {
+test('the reader keeps its limits exactly', (t) => {
   const read = (header, classic = false, lengthMax = 100) => {
     const bytes = Buffer.alloc(4 + 2000)
     bytes.writeUInt32LE(header >>> 0)

@@ -105,7 +105,7 @@ test('one wrong field makes a greeting wrong, with the code of that field', (t) 
   t.is(spoil(16, 0xff), CODE.invalidPeerId, 'no UTF-8')
 })
 
-test('the sizes are exact', (t) => {
+test('the reader keeps the sizes exactly', (t) => {
   const greeting = (idBytes, credentialBytes) => {
     const payload = Buffer.alloc(16 + idBytes + credentialBytes, 'a')
     native.writeGreeting(HELLO, 1, Buffer.alloc(0), Buffer.alloc(0)).copy(payload, 0, 4)
@@ -125,7 +125,7 @@ test('the sizes are exact', (t) => {
   t.is(native.readFarewell(Buffer.alloc(0)).code, CODE.protocolError)
 })
 
-test('the codes that only one side knows are not taken from the other', (t) => {
+test('the reader refuses codes that only one side knows', (t) => {
   const farewell = (number) => native.readFarewell(Buffer.from([number & 255, number >> 8])).code
   for (const number of [1999, 3000, 4000, 4999, 65535]) t.is(farewell(number), CODE.none, String(number))
   for (const number of [2000, 2005, 2999]) t.is(farewell(number), CODE.protocolError, String(number))
@@ -138,7 +138,7 @@ test('any truncation of a greeting is refused', (t) => {
   }
 })
 
-test('any bytes get a code, and what passes keeps the rules', (t) => {
+test('any bytes get a code, and those that pass keep the rules', (t) => {
   const header = native.writeGreeting(HELLO, 1, Buffer.alloc(0), Buffer.alloc(0)).subarray(4)
   const sized = fc.tuple(nearlyText, bytes(5)).map(([name, rest]) => {
     const payload = Buffer.concat([header, name, rest])
@@ -167,7 +167,7 @@ test('any bytes get a code, and what passes keeps the rules', (t) => {
   )
 })
 
-test('text is what the standard decoder takes, an id is text without control characters', (t) => {
+test('text is what the standard decoder takes, and an id is text without control characters', (t) => {
   fc.assert(
     fc.property(fc.oneof(nearlyText, bytes(8)), (name) => {
       t.is(native.isUtf8(name), isText(name), name.toString('hex'))

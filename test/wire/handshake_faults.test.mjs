@@ -1,4 +1,4 @@
-// What a bad, late or unwanted first frame gets: its own connection is closed with a code and counted, the others notice nothing.
+// A bad or late first frame ends its own connection, with a code and a count, and other peers notice nothing.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
@@ -67,7 +67,7 @@ const faults = {
 }
 
 for (const [name, [bytes, code, answer = reject(code)]] of Object.entries(faults)) {
-  test(`${name}: closed with ${code}`, async (t) => {
+  test(`${name}: the server closes with ${code}`, async (t) => {
     const server = await startServer(t)
     const seen = watch(server)
     const bystander = await startBystander(t, server)
@@ -91,7 +91,7 @@ for (const [name, [bytes, code, answer = reject(code)]] of Object.entries(faults
 }
 
 const goodIds = ['x', 'i'.repeat(255), 'Jörg 😀', ' ', '\u{10ffff}', '\u00a0']
-test('ids at the edge of what is allowed are taken', async (t) => {
+test('a server takes ids at the edge of what is allowed', async (t) => {
   const server = await startServer(t)
   const seen = watch(server)
   for (const id of goodIds) await connectNative(t, server, id)
@@ -113,7 +113,7 @@ const late = {
   'a classic id without its last byte': [dataFrame('late').subarray(0, -1)]
 }
 for (const [name, pieces] of Object.entries(late)) {
-  test(`a handshake that stops at ${name} is closed in time, without a frame`, async (t) => {
+  test(`the server closes a handshake that stops at ${name} in time, without a frame`, async (t) => {
     const server = await startServer(t, { handshakeTimeoutMs: 60 })
     const seen = watch(server)
     const bystander = await startBystander(t, server)
@@ -127,7 +127,7 @@ for (const [name, pieces] of Object.entries(late)) {
     await bystander.goesOn()
   })
 
-  test(`a client that leaves after ${name} is forgotten`, async (t) => {
+  test(`the server forgets a client that leaves after ${name}`, async (t) => {
     const server = await startServer(t)
     const seen = watch(server)
     const raw = await connectRaw(t, server.listeningPort)
@@ -141,7 +141,7 @@ for (const [name, pieces] of Object.entries(late)) {
   })
 }
 
-test('a client that resets during its handshake is forgotten', async (t) => {
+test('the server forgets a client that resets during its handshake', async (t) => {
   const server = await startServer(t)
   const seen = watch(server)
   const raw = await connectRaw(t, server.listeningPort)
@@ -153,7 +153,7 @@ test('a client that resets during its handshake is forgotten', async (t) => {
   t.is(server.counters.handshakes, 0)
 })
 
-test('a HELLO byte by byte, each in a segment of its own', async (t) => {
+test('a server takes a HELLO byte by byte, each in a segment of its own', async (t) => {
   // Each byte waits for a turn of the loop, which all tests of this file share.
   const server = await startServer(t, { handshakeTimeoutMs: 60_000 })
   const seen = watch(server)
@@ -173,7 +173,7 @@ test('a HELLO byte by byte, each in a segment of its own', async (t) => {
   t.deepEqual(messages, ['first'])
 })
 
-test('an id that is split over two segments, native and classic', async (t) => {
+test('a server takes an id that is split over two segments, native and classic', async (t) => {
   const server = await startServer(t)
   const seen = watch(server)
   let received = 0
@@ -196,13 +196,13 @@ test('an id that is split over two segments, native and classic', async (t) => {
   )
 })
 
-/** Nothing else runs on this thread for so long, and so no other test may. */
+/** Blocks this thread, so no other test may run meanwhile. */
 function standStill(ms) {
   for (const end = performance.now() + ms; performance.now() < end; );
 }
 
 test.serial(
-  'a thread that stood still reads what has arrived in time before it expires anybody',
+  'a thread that stood still reads what has arrived in time before any handshake expires',
   async (t) => {
     const server = await startServer(t, ownEngine({ handshakeTimeoutMs: 500 }))
     const seen = watch(server)
@@ -240,7 +240,7 @@ test('manual: a program that polls seldom expires handshakes nevertheless', asyn
   const raw = await connectRaw(t, server.listeningPort)
   for (let polls = 0; seen.refused.length === 0; polls++) {
     server.poll()
-    if (polls > 10) return t.fail('nobody expires')
+    if (polls > 10) return t.fail('the handshake does not expire')
     await pause(150)
   }
   t.is(seen.refused[0].code, 'ZERIO_HANDSHAKE_TIMEOUT')
@@ -270,7 +270,7 @@ for (const classic of [false, true]) {
   const first = (id) => (classic ? dataFrame(id) : hello({ id }))
   const answer = (id) => (classic ? dataFrame(id) : welcome())
 
-  test(`a duplicate ${kind} id is refused, the first peer goes on`, async (t) => {
+  test(`the server refuses a duplicate ${kind} id, and the first peer goes on`, async (t) => {
     const server = await startServer(t)
     const seen = watch(server)
     const bystander = await startBystander(t, server, 'twin')
@@ -289,7 +289,7 @@ for (const classic of [false, true]) {
     await bystander.goesOn()
   })
 
-  test(`a duplicate ${kind} id replaces the first peer where that is wanted`, async (t) => {
+  test(`duplicateIds 'replace': a duplicate ${kind} id replaces the first peer`, async (t) => {
     const server = await startServer(t, { duplicateIds: 'replace' })
     const events = []
     server.on('clientConnected', (id) => events.push(`+${id}`))
@@ -323,7 +323,7 @@ test('an id is free again when its peer is gone', async (t) => {
   t.is(server.counters.duplicateIds, 0)
 })
 
-test('more peers than maxPeers: REJECT, and room again when one leaves', async (t) => {
+test('the server rejects more peers than maxPeers, and has room again when one leaves', async (t) => {
   const server = await startServer(t, { maxPeers: 2 })
   const seen = watch(server)
   const bystander = await startBystander(t, server)
@@ -347,7 +347,7 @@ test('more peers than maxPeers: REJECT, and room again when one leaves', async (
   await bystander.goesOn()
 })
 
-test('more open handshakes than maxHandshakes: the oldest ones are closed, peers go on', async (t) => {
+test('the server closes the oldest of more handshakes than maxHandshakes, and peers go on', async (t) => {
   const server = await startServer(t, { maxHandshakes: 10, handshakeTimeoutMs: 60_000, lingerMs: 50 })
   const seen = watch(server)
   const bystander = await startBystander(t, server)
@@ -362,7 +362,7 @@ test('more open handshakes than maxHandshakes: the oldest ones are closed, peers
   t.is(server.counters.handshakes, 10)
   t.true(seen.refused.every((reason) => reason.code === 'ZERIO_TOO_MANY_HANDSHAKES'))
   await bystander.goesOn()
-  // One of the last ten says who it is.
+  // One of the last ten sends HELLO.
   flood.at(-1).write(hello({ id: 'patient' }))
   await flood.at(-1).receives(26)
   const client = await startClient(t, server, 'newcomer')
@@ -370,135 +370,7 @@ test('more open handshakes than maxHandshakes: the oldest ones are closed, peers
   await bystander.goesOn()
 })
 
-test('authenticate takes or refuses by id and credential', async (t) => {
-  const asked = []
-  const server = await startServer(t, {
-    authenticate: (id, credential) => {
-      asked.push([id, credential.toString('latin1')])
-      return credential.toString('latin1') === 'open\xff' || id === 'bystander'
-    }
-  })
-  const seen = watch(server)
-  const bystander = await startBystander(t, server)
-  const good = await connectRaw(t, server.listeningPort)
-  good.write(
-    Buffer.concat([hello({ id: 'good', credential: Buffer.from('open\xff', 'latin1') }), dataFrame('x')])
-  )
-  t.deepEqual((await good.receives(31)).subarray(0, 26), welcome())
-  const bad = await connectRaw(t, server.listeningPort)
-  bad.write(Buffer.concat([hello({ id: 'bad', credential: 'close' }), dataFrame('must not arrive')]))
-  t.deepEqual(await bad.ends(), reject(CODE.unauthorized))
-  const classic = await connectRaw(t, server.listeningPort)
-  classic.write(dataFrame('classic'))
-  t.deepEqual(await classic.ends(), nothing)
-  await t.throwsAsync(makeClient(t, server, { credential: 'wrong' }).start('client'), {
-    code: 'ZERIO_UNAUTHORIZED'
-  })
-  t.deepEqual(asked, [
-    ['bystander', ''],
-    ['good', 'open\xff'],
-    ['bad', 'close'],
-    ['classic', ''],
-    ['client', 'wrong']
-  ])
-  t.deepEqual(
-    seen.connected.map(({ id }) => id),
-    ['bystander', 'good']
-  )
-  t.deepEqual(
-    seen.refused.map((reason) => reason.code),
-    Array(3).fill('ZERIO_UNAUTHORIZED')
-  )
-  t.is(server.counters.refused, 3)
-  t.is(server.counters.protocolErrors, 0)
-  await bystander.goesOn()
-  // A refused id is free, and its owner may try again.
-  await startClient(t, server, 'bad', { credential: Buffer.from('open\xff', 'latin1') })
-})
-
-for (const [what, authenticate, told] of [
-  [
-    'throws',
-    () => {
-      throw new Error('no database')
-    },
-    /threw/
-  ],
-  ['is async', async () => true, /at once/],
-  ['is async and rejects', () => Promise.reject(new Error('no database')), /at once/],
-  ['returns something true', () => 'yes', /'yes'/]
-]) {
-  test(`an authenticate that ${what} refuses, and the error event says so`, async (t) => {
-    const errors = []
-    const server = await startServer(t, ownEngine({ authenticate }), (one) =>
-      one.on('error', (error) => errors.push(error))
-    )
-    const seen = watch(server)
-    const raw = await connectRaw(t, server.listeningPort)
-    raw.write(hello({ id: 'raw', credential: 'key' }))
-    t.deepEqual(await raw.ends(), reject(CODE.unauthorized))
-    t.is(seen.connected.length, 0)
-    t.is(server.peerCount, 0)
-    t.is(server.counters.refused, 1)
-    t.deepEqual(
-      errors.map(({ code }) => code),
-      ['ZERIO_AUTHENTICATE_FAILED']
-    )
-    t.regex(errors[0].message, told)
-    t.regex(errors[0].message, /'raw'/)
-    if (what === 'throws') t.is(errors[0].cause.message, 'no database')
-  })
-}
-
-test('a HELLO and a breach in one segment: authenticate comes first, and a breach by one who may not connect is not seen', async (t) => {
-  const server = await startServer(t, { authenticate: (id) => id === 'known' })
-  const known = await connectRaw(t, server.listeningPort)
-  known.write(Buffer.concat([hello({ id: 'known' }), controlFrame(99)]))
-  t.deepEqual(await known.ends(), Buffer.concat([welcome(), farewell(OPCODE.close, CODE.protocolError)]))
-  t.is(server.counters.protocolErrors, 1)
-  const unknown = await connectRaw(t, server.listeningPort)
-  unknown.write(Buffer.concat([hello({ id: 'unknown' }), controlFrame(99)]))
-  t.deepEqual(await unknown.ends(), reject(CODE.unauthorized))
-  t.is(server.counters.protocolErrors, 1)
-  await until(() => server.peerCount === 0)
-})
-
-test('messages right behind a HELLO wait for authenticate, and all arrive', async (t) => {
-  const server = await startServer(t, { authenticate: () => true })
-  const order = []
-  server.on('clientConnected', (id) => order.push(id))
-  server.onMessage = (_peer, buffer, offset, length) =>
-    order.push(buffer.toString('utf8', offset, offset + length))
-  const raw = await connectRaw(t, server.listeningPort)
-  const messages = Array.from({ length: 1000 }, (_, index) => `message ${index}`)
-  raw.write(
-    Buffer.concat([
-      hello({ id: 'eager' }),
-      ...messages.map((text) => dataFrame(text)),
-      dataFrame('last').subarray(0, 6)
-    ])
-  )
-  await until(() => order.length === 1001)
-  raw.write(dataFrame('last').subarray(6))
-  await until(() => order.length === 1002)
-  t.deepEqual(order, ['eager', ...messages, 'last'])
-})
-
-test('who is refused by authenticate replaces nobody', async (t) => {
-  const server = await startServer(t, {
-    duplicateIds: 'replace',
-    authenticate: (_id, credential) => credential.toString() === 'key'
-  })
-  const seen = watch(server)
-  const owner = await connectNative(t, server, 'owner', { credential: 'key' })
-  const thief = await connectRaw(t, server.listeningPort)
-  thief.write(hello({ id: 'owner', credential: 'guess' }))
-  t.deepEqual(await thief.ends(), reject(CODE.unauthorized))
-  t.is(seen.disconnected.length, 0)
-  t.false(owner.ended)
-})
-
-test('a stop while handshakes are open ends them', async (t) => {
+test('stop ends open handshakes', async (t) => {
   const server = await startServer(t, { handshakeTimeoutMs: 60_000 })
   const raws = []
   for (let i = 0; i < 20; i++) raws.push(await connectRaw(t, server.listeningPort))

@@ -1,4 +1,4 @@
-// What a peer gets that breaks the protocol after its handshake: its own connection ends with a code, the others notice nothing.
+// A peer that breaks the protocol after its handshake ends its own connection, with a code, and other peers notice nothing.
 
 import test from 'ava'
 import { randomFrom, startServer } from '../helpers/link.mjs'
@@ -119,7 +119,7 @@ for (const [name, [bytes, code]] of Object.entries(classicBreaches)) {
   })
 }
 
-test('what is allowed is no breach', async (t) => {
+test('allowed frames are not a breach', async (t) => {
   const server = await startServer(t, { maxMessageLength: LENGTH_MAX })
   const messages = []
   server.on('message', (_id, message, channel) => messages.push([message.length, channel]))
@@ -127,7 +127,7 @@ test('what is allowed is no breach', async (t) => {
   const allowed = [
     dataFrame(Buffer.alloc(LENGTH_MAX), 127),
     controlFrame(OPCODE.pong, '12345678'),
-    controlFrame(OPCODE.pong, 'nobody..'),
+    controlFrame(OPCODE.pong, 'nothing.'),
     dataFrame('')
   ]
   raw.write(Buffer.concat(allowed))
@@ -159,7 +159,7 @@ test('a CLOSE may have the longest reason, and nothing behind it is delivered', 
   t.is(server.counters.protocolErrors, 0)
 })
 
-test('a flood of PINGs whose answers nobody reads costs no memory and delays nobody', async (t) => {
+test('a flood of PINGs whose answers are not read costs no memory and does not delay other peers', async (t) => {
   const server = await startServer(t, { socketSendBytes: 8192, lingerMs: 50 })
   const seen = watch(server)
   const bystander = await startBystander(t, server)
@@ -191,7 +191,7 @@ test('a flood of PINGs whose answers nobody reads costs no memory and delays nob
   t.true(frames.length < FLOODS * 5000)
 })
 
-test('PINGs between messages: the answers stand between the echoes, whole', async (t) => {
+test('the answers to PINGs between messages stand whole between the echoes', async (t) => {
   const server = await startServer(t)
   server.onMessage = (peer, buffer, offset, length, channel) => peer.send(buffer, offset, length, channel)
   const raw = await connectNative(t, server)

@@ -108,7 +108,7 @@ test('a server writes the documented bytes to a native peer', async (t) => {
   const second = await connectRaw(t, server.listeningPort)
   second.write(hex(examples.HELLO))
   t.is(inHex(await second.ends()), examples['REJECT: the id is taken'])
-  // The holder of the id is asked whether it still lives, with 8 bytes of the server's own.
+  // The server asks the holder of the id whether it still lives, with 8 bytes of its own.
   const asked = inHex((await raw.receives(68)).subarray(56))
   t.is(asked.slice(0, 11), examples.PING.slice(0, 11))
 
@@ -133,7 +133,7 @@ test('a server writes the bytes of the C# Zerio to a classic peer, and no frame 
   t.is(inHex(await raw.ends()), `${id} ${examples['message `oui`']}`)
 })
 
-test('a server says its own limit in WELCOME and keeps the one of HELLO', async (t) => {
+test('a server announces its own limit in WELCOME and keeps the one of HELLO', async (t) => {
   const server = await startServer(t, { maxMessageLength: 100 })
   const raw = await connectNative(t, server, 'raw', { lengthMax: 10 })
   t.deepEqual(raw.bytes, welcome({ lengthMax: 100 }))
@@ -157,7 +157,7 @@ test('data frames of all channels are read and written with their channel', asyn
   t.deepEqual((await raw.receives(raw.greetingBytes + sent.length)).subarray(raw.greetingBytes), sent)
 })
 
-test('stop says CLOSE 1001 to native peers', async (t) => {
+test('server.stop sends CLOSE 1001 to native peers', async (t) => {
   const server = await startServer(t)
   const raw = await connectNative(t, server)
   const stopped = server.stop()
@@ -167,7 +167,7 @@ test('stop says CLOSE 1001 to native peers', async (t) => {
   await stopped
 })
 
-test('a client takes codes and reasons from REJECT and CLOSE', async (t) => {
+test('a client reports codes and reasons of REJECT and CLOSE', async (t) => {
   const refused = await startRawPair(t)
   refused.raw.write(farewell(OPCODE.reject, CODE.serverFull, 'come back later'))
   const error = await t.throwsAsync(refused.starting, { code: 'ZERIO_SERVER_FULL' })
@@ -212,7 +212,7 @@ for (const [name, bytes] of Object.entries(answers)) {
   })
 }
 
-test('a classic client wants its own id back, and nothing else', async (t) => {
+test('a classic client accepts its own id as the answer, and nothing else', async (t) => {
   for (const bytes of [dataFrame('client-2'), dataFrame(''), dataFrame('client-1', 1), welcome()]) {
     const { starting, raw } = await startRawPair(t, { protocol: 'classic' })
     raw.write(bytes)
@@ -239,7 +239,7 @@ for (const [name, [bytes, number, code]] of Object.entries(breaches)) {
   })
 }
 
-test('the page shows every code with its name, and quotes the Python client', async (t) => {
+test('docs/protocol.md shows every code with its name, and quotes the Python client', async (t) => {
   const source = await readFile(new URL('../../src/reason.ts', import.meta.url), 'utf8')
   const codes = [...source.matchAll(/^ {2}(\d{4}): \{\s*code: '(\w+)'/gm)]
   t.true(codes.length > 20)

@@ -1,4 +1,4 @@
-// What each of a hundred test files does: a server and a client of a package that was loaded for this file, an echo, and the end.
+// The work of each of a hundred test files: it loads the package anew, starts a server and a client, exchanges an echo, and stops.
 
 const { strict: assert } = require('node:assert')
 const { once } = require('node:events')

@@ -1,4 +1,4 @@
-// Preloaded with --require: whoever loads the addon gets the one that ZERIO_LABORATORY_ADDON names.
+// Preloaded with --require: every load of the addon gets the one that ZERIO_LABORATORY_ADDON names.
 const Module = require('node:module')
 const { join } = require('node:path')
 

@@ -1,4 +1,4 @@
-// The server under attack: echoes. Reads commands from stdin: `report <n>` prints what it holds and has counted.
+// The server under attack, which echoes. It reads commands from stdin: `report <n>` prints what it holds and has counted.
 
 import { readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { attacks } from './attacks.mjs'
 
 const CLOSED_WITHIN_MS = 5000
-/** New connections a second at most: a machine far away has no more, and one core must be left to the good. */
+/** New connections a second at most: a distant machine makes no more, and one core must be left to the good peers. */
 const RATE_MAX = 2000
 const port = Number(process.argv[2])
 const open = new Set()
@@ -22,7 +22,7 @@ function openOne(done) {
   made++
   if (attack.reads === false) socket.pause()
   else socket.on('data', () => {})
-  // It keeps its own half open for as long as the server lets it.
+  // The attacker keeps its own half open for as long as the server allows.
   socket.on('end', () => socket.end())
   socket.on('error', () => {})
   socket.once('close', () => {
@@ -61,7 +61,7 @@ async function end(number) {
   await ended
   if (attack?.legal) for (const socket of open) socket.destroy()
   const until = performance.now() + CLOSED_WITHIN_MS
-  // Who does not read cannot see the end either.
+  // An attacker that does not read cannot see the end either.
   while (open.size > 0 && performance.now() < until) {
     for (const socket of open) socket.resume()
     await pause(5)

@@ -1,4 +1,4 @@
-// The attacks: each opens connections with `open` and does what no good peer does, until it is told to end.
+// The attacks: each opens connections with `open` and does what no good peer does, until a command ends it.
 //
 // `expect(delta)` looks at the server's counters afterwards: how many of the connections they account for. `legal` is an attack that
 // breaks no rule: its connections stay, and only the others' latency is judged.

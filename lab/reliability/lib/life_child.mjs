@@ -25,10 +25,10 @@ function isOpenModule(fd) {
   }
 }
 
-/** What a process holds. Resident memory is read after a collection. */
+/** Counts what a process holds. Resident memory is read after a collection. */
 function holdings() {
   globalThis.gc?.()
-  // The timer of who is waiting here counts, too; zerio has none of JavaScript's.
+  // The timer of this wait counts, too; zerio itself uses no JavaScript timers.
   const kinds = process.getActiveResourcesInfo().filter((kind) => kind !== 'Timeout')
   return {
     descriptors: readdirSync('/proc/self/fd').filter((fd) => !isOpenModule(fd)).length,
@@ -39,7 +39,7 @@ function holdings() {
   }
 }
 
-/** What is left once all that is ending has ended: libuv closes handles in the turn after, what leaks stays for ever. */
+/** Counts what is left after all ends: libuv closes handles a turn later, and a leak stays for ever. */
 async function settle(before) {
   const settled = () => {
     const now = holdings()
@@ -81,7 +81,7 @@ async function cycles() {
   return { before, after: await settle(before), cycles: count }
 }
 
-/** Clients that talk all the time and are never disturbed: every echo must be the next one. */
+/** Clients that send all the time and must not notice anything: every echo must be the next one. */
 async function startSteady(server, name) {
   const client = clientOf(server, { sendRingBytes: 294_912 })
   const state = { client, echoes: 0 }
@@ -124,7 +124,7 @@ async function connects() {
     const known = new Promise((resolve) => socket.once('data', resolve))
     socket.write(hello({ id }))
     await Promise.race([known, closed])
-    // A frame that is never complete, and an end without a word, or a reset.
+    // A frame that is never complete, and then an end of stream or a reset.
     if (random(2) === 0) socket.write(Buffer.from([0, 16, 0, 0, 1, 2, 3]))
     if (random(2) === 0) socket.resetAndDestroy()
     else socket.destroy()
@@ -157,7 +157,7 @@ async function connects() {
 }
 
 async function workers() {
-  // One common server, so that the death of a thread is also the loss of somebody's peers.
+  // All threads connect to one server, so that a terminated thread is also a loss of peers.
   const server = await newServer({ lingerMs: 100 })
   const steady = await startSteady(server, 'steady')
   let ended = 0
@@ -194,7 +194,7 @@ async function workers() {
   return { before, after, workers: ended, echoes }
 }
 
-/** Talks until it has had `count` messages, and leaves by process.exit from wherever it is then. */
+/** Sends until it has received `count` messages, and calls process.exit wherever it is then. */
 async function exits() {
   const options = { waitStrategy: strategies[random(3)] }
   const places = ['handler', 'drain', 'timer', 'microtask', 'stop', 'connected']
@@ -228,7 +228,7 @@ async function exits() {
   for (let i = 0; i < 30; i++) client.send(long, 0, random(50_000))
 }
 
-/** A server that is there to be killed. */
+/** A server that its parent kills. */
 async function victim() {
   const server = await newServer({ waitStrategy: strategies[count % 3] })
   console.log(JSON.stringify({ port: server.listeningPort }))
@@ -238,7 +238,7 @@ async function victim() {
 async function orphans() {
   const { startChild } = await import('./processes.mjs')
   const reasons = {}
-  let told = 0
+  let disconnected = 0
   const kill = async (index) => {
     const server = startChild('life_child.mjs', ['victim', index])
     const { port } = await server.line('port')
@@ -261,10 +261,10 @@ async function orphans() {
     for (const promise of gone) {
       const reason = await Promise.race([promise, pause(WAIT_MS, undefined, { ref: false })])
       if (reason === undefined) {
-        faults.push('a client was not told')
+        faults.push('a client did not emit disconnected')
         continue
       }
-      told++
+      disconnected++
       reasons[reason.code] = (reasons[reason.code] ?? 0) + 1
     }
     if (clients.some((client) => client.isConnected || client.send(Buffer.alloc(1)) >= 0)) {
@@ -278,7 +278,7 @@ async function orphans() {
   for (let i = 0; i < count; i++) await kill(i)
   const expected = ['ZERIO_PEER_LEFT', 'ECONNRESET', 'EPIPE']
   for (const code of Object.keys(reasons)) if (!expected.includes(code)) faults.push(`reason ${code}`)
-  return { before, after: await settle(before), kills: count, told, ...reasons }
+  return { before, after: await settle(before), kills: count, disconnected, ...reasons }
 }
 
 const stages = { cycles, connects, workers, exits, victim, orphans }

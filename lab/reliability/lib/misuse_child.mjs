@@ -86,7 +86,7 @@ function vandalise() {
   }
 }
 
-/** What a handler is told must lie inside the memory that it is told of. */
+/** A handler's offset and length must lie inside of the buffer that it gets. */
 function handle(reply) {
   return (buffer, offset, length) => {
     report.messages++
@@ -130,7 +130,7 @@ async function churn() {
   client.onMessage = handle((...message) => client.send(...message))
   while (open) {
     try {
-      // A start or a stop whose events were overwritten may wait for ever: that is the program's own doing.
+      // A start or a stop whose events were overwritten may wait for ever, which the program itself has caused.
       const started = client.start(`client ${names_++}`)
       started.catch(() => {})
       await Promise.race([started, pause(300)])
@@ -164,7 +164,7 @@ await Promise.all(churners)
 clearInterval(heart)
 if (report.lagMs > LAG_MS_MAX) fault(`the loop stood still for ${report.lagMs} ms`)
 
-// The thread serves others: another engine, and this one again.
+// The thread still serves another engine, and this one.
 for (const [name, engine] of [
   ['another engine', { ...options, sendRingBytes: 131072 }],
   ['the same engine', options]

@@ -1,5 +1,5 @@
 // Both processes of ordinary.mjs, and the worker threads of the first. Arguments: role, ms, wait strategy, backend, port. The last line
-// that a process prints is its verdict.
+// that a process prints is its result.
 
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -15,7 +15,7 @@ const PEERS = 8
 const WORKERS = 2
 const TICK_MS = 5
 const REQUEST_MS = 10
-/** Longer than this nothing may be silent, on the busiest machine. */
+/** No side may be silent for longer than this, on the busiest machine. */
 const SILENCE_MS_MAX = 10_000
 const TICKET = 1
 const ORDER = 2
@@ -42,7 +42,7 @@ class Counter {
   hear(who, buffer, offset) {
     const kind = buffer.readUInt32LE(offset)
     const number = buffer.readUInt32LE(offset + 4)
-    // A peer that has come later hears what is broadcast from then on.
+    // A peer that came later receives what is broadcast from then on.
     const expected = this.next.get(kind) ?? (kind === TICKET ? number : 0)
     if (number !== expected) fault(`${who}: number ${number} of kind ${kind} instead of ${expected}`)
     this.next.set(kind, number + 1)
@@ -53,7 +53,7 @@ class Counter {
   }
 }
 
-/** A client that sends a numbered order now and then, each of which is to come back, and hears tickets meanwhile. */
+/** A client that sends numbered orders, each of which must come back, and receives tickets meanwhile. */
 async function trade(id, toPort, until) {
   const client = new ZerioClient({ host: '127.0.0.1', port: toPort }, options)
   const counter = new Counter()
@@ -86,10 +86,8 @@ async function worker() {
   parentPort.close()
 }
 
-async function program() {
-  const began = performance.now()
-  const until = began + Number(ms)
-  const count = { tickets: 0, orders: 0, requests: 0, files: 0, 'worker messages': 0 }
+/** The server of the program: it checks each order's number and sends the order back. */
+async function startServer(count) {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
   const counters = new Map()
   server.on('error', (error) => fault(error.message))
@@ -100,17 +98,18 @@ async function program() {
     count.orders++
   }
   await server.start('program')
+  return { server, counters }
+}
+
+/** A web server and requests to it. `stop()` resolves when all are answered. */
+async function startWeb(count) {
   const web = createServer((request, response) => response.end(request.url)).listen(0, '127.0.0.1')
   await once(web, 'listening')
-  console.log(JSON.stringify({ port: server.listeningPort }))
-
-  const ticker = setInterval(() => server.broadcast(write(TICKET, count.tickets++)), TICK_MS)
+  const { port: webPort } = web.address()
   const agent = new Agent({ keepAlive: true })
-  const requester = setInterval(() => request(`/${count.requests++}`), REQUEST_MS)
   let open = 0
   function request(path) {
     open++
-    const { port: webPort } = web.address()
     get({ host: '127.0.0.1', port: webPort, agent, path }, async (response) => {
       let body = ''
       for await (const text of response.setEncoding('utf8')) body += text
@@ -118,57 +117,77 @@ async function program() {
       open--
     }).on('error', (error) => fault(`http: ${error.message}`))
   }
-  const folder = mkdtempSync(join(tmpdir(), 'zerio-ordinary-'))
-  async function files() {
-    const file = join(folder, 'file')
-    while (performance.now() < until) {
-      await writeFile(file, `${count.files}`)
-      if ((await readFile(file, 'utf8')) !== `${count.files}`) fault('a file has other content')
-      count.files++
-      await new Promise(setImmediate)
+  const requester = setInterval(() => request(`/${count.requests++}`), REQUEST_MS)
+  return {
+    async stop(late) {
+      clearInterval(requester)
+      while (open > 0 && performance.now() < late) await pause(2)
+      if (open > 0) fault(`${open} http requests without an answer`)
+      web.close()
+      agent.destroy()
     }
   }
-  async function thread() {
-    const data = [role, Math.max(0, until - performance.now()), strategy, backend, server.listeningPort]
-    const one = new Worker(new URL(import.meta.url), { workerData: data })
-    let sent = 0
-    let heard = 0
-    const timer = setInterval(() => one.postMessage(sent++), TICK_MS)
-    one.on('message', (message) => {
-      if (typeof message === 'number') {
-        if (message !== heard++) fault(`a worker answered ${message} instead of ${heard - 1}`)
-        count['worker messages']++
-      } else {
-        clearInterval(timer)
-        for (const text of message.faults) fault(text)
-      }
-    })
-    one.on('error', (error) => fault(`worker: ${error.message}`))
-    const [code] = await once(one, 'exit')
-    clearInterval(timer)
-    if (code !== 0) fault(`a worker ended with ${code}`)
-    if (heard === 0) fault('a worker answered nothing')
+}
+
+/** Writes a file again and again, and reads it. */
+async function useFiles(until, count) {
+  const folder = mkdtempSync(join(tmpdir(), 'zerio-ordinary-'))
+  const file = join(folder, 'file')
+  while (performance.now() < until) {
+    await writeFile(file, `${count.files}`)
+    if ((await readFile(file, 'utf8')) !== `${count.files}`) fault('a file has other content')
+    count.files++
+    await new Promise(setImmediate)
   }
-  const holdings = () => readdirSync('/proc/self/fd').length
-  const works = [files(), ...Array.from({ length: WORKERS }, thread)]
-  await Promise.all(works)
+  rmSync(folder, { recursive: true })
+}
+
+/** A thread with a client of the server, which also answers numbered messages of this thread. */
+async function useWorker(until, count, serverPort) {
+  const data = [role, Math.max(0, until - performance.now()), strategy, backend, serverPort]
+  const one = new Worker(new URL(import.meta.url), { workerData: data })
+  let sent = 0
+  let heard = 0
+  const timer = setInterval(() => one.postMessage(sent++), TICK_MS)
+  one.on('message', (message) => {
+    if (typeof message === 'number') {
+      if (message !== heard++) fault(`a worker answered ${message} instead of ${heard - 1}`)
+      count['worker messages']++
+    } else {
+      clearInterval(timer)
+      for (const text of message.faults) fault(text)
+    }
+  })
+  one.on('error', (error) => fault(`worker: ${error.message}`))
+  const [code] = await once(one, 'exit')
+  clearInterval(timer)
+  if (code !== 0) fault(`a worker ended with ${code}`)
+  if (heard === 0) fault('a worker answered nothing')
+}
+
+async function program() {
+  const began = performance.now()
+  const until = began + Number(ms)
+  const count = { tickets: 0, orders: 0, requests: 0, files: 0, 'worker messages': 0 }
+  const { server, counters } = await startServer(count)
+  console.log(JSON.stringify({ port: server.listeningPort }))
+  const ticker = setInterval(() => server.broadcast(write(TICKET, count.tickets++)), TICK_MS)
+  const web = await startWeb(count)
+  const workers = Array.from({ length: WORKERS }, () => useWorker(until, count, server.listeningPort))
+  await Promise.all([useFiles(until, count), ...workers])
   // The peers end by themselves.
   const late = performance.now() + 3 * SILENCE_MS_MAX
   while (server.peerCount > 0 && performance.now() < late) await pause(5)
   if (server.peerCount > 0) fault(`${server.peerCount} peers are left`)
   if (counters.size !== PEERS + WORKERS) fault(`${counters.size} peers instead of ${PEERS + WORKERS}`)
   clearInterval(ticker)
-  clearInterval(requester)
-  while (open > 0 && performance.now() < late) await pause(2)
-  if (open > 0) fault(`${open} http requests without an answer`)
+  await web.stop(late)
   const seconds = (performance.now() - began) / 1000
   for (const [what, number] of Object.entries(count))
     if (number < seconds / 4) fault(`only ${number} ${what} in ${seconds.toFixed(1)} s`)
   await server.stop()
-  web.close()
-  agent.destroy()
-  rmSync(folder, { recursive: true })
-  if (holdings() > 60) fault(`${holdings()} descriptors at the end`)
+  const descriptors = readdirSync('/proc/self/fd').length
+  if (descriptors > 60) fault(`${descriptors} descriptors at the end`)
   console.log(JSON.stringify({ ...count, faults }))
 }
 

@@ -21,7 +21,7 @@ export function startChild(
   const command = [process.execPath, ...flags, `${here}${script}`, ...args.map(String)]
   if (processor !== undefined && availableParallelism() > processor)
     command.unshift('taskset', '-c', String(processor))
-  // Whoever else wants the processor has it at once; or nobody else, where that is allowed.
+  // Other processes have priority over this one; or, where the system allows it, this one has priority over all.
   if (idle) command.unshift('chrt', '--idle', '0')
   if (realTime && isAllowed('chrt', ['--rr', '1', 'true'])) command.unshift('chrt', '--rr', '1')
   const child = spawn(command[0], command.slice(1), {
@@ -68,7 +68,7 @@ export function startChild(
   return { child, ended, line, tell: (text) => child.stdin.write(`${text}\n`), killed: () => over }
 }
 
-/** Why this end is not a good one, or undefined. */
+/** Why this end counts as a failure, or undefined. */
 export function troubleOf(result) {
   if (result.signal !== null) return `ended by ${result.signal}: ${tail(result)}`
   if (result.code !== 0) return `exit code ${result.code}: ${tail(result)}`

@@ -83,12 +83,12 @@ server.onMessage = (peer, buffer, offset, length) => {
 server.on('drain', (peer) => talk(peer, peer.userData, 20))
 await server.start('server')
 
-/** One peer's life: talks for a while, quickly or slowly, and ends when both sides have heard all that was sent. */
+/** One peer's life: it sends for a while, quickly or slowly, and ends when both sides have received everything. */
 async function live(id, until) {
   const slow = random(5) === 0
   const client = new ZerioClient(
     { host: '127.0.0.1', port: server.listeningPort },
-    // A slow peer has an engine of its own that is polled now and then.
+    // A slow peer has an engine of its own, which is polled now and then.
     slow ? { waitStrategy: 'manual', lingerMs: 10_000, socketReceiveBytes: 16_384 } : { lingerMs: 10_000 }
   )
   const state = fresh()

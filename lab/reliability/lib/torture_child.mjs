@@ -1,5 +1,5 @@
 // The scenario that torture.mjs runs again and again: a server, three clients and a raw peer, traffic in both directions, back-pressure,
-// all ways to end. Whatever one failing call does to it, each promise must settle, with a documented code where it rejects.
+// and all ways to end. Whatever a failing call does, each promise must settle, with a documented code where it rejects.
 // Arguments: backend, wait strategy. Prints what happened as one JSON line.
 
 import { readdirSync } from 'node:fs'
@@ -38,7 +38,7 @@ process.on('uncaughtException', (error) => fault(`uncaught: ${error.stack}`))
 process.on('warning', (warning) => fault(`warning: ${warning.stack}`))
 const descriptors = () => readdirSync('/proc/self/fd').length
 
-/** Settles, or is a fault. */
+/** A promise that does not settle is a fault. */
 async function within(ms, promise, what) {
   let timer
   const late = new Promise((resolve) => {
@@ -61,18 +61,18 @@ async function within(ms, promise, what) {
   return outcome === 'done'
 }
 
-/** A start that fails once is tried again, and must succeed then. */
+/** Tries a start that fails once again, which must succeed then. */
 async function start(one, id) {
   if (await within(3000, one.start(id), `start of ${id}`)) return true
   if (await within(3000, one.start(id), `second start of ${id}`)) return true
-  // What the kernel says to the first question after a backend holds for the process.
+  // The kernel's first answer about a backend holds for the whole process.
   if (events.at(-1).endsWith(': ZERIO_BACKEND_UNAVAILABLE')) return false
   fault(`${id} does not start`)
   return false
 }
 
 async function scenario() {
-  // It echoes without looking at what send answers, so its ring has room for all.
+  // The server ignores what send returns, so its ring has room for all echoes.
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { ...options, sendRingBytes: 294_912 })
   server.on('error', (error) => {
     events.push(`server: ${error.code}`)
@@ -92,7 +92,7 @@ async function scenario() {
   await within(3000, server.stop(), 'stop of the server')
 }
 
-/** Sends numbered messages and hears them again, all and in order, or hears that the connection is gone. */
+/** Sends numbered messages and receives all echoes in order, or learns that the connection is gone. */
 async function talk(server, id) {
   const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
   const over = new Promise((resolve) => {
@@ -131,7 +131,7 @@ async function talk(server, id) {
   return client
 }
 
-/** Comes, asks, and leaves with a reset. */
+/** Connects, sends a message, and leaves with a reset. */
 async function rawPeer(server) {
   const socket = connect(server.listeningPort, '127.0.0.1')
   const closed = new Promise((resolve) => socket.on('error', () => {}).on('close', resolve))
@@ -143,7 +143,7 @@ async function rawPeer(server) {
 }
 
 await scenario()
-// The call fails once. Whatever it was, the next time all goes well.
+// The call fails once, so the next run must succeed.
 await scenario()
 for (let i = 0; i < 200 && process.getActiveResourcesInfo().length > 3; i++) await pause(5)
 console.log(JSON.stringify({ events, descriptors: descriptors(), pools, refused, faults }))
