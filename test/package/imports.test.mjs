@@ -95,8 +95,7 @@ const layers = [
   ['client.ts', 'server.ts'],
   ['index.ts', 'index.mts'],
   ['gc/'],
-  ['cli/'],
-  ['demo/']
+  ['cli/']
 ]
 
 /** What sub-paths and commands may use beside the public index and their own folder. */
@@ -104,8 +103,7 @@ const exceptions = {
   // Works without the native engine, so it does not load the index.
   'gc/': ['errors.ts', 'options/given.ts'],
   // The clock and the numbers of SendStatus without the getters of the index, which would be measured, too.
-  'cli/': ['gc/', 'clock.ts', 'errors.ts', 'status.ts'],
-  'demo/': ['gc/', 'cli/']
+  'cli/': ['gc/', 'clock.ts', 'errors.ts', 'status.ts']
 }
 
 test('imports: every file exists and belongs to a layer', (t) => {
@@ -209,9 +207,7 @@ test('no file is longer than it should be', (t) => {
 })
 
 test('no function is longer than it should be', (t) => {
-  // The demonstration is a program beside the package.
-  const parts = [...sources].filter(([name]) => !name.startsWith('demo/'))
-  const all = parts.flatMap(([name, text]) => functionsOf(name, text))
+  const all = [...sources].flatMap(([name, text]) => functionsOf(name, text))
   t.true(all.length > 300)
   t.deepEqual(
     all.filter(({ lines }) => lines > FUNCTION_LINES_MAX),
