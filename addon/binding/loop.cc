@@ -9,7 +9,7 @@
 // program get their turn, and what libuv measures (idle time, loop delay) is right. The wake handle stays started for as long as
 // the engine is active, because the kernel walks every socket in the engine's epoll set when libuv removes and adds that set.
 //
-// JavaScript sends what was written outside of handlers at the next tick (src/engine/engine.ts). The prepare and check handles
+// JavaScript sends what was written outside of handlers at the next tick (src/engine/sending.ts). The prepare and check handles
 // send what code without ticks has written, so that nothing stays unsent while the loop sleeps.
 #include "loop.h"
 

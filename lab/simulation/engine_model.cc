@@ -1,5 +1,5 @@
 // What a program does with an engine, its memory, its place in the event loop, and the checks. How events are dispatched is in
-// engine_model_events.cc. The order of the functions is that of src/engine/engine.ts.
+// engine_model_events.cc. The order of the functions is that of src/engine/dispatch.ts.
 #include "engine_model.h"
 
 #include <algorithm>

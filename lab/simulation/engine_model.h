@@ -1,4 +1,4 @@
-// JavaScript's side of an engine (src/engine/engine.ts, server.ts, client.ts) and its place in the event loop
+// JavaScript's side of an engine (src/engine/dispatch.ts, server.ts, client.ts) and its place in the event loop
 // (addon/binding/loop.cc), in C++. It checks the order of all events, and calls a program that uses the connections at random.
 #pragma once
 

@@ -69,7 +69,7 @@ class Reader : public Napi::ObjectWrap<Reader> {
 
     bool on_run(const uint8_t* first, size_t bytes, uint32_t count) {
       check(first, bytes);
-      // Walked as src/engine/engine.ts does.
+      // Walked as src/engine/dispatch.ts does.
       uint32_t walked = 0;
       for (size_t at = 0; at + zerio::kHeaderBytes <= bytes; ++walked) {
         const auto header = zerio::load<uint32_t>(first + at);
