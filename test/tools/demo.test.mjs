@@ -2,10 +2,10 @@
 
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import { childrenOf, isAlive } from '../helpers/proc.mjs'
 
 const main = fileURLToPath(new URL('../../dist/demo/main.js', import.meta.url))
 
@@ -21,19 +21,6 @@ function start(...flags) {
 
 function demo(...flags) {
   return start(...flags).ended
-}
-
-function childrenOf({ pid }) {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
-}
-
-/** A zombie is gone: it only waits for somebody to read its exit code. */
-function isAlive(pid) {
-  try {
-    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  } catch {
-    return false
-  }
 }
 
 async function goneSoon(pids) {

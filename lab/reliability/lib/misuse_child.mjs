@@ -18,7 +18,7 @@ const options = {
 }
 const LAG_MS_MAX = 3000
 
-// addon/engine/layout.h and src/engine/slabs.ts, in bytes.
+// addon/engine/layout.h and src/engine/layout.ts, in bytes.
 const pages = (bytes) => Math.ceil(bytes / 4096) * 4096
 const events = 1024 + 64 * 256 + 65536 * 4
 const arena = pages(events + (options.receiveArenaBytes / 8 + 4096) * 32)
