@@ -5,7 +5,7 @@ import { misuse } from '../errors.js'
 import { clientTable } from './client.js'
 import { engineTable, RING_BYTES_DEFAULT } from './engine.js'
 import { describe, readProperties } from './given.js'
-import { checkOption, type Integer, type OptionTable, type Resolved } from './option.js'
+import { checkOption, type Integer, type Option, type OptionTable, type Resolved } from './option.js'
 import { serverTable } from './server.js'
 import { socketTable } from './socket.js'
 import { lengthOf } from './typed_arrays.js'
@@ -40,11 +40,33 @@ export type ResolvedClientOptions = ResolvedEngineOptions &
 /** Whole pages, so that no two rings share one. */
 const RING_BYTES_MULTIPLE = 4096
 
-function resolve<Table extends OptionTable>(given: unknown, table: Table): Resolved<Table> {
-  const result: Record<string, unknown> = {}
-  for (const [name, option] of Object.entries(table)) result[name] = option.default
+/** A table in the forms in which each server and client needs it, made once. */
+interface Scope<Table extends OptionTable> {
+  readonly table: Table
+  readonly names: readonly string[]
+  readonly defaults: Readonly<Resolved<Table>>
+}
+
+function scopeOf<Table extends OptionTable>(table: Table): Scope<Table> {
+  const defaults = Object.fromEntries(Object.entries(table).map(([name, option]) => [name, option.default]))
+  return { table, names: Object.keys(table), defaults: defaults as Resolved<Table> }
+}
+
+const serverScope = scopeOf({ ...engineTable, ...socketTable, ...serverTable })
+const clientScope = scopeOf({ ...engineTable, ...socketTable, ...clientTable })
+
+/** The integers of both scopes that have more rules than a range. */
+const numbersWithRules = Object.entries<Option>({ ...engineTable, ...socketTable }).flatMap(
+  ([name, option]) =>
+    option.kind === 'integer' && (option.multipleOf ?? option.minBesideZero) !== undefined
+      ? [{ name, option }]
+      : []
+)
+
+function resolve<Table extends OptionTable>(given: unknown, scope: Scope<Table>): Resolved<Table> {
+  const { table, names, defaults } = scope
+  const result = { ...defaults } as Record<string, unknown>
   if (given === undefined) return result as Resolved<Table>
-  const names = Object.keys(table)
   const found = readProperties(given, names, {
     code: 'ZERIO_BAD_OPTION',
     notAnObject: (what) => `Options must be an object, not ${what}.`,
@@ -70,8 +92,7 @@ function finish(options: ResolvedEngineOptions & ResolvedSocketOptions): void {
     )
   }
   const numbers: Readonly<Record<string, unknown>> = options
-  for (const [name, option] of Object.entries({ ...engineTable, ...socketTable }))
-    if (option.kind === 'integer') checkNumber(name, option, numbers[name] as number)
+  for (const { name, option } of numbersWithRules) checkNumber(name, option, numbers[name] as number)
 }
 
 function checkNumber(name: string, { max, minBesideZero, multipleOf }: Integer, value: number): void {
@@ -88,14 +109,14 @@ function checkNumber(name: string, { max, minBesideZero, multipleOf }: Integer, 
 
 /** The options of a server, checked and complete. Throws `ZERIO_BAD_OPTION`. */
 export function resolveServerOptions(given: unknown): ResolvedServerOptions {
-  const options = resolve(given, { ...engineTable, ...socketTable, ...serverTable })
+  const options = resolve(given, serverScope)
   finish(options)
   return options
 }
 
 /** The options of a client, checked and complete. Throws `ZERIO_BAD_OPTION`. */
 export function resolveClientOptions(given: unknown): ResolvedClientOptions {
-  const options = resolve(given, { ...engineTable, ...socketTable, ...clientTable })
+  const options = resolve(given, clientScope)
   finish(options)
   const { credential } = options
   const length = typeof credential === 'string' ? Buffer.byteLength(credential) : lengthOf.call(credential)
