@@ -136,8 +136,9 @@ class SocketIo : public Io {
       if (!passes(errno)) sink.on_received(slot, nullptr, 0, errno);
       return Received::Nothing;
     }
-    if (connections_[slot].is_newcomer) share_.add(static_cast<size_t>(size));
-    sink.on_received(slot, space.data, static_cast<size_t>(size), 0);
+    received_bytes_ = static_cast<size_t>(size);
+    if (connections_[slot].is_newcomer) share_.add(received_bytes_);
+    sink.on_received(slot, space.data, received_bytes_, 0);
     return size > 0 ? Received::Something : Received::Nothing;
   }
 
@@ -145,6 +146,7 @@ class SocketIo : public Io {
   NewcomerShare share_;
   std::vector<Connection> connections_;
   std::vector<Listener> listeners_;
+  size_t received_bytes_ = 0;  // by the last receive that had no error
 
  private:
   int watch_listener(int operation, uint32_t server, uint32_t events) {

@@ -1,5 +1,6 @@
 // Peers share a server's time: a peer that sends without end gets a small part of each batch, and all others keep theirs.
 import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { ownEngine, startClient, startServer } from '../helpers/link.mjs'
@@ -43,6 +44,32 @@ for (const waitStrategy of ['blocking', 'spin']) {
     t.deepEqual(server.peers.map((peer) => peer.id).toSorted(), [...FLOODERS, 'good 1', 'good 2'].toSorted())
   })
 }
+
+test('a peer that has a small message in each turn does not keep the others waiting', async (t) => {
+  const server = await startServer(t, ownEngine({ waitStrategy: 'blocking' }))
+  server.onMessage = (peer, buffer, offset, length) => {
+    peer.send(buffer, offset, length)
+    server.flush()
+    // Longer than the other side needs for an answer: when this turn ends, the next message is there.
+    for (const end = performance.now() + 0.05; performance.now() < end; );
+  }
+  const busy = new Worker(new URL('../helpers/small_talk.mjs', import.meta.url), {
+    workerData: { id: 'busy', port: server.listeningPort, underWay: 16 }
+  })
+  t.teardown(() => busy.terminate())
+  await until(() => server.engine.counters.messagesReceived > 10_000)
+  const client = await startClient(t, server, 'other', ownEngine({ waitStrategy: 'blocking' }))
+  for (let answers = 0; answers < 20; answers++) {
+    // Meanwhile the busy peer is the only one that has something.
+    await pause(20)
+    const before = server.engine.counters.polls
+    const answered = once(client, 'message')
+    client.send(Buffer.from('asked'))
+    await answered
+    const polls = server.engine.counters.polls - before
+    console.log(polls); t.true(polls < 1000, `${polls} polls for an answer`)
+  }
+})
 
 test('two newcomers that flood as soon as they are peers do not delay the others', async (t) => {
   const server = await startServer(t, ownEngine({ waitStrategy: 'blocking' }))

@@ -24,6 +24,7 @@ constexpr uint64_t kDirectNs = 20000;
 struct Tag {
   static constexpr uint64_t kNewcomers = ~uint64_t{0};
   static uint64_t connection(uint32_t slot, uint32_t life) { return (uint64_t{life & 0x7fffffff} << 32) | slot; }
+  static bool is_connection(uint64_t tag) { return tag != kNewcomers && !ListenerTag::is_one(tag); }
   static uint32_t index(uint64_t tag) { return static_cast<uint32_t>(tag); }
   static uint32_t life(uint64_t tag) { return static_cast<uint32_t>(tag >> 32) & 0x7fffffff; }
 };
@@ -41,6 +42,36 @@ struct Connection {
 struct Lost {
   uint32_t slot;
   int error;
+};
+
+// The connection that is probably the next one that has something: it alone had something, twice in a row. A thread that slept
+// receives from it without asking epoll, which saves a conversation of two one system call a message. It does so for a few small
+// receives only, so that the others do not wait.
+class LikelyNext {
+ public:
+  // epoll was asked: only this connection has something.
+  void found_alone(uint32_t slot) {
+    tries_ = slot == slot_ ? kTries : 0;
+    slot_ = slot;
+  }
+
+  void forget() {
+    slot_ = kNone;
+    tries_ = 0;
+  }
+
+  // Whether to receive from slot() before epoll is asked.
+  [[nodiscard]] bool try_once() { return tries_ > 0 && tries_-- > 0; }
+  [[nodiscard]] uint32_t slot() const { return slot_; }
+
+  static constexpr size_t kSmallBytes = 4096;
+
+ private:
+  static constexpr uint32_t kTries = 8;
+  static constexpr uint32_t kNone = ~uint32_t{0};
+
+  uint32_t slot_ = kNone;
+  uint32_t tries_ = 0;
 };
 
 class Epoll final : public SocketIo<Connection> {
@@ -118,6 +149,7 @@ class Epoll final : public SocketIo<Connection> {
     if (!spinning) hot_.cool_all();
     report_lost(sink);
     if (ready_next_ == ready_count_) {
+      if (!spinning && likely_.try_once() && receive_likely()) return;
       if (!hot_.empty()) {
         const uint64_t now = monotonic_ns();
         if (now - waited_ns_ < kDirectNs) {
@@ -131,6 +163,11 @@ class Epoll final : public SocketIo<Connection> {
       const int count = ::epoll_wait(main_.get(), ready_.data(), kReadyMax, 0);
       ready_next_ = 0;
       ready_count_ = count > 0 ? count : 0;
+      if (count == 1 && ready_[0].events == EPOLLIN && Tag::is_connection(ready_[0].data.u64)) {
+        likely_.found_alone(Tag::index(ready_[0].data.u64));
+      } else {
+        likely_.forget();
+      }
       if (ready_count_ > static_cast<int>(hot_.kMax)) hot_.cool_all();
     }
     while (ready_next_ < ready_count_ && sink.has_room()) {
@@ -235,6 +272,14 @@ class Epoll final : public SocketIo<Connection> {
     return true;
   }
 
+  bool receive_likely() {
+    const Connection& connection = connections_[likely_.slot()];
+    if (!connection.fd.open() || !connection.receiving || connection.is_newcomer || connection.connecting) return false;
+    if (receive_directly(likely_.slot()) != Received::Something) return false;
+    if (received_bytes_ > LikelyNext::kSmallBytes) likely_.forget();
+    return true;
+  }
+
   static bool is_life(uint32_t life, const epoll_event& event) { return (life & 0x7fffffff) == Tag::life(event.data.u64); }
 
   Descriptor main_;  // an epoll set: all other connections, and the newcomers' set
@@ -242,6 +287,7 @@ class Epoll final : public SocketIo<Connection> {
   int ready_count_ = 0;
   int ready_next_ = 0;
   HotList<Epoll> hot_{*this};
+  LikelyNext likely_;
   std::vector<Lost> lost_;  // the next poll reports their ends
   IoSink* sink_ = nullptr;  // of the present poll
   uint64_t waited_ns_ = 0;
