@@ -25,8 +25,8 @@ const FULL = {
   warmupSeconds: 1,
   seconds: 4,
   idleSeconds: 2 * (HEARTBEAT_MS / 1000),
-  repetitions: 3,
-  crowdRepetitions: 2
+  repetitions: 5,
+  crowdRepetitions: 5
 }
 const QUICK = {
   peers: [100, 1_000],
