@@ -1,7 +1,7 @@
 // The border between JavaScript and native code: every number that both sides use is in both tables, and one that differs stops the load.
 
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ function errorOf(t, change) {
   t.teardown(() => rmSync(folder, { recursive: true }))
   cpSync(join(root, 'dist'), join(folder, 'dist'), { recursive: true })
   cpSync(join(root, 'package.json'), join(folder, 'package.json'))
-  symlinkSync(join(root, 'prebuilds'), join(folder, 'prebuilds'))
+  cpSync(join(root, 'prebuilds'), join(folder, 'prebuilds'), { recursive: true })
   const file = join(folder, 'dist', 'engine', 'layout.js')
   const before = readFileSync(file, 'utf8')
   const after = change(before)

@@ -92,7 +92,7 @@ test('the table of folders has each folder of the tree, and no other', (t) => {
   const foldersIn = (folder) =>
     readdirSync(join(root, folder), { withFileTypes: true })
       .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.') && !made.includes(entry.name))
-      .map((entry) => join(folder, entry.name))
+      .map(({ name }) => (folder === '.' ? name : `${folder}/${name}`))
   const rows = [...sectionOf('Overview').matchAll(/^\| (`.*?`) \| /gm)].map(([, cell]) => cell)
   const listed = rows.flatMap((cell) => [...cell.matchAll(/`([^`]+)\/`/g)].map(([, folder]) => folder))
   for (const folder of listed)

@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { parseCells } from '../../perf/lib/cells.mjs'
 import { byKind, collectionsIn } from '../../perf/lib/garbage_lines.mjs'
@@ -208,7 +209,7 @@ test('a data file keeps its cells, commas and quotes too, and goes when its sect
 })
 
 test("the README's figures are those of the data files, and its text stays", async (t) => {
-  const published = new URL('../../docs/performance', import.meta.url).pathname
+  const published = fileURLToPath(new URL('../../docs/performance', import.meta.url))
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   t.true(readme.includes(readmeTable(published)), 'npm run perf -- --report writes them')
 
