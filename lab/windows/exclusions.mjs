@@ -9,6 +9,7 @@ const ULIMIT = 'needs ulimit'
 const RESET_LOST =
   'Wine reports a reset only to a pending receive, and the emulator takes a moment to post the next one'
 const BURST = 'a poll after a long handler accepts up to 32 connections there before it reads the first HELLO'
+const SILENT = 'a full listen queue answers there, so no address stays silent'
 const SHARED_PORT = 'Windows cannot share a port'
 
 export const exclusions = [
@@ -18,6 +19,12 @@ export const exclusions = [
     file: 'loading',
     title: 'the import names an engine for another machine',
     reason: 'changes the header of an ELF file'
+  },
+  { file: 'loading', title: 'the import names musl*', reason: 'is about the C library of Linux' },
+  {
+    file: 'loading',
+    title: 'the import names a C++ library that is too old',
+    reason: 'changes the versions that an ELF file asks for'
   },
   { file: 'package_types', title: '*', reason: 'no npm in Wine' },
   {
@@ -44,6 +51,21 @@ export const exclusions = [
     reason: PROC
   },
   { file: 'demo', title: 'no process outlives the first one', reason: PROC },
+  ...[
+    'addresses that do not answer*',
+    'abandoned attempts*',
+    'attempts overlap with manual polling, too',
+    'connectTimeoutMs covers all addresses*',
+    'stop ends a start whose addresses do not answer'
+  ].map((title) => ({ file: 'connecting', title, reason: SILENT })),
+  { file: 'keep_alive', title: '*', reason: 'reads socket options by their numbers on Linux' },
+  { file: 'given_back', title: '*', reason: PROC },
+  { file: 'newcomers', title: 'the descriptors of a process*', reason: PROC },
+  { file: 'newcomers', title: 'a connection that is no longer read*', reason: PROC },
+  { file: 'host_sends', title: '*', reason: 'judges latencies, of which Wine has its own' },
+  { file: 'system_errors', title: 'the error of an engine without a descriptor*', reason: ULIMIT },
+  { file: 'pool_memory', title: 'a server takes hundreds of peers although*', reason: ULIMIT },
+  { file: 'pool_memory', title: 'the error names the limit*', reason: ULIMIT },
   { file: 'gc_package', title: 'the package has the probe*', reason: 'no npm in Wine' },
   { file: 'package', title: 'npm install and npm rebuild*', reason: 'no npm in Wine' },
   { file: 'differential', title: 'the Python client*', reason: PYTHON },

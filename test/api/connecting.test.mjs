@@ -34,10 +34,9 @@ function clientOf(t, addresses, port, options) {
   return client
 }
 
-// Serial, because they look at the clock.
-const onLinux = process.platform === 'linux' ? test.serial : test.skip
+// The tests of time limits are serial, because they look at the clock.
 
-onLinux('addresses that do not answer cost a quarter of a second each', async (t) => {
+test.serial('addresses that do not answer cost a quarter of a second each', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await killAddresses(t, ['127.0.0.2', '127.0.0.3'], port)
@@ -50,7 +49,7 @@ onLinux('addresses that do not answer cost a quarter of a second each', async (t
   t.is(server.counters.accepted, 1)
 })
 
-onLinux('abandoned attempts close their sockets, and do not disturb the client', async (t) => {
+test.serial('abandoned attempts close their sockets, and do not disturb the client', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await killAddresses(t, ['127.0.0.2'], port)
@@ -72,7 +71,7 @@ onLinux('abandoned attempts close their sockets, and do not disturb the client',
   t.true(clients.every((client) => client.isConnected))
 })
 
-onLinux('attempts overlap with manual polling, too', async (t) => {
+test.serial('attempts overlap with manual polling, too', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await killAddresses(t, ['127.0.0.2'], port)
@@ -151,7 +150,7 @@ test('a name without addresses is ENOTFOUND', async (t) => {
   await t.throwsAsync(clientOf(t, [], 1).start('client'), code('ENOTFOUND'))
 })
 
-onLinux('connectTimeoutMs covers all addresses together', async (t) => {
+test.serial('connectTimeoutMs covers all addresses together', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   await killAddresses(t, ['127.0.0.2', '127.0.0.3'], port)
@@ -218,7 +217,7 @@ test('stop between the look-up and the first attempt ends the start', async (t) 
   }
 })
 
-onLinux('stop ends a start whose addresses do not answer', async (t) => {
+test.serial('stop ends a start whose addresses do not answer', async (t) => {
   const server = await startServer(t)
   const port = server.listeningPort
   const dead = [2, 3, 4, 5, 6, 7].map((number) => `127.0.0.${number}`)

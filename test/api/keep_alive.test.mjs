@@ -7,7 +7,6 @@ import { addonPath } from '../helpers/wire_native.mjs'
 
 const { native } = createRequire(import.meta.url)('../../dist/engine/native.js')
 const backends = native.backends.filter((backend) => native.probeBackend(backend) === 0)
-const linux = process.platform === 'linux' ? test.serial : test.serial.skip
 
 const SOCKET = 1
 const TCP = 6
@@ -51,14 +50,14 @@ async function settingsOf(t, pairOptions) {
 }
 
 for (const backend of backends) {
-  linux(`${backend}: the defaults find a dead host within a minute`, async (t) => {
+  test.serial(`${backend}: the defaults find a dead host within a minute`, async (t) => {
     for (const socket of await settingsOf(t, { backend })) {
       t.deepEqual(socket, { keepAlive: 1, idleS: 15, intervalS: 10, probes: 3, userTimeoutMs: 45_000 })
       t.true(socket.idleS + socket.intervalS * socket.probes < 60)
     }
   })
 
-  linux(`${backend}: options set other times`, async (t) => {
+  test.serial(`${backend}: options set other times`, async (t) => {
     for (const socket of await settingsOf(t, { backend, keepAliveMs: 0, userTimeoutMs: 0 })) {
       t.is(socket.keepAlive, 0)
       t.is(socket.userTimeoutMs, 0)

@@ -96,9 +96,7 @@ async function settles(ask, condition) {
   }
 }
 
-const onLinux = process.platform === 'linux' ? test : test.skip
-
-onLinux('a peer that stopped reading gives its ring back when it ends', async (t) => {
+test('a peer that stopped reading gives its ring back when it ends', async (t) => {
   const { port, ask } = await startServer(t, { sendRingBytes: 64 * MEGABYTE, socketSendBytes: 65536 })
   // The first peer pays for code, too. What blocks the second one is so short that its ring is hardly filled by then.
   for (const [id, length] of [
@@ -113,7 +111,7 @@ onLinux('a peer that stopped reading gives its ring back when it ends', async (t
   }
 })
 
-onLinux('a peer that reads again gives its ring back and stays', async (t) => {
+test('a peer that reads again gives its ring back and stays', async (t) => {
   const { port, ask } = await startServer(t, { sendRingBytes: 64 * MEGABYTE })
   const socket = (await join(t, port, 'slow')).pause()
   const before = await settles(ask, ({ peers }) => peers === 1)
@@ -131,7 +129,7 @@ onLinux('a peer that reads again gives its ring back and stays', async (t) => {
   t.true((await ask('fill', 'slow', 1_000)) > 60_000)
 })
 
-onLinux('200 peers that read again give back their rings, each filled a little, and stay', async (t) => {
+test('200 peers that read again give back their rings, each filled a little, and stay', async (t) => {
   const { port, ask } = await startServer(t, { socketSendBytes: 16_384 })
   const sockets = await Promise.all(Array.from({ length: 200 }, (_, index) => join(t, port, `peer ${index}`)))
   for (const socket of sockets) socket.pause()
@@ -145,7 +143,7 @@ onLinux('200 peers that read again give back their rings, each filled a little, 
   await settles(ask, ({ residentMb }) => residentMb < before.residentMb + 16)
 })
 
-onLinux('a ring that is filled again and again stays as it is meanwhile', async (t) => {
+test('a ring that is filled again and again stays as it is meanwhile', async (t) => {
   const { port, ask } = await startServer(t, { sendRingBytes: 8 * MEGABYTE })
   ;(await join(t, port, 'busy')).resume()
   await settles(ask, ({ peers }) => peers === 1)
@@ -163,7 +161,7 @@ onLinux('a ring that is filled again and again stays as it is meanwhile', async 
 })
 
 for (const ending of ['completed', 'cut off']) {
-  onLinux(`assembly buffers of long messages that come in parts and are ${ending}`, async (t) => {
+  test(`assembly buffers of long messages that come in parts and are ${ending}`, async (t) => {
     const length = 4 * MEGABYTE
     const { port, ask } = await startServer(t, { maxMessageLength: length })
     const before = await ask('look')
@@ -188,28 +186,25 @@ for (const ending of ['completed', 'cut off']) {
   })
 }
 
-onLinux(
-  'a peer that sends long messages all the time finds its assembly buffers as it left them',
-  async (t) => {
-    const length = 2 * MEGABYTE
-    const { port, ask } = await startServer(t, { maxMessageLength: length })
-    const socket = (await join(t, port, 'busy')).resume()
-    const message = dataFrame(Buffer.alloc(length))
-    const rounds = 40
-    const send = async (round) => {
-      socket.write(message)
-      await settles(ask, ({ messages }) => messages > round)
-    }
-    for (let round = 0; round < 5; round++) await send(round)
-    const before = await ask('look')
-    for (let round = 5; round < rounds; round++) await send(round)
-    const faults = (await ask('look')).pageFaults - before.pageFaults
-    // Given back each time they would be 512 a message.
-    t.true(faults < (rounds * 512) / 4, `${faults} page faults`)
+test('a peer that sends long messages all the time finds its assembly buffers as it left them', async (t) => {
+  const length = 2 * MEGABYTE
+  const { port, ask } = await startServer(t, { maxMessageLength: length })
+  const socket = (await join(t, port, 'busy')).resume()
+  const message = dataFrame(Buffer.alloc(length))
+  const rounds = 40
+  const send = async (round) => {
+    socket.write(message)
+    await settles(ask, ({ messages }) => messages > round)
   }
-)
+  for (let round = 0; round < 5; round++) await send(round)
+  const before = await ask('look')
+  for (let round = 5; round < rounds; round++) await send(round)
+  const faults = (await ask('look')).pageFaults - before.pageFaults
+  // Given back each time they would be 512 a message.
+  t.true(faults < (rounds * 512) / 4, `${faults} page faults`)
+})
 
-onLinux('a crowd gives back the slabs that it has needed', async (t) => {
+test('a crowd gives back the slabs that it has needed', async (t) => {
   const { port, ask } = await startServer(t, { maxPeers: 2_000, maxHandshakes: 2_000 })
   const start = await ask('look')
   const crowd = async (others) => {
