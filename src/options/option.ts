@@ -104,6 +104,7 @@ export function checkOption(name: string, option: Option, value: unknown): void 
     case 'integer':
       if (!Number.isInteger(value) || (value as number) < option.min || (value as number) > option.max)
         throw bad(`an integer from ${option.min} to ${option.max}`)
+      checkRules(option, value as number, bad)
       return
     case 'flag':
       if (typeof value !== 'boolean') throw bad('a boolean')
@@ -111,4 +112,15 @@ export function checkOption(name: string, option: Option, value: unknown): void 
     case 'special':
       if (!option.isValid(value)) throw bad(option.expected)
   }
+}
+
+/** The rules of an integer besides its range. */
+function checkRules(
+  { max, minBesideZero, multipleOf }: Integer,
+  value: number,
+  bad: (expected: string) => ZerioError
+): void {
+  if (multipleOf !== undefined && value % multipleOf !== 0) throw bad(`a multiple of ${multipleOf}`)
+  if (minBesideZero !== undefined && value > 0 && value < minBesideZero)
+    throw bad(`0 or an integer from ${minBesideZero} to ${max}`)
 }

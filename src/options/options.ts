@@ -5,7 +5,7 @@ import { misuse } from '../errors.js'
 import { clientTable } from './client.js'
 import { engineTable, RING_BYTES_DEFAULT } from './engine.js'
 import { describe, readProperties } from './given.js'
-import { checkOption, type Integer, type Option, type OptionTable, type Resolved } from './option.js'
+import { checkOption, type OptionTable, type Resolved } from './option.js'
 import { serverTable } from './server.js'
 import { socketTable } from './socket.js'
 import { lengthOf } from './typed_arrays.js'
@@ -55,14 +55,6 @@ function scopeOf<Table extends OptionTable>(table: Table): Scope<Table> {
 const serverScope = scopeOf({ ...engineTable, ...socketTable, ...serverTable })
 const clientScope = scopeOf({ ...engineTable, ...socketTable, ...clientTable })
 
-/** The integers of both scopes that have more rules than a range. */
-const numbersWithRules = Object.entries<Option>({ ...engineTable, ...socketTable }).flatMap(
-  ([name, option]) =>
-    option.kind === 'integer' && (option.multipleOf ?? option.minBesideZero) !== undefined
-      ? [{ name, option }]
-      : []
-)
-
 function resolve<Table extends OptionTable>(given: unknown, scope: Scope<Table>): Resolved<Table> {
   const { table, names, defaults } = scope
   const result = { ...defaults } as Record<string, unknown>
@@ -89,20 +81,6 @@ function finish(options: ResolvedEngineOptions & ResolvedSocketOptions): void {
     throw misuse(
       'ZERIO_BAD_OPTION',
       `Option "sendRingBytes" must be a multiple of 8 and hold two of the longest messages: at least ${Math.ceil(least / 8) * 8} bytes, not ${options.sendRingBytes}.`
-    )
-  }
-  const numbers: Readonly<Record<string, unknown>> = options
-  for (const { name, option } of numbersWithRules) checkNumber(name, option, numbers[name] as number)
-}
-
-function checkNumber(name: string, { max, minBesideZero, multipleOf }: Integer, value: number): void {
-  if (multipleOf !== undefined && value % multipleOf !== 0) {
-    throw misuse('ZERIO_BAD_OPTION', `Option "${name}" must be a multiple of ${multipleOf}, not ${value}.`)
-  }
-  if (minBesideZero !== undefined && value > 0 && value < minBesideZero) {
-    throw misuse(
-      'ZERIO_BAD_OPTION',
-      `Option "${name}" must be 0 or an integer from ${minBesideZero} to ${max}, not ${value}.`
     )
   }
 }

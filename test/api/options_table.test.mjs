@@ -108,6 +108,7 @@ test('programs see the sentence of each option in the declarations of the packag
   for (const { name, option } of all) {
     const at = words.indexOf(` ${name}?: `)
     t.true(at > 0, name)
-    t.true(words.slice(0, at).includes(option.text), name)
+    // Between the option before it and its own name.
+    t.true(words.slice(Math.max(0, words.lastIndexOf('?: ', at)), at).includes(option.text), name)
   }
 })
