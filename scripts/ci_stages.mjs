@@ -1,6 +1,7 @@
 // The stages of continuous integration, and the tools that they need besides Node.js.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { backendVariants, variantName } from './backend_variants.mjs'
 
 const says = (command, ...args) => spawnSync(command, args, { encoding: 'utf8' })
 const answers = (command, argument = '--version') => says(command, argument).status === 0
@@ -35,8 +36,6 @@ export const tools = {
 export const toolsOfAll = ['compiler', 'make', 'python']
 
 const WINDOWS_SUITES = ['22-rio', '20-winsock', '22-winsock', '20-rio']
-/** What io_uring lacks on older kernels (scripts/test_backends.mjs). */
-const OLDER_KERNELS = ['queues', 'defer', 'incremental,multishot']
 
 function windows(name, seconds, major, args, takesTurns) {
   const command = `node scripts/windows_node.mjs ${major} && npm run test:windows -- --node ${major} ${args}`
@@ -78,11 +77,11 @@ export const stages = [
     command: 'ZERIO_BACKEND=io_uring npm run soak -- --minutes 0.5'
   },
   // The stage `test` runs the suite on the backend that the system allows best, which is epoll today.
-  { name: 'backends', seconds: 600, command: 'npm run test:backends -- io_uring -- --tap' },
-  ...OLDER_KERNELS.map((lacks) => ({
+  { name: 'backends', seconds: 600, command: 'npm run test:backends -- io_uring --tap' },
+  ...backendVariants.io_uring.filter(Boolean).map((lacks) => ({
     name: `backends-without-${lacks.replace(',', '-')}`,
     seconds: 600,
-    command: `npm run test:backends -- io_uring/${lacks} -- --tap`,
+    command: `npm run test:backends -- ${variantName('io_uring', lacks)} --tap`,
     takesTurns: 'io_uring of older kernels'
   })),
   { name: 'host', seconds: 900, command: 'npm run test:host' },

@@ -56,7 +56,7 @@ export function sourcesOf(root, folder) {
 }
 
 /** The description of the simulation of the tree `root`, for `compile`. */
-export function simulationOf(root, folder, flags) {
+export function simulationOf(root, { folder = join(root, 'build', 'simulation'), flags = ['-O2'] } = {}) {
   return {
     name: 'simulation',
     folder,
@@ -67,7 +67,7 @@ export function simulationOf(root, folder, flags) {
 
 /**
  * Copies what `compile` has made of the tree `root` in `folder` to the folder of `copy`, a copy of the tree whose files have kept their
- * times: only files that change there are compiled again, with the flags of `copy`.
+ * times: only files that change there are compiled again. The flags of `copy` may differ in warnings alone.
  */
 export function copyObjects(root, folder, copy) {
   mkdirSync(copy.folder, { recursive: true })

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { userEnvironment } from './user_environment.mjs'
 
 const BLOCK_SECONDS_MAX = 900
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
@@ -25,12 +26,6 @@ export function blocksOf(text) {
       return { commands, isLong: minutes !== undefined, line }
     }
   )
-}
-
-/** What npm tells the scripts that it starts is about this checkout and not about the clone. */
-function cleanEnvironment() {
-  const kept = Object.entries(process.env).filter(([name]) => !/^npm_|^NODE_V8_COVERAGE$/i.test(name))
-  return Object.fromEntries(kept)
 }
 
 /** What a clone does not have. */
@@ -56,7 +51,7 @@ function follow(blocks, folder) {
     const began = performance.now()
     const { status, signal } = spawnSync('bash', ['-euo', 'pipefail', '-c', commands], {
       cwd: folder,
-      env: cleanEnvironment(),
+      env: userEnvironment(),
       stdio: ['ignore', 'inherit', 'inherit'],
       timeout: BLOCK_SECONDS_MAX * 1000
     })

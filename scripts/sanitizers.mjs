@@ -43,7 +43,7 @@ function run(what, program, given) {
 
 const simulation = await compile(
   root,
-  simulationOf(root, join(root, 'build', 'sanitizers', 'simulation'), flags)
+  simulationOf(root, { folder: join(root, 'build', 'sanitizers', 'simulation'), flags })
 )
 run('simulation', simulation, ['--seeds', values.seeds])
 run('torture', simulation, ['--torture'])

@@ -6,7 +6,7 @@ import { compile, simulationOf } from './compile.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
-const program = await compile(root, simulationOf(root, join(root, 'build', 'simulation'), ['-O2']))
+const program = await compile(root, simulationOf(root))
 const given = process.argv.slice(2)
 const { status } = spawnSync(program, given.length > 0 ? given : ['--minutes', '1'], { stdio: 'inherit' })
 process.exit(status ?? 1)

@@ -16,14 +16,14 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { userEnvironment } from './user_environment.mjs'
 import { userProgram } from './user_program.mjs'
 
 const TIMEOUT_MS = 300_000
 const UNPRIVILEGED = 65_534
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'zerio-packages-')))
-// What `npm run` puts into the environment is about this package.
-const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')))
+const env = userEnvironment()
 
 /** What a command says on both streams; throws that when it fails. */
 function run(cwd, [command, ...args], options = {}) {

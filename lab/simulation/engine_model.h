@@ -145,7 +145,7 @@ class EngineModel final : private RingEngine {
   bool dispatch();
   bool dispatch_run(uint32_t slot);
   void dispatch_event(const int32_t* event);
-  bool deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel, bool& throws);
+  bool deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel);
   void asked(uint32_t slot);
   void greeted(uint32_t slot, const int32_t* event);
   void reached(uint32_t slot);

@@ -51,7 +51,7 @@ bool EngineModel::dispatch() {
       if (static_cast<EventKind>(event[0]) == EventKind::Message) {
         Connection* const connection = slot < connections_.size() ? connections_[slot].get() : nullptr;
         const uint8_t* const bytes = slabs_[static_cast<uint32_t>(event[2])].memory.get() + event[3];
-        deliver(connection, slot, bytes, static_cast<uint32_t>(event[4]), static_cast<uint32_t>(event[5]), thrown);
+        thrown = deliver(connection, slot, bytes, static_cast<uint32_t>(event[4]), static_cast<uint32_t>(event[5]));
       } else {
         dispatch_event(event);
       }
@@ -73,13 +73,13 @@ bool EngineModel::dispatch_run(uint32_t slot) {
     run_at_ = start + frame_length(header);
     require(run_at_ <= run_end_, "a run consists of whole frames");
     require(!frame_is_control(header), "a run has data frames alone");
-    deliver(connection, slot, core_ + start, frame_length(header), header >> kChannelShift, thrown);
+    thrown = deliver(connection, slot, core_ + start, frame_length(header), header >> kChannelShift);
   }
   return thrown;
 }
 
-bool EngineModel::deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel,
-                          bool& throws) {
+// Returns whether the handler has thrown.
+bool EngineModel::deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel) {
   require(connection != nullptr, "a message belongs to a connection");
   require(connection->connected, "no message comes before Connected");
   require(!connection->disconnected, "no message comes after Disconnected");
@@ -92,8 +92,7 @@ bool EngineModel::deliver(Connection* connection, uint32_t slot, const uint8_t* 
     connection->lost_messages = true;
     return false;
   }
-  throws = program_.message(*connection);
-  return true;
+  return program_.message(*connection);
 }
 
 void EngineModel::dispatch_event(const int32_t* event) {

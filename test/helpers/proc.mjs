@@ -1,5 +1,6 @@
 // Processes as /proc shows them.
 import { readFileSync } from 'node:fs'
+import { until } from './until.mjs'
 
 /** The numbers of a process's children. */
 export function childrenOf({ pid }) {
@@ -17,4 +18,17 @@ export function isAlive(pid) {
   } catch {
     return false
   }
+}
+
+/** The children of a process, as soon as it has one. */
+export function firstChildrenOf(child) {
+  return until(() => {
+    const children = childrenOf(child)
+    return children.length > 0 && children
+  }, 'the process has children')
+}
+
+/** Resolves when none of these processes is left. */
+export function untilGone(pids) {
+  return until(() => !pids.some(isAlive), `the processes ${pids.join(', ')} are gone`)
 }

@@ -75,6 +75,9 @@ export function farewell(opcode, code, reason = '') {
   return controlFrame(opcode, Buffer.concat([Buffer.from([code & 255, code >> 8]), Buffer.from(reason)]))
 }
 
+/** The frame that refuses a newcomer. */
+export const reject = (code) => farewell(OPCODE.reject, code)
+
 /** All whole frames in `bytes`, which must hold nothing else. */
 export function framesOf(bytes) {
   const frames = []

@@ -73,6 +73,7 @@ test('the package has the probe, the command and the walkthrough', async (t) => 
   )
   for (const file of [
     ...promised,
+    'dist/index.js',
     'dist/cli/gc_preload.js',
     'dist/cli/bench_child.js',
     'docs/gc.md',
@@ -82,6 +83,10 @@ test('the package has the probe, the command and the walkthrough', async (t) => 
     t.true(files.includes(file), file)
   }
   t.true((await readFile(join(root, bin.zerio), 'utf8')).startsWith('#!/usr/bin/env node\n'))
+  t.deepEqual(
+    files.filter((name) => /^(dist\/demo|examples)\//.test(name)),
+    []
+  )
   // Nothing that is packed needs what is not.
   for (const file of files.filter((name) => /^dist\/(cli|gc)\/.*\.js$/.test(name))) {
     t.false((await readFile(join(root, file), 'utf8')).includes('/demo/'), file)

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
 import * as esm from 'zerio'
+import { userEnvironment } from '../../scripts/user_environment.mjs'
 
 const execute = promisify(execFile)
 const require = createRequire(import.meta.url)
@@ -157,8 +158,7 @@ for (const [kind, extension] of [
 test('npm install and npm rebuild keep the packed binary, in a path with spaces and other letters', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'zerio packed é '))
   t.teardown(() => rmSync(folder, { recursive: true }))
-  // What `npm test` puts into the environment is about this package.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')))
+  const env = userEnvironment()
   const npm = (cwd, ...args) => execute('npm', [...args, '--ignore-scripts=false'], { cwd, env })
   await execute('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: root, env })
   const [archive] = readdirSync(folder)

@@ -5,8 +5,7 @@ import { ZerioClient, ZerioServer } from 'zerio'
 import { GcProbe } from 'zerio/gc'
 import { MessageCount } from '../../dist/cli/message_count.js'
 import { runCommand, startCommand } from '../helpers/command.mjs'
-import { childrenOf, isAlive } from '../helpers/proc.mjs'
-import { until } from '../helpers/until.mjs'
+import { firstChildrenOf, untilGone } from '../helpers/proc.mjs'
 import { connectRaw, farewell, hello, OPCODE } from '../helpers/wire_raw.mjs'
 
 function checkResult(t, result, { messageBytes, seconds, wait }) {
@@ -139,29 +138,23 @@ test.serial('text of the other side reaches no terminal as commands', async (t) 
 
 test.serial('SIGINT ends a measurement with what was measured, and both processes', async (t) => {
   const run = startCommand(['bench', '--seconds', '600', '--json'])
-  const [child] = await until(() => {
-    const children = childrenOf(run.child)
-    return children.length > 0 && children
-  }, 'the listening process is there')
+  const children = await firstChildrenOf(run.child)
   run.child.kill('SIGINT')
   const { code, stdout } = await run.ended
   t.is(code, 130)
   const result = JSON.parse(stdout)
   t.false(result.complete)
   t.deepEqual(result.phases, [])
-  await until(() => !isAlive(child), 'the listening process is gone')
+  await untilGone(children)
   t.pass()
 })
 
 test.serial('the listening process does not outlive the command', async (t) => {
   const run = startCommand(['bench', '--seconds', '600'])
-  const [child] = await until(() => {
-    const children = childrenOf(run.child)
-    return children.length > 0 && children
-  }, 'the listening process is there')
+  const children = await firstChildrenOf(run.child)
   run.child.kill('SIGKILL')
   await run.ended
-  await until(() => !isAlive(child), 'the listening process is gone')
+  await untilGone(children)
   t.pass()
 })
 

@@ -12,12 +12,12 @@ import {
   farewell,
   hello,
   OPCODE,
+  reject,
   startBystander,
   watch,
   welcome
 } from '../helpers/wire_raw.mjs'
 
-const reject = (code) => farewell(OPCODE.reject, code)
 const nothing = Buffer.alloc(0)
 
 test('authenticate takes or refuses by id and credential', async (t) => {

@@ -16,12 +16,12 @@ import {
   hello,
   hex,
   OPCODE,
+  reject,
   startBystander,
   watch,
   welcome
 } from '../helpers/wire_raw.mjs'
 
-const reject = (code) => farewell(OPCODE.reject, code)
 const nothing = Buffer.alloc(0)
 
 /** First bytes, the code they get, and what is sent back: REJECT to native ones, nothing to the others. */
