@@ -22,11 +22,6 @@ export function us(value) {
   return `${value >= 1000 ? COUNT_FORMAT.format(value) : value.toPrecision(3)} µs`
 }
 
-/** Microseconds as what reads best. */
-export function duration(value) {
-  return value >= 1000 ? `${(value / 1000).toPrecision(3)} ms` : us(value)
-}
-
 /** How often each program ran. */
 export const repeated = (repetitions) =>
   repetitions === 1 ? 'one run of each program' : `medians of ${repetitions} interleaved repetitions`
@@ -34,9 +29,9 @@ export const repeated = (repetitions) =>
 export const count = (value) => COUNT_FORMAT.format(value)
 export const percent = (part) => `${(part * 100).toFixed(0)} %`
 
-/** One figure divided by another; empty without the other. */
+/** One figure divided by another; empty without one of them. */
 export const times = (value, reference) =>
-  reference === undefined || reference === null ? '' : `${(value / reference).toFixed(2)} ×`
+  (value ?? null) === null || (reference ?? null) === null ? '' : `${(value / reference).toFixed(2)} ×`
 
 const FAILURE_LENGTH_MAX = 200
 

@@ -11,7 +11,8 @@ const ROWS = [
   {
     shown: '`node:net`',
     program: 'node:net',
-    rates: ['node:net, batched by hand', 'node:net, a write per message']
+    rates: ['node:net, batched by hand', 'node:net, a write per message'],
+    labels: ['batched by hand']
   },
   { shown: 'ws', program: 'ws', rates: ['ws'] },
   { shown: 'zeromq', program: 'zeromq', rates: ['zeromq'] }
@@ -28,13 +29,18 @@ export function readmeTable(folder) {
       .filter(({ side }) => side === 'echo')
       .map((row) => [row.program, Number(row.heap_bytes_per_message)])
   )
-  const million = (name) => (rates.has(name) ? `${(rates.get(name) / 1e6).toPrecision(2)} M` : undefined)
+  const million = (rate) => `${rate >= 1e7 ? Math.round(rate / 1e6) : (rate / 1e6).toPrecision(2)} M`
+  const shownRates = (names, labels) =>
+    names
+      .map((name, i) => rates.has(name) && [million(rates.get(name)), labels[i]].filter(Boolean).join(' '))
+      .filter(Boolean)
+      .join(', ')
   return table(
     ['32-byte messages, two processes', 'round trip, p50', 'one way, messages a second', 'garbage a message'],
-    ROWS.map(({ shown, program, rates: names = [] }) => [
+    ROWS.map(({ shown, program, rates: names = [], labels = [] }) => [
       shown,
       trips.has(program) ? us(trips.get(program)) : '',
-      names.map(million).filter(Boolean).join(' batched by hand, ') || '',
+      shownRates(names, labels),
       garbage.has(program) ? `${Math.round(garbage.get(program))} B` : ''
     ])
   )

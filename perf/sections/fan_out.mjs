@@ -134,12 +134,11 @@ export const fanOut = {
         ['peers', 'a turn', ...programs, 'zerio (epoll) of C'],
         groups.map(([peers, perTurn]) => {
           const cpu = (program) => find(peers, perTurn, program)?.cpuNs
-          const own = cpu('zerio (epoll)')
           return [
             peers,
             perTurn,
             ...programs.map((program) => (cpu(program) === undefined ? '' : `${cpu(program).toFixed(0)} ns`)),
-            own === undefined ? '' : times(own, cpu('c send loop'))
+            times(cpu('zerio (epoll)'), cpu('c send loop'))
           ]
         })
       ),

@@ -1,52 +1,31 @@
 // What a message allocates on each side: bytes on the V8 heap, collections and their pauses, native allocations.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { extern, installExtern } from '../lib/extern.mjs'
-import { byKind, collectionsIn } from '../lib/garbage_lines.mjs'
+import { measureSides } from '../lib/garbage.mjs'
+import { byKind } from '../lib/garbage_lines.mjs'
 import { interleave } from '../lib/interleave.mjs'
-import { nativePrograms } from '../lib/native_programs.mjs'
-import { runPair } from '../lib/processes.mjs'
 import { STRATEGIES } from '../lib/programs.mjs'
 import { rounded } from '../report/data_files.mjs'
 import { count, failed, table } from '../report/markdown.mjs'
-import { NODE_FLAGS } from '../zerio/garbage.mjs'
 
 const FULL = { warmup: 20_000, count: 100_000 }
 const QUICK = { warmup: 10_000, count: 20_000 }
 
 const script = (path) => join(import.meta.dirname, '..', path)
 
-async function measure(echo, client, flags, { warmup, count }) {
-  const folder = mkdtempSync(join(tmpdir(), 'zerio-perf-'))
-  const side = (path, name) => {
-    const file = join(folder, name)
-    writeFileSync(file, '')
-    return {
-      script: path,
-      flags: [...flags, '--warmup', warmup, '--count', count, '--meter'],
-      environment: { LD_PRELOAD: nativePrograms.mallocCount, MALLOC_COUNT_FILE: file }
-    }
-  }
-  try {
-    const pair = await runPair(side(echo, 'echo'), side(client, 'client'), NODE_FLAGS)
-    const sideResult = (result, lines) => {
-      const collections = collectionsIn(lines)
-      const freedBytes = collections.reduce((sum, collection) => sum + collection.freedBytes, 0)
-      return {
-        // Each side receives and sends every message of the connection once in a round trip.
-        bytesPerMessage: Math.max(0, (result.heapBytes + freedBytes) / (2 * count)),
-        mallocsPerMessage: result.mallocs / (2 * count),
-        collections: byKind(collections)
-      }
-    }
-    return {
-      echo: sideResult(pair.server, pair.serverLines),
-      client: sideResult(pair.client, pair.clientLines),
-      roundTrips: count
-    }
-  } finally {
-    rmSync(folder, { recursive: true })
+/** What the page shows of one side. Each side receives and sends every message of the connection once in a round trip. */
+const shownOf = ({ bytes, mallocs, collections }, { count }) => ({
+  bytesPerMessage: Math.max(0, bytes / (2 * count)),
+  mallocsPerMessage: mallocs / (2 * count),
+  collections: byKind(collections)
+})
+
+async function measure(echo, client, flags, sizes) {
+  const sides = await measureSides(echo, client, flags, sizes)
+  return {
+    echo: shownOf(sides.echo, sizes),
+    client: shownOf(sides.client, sizes),
+    roundTrips: sizes.count
   }
 }
 

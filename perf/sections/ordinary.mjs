@@ -10,7 +10,7 @@ import { nativePrograms } from '../lib/native_programs.mjs'
 import { Program } from '../lib/processes.mjs'
 import { median } from '../lib/stats.mjs'
 import { rounded } from '../report/data_files.mjs'
-import { failed, repeated, table, us } from '../report/markdown.mjs'
+import { failed, repeated, table, times, us } from '../report/markdown.mjs'
 
 const PAYLOAD_BYTES = 32
 const MESSAGES_PER_SECOND = 200
@@ -19,22 +19,19 @@ const SILENT_PEERS = 1_000
 const HEARTBEAT_MS = 15_000
 /** The part of one processor that a server with silent peers may take. */
 const IDLE_SHARE_MAX = 0.002
-const CROWD_MIN = 10_000
 const FULL = {
   peers: [100, 1_000, 10_000, Number.POSITIVE_INFINITY],
   warmupSeconds: 1,
   seconds: 4,
   idleSeconds: 2 * (HEARTBEAT_MS / 1000),
-  repetitions: 5,
-  crowdRepetitions: 5
+  repetitions: 5
 }
 const QUICK = {
   peers: [100, 1_000],
   warmupSeconds: 0.5,
   seconds: 1,
   idleSeconds: 3,
-  repetitions: 1,
-  crowdRepetitions: 1
+  repetitions: 1
 }
 const DEADLINE_MS = 180_000
 
@@ -128,9 +125,8 @@ export const ordinary = {
           programs[`zerio (${backend})`] = () =>
             runOrdinary(node('zerio/ordinary.mjs', ['--backend', backend]), peers, sizes, folder)
         programs['node:net'] = () => runOrdinary(node('net/ordinary.mjs'), peers, sizes, folder)
-        const repetitions = peers >= CROWD_MIN ? sizes.crowdRepetitions : sizes.repetitions
         const label = `${peers} peers`
-        const outcome = await interleave(programs, repetitions, (line) => progress(`${label} ${line}`))
+        const outcome = await interleave(programs, sizes.repetitions, (line) => progress(`${label} ${line}`))
         for (const [program, runs] of Object.entries(outcome.results)) {
           const middle = (field) => median(runs.map((run) => run[field]))
           rows.push({
@@ -165,10 +161,8 @@ export const ordinary = {
       rows: rows.map((row) => ({ ...row, series: row.program }))
     })
     const ofNet = (row, field) => {
-      const net = find(row.peers, 'node:net')
-      return net === undefined || row.program === 'node:net'
-        ? ''
-        : `${(row[field] / net[field]).toFixed(2)} ×`
+      const net = row.program === 'node:net' ? undefined : find(row.peers, 'node:net')
+      return times(row[field], net?.[field])
     }
     data.add(
       'ordinary',
@@ -182,7 +176,7 @@ export const ordinary = {
     )
     return [
       `A timer every 5 ms, ${REQUESTS_PER_SECOND} http requests a second and ${MESSAGES_PER_SECOND} messages of ${PAYLOAD_BYTES} B a second, echoed, in one process;`,
-      `all but the peer whose turn it is say nothing; ${repeated(repetitions)}, fewer of the largest crowds. CPU time is that of`,
+      `all but the peer whose turn it is say nothing; ${repeated(repetitions)}. CPU time is that of`,
       `the whole process as a part of one processor. The http client is a process of its own with one connection. ${data.link('ordinary')}`,
       '',
       table(

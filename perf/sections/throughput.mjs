@@ -128,10 +128,7 @@ function besideC(rows, reference) {
     ['bytes', `${reference}, msg/s`, ...programs],
     [...new Set(rows.map(({ bytes }) => bytes))].map((bytes) => {
       const c = find(bytes, reference)
-      const cell = (program) => {
-        const own = find(bytes, program)
-        return own === undefined ? '' : times(own, c)
-      }
+      const cell = (program) => times(find(bytes, program), c)
       return [bytes, c === undefined ? '' : count(c), ...programs.map(cell)]
     })
   )
