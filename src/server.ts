@@ -80,7 +80,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   #listeningHost = ''
   #listeningPort = 0
   #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
-  #allReleased: (() => void) | undefined
+  #onOver: (() => void) | undefined
   readonly #errorRate = new ReportRate()
 
   /**
@@ -280,12 +280,12 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     this.#listeningHost = ''
     for (const peer of this.#peers) peer._leave(CloseCode.GoingAway, '')
     engine.native.closePeers(server, CloseCode.GoingAway)
-    if (!this.#isAlone()) {
+    if (!this.#isOver()) {
       await new Promise<void>((resolve) => {
-        this.#allReleased = resolve
+        this.#onOver = resolve
       })
     }
-    this.#allReleased = undefined
+    this.#onOver = undefined
     engine.setServer(server, undefined)
     this.#counters._freeze()
     engine.native.forgetServer(server)
@@ -296,9 +296,14 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     this._state = 'idle'
   }
 
-  /** Whether no connection is left, neither in the engine nor in a batch that is still being dispatched. */
-  #isAlone(): boolean {
-    return this.#peers.length === 0 && this._engine?.native.serverSlots(this.#server) === 0
+  /** Ends the stop that waits for connections and reports. More can follow in the same batch, so the engine is asked each time. */
+  #endIfOver(): void {
+    if (this.#onOver !== undefined && this.#isOver()) this.#onOver()
+  }
+
+  /** Whether no connection and no report is left, neither in the engine nor in a batch that is still being dispatched. */
+  #isOver(): boolean {
+    return this.#peers.length === 0 && this._engine?.native.serverIsOver(this.#server) === true
   }
 
   #events(scope: AsyncResource): ServerEvents {
@@ -306,15 +311,18 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
       scope,
       asked: (slot, hello) => inOwnScope(() => this.#asked(slot, hello)),
       greeted: (ring, hello) => this.#greeted(ring, hello),
-      refused: (reason, count) => inOwnScope(() => this.emit('refused', reason, { count })),
+      refused: (reason, count) => {
+        try {
+          inOwnScope(() => this.emit('refused', reason, { count }))
+        } finally {
+          this.#endIfOver()
+        }
+      },
       acceptFailed: (errno) =>
         this.#report(systemErrorName(errno), (count) =>
           systemError(errno, 'Cannot accept a connection', { syscall: 'accept', count })
         ),
-      slotReleased: () => {
-        // Another connection may have been accepted behind this one's end, in the same batch.
-        if (this.#isAlone()) this.#allReleased?.()
-      },
+      slotReleased: () => this.#endIfOver(),
       poolRefused: (error) =>
         this.#report(
           error.code,

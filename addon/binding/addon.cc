@@ -123,7 +123,7 @@ napi_value connect(const Call& call) {
 
 void unlisten(const Call& call) { engine_of(call).unlisten(argument(call, 0)); }
 void close_peers(const Call& call) { engine_of(call).close_peers(argument(call, 0), static_cast<uint16_t>(argument(call, 1))); }
-napi_value server_slots(const Call& call) { return call.number(engine_of(call).server_slots(argument(call, 0))); }
+napi_value server_is_over(const Call& call) { return call.flag(engine_of(call).server_is_over(argument(call, 0))); }
 void forget_server(const Call& call) { engine_of(call).forget_server(argument(call, 0)); }
 void greet(const Call& call) { engine_of(call).greet(argument(call, 0)); }
 void admit(const Call& call) { engine_of(call).admit(argument(call, 0), call[1].flag()); }
@@ -254,7 +254,7 @@ constexpr Method kMethods[] = {
     {"connect", enter_engine<connect>},
     {"unlisten", enter_engine<unlisten>},
     {"closePeers", enter_engine<close_peers>},
-    {"serverSlots", enter_engine<server_slots>},
+    {"serverIsOver", enter_engine<server_is_over>},
     {"forgetServer", enter_engine<forget_server>},
     {"greet", enter_engine<greet>},
     {"admit", enter_engine<admit>},

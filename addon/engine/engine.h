@@ -92,11 +92,12 @@ class Engine final : private IoSink {
   int connect(ClientOptions options, const Address& address, uint32_t& slot);
 
   void unlisten(uint32_t server);
-  // Connections of this server that are not released yet; those in their handshake count, too.
-  [[nodiscard]] uint32_t server_slots(uint32_t server) const { return server < servers_.size() ? servers_[server].slots : 0; }
+  // Whether nothing of a server that does not listen any more is to come: each connection is released, those in their handshake,
+  // too, and each refusal was reported in an event that JavaScript has dispatched.
+  [[nodiscard]] bool server_is_over(uint32_t server) const;
   // As close(), without a reason, for all peers that this server has now.
   void close_peers(uint32_t server, uint16_t code);
-  // No peer of this server is left: its number may be used again.
+  // No connection of this server is left: its number may be used again.
   void forget_server(uint32_t server);
 
   // The program's verdict on a connection, where the server asks for one.
@@ -186,6 +187,8 @@ class Engine final : private IoSink {
 
     // Enters the id of a new peer. False when there is no memory for it.
     bool remember(const Connection& connection);
+    // Whether it has stopped listening and all its connections are released.
+    [[nodiscard]] bool is_deserted() const { return !listening && slots == 0; }
     // Connections that are no peers.
     [[nodiscard]] uint32_t others() const { return handshakes + ended; }
     // The connection that makes room for a newcomer, or nullptr.
@@ -242,7 +245,7 @@ class Engine final : private IoSink {
   void report_refusal(uint32_t server, uint32_t kind, uint32_t count);
   void report_refusals(uint64_t now_ns);
   void set_report(uint64_t now_ns);
-  void report_last_refusals(uint32_t server);
+  void report_last_refusals_soon(const Server& server);
 
   // Sending
   bool queue_control(Connection& connection, const uint8_t* frame, uint32_t bytes);

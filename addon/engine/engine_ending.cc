@@ -268,7 +268,7 @@ void Engine::on_closed(uint32_t slot) {
     Server& server = servers_[life.server];
     check(server.slots > 0, "a server lost more connections than it had");
     slots_left = --server.slots;
-    if (slots_left == 0 && !server.listening) report_last_refusals(life.server);
+    report_last_refusals_soon(server);
   }
   freed_in_batch_.push_back(connection.slot);
   events_.push(ReleasedEvent{.slot = connection.slot, .server = life.of_server ? life.server : kNone, .slots_left = slots_left});

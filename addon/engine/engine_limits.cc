@@ -109,18 +109,23 @@ void Engine::report_refusals(uint64_t now_ns) {
   for (uint32_t server = 0; unreported_ > 0 && server < servers_.size(); ++server) {
     if (servers_[server].unreported == 0) continue;
     if (!has_event_room()) return;
+    const bool are_last = servers_[server].is_deserted();
     for (uint32_t kind = 0; kind < kRefusals; ++kind) {
-      report_refusal(server, kind, servers_[server].refusals[kind].rate.take(now_ns));
+      ReportRate& rate = servers_[server].refusals[kind].rate;
+      report_refusal(server, kind, are_last ? rate.take_all() : rate.take(now_ns));
     }
   }
 }
 
-// The server has ended: its last refusals are reported now or never.
-void Engine::report_last_refusals(uint32_t server) {
-  if (servers_[server].unreported == 0 || !has_event_room()) return;
-  for (uint32_t kind = 0; kind < kRefusals; ++kind) {
-    report_refusal(server, kind, servers_[server].refusals[kind].rate.take_all());
-  }
+// The last refusals of a server are reported by the next poll, at whatever rate: the program waits for them.
+void Engine::report_last_refusals_soon(const Server& server) {
+  if (server.is_deserted() && server.unreported > 0) deadlines_.set(report_, io_->now_ns());
+}
+
+bool Engine::server_is_over(uint32_t server) const {
+  if (server >= servers_.size()) return true;
+  return servers_[server].is_deserted() && servers_[server].unreported == 0 &&
+         !events_.has_unconsumed(EventKind::Refused, server);
 }
 
 }  // namespace zerio

@@ -53,6 +53,7 @@ void Engine::unlisten(uint32_t server) {
   io_->unlisten(server);
   // The next polls end the connections that are in their handshake.
   dismissals_ += it.handshakes;
+  report_last_refusals_soon(it);
 }
 
 void Engine::close_peers(uint32_t server, uint16_t code) {
@@ -62,7 +63,7 @@ void Engine::close_peers(uint32_t server, uint16_t code) {
 }
 
 void Engine::forget_server(uint32_t server) {
-  if (server >= servers_.size() || servers_[server].slots > 0 || servers_[server].listening) return;
+  if (server >= servers_.size() || !servers_[server].is_deserted()) return;
   unreported_ -= servers_[server].unreported;
   servers_[server] = Server(id_key_);
   servers_[server].batch_at_end = batch_;

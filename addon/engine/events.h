@@ -143,6 +143,16 @@ class EventRing {
     return event;
   }
 
+  // Whether an event of this kind and owner is among them. JavaScript can have overwritten it, and another one to look like it.
+  [[nodiscard]] bool has_unconsumed(EventKind kind, uint32_t owner) const {
+    for (uint32_t i = count_ - unconsumed(); i < count_; ++i) {
+      Event event = {};
+      std::memcpy(static_cast<void*>(&event), words_ + static_cast<size_t>(i) * layout::kEventWords, sizeof event);
+      if (event.kind == kind && event.owner == owner) return true;
+    }
+    return false;
+  }
+
   void begin_batch() {
     std::atomic_ref<int32_t>(engine_words_[layout::kWordEventsConsumed]).store(0, std::memory_order_release);
     publish(0);

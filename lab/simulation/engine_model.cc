@@ -152,7 +152,14 @@ void EngineModel::stop_server(uint32_t server) {
     }
   }
   engine_->close_peers(server, static_cast<uint16_t>(Code::GoingAway));
-  if (engine_->server_slots(server) > 0) return;
+  end_server_if_over(server);
+}
+
+void EngineModel::end_server_if_over(uint32_t server) {
+  ServerModel& it = servers_[server];
+  if (!it.used || !it.stopping || !engine_->server_is_over(server)) return;
+  check_server_counters(server);
+  trace_.add('e', number, "server # has stopped", {server});
   engine_->forget_server(server);
   it.used = false;
 }

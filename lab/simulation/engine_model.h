@@ -97,6 +97,7 @@ class EngineModel final : private RingEngine {
   // What a program may do, in a handler or elsewhere.
   int listen(const ServerOptions& options, uint16_t port);
   void stop_server(uint32_t server);
+  void end_server_if_over(uint32_t server);
   int connect(const ClientOptions& options, uint16_t port);
   void close(Connection& connection, uint16_t code, const std::string& reason);
   void abort(Connection& connection);

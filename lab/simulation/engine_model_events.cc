@@ -229,6 +229,7 @@ void EngineModel::refused(uint32_t server, uint32_t code, uint32_t error, int32_
   servers_[server].refused += static_cast<uint64_t>(count);
   if (code == static_cast<uint32_t>(Code::Unauthorized)) tally_.unauthorized += static_cast<uint64_t>(count);
   require(tally_.unauthorized <= tally_.denied, "no connection is refused as unauthorized that the program has admitted");
+  end_server_if_over(server);
 }
 
 void EngineModel::slots_low() {
@@ -273,13 +274,7 @@ void EngineModel::released(uint32_t slot, int32_t server, uint32_t slots_left) {
     retired_.push_back(std::move(connections_[slot]));
   }
   // The event's count is out of date when another connection was accepted behind it in the same batch.
-  if (server < 0 || slots_left > 0 || engine_->server_slots(static_cast<uint32_t>(server)) > 0) return;
-  ServerModel& it = servers_[static_cast<uint32_t>(server)];
-  if (!it.stopping) return;
-  check_server_counters(it.number);
-  trace_.add('e', number, "server # has stopped", {it.number});
-  engine_->forget_server(it.number);
-  it.used = false;
+  if (server >= 0 && slots_left == 0) end_server_if_over(static_cast<uint32_t>(server));
 }
 
 }  // namespace zerio::simulation

@@ -69,7 +69,7 @@ export interface NativeEngine {
   connect(request: ConnectRequest): number
   unlisten(server: number): void
   closePeers(server: number, code: number): void
-  serverSlots(server: number): number
+  serverIsOver(server: number): boolean
   forgetServer(server: number): void
   /** Sends the HELLO that was held back; while `Reached` is dispatched. */
   greet(slot: number): void

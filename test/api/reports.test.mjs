@@ -1,6 +1,8 @@
 // A server reports what outsiders can cause again and again at a bounded rate with a count, and their words print nothing but text.
 
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { DisconnectReason, ZerioClient, ZerioServer } from 'zerio'
 import { runScript } from '../helpers/child.mjs'
@@ -54,6 +56,43 @@ test('stop reports the refusals that were not reported yet', async (t) => {
   t.is(sum, 150)
 })
 
+/** Makes connections from a thread of its own that each send `frame` and end. Resolves when all of it is on its way. */
+async function crowdThatEnds(t, port, count, frame) {
+  const worker = new Worker(
+    `
+    const { connect } = require('node:net')
+    const { parentPort, workerData } = require('node:worker_threads')
+    let left = workerData.count
+    for (let i = 0; i < workerData.count; i++) {
+      const socket = connect(workerData.port, '127.0.0.1').resume().on('error', () => {})
+      socket.end(workerData.frame, () => { if (--left === 0) parentPort.postMessage('sent') })
+    }
+    `,
+    { eval: true, workerData: { port, count, frame } }
+  )
+  t.teardown(() => worker.terminate())
+  await once(worker, 'message')
+}
+
+test('stop reports the last refusals of a server without connections, too', async (t) => {
+  const total = 120
+  const server = await startServer(t, { waitStrategy: 'manual' })
+  let sum = 0
+  server.on('refused', (_, { count }) => {
+    sum += count
+  })
+  await crowdThatEnds(t, server.listeningPort, total, hello({ version: 9 }))
+  // Without a turn of the loop, so that the last refusals are still to be reported.
+  const { counters } = server
+  for (const end = performance.now() + 10_000; performance.now() < end; ) {
+    server.poll()
+    if (counters.refused === total && counters.ended === 0 && counters.handshakes === 0) break
+  }
+  t.is(counters.refused, total)
+  await server.stop()
+  t.is(sum, total)
+})
+
 for (const [title, authenticate] of [
   [
     'throws',
@@ -90,7 +129,9 @@ for (const [title, authenticate] of [
 test('a server without a listener for errors warns at the same rate, with the count in the text', async (t) => {
   const result = await runScript(`
     import { connect } from 'node:net'
-    import { setTimeout as pause } from 'node:timers/promises'
+    import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
     import { ZerioServer } from 'zerio'
     const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { authenticate: () => 1, lingerMs: 100 })
     await server.start('server')
