@@ -12,7 +12,7 @@ const server = new ZerioServer(
   { maxPeers: 50_000, idleTimeoutMs: 30_000, maxMessageLength: 1_024, sendRingBytes: 4_096 }
 )
 
-/** Count, sum, least and greatest value of each metric since the last report; then what all devices dropped. */
+/** Count, sum, least and greatest value of each metric since the last report. */
 const FIELDS = 4
 const sums = new Float64Array(metrics.length * FIELDS)
 let readings = 0
@@ -23,8 +23,12 @@ function clearSums() {
     sums.set([0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY], metric * FIELDS)
 }
 
-server.on('clientConnected', (_deviceId, peer) => {
-  peer.userData = new Uint32Array(1) // The number of the next reading.
+/** By device: the number of its next reading. It goes on when the device connects again. */
+const nextNumbers = new Map()
+
+server.on('clientConnected', (deviceId, peer) => {
+  if (!nextNumbers.has(deviceId)) nextNumbers.set(deviceId, new Uint32Array(1))
+  peer.userData = nextNumbers.get(deviceId)
 })
 server.onMessage = (peer, buffer, offset, length) => {
   const { view } = buffer

@@ -4,6 +4,8 @@ import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import { ZerioClient } from 'zerio'
+import { READING_BYTES, SEQUENCE } from '../../examples/telemetry/messages.mjs'
 import { until } from '../helpers/until.mjs'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -113,6 +115,21 @@ test('telemetry: no reading is lost on the way', async (t) => {
   t.is(devices.stdout, '30 devices are connected\n300 readings, 0 dropped\n')
   await collector.prints(/^\d+ devices, 300 readings, 0 dropped$/m)
   t.regex(collector.stdout, /^ {2}temperature: mean 20\.\d\d, 20\.\d\d to 2[01]\.\d\d$/m)
+  await stopsAtCtrlC(t, collector)
+})
+
+test('telemetry: a device that connects again has dropped nothing', async (t) => {
+  const collector = await serve(t, 'telemetry/collector.mjs')
+  const device = new ZerioClient({ host: '127.0.0.1', port: Number(collector.port) })
+  t.teardown(() => device.stop())
+  const reading = new DataView(new ArrayBuffer(READING_BYTES))
+  for (let sequence = 0; sequence < 10; sequence++) {
+    if (sequence % 5 === 0) await device.start('device')
+    reading.setUint32(SEQUENCE, sequence, true)
+    device.send(new Uint8Array(reading.buffer))
+    if (sequence % 5 === 4) await device.stop()
+  }
+  await collector.prints(/^\d+ devices, 10 readings, 0 dropped$/m)
   await stopsAtCtrlC(t, collector)
 })
 
