@@ -63,8 +63,12 @@
             "io/windows/address.cc",
             "io/windows/clock.cc",
             "io/windows/completion_port.cc",
+            "io/windows/locked_pool.cc",
             "io/windows/memory.cc",
+            "io/windows/process_end.cc",
             "io/windows/rio.cc",
+            "io/windows/rio_transfer.cc",
+            "io/windows/target.cc",
             "io/windows/windows.cc",
             "io/windows/windows_io.cc",
             "io/windows/winsock.cc"

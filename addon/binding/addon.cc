@@ -135,6 +135,8 @@ void close(const Call& call) {
 }
 void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
 void hand_over(const Call& call) { engine_of(call).hand_over(); }
+void hand_over_slot(const Call& call) { engine_of(call).hand_over_slot(argument(call, 0)); }
+napi_value locked_bytes(const Call& call) { return call.number(static_cast<double>(engine_of(call).io().locked_bytes())); }
 // openScope(ofServer, index), closeScope(ofServer, index)
 void open_scope(const Call& call) {
   (void)guarded([&] {
@@ -264,6 +266,8 @@ constexpr Method kMethods[] = {
     {"openScope", enter_engine<open_scope>},
     {"closeScope", enter_engine<close_scope>},
     {"handOver", enter_engine<hand_over>},
+    {"handOverSlot", enter_engine<hand_over_slot>},
+    {"lockedBytes", enter_engine<locked_bytes>},
     {"setActive", enter_engine<set_active>},
     {"setReferenced", enter_engine<set_referenced>},
     {"setDriven", enter_engine<set_driven>},

@@ -115,6 +115,7 @@ class Engine final : private IoSink {
   // At the end of the process: hands what the rings hold to the system. For each connection it waits for room at most as long as
   // the linger time.
   void hand_over();
+  void hand_over_slot(uint32_t slot);
 
   // Does I/O and returns how many events wait for JavaScript. Starts a new batch only when all events are consumed.
   uint32_t poll(bool spinning);
@@ -157,7 +158,6 @@ class Engine final : private IoSink {
     size_t bytes = 0;
     uint32_t first = 0;
     uint32_t count = 0;
-    uint8_t* rings = nullptr;
     uint32_t used = 0;   // slots that are not free
     bool taken = false;  // one of them was, since the last look
     bool idle = false;   // none of them was, between the last two looks
@@ -258,6 +258,7 @@ class Engine final : private IoSink {
   };
 
   void prefetch_sends(const int32_t* dirty, uint32_t at, uint32_t count);
+  void hand_over(Connection& connection);
   void pump(Connection& connection);
   bool prepare_send(Connection& connection, IoSend& send, Sending& sending);
   bool finish_send(const Sending& sending, int64_t taken);

@@ -40,13 +40,12 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   io_->reserve(total);
   memory_use_small_pages(base, bytes);
   if (core_ == nullptr) set_core(base);
-  slabs_.push_back({base, bytes, first, parts.count, base + parts.rings_offset});
+  slabs_.push_back({base, bytes, first, parts.count});
   assemblies_.add(base + parts.assemblies_offset, options_.assembly_bytes, static_cast<uint32_t>(assemblies), std::move(buffers));
   connection_chunks_.push_back(std::move(chunk));
   make_connections(slab, parts);
   // Higher than all others and in order, they leave the heap a heap.
   for (uint32_t i = 0; i < parts.count; ++i) free_.push_back(first + i);
-  io_->add_memory(base + parts.rings_offset, size_t{parts.count} * options_.send_ring_bytes);
   slots_low_reported_ = false;
   slab_retry_ns_ = 0;
   resume_accepts();
@@ -217,7 +216,7 @@ bool Engine::remove_slab() {
   const auto in_it = [&](uint32_t slot) { return slot >= last.first; };
   const bool spare = last_slab_is_spare() && last.idle && !last.taken && assemblies_.last_is_free();
   if (!spare) return false;
-  io_->remove_slots(last.first, last.rings);
+  io_->remove_slots(last.first);
   std::erase_if(noted_rings_, in_it);
   std::erase_if(free_, in_it);
   std::ranges::make_heap(free_, std::greater());

@@ -99,17 +99,8 @@ class Io {
 
   [[nodiscard]] virtual const char* name() const = 0;
 
-  // Names the memory that sends come from, except those of control frames. It stays until remove_slots().
-  virtual void add_memory(uint8_t* at, size_t bytes) {
-    (void)at;
-    (void)bytes;
-  }
-  // The slots from `first` on go, and with them the memory that add_memory() named last. They have no operation under way.
-  // reserve() and add_memory() may put others in their place.
-  virtual void remove_slots(uint32_t first, const uint8_t* memory) {
-    (void)first;
-    (void)memory;
-  }
+  // The slots from `first` on go. They have no operation under way. reserve() may put others in their place.
+  virtual void remove_slots(uint32_t first) { (void)first; }
   // Makes room for slots 0 to count - 1. The only call, with listen(), that may allocate.
   virtual void reserve(uint32_t count) = 0;
   // Offers the receive arena, once, before anything else. Returns how many bytes at its end the backend keeps for receives that
@@ -153,13 +144,16 @@ class Io {
     for (uint32_t i = 0; i < count; ++i) sends[i].taken = send(sends[i].slot, sends[i].slices, sends[i].count);
   }
 
-  // At the end of the process: waits until a send that took less than all can be tried again. False when it cannot, or when the
-  // time is over.
-  [[nodiscard]] virtual bool wait_writable(uint32_t slot, uint32_t timeout_ms) {
+  // At the end of the process, when nothing is reported any more: waits until a send that took less than all can be tried again,
+  // or until more of what was sent has left this process. Returns how many bytes of that send the system has taken since, or -1
+  // when it cannot, or when the time is over.
+  [[nodiscard]] virtual int64_t wait_writable(uint32_t slot, uint32_t timeout_ms) {
     (void)slot;
     (void)timeout_ms;
-    return false;
+    return -1;
   }
+  // How much physical memory the system has locked for this backend.
+  [[nodiscard]] virtual uint64_t locked_bytes() const { return 0; }
 
   // Whether this error of a send says no more than that the other side had left before.
   [[nodiscard]] virtual bool is_broken_pipe(int error) const = 0;

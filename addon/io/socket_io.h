@@ -62,11 +62,11 @@ class SocketIo : public Io {
 
   bool is_broken_pipe(int error) const override { return error == EPIPE; }
 
-  bool wait_writable(uint32_t slot, uint32_t timeout_ms) override {
+  int64_t wait_writable(uint32_t slot, uint32_t timeout_ms) override {
     pollfd socket = {connections_[slot].fd.get(), POLLOUT, 0};
     const int ready = ::poll(&socket, 1, static_cast<int>(timeout_ms));
     // Signals interrupt the wait: a profiler sends a thousand in a second.
-    return ready > 0 || (ready < 0 && errno == EINTR);
+    return ready > 0 || (ready < 0 && errno == EINTR) ? 0 : -1;
   }
 
   void shutdown(uint32_t slot) override { shutdown_sending(connections_[slot].fd.get()); }

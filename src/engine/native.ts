@@ -82,6 +82,10 @@ export interface NativeEngine {
   closeScope(ofServer: boolean, index: number): void
   /** Hands over what the rings hold, and waits for room as long as each connection may linger. */
   handOver(): void
+  /** As handOver(), for one connection. */
+  handOverSlot(slot: number): void
+  /** How much physical memory the system has locked for the engine; undefined when the engine is closed. */
+  lockedBytes(): number | undefined
   /** Ends the engine. Every function does nothing afterwards. */
   closeEngine(): void
   setActive(active: boolean): void

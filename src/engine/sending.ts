@@ -95,7 +95,6 @@ export class Sending implements RingEngine {
 
   /** At the end of the process: hands over what the ring holds, and waits for room as long as the connection may linger. */
   handOver(ring: SendRing): void {
-    this.flushOne(ring)
-    if (ring.pendingBytes > 0) this.native.handOver()
+    this.native.handOverSlot(ring.slot)
   }
 }

@@ -2,6 +2,7 @@
 #include "completion_port.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace zerio {
 namespace {
@@ -28,11 +29,10 @@ OVERLAPPED* CompletionPort::front() {
   }
 }
 
-void CompletionPort::wait() {
-  constexpr DWORD kWaitMs = 1000;
+void CompletionPort::wait(DWORD timeout_ms) {
   next_ = count_ = 0;
   if (take_delivered()) return;
-  if (GetQueuedCompletionStatusEx(port_, batch_.data(), kBatch, &count_, kWaitMs, FALSE) == 0) count_ = 0;
+  if (GetQueuedCompletionStatusEx(port_, batch_.data(), kBatch, &count_, timeout_ms, FALSE) == 0) count_ = 0;
 }
 
 bool CompletionPort::take_delivered() {
@@ -49,7 +49,7 @@ void CompletionPort::wake_by(Wake wake, void* context) {
   context_ = context;
 }
 
-void CompletionPort::arm() {
+void CompletionPort::arm(DWORD timeout_ms) {
   if (wake_ == nullptr) return;
   if (!thread_runs_) {
     if (uv_sem_init(&armed_, 0) != 0) return wake_now();
@@ -62,10 +62,14 @@ void CompletionPort::arm() {
   }
   switch (waiter_.load(std::memory_order_acquire)) {
     case Waiter::Resting:
+      wait_ms_ = timeout_ms;
+      recalled_ = false;
       waiter_.store(Waiter::Waiting, std::memory_order_release);
       uv_sem_post(&armed_);
       break;
     case Waiter::Waiting:
+      // The thread waits longer than that: it comes back, and is armed again.
+      if (timeout_ms < wait_ms_ && !std::exchange(recalled_, true)) post(&end_of_wait);
       break;
     case Waiter::Delivered:
       wake_now();
@@ -77,7 +81,7 @@ void CompletionPort::run() {
   for (;;) {
     uv_sem_wait(&armed_);
     if (ending_) return;
-    if (GetQueuedCompletionStatusEx(port_, delivered_.data(), kBatch, &delivered_count_, INFINITE, FALSE) == 0) {
+    if (GetQueuedCompletionStatusEx(port_, delivered_.data(), kBatch, &delivered_count_, wait_ms_, FALSE) == 0) {
       delivered_count_ = 0;
     }
     waiter_.store(Waiter::Delivered, std::memory_order_release);

@@ -36,13 +36,15 @@ class CompletionPort {
   [[nodiscard]] OVERLAPPED* front();
   void pop() { ++next_; }
   // Waits for one more batch, when all of the last one is popped.
-  void wait();
+  void wait(DWORD timeout_ms);
   [[nodiscard]] bool empty() const { return next_ == count_; }
 
-  // `wake` is called once after each arm() that a completion follows. Without `wake` the thread ends.
+  static constexpr DWORD kForEver = INFINITE;
+
+  // `wake` is called once after each arm() that a completion follows, or its timeout. Without `wake` the thread ends.
   void wake_by(Wake wake, void* context);
   // The first call makes the thread, so engines that never sleep have none. Where none can be made, the loop does not sleep.
-  void arm();
+  void arm(DWORD timeout_ms);
   // Wakes the loop although nothing completes.
   void wake_now() {
     if (wake_ != nullptr) wake_(context_);
@@ -67,6 +69,8 @@ class CompletionPort {
   uv_thread_t thread_ = {};
   uv_sem_t armed_ = {};
   bool thread_runs_ = false;
+  DWORD wait_ms_ = kForEver;  // written while the thread is Resting
+  bool recalled_ = false;     // the thread was asked to come back before its time
   std::atomic<bool> ending_ = false;
   std::atomic<Waiter> waiter_ = Waiter::Resting;
   Batch delivered_ = {};  // the thread's own while it is Waiting

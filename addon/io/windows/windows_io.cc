@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "../clock.h"
+#include "target.h"
 
 namespace zerio {
 namespace {
@@ -49,6 +50,12 @@ void apply(SOCKET socket, const SocketOptions& options) {
   }
 }
 
+// A plain number above 200 counts as 200. A negative one is what SOMAXCONN_HINT makes of a backlog up to 65535.
+[[nodiscard]] int backlog_hint(uint32_t backlog) {
+  constexpr uint32_t kMost = 65535;
+  return -static_cast<int>(std::min(backlog, kMost));
+}
+
 [[nodiscard]] const sockaddr* as_sockaddr(const Address& address) { return reinterpret_cast<const sockaddr*>(address.data()); }
 
 template <class Call>
@@ -65,16 +72,17 @@ template <class Function>
                   nullptr) == 0;
 }
 
-[[nodiscard]] bool is_shortage(int winsock_error) {
-  return winsock_error == WSAEMFILE || winsock_error == WSAENOBUFS || winsock_error == ERROR_NOT_ENOUGH_MEMORY;
-}
-
 }  // namespace
 
 int error_number(int winsock_error) {
   if (winsock_error == 0) return 0;
   // libuv has no number for this one.
   return winsock_error == WSAEOPNOTSUPP ? -UV_ENOTSUP : -uv_translate_sys_error(winsock_error);
+}
+
+bool is_shortage(int winsock_error) {
+  return winsock_error == WSAEMFILE || winsock_error == WSAENOBUFS || winsock_error == ERROR_NOT_ENOUGH_MEMORY ||
+         winsock_error == ERROR_NO_SYSTEM_RESOURCES || winsock_error == ERROR_WORKING_SET_QUOTA;
 }
 
 int WindowsIo::open() {
@@ -86,19 +94,43 @@ int WindowsIo::open() {
   return found ? 0 : last_error_number();
 }
 
-void WindowsIo::close_all() {
+bool WindowsIo::close_all() {
+  constexpr uint64_t kWaitNs = 5'000'000'000;
+  constexpr DWORD kStepMs = 10;
   port_.wake_by(nullptr, nullptr);
   for (uint32_t server = 0; server < listeners_.size(); ++server) unlisten(server);
   for (uint32_t slot = 0; slot < connections_.size(); ++slot) {
     if (connections_[slot].socket.open()) (void)close(slot, false);
   }
-  while (unsettled_ > 0) {
+  const uint64_t until = monotonic_ns() + kWaitNs;
+  for (;;) {
+    port_.begin();
     for (const OVERLAPPED* done = nullptr; (done = port_.front()) != nullptr; port_.pop()) {
       // What this class does not count, drop_more() of the derived class does.
-      if (reinterpret_cast<const Operation*>(done)->kind != Kind::Other) --unsettled_;
+      if (reinterpret_cast<const Operation*>(done)->kind == Kind::Other) {
+        notification_came();
+      } else {
+        --unsettled_;
+      }
     }
     drop_more();
-    if (unsettled_ > 0 && !arm_more()) port_.wait();
+    if (unsettled_ == 0) return true;
+    if (monotonic_ns() >= until) break;
+    if (!arm_more()) port_.wait(kStepMs);
+  }
+  abandon();
+  return false;
+}
+
+// The system may still write into these: they are never freed.
+void WindowsIo::abandon() {
+  (void)std::make_unique<std::deque<Connection>>(std::move(connections_)).release();
+  (void)std::make_unique<std::vector<std::unique_ptr<Listener>>>(std::move(closed_listeners_)).release();
+}
+
+void WindowsIo::process_ends() {
+  for (const Connection& connection : connections_) {
+    if (connection.socket.open()) (void)::shutdown(connection.socket.get(), SD_SEND);
   }
 }
 
@@ -112,7 +144,7 @@ void WindowsIo::reserve(uint32_t count) {
   }
 }
 
-void WindowsIo::remove_slots(uint32_t first, const uint8_t* /*memory*/) { connections_.resize(first); }
+void WindowsIo::remove_slots(uint32_t first) { connections_.resize(first); }
 
 // Sockets are overlapped, and child processes do not inherit them.
 Socket WindowsIo::make_socket(int family) const {
@@ -134,12 +166,11 @@ int WindowsIo::listen(uint32_t server, const Address& address, const ListenOptio
   listener->socket = make_socket(listener->family);
   const SOCKET socket = listener->socket.get();
   if (!listener->socket.open()) return last_error_number();
-  // Without it, Windows lets any other program that sets SO_REUSEADDR take the port.
-  set_flag(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
+  // Without SO_EXCLUSIVEADDRUSE, which would refuse the port as long as connections of an earlier server are in TIME_WAIT.
   if (address.is_ipv6()) set_flag(socket, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
   apply(socket, options.socket);
   if (bind(socket, as_sockaddr(address), static_cast<int>(address.size())) != 0) return last_error_number();
-  if (::listen(socket, static_cast<int>(options.backlog)) != 0 || !port_.associate(socket)) return last_error_number();
+  if (::listen(socket, backlog_hint(options.backlog)) != 0 || !port_.associate(socket)) return last_error_number();
   read_name(getsockname, socket, bound);
   for (Accept& accept : listener->accepts) {
     accept.kind = Kind::Accept;
@@ -281,29 +312,22 @@ int WindowsIo::take(uint32_t slot, Socket socket, const SocketOptions& options) 
 // ---- Connecting
 
 int WindowsIo::connect(uint32_t slot, const Address& address, const SocketOptions& options) {
-  Socket socket = make_socket(address.is_ipv6() ? AF_INET6 : AF_INET);
+  const Target target(address);
+  Socket socket = make_socket(target.family());
   if (!socket.open()) return last_error_number();
-  // ConnectEx needs a bound socket.
-  sockaddr_storage any = {};
-  any.ss_family = address.is_ipv6() ? AF_INET6 : AF_INET;
-  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&any),
-           address.is_ipv6() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in)) != 0) {
-    return last_error_number();
-  }
-  const int error = take(slot, std::move(socket), options);
+  int error = target.prepare(socket.get());
+  if (error == 0) error = take(slot, std::move(socket), options);
   if (error != 0) return error;
   Connection& connection = connections_[slot];
   connection.send.clear();
   connection.send.kind = Kind::Connect;
-  if (connect_ex_(connection.socket.get(), as_sockaddr(address), static_cast<int>(address.size()), nullptr, 0, nullptr,
-                  &connection.send.overlapped) == 0 &&
+  if (connect_ex_(connection.socket.get(), target.name(), target.size(), nullptr, 0, nullptr, &connection.send.overlapped) == 0 &&
       WSAGetLastError() != WSA_IO_PENDING) {
     const int refused = last_error_number();
     connection.socket.reset();
     return refused;
   }
-  ++connection.pending;
-  ++unsettled_;
+  begin_operation(slot);
   return 0;
 }
 
@@ -324,27 +348,37 @@ void WindowsIo::connected(IoSink& sink, uint32_t slot) {
 
 bool WindowsIo::close(uint32_t slot, bool reset) {
   Connection& connection = connections_[slot];
+  const SOCKET socket = connection.socket.get();
   if (reset && connection.socket.open()) {
     const linger now = {1, 0};
-    (void)setsockopt(connection.socket.get(), SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof now);
+    (void)setsockopt(socket, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof now);
+  } else if (connection.socket.open()) {
+    // Closing a socket with a receive under way resets the connection, unless its end was sent before.
+    (void)::shutdown(socket, SD_SEND);
   }
   connection.receiving = false;
-  // All pending operations complete now, with an error. (Under Wine some sends end only when their socket is closed.)
-  if (connection.pending > 0) CancelIoEx(reinterpret_cast<HANDLE>(connection.socket.get()), nullptr);
+  // Overlapped operations complete now, with an error. (Under Wine some sends end only when their socket is closed.) Those of
+  // Registered I/O complete some time after the socket is closed.
+  if (connection.pending > 0) CancelIoEx(reinterpret_cast<HANDLE>(socket), nullptr);
   connection.socket.reset();
   connection.closing = connection.pending > 0;
+  if (!connection.closing) released(slot);
   return !connection.closing;
 }
 
-bool WindowsIo::settle(IoSink& sink, uint32_t slot) {
+bool WindowsIo::end_operation(uint32_t slot) {
   Connection& connection = connections_[slot];
   --unsettled_;
   --connection.pending;
-  if (connection.closing && connection.pending == 0) {
-    connection.closing = false;
-    sink.on_closed(slot);
-  }
-  return connection.socket.open();
+  if (!connection.closing || connection.pending > 0) return false;
+  connection.closing = false;
+  released(slot);
+  return true;
+}
+
+bool WindowsIo::settle(IoSink& sink, uint32_t slot) {
+  if (end_operation(slot)) sink.on_closed(slot);
+  return connections_[slot].socket.open();
 }
 
 int WindowsIo::result_of(const Connection& connection, Operation& operation, DWORD& bytes) {
@@ -373,6 +407,7 @@ bool WindowsIo::asks_port(bool spinning) {
 }
 
 void WindowsIo::poll(IoSink& sink, bool spinning) {
+  constexpr DWORD kLookMs = 10;
   if (asks_port(spinning)) {
     port_.begin();
     for (OVERLAPPED* done = nullptr; sink.has_room() && (done = port_.front()) != nullptr; port_.pop()) {
@@ -385,7 +420,7 @@ void WindowsIo::poll(IoSink& sink, bool spinning) {
   if (arm_more()) {
     port_.wake_now();
   } else {
-    port_.arm();
+    port_.arm(wants_look() ? kLookMs : CompletionPort::kForEver);
   }
 }
 
@@ -396,6 +431,9 @@ bool WindowsIo::handle(IoSink& sink, Operation& operation) {
       return true;
     case Kind::Connect:
       connected(sink, operation.slot);
+      return true;
+    case Kind::Other:
+      notification_came();
       return true;
     default:
       return complete(sink, operation);

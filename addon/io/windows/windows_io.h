@@ -18,6 +18,7 @@
 #include "../io.h"
 #include "../newcomer_share.h"
 #include "completion_port.h"
+#include "process_end.h"
 
 namespace zerio {
 
@@ -28,6 +29,8 @@ namespace zerio {
 // libuv's number for a Winsock error.
 [[nodiscard]] int error_number(int winsock_error);
 [[nodiscard]] inline int last_error_number() { return error_number(WSAGetLastError()); }
+// Whether the system lacks memory, handles or room in a queue, so that a later try may succeed.
+[[nodiscard]] bool is_shortage(int winsock_error);
 
 class Socket {
  public:
@@ -54,10 +57,10 @@ class Socket {
   SOCKET socket_ = INVALID_SOCKET;
 };
 
-class WindowsIo : public Io {
+class WindowsIo : public Io, private AtProcessEnd {
  public:
   void reserve(uint32_t count) override;
-  void remove_slots(uint32_t first, const uint8_t* memory) override;
+  void remove_slots(uint32_t first) override;
   uint32_t keep_ahead(uint8_t* /*arena*/, uint32_t /*bytes*/) override { return 0; }
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override;
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override;
@@ -98,24 +101,31 @@ class WindowsIo : public Io {
   };
 
   explicit WindowsIo(DWORD socket_flags) : socket_flags_(socket_flags | WSA_FLAG_OVERLAPPED) {}
-  // Closes all sockets and waits until the system has completed their operations. For the destructors of derived classes.
-  void close_all();
+
+  // Closes all sockets and waits until the system has completed their operations. For the destructors of derived classes. False
+  // when some are not complete after seconds: then their memory must stay as it is for ever.
+  [[nodiscard]] bool close_all();
 
   // 0 or the error number that prevents this backend.
   [[nodiscard]] int open();
   [[nodiscard]] CompletionPort& port() { return port_; }
   [[nodiscard]] Connection& connection(uint32_t slot) { return connections_[slot]; }
   [[nodiscard]] uint32_t connection_count() const { return static_cast<uint32_t>(connections_.size()); }
-  // One operation of this connection has completed. Returns false when the connection is closed, and the completion has no
-  // meaning.
+  void begin_operation(uint32_t slot) {
+    ++connections_[slot].pending;
+    ++unsettled_;
+  }
+  // One operation of this connection has completed. Returns true when on_closed() is due.
+  [[nodiscard]] bool end_operation(uint32_t slot);
+  // As end_operation(), with the report. Returns false when the connection is closed, and the completion has no meaning.
   [[nodiscard]] bool settle(IoSink& sink, uint32_t slot);
   // The result of a completed operation.
   [[nodiscard]] static int result_of(const Connection& connection, Operation& operation, DWORD& bytes);
 
   // The socket of a slot is connected: start to receive. 0 or an error number.
   virtual int begin(uint32_t slot) = 0;
-  // A completion of kind Receive, Send or Other. Returns false when the sink has no room, so that it must be handled again.
-  virtual bool complete(IoSink& sink, Operation& operation) = 0;
+  // A completion of kind Receive or Send. Returns false when the sink has no room, so that it must be handled again.
+  virtual bool complete(IoSink&, Operation&) { return true; }
   // Whether receives and sends complete at the completion port, so that each poll() must ask it.
   [[nodiscard]] virtual bool bytes_come_by_port() const { return true; }
   // Reports what does not come by the completion port. Returns whether something is left for the next poll().
@@ -123,8 +133,14 @@ class WindowsIo : public Io {
   // Before the thread sleeps: what completes from now on must reach the completion port. Returns whether something has completed
   // already.
   virtual bool arm_more() { return false; }
-  // As poll_more(), during close_all(): drops the completions.
+  // Whether poll() must be called within milliseconds although nothing may complete.
+  [[nodiscard]] virtual bool wants_look() const { return false; }
+  // As poll_more(), when nothing is reported any more: drops the completions.
   virtual void drop_more() {}
+  // A completion of kind Other, which arm_more() has asked for.
+  virtual void notification_came() {}
+  // A closed connection has no operation any more.
+  virtual void released(uint32_t slot) { (void)slot; }
 
   uint32_t unsettled_ = 0;  // sum of all `pending`, listeners' too
 
@@ -159,6 +175,9 @@ class WindowsIo : public Io {
   [[nodiscard]] bool asks_port(bool spinning);
   void forget_closed_listeners();
   int take(uint32_t slot, Socket socket, const SocketOptions& options);
+  void abandon();
+  // Sends the end of each stream.
+  void process_ends() override;
 
   DWORD socket_flags_;
   bool left_ = false;      // the last poll() had no room for all

@@ -4,17 +4,19 @@
 // connections hold no buffers. A send goes out at once as far as the socket takes it, and the rest as an overlapped send.
 #include <algorithm>
 
+#include "../clock.h"
 #include "windows_io.h"
 
 namespace zerio {
 namespace {
 
 constexpr uint32_t kSlicesMax = 4;
+constexpr uint64_t kMillisecondNs = 1'000'000;
 
 class Winsock final : public WindowsIo {
  public:
   Winsock() : WindowsIo(0) {}
-  ~Winsock() override { close_all(); }
+  ~Winsock() override { (void)close_all(); }
   Winsock(const Winsock&) = delete;
   Winsock& operator=(const Winsock&) = delete;
 
@@ -47,9 +49,20 @@ class Winsock final : public WindowsIo {
         WSAGetLastError() != WSA_IO_PENDING) {
       return -last_error_number();
     }
-    ++it.pending;
-    ++unsettled_;
+    begin_operation(slot);
     return taken;
+  }
+
+  // The rest of the last send is under way: waits until the system has taken it.
+  int64_t wait_writable(uint32_t slot, uint32_t timeout_ms) override {
+    Connection& it = connection(slot);
+    const uint64_t until = monotonic_ns() + timeout_ms * kMillisecondNs;
+    while (!HasOverlappedIoCompleted(&it.send.overlapped)) {
+      if (monotonic_ns() >= until) return -1;
+      Sleep(1);
+    }
+    DWORD bytes = 0;
+    return result_of(it, it.send, bytes) == 0 ? int64_t{bytes} : -1;
   }
 
  protected:
@@ -74,8 +87,7 @@ class Winsock final : public WindowsIo {
     it.receive.clear();
     WSABUF nothing = {};
     DWORD flags = 0;
-    ++it.pending;
-    ++unsettled_;
+    begin_operation(slot);
     if (WSARecv(it.socket.get(), &nothing, 1, nullptr, &flags, &it.receive.overlapped, nullptr) != 0 &&
         WSAGetLastError() != WSA_IO_PENDING) {
       it.receive.error = last_error_number();
