@@ -1,5 +1,6 @@
 // Cross-compiles the addon for 64-bit Windows with mingw-w64: npm run build:windows makes
-// prebuilds/win32-x64/zerio.node, and the addons of the tests in build/windows. Nothing but the system's own libraries and node.exe is linked dynamically. On Windows itself node-gyp
+// prebuilds/win32-x64/zerio.node, and the addons of the tests in build/windows. Nothing but the system's own libraries is linked dynamically, and node.exe by the
+// addons of the tests; the product finds its host at load. On Windows itself node-gyp
 // builds the same files with MSVC. `--tree` names another copy of the sources to build, with its output in it.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -8,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { compile } from './compile.mjs'
+import { writeHostTable } from './windows_host.mjs'
 
 const require = createRequire(import.meta.url)
 const { values } = parseArgs({ options: { tree: { type: 'string' } } })
@@ -16,38 +18,6 @@ const out = join(root, 'build', 'windows')
 const published = join(root, 'prebuilds', 'win32-x64')
 const compiler = 'x86_64-w64-mingw32-g++-posix'
 const dlltool = 'x86_64-w64-mingw32-dlltool'
-
-// What the addon uses of libuv; node.exe exports all of it.
-const libuv = [
-  'uv_async_init',
-  'uv_async_send',
-  'uv_backend_timeout',
-  'uv_check_init',
-  'uv_check_start',
-  'uv_check_stop',
-  'uv_close',
-  'uv_err_name',
-  'uv_idle_init',
-  'uv_idle_start',
-  'uv_idle_stop',
-  'uv_now',
-  'uv_prepare_init',
-  'uv_prepare_start',
-  'uv_prepare_stop',
-  'uv_ref',
-  'uv_sem_destroy',
-  'uv_sem_init',
-  'uv_sem_post',
-  'uv_sem_wait',
-  'uv_thread_create',
-  'uv_thread_join',
-  'uv_timer_init',
-  'uv_timer_start',
-  'uv_timer_stop',
-  'uv_translate_sys_error',
-  'uv_unref',
-  'uv_update_time'
-]
 
 function fail(sentence) {
   process.stderr.write(`${sentence}\n`)
@@ -58,9 +28,17 @@ const gyp = JSON.parse(readFileSync(join(root, 'addon', 'binding.gyp'), 'utf8'))
 const forWindows = ({ conditions }) => conditions.find(([condition]) => condition === "OS=='win'")[1]
 const definitions = [...gyp.target_defaults.defines, ...forWindows(gyp.target_defaults).defines]
 
-/** The product's sources as addon/binding.gyp has them for Windows, and the addon of the tests, which is not in the package. */
-function targets() {
+/** The product's sources as addon/binding.gyp has them for Windows. */
+function productSources() {
   const [zerio] = gyp.targets
+  const sources = [...zerio.sources, ...forWindows(zerio).sources].map((source) => `addon/${source}`)
+  const table = 'build/windows/host_functions.cc'
+  writeHostTable(root, join(root, table), sources)
+  return [...sources, 'addon/binding/host_windows.cc', table]
+}
+
+/** The product, and the addons of the tests, which are not in the package and are for node.exe alone. */
+function targets() {
   const tests = [
     'test/native/zerio_test.cc',
     'test/native/guarded_windows.cc',
@@ -68,10 +46,7 @@ function targets() {
     'addon/engine/sip_hash.cc'
   ]
   return [
-    {
-      name: zerio.target_name,
-      sources: [...zerio.sources, ...forWindows(zerio).sources].map((source) => `addon/${source}`)
-    },
+    { name: 'zerio', sources: productSources() },
     { name: 'zerio_test', sources: tests },
     { name: 'rio_emulator', sources: ['lab/windows/rio_emulator.cc', 'lab/windows/rio_system.cc'] },
     { name: 'refuse_memory', sources: ['lab/windows/refuse_memory.cc'] }
@@ -94,7 +69,7 @@ const nodeApi = ['js_native_api.def', 'node_api.def'].flatMap((name) =>
     .split('\n')
     .filter((line) => /^(napi|node)_\w+$/.test(line.trim()))
 )
-writeFileSync(exported, ['NAME NODE.EXE', 'EXPORTS', ...nodeApi, ...libuv, ''].join('\n'))
+writeFileSync(exported, ['NAME NODE.EXE', 'EXPORTS', ...nodeApi, ''].join('\n'))
 const library = join(out, 'libnode.a')
 const made = spawnSync(dlltool, ['--input-def', exported, '--output-lib', library], { stdio: 'inherit' })
 if (made.error) fail(`${dlltool} is missing; on Debian: apt-get install g++-mingw-w64-x86-64-posix`)
@@ -103,17 +78,20 @@ if (made.status !== 0) process.exit(made.status ?? 1)
 const flags = [
   ...['-O2', '-fno-rtti', '-fvisibility=hidden'],
   '-DBUILDING_NODE_EXTENSION',
+  // As node-gyp has it.
+  '-DUSING_UV_SHARED=1',
   ...definitions.map((definition) => `-D${definition}`),
+  ...['-I', join(root, 'addon')],
   ...['-isystem', headers],
   // The addon of the tests alone is written with node-addon-api.
   ...['-isystem', dirname(require.resolve('node-addon-api/package.json'))],
   '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'
 ]
-const linkFlags = ['-shared', '-static', '-s', library, '-lws2_32', '-lmswsock']
+const linkFlags = ['-shared', '-static', '-s', '-lws2_32', '-lmswsock']
 for (const { name, sources } of targets()) {
   try {
     console.log(
-      `built ${await compile(root, { name: `${name}.node`, folder: out, sources, flags, linkFlags, compiler })}`
+      `built ${await compile(root, { name: `${name}.node`, folder: out, sources, flags, linkFlags: name === 'zerio' ? linkFlags : [library, ...linkFlags], compiler })}`
     )
   } catch (error) {
     fail(error.message)

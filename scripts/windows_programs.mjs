@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import {
   closeSync,
   cpSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -16,7 +17,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { plant } from './patches.mjs'
 import { userProgram } from './user_program.mjs'
-import { build, readIfThere, root, runNode } from './wine.mjs'
+import { build, nodeProgram, readIfThere, root, runNode } from './wine.mjs'
 
 const TIMEOUT_MS = 240_000
 const CROSSING_TIMEOUT_MS = 60_000
@@ -108,6 +109,19 @@ async function installed(major, mode) {
   return judge(major, mode, 'the npm package, installed', good, ran)
 }
 
+/** An executable that is not called node.exe, such as Electron's or a single executable application. */
+async function renamed(major, mode) {
+  const folder = mkdtempSync(join(build, 'renamed-'))
+  const program = join(folder, 'host.exe')
+  linkSync(nodeProgram(major), program)
+  const source = `console.log(require('node:path').basename(process.execPath));${userProgram('require')}`
+  const options = { name: 'renamed', timeoutMs: CROSSING_TIMEOUT_MS, program }
+  const ran = await runNode(major, mode, ['--eval', source], options)
+  rmSync(folder, { recursive: true })
+  const good = ran.code === 0 && ran.text.trim().split(/\s*\n/).join() === `host.exe,oui ${mode}`
+  return judge(major, mode, 'a copy of node.exe under another name', good, ran)
+}
+
 /** All programs but the planted bugs, to be called one by one. */
 export function programs(major, mode) {
   return [
@@ -117,8 +131,8 @@ export function programs(major, mode) {
     () => cross(major, mode, 'server'),
     () => cross(major, mode, 'client'),
     () => agree(major, mode),
-    // The emulator is made for the addon of a checkout.
-    ...(mode === 'winsock' ? [() => installed(major, mode)] : [])
+    // The emulator is made for the addon of a checkout, and for node.exe.
+    ...(mode === 'winsock' ? [() => installed(major, mode), () => renamed(major, mode)] : [])
   ]
 }
 

@@ -87,9 +87,14 @@ function readReport(path) {
 
 /**
  * Runs Windows Node.js with these arguments in the tree `cwd`, whose lab/windows and build/windows are used. With `mode` 'rio' the
- * emulator is under the addon. `ending(violations)` may end the program early.
+ * emulator is under the addon. `ending(violations)` may end the program early. `program` is a copy of node.exe under another name.
  */
-export async function runNode(major, mode, args, { name, timeoutMs, cwd = root, ending = () => false }) {
+export async function runNode(
+  major,
+  mode,
+  args,
+  { name, timeoutMs, cwd = root, ending = () => false, program = nodeProgram(major) }
+) {
   const folder = join(build, 'results', `${major}-${mode}`)
   mkdirSync(folder, { recursive: true })
   const log = join(folder, `${name}.txt`)
@@ -102,7 +107,7 @@ export async function runNode(major, mode, args, { name, timeoutMs, cwd = root, 
     ZERIO_TEST_NODE_OPTIONS: preload
   }
   const began = Date.now()
-  const code = await runWine([nodeProgram(major), ...args], {
+  const code = await runWine([program, ...args], {
     log,
     timeoutMs,
     cwd,
