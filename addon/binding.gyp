@@ -59,6 +59,7 @@
         }],
         ["OS=='win'", {
           "sources": [
+            "binding/dll_windows.cc",
             "binding/loop_wake_windows.cc",
             "io/windows/address.cc",
             "io/windows/clock.cc",

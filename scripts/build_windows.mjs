@@ -80,6 +80,7 @@ const flags = [
   '-DBUILDING_NODE_EXTENSION',
   // As node-gyp has it.
   '-DUSING_UV_SHARED=1',
+  '-DZERIO_FINDS_HOST',
   ...definitions.map((definition) => `-D${definition}`),
   ...['-I', join(root, 'addon')],
   ...['-isystem', headers],

@@ -25,7 +25,9 @@ HMODULE find_host() {
   return nullptr;
 }
 
-bool resolve_all() {
+}  // namespace
+
+bool find_host_functions() {
   HMODULE const host = find_host();
   if (host == nullptr) return false;
   for (const HostFunction& function : host_functions()) {
@@ -35,10 +37,4 @@ bool resolve_all() {
   return true;
 }
 
-}  // namespace
 }  // namespace zerio
-
-// Windows refuses to load the addon when this returns FALSE: "A dynamic link library (DLL) initialization routine failed".
-extern "C" BOOL WINAPI DllMain(HINSTANCE, DWORD reason, void*) {
-  return reason != DLL_PROCESS_ATTACH || zerio::resolve_all() ? TRUE : FALSE;
-}

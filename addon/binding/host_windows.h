@@ -12,4 +12,12 @@ struct HostFunction {
 
 std::span<const HostFunction> host_functions();
 
+// Finds all of them. False when the host lacks one: then none may be called.
+#ifdef ZERIO_FINDS_HOST
+[[nodiscard]] bool find_host_functions();
+#else
+// With MSVC node-gyp's delay-load hook finds them.
+[[nodiscard]] inline bool find_host_functions() { return true; }
+#endif
+
 }  // namespace zerio

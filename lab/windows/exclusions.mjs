@@ -1,5 +1,5 @@
-// The tests that are not run in Windows' Node.js under Wine, and why: a whole file, or tests of it by title; with `mode`, only in this mode.
-// docs/windows.md sums it up.
+// The tests that are not run in Windows' Node.js, and why: a whole file, or tests of it by title; with `mode`, only in this mode. What is left
+// out because of Wine or the emulator, and runs on Windows itself, has `wine: true`. docs/windows.md sums it up.
 
 const LIBUV = 'each batch returns to libuv there, whose iterations cost Node.js some bytes of garbage'
 const SIGNAL = 'Windows has no signals: kill() ends a process at once'
@@ -14,7 +14,12 @@ const SHARED_PORT = 'Windows cannot share a port'
 
 export const exclusions = [
   { file: 'host_engines', title: '*', reason: PROC },
-  { file: 'host_loop', title: '*', reason: 'judges latencies and wake-ups, of which Wine has its own' },
+  {
+    file: 'host_loop',
+    title: '*',
+    reason: 'judges latencies and wake-ups, of which Wine has its own',
+    wine: true
+  },
   {
     file: 'loading',
     title: 'the import names an engine for another machine',
@@ -26,7 +31,7 @@ export const exclusions = [
     title: 'the import names a C++ library that is too old',
     reason: 'changes the versions that an ELF file asks for'
   },
-  { file: 'package_types', title: '*', reason: 'no npm in Wine' },
+  { file: 'package_types', title: '*', reason: 'no npm in Wine', wine: true },
   {
     file: 'stopping',
     title: 'close of all peers at once*',
@@ -42,8 +47,8 @@ export const exclusions = [
   { file: 'cli_bench', title: 'the listening process does not outlive the command', reason: PROC },
   { file: 'cli_gc', title: 'SIGINT leaves the decision to the program', reason: SIGNAL },
   { file: 'cli_gc', title: 'a third SIGINT*', reason: SIGNAL },
-  { file: 'cli_gc', title: 'the last lines of a terminal*', reason: PYTHON },
-  { file: 'cli_gc', title: 'Ctrl-C in a terminal*', reason: PYTHON },
+  { file: 'cli_gc', title: 'the last lines of a terminal*', reason: PYTHON, wine: true },
+  { file: 'cli_gc', title: 'Ctrl-C in a terminal*', reason: PYTHON, wine: true },
   { file: 'demo', title: 'Ctrl-C ends a run with its summary', reason: SIGNAL },
   {
     file: 'demo',
@@ -56,20 +61,26 @@ export const exclusions = [
     'abandoned attempts*',
     'attempts overlap with manual polling, too',
     'connectTimeoutMs covers all addresses*'
-  ].map((title) => ({ file: 'connecting', title, reason: SILENT })),
+  ].map((title) => ({ file: 'connecting', title, reason: SILENT, wine: true })),
   { file: 'keep_alive', title: '*', reason: 'reads socket options by their numbers on Linux' },
   { file: 'given_back', title: '*', reason: PROC },
   { file: 'newcomers', title: 'the descriptors of a process*', reason: PROC },
-  { file: 'host_sends', title: '*', reason: 'judges latencies, of which Wine has its own' },
+  { file: 'host_sends', title: '*', reason: 'judges latencies, of which Wine has its own', wine: true },
   { file: 'system_errors', title: 'the error of an engine without a descriptor*', reason: ULIMIT },
   { file: 'pool_memory', title: 'a server takes hundreds of peers although*', reason: ULIMIT },
   { file: 'pool_memory', title: 'the error names the limit*', reason: ULIMIT },
-  { file: 'gc_package', title: 'the package has the probe*', reason: 'no npm in Wine' },
-  { file: 'package', title: 'npm install and npm rebuild*', reason: 'no npm in Wine' },
-  { file: 'differential', title: 'the Python client*', reason: PYTHON },
+  { file: 'gc_package', title: 'the package has the probe*', reason: 'no npm in Wine', wine: true },
+  { file: 'package', title: 'npm install and npm rebuild*', reason: 'no npm in Wine', wine: true },
+  { file: 'differential', title: 'the Python client*', reason: PYTHON, wine: true },
   { file: 'machine_faults', title: 'EMFILE while*', reason: ULIMIT },
   { file: 'machine_faults', title: 'no address space*', reason: ULIMIT },
-  { file: 'closing', title: 'a reset in the middle of answers*', mode: 'rio', reason: RESET_LOST },
+  {
+    file: 'closing',
+    title: 'a reset in the middle of answers*',
+    mode: 'rio',
+    reason: RESET_LOST,
+    wine: true
+  },
   { file: 'fairness', title: 'a crowd that connects during a long handler*', reason: BURST },
   { file: 'addresses', title: 'reusePort*', reason: SHARED_PORT },
   { file: 'workers', title: 'workers share a port with reusePort', reason: SHARED_PORT },

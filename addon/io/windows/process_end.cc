@@ -1,4 +1,4 @@
-// The list of who wants to know, and the library's entry point, which the system calls at the end of the process.
+// The list of who wants to know.
 #include "process_end.h"
 
 #include <windows.h>
@@ -35,8 +35,3 @@ void AtProcessEnd::run() {
 }
 
 }  // namespace zerio
-
-extern "C" BOOL WINAPI DllMain(HINSTANCE, DWORD reason, void* process_ends) {
-  if (reason == DLL_PROCESS_DETACH && process_ends != nullptr) zerio::AtProcessEnd::run();
-  return TRUE;
-}
