@@ -45,10 +45,20 @@ function targets() {
     'addon/engine/handshake.cc',
     'addon/engine/sip_hash.cc'
   ]
+  const emulator = [
+    'acknowledgements',
+    'connecting',
+    'injection',
+    'refusals',
+    'report',
+    'rio_emulator',
+    'rio_system',
+    'socket_rules'
+  ].map((name) => `lab/windows/${name}.cc`)
   return [
     { name: 'zerio', sources: productSources() },
     { name: 'zerio_test', sources: tests },
-    { name: 'rio_emulator', sources: ['lab/windows/rio_emulator.cc', 'lab/windows/rio_system.cc'] },
+    { name: 'rio_emulator', sources: emulator },
     { name: 'refuse_memory', sources: ['lab/windows/refuse_memory.cc'] }
   ].filter(({ sources }) => sources.every((source) => existsSync(join(root, source))))
 }

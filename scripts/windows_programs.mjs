@@ -1,5 +1,6 @@
-// What `npm run test:windows` runs besides the suite: connections that are reset, threads that are terminated, memory that is refused,
-// conversations between two systems, the seeded program on both, and bugs that are planted in the backend for the emulator to find.
+// What `npm run test:windows` runs besides the suite: connections that are reset, threads that are terminated, what the system refuses,
+// rules of Windows that Wine lacks, conversations between two systems, the seeded program on both, and bugs that are planted in the
+// backend for the emulator to find.
 import { spawn, spawnSync } from 'node:child_process'
 import {
   closeSync,
@@ -14,7 +15,7 @@ import {
   writeFileSync
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { plant } from './patches.mjs'
 import { userProgram } from './user_program.mjs'
 import { build, nodeProgram, readIfThere, root, runNode } from './wine.mjs'
@@ -24,49 +25,105 @@ const CROSSING_TIMEOUT_MS = 60_000
 const PLANTED_TIMEOUT_MS = 30_000
 const RESET_ROUNDS = 20
 const TEARDOWN_ROUNDS = 3
+const CROWD = 10_000
+const CROWD_WITHOUT_RIO = 2000
+// What docs/windows.md promises.
+const LOCKED_BYTES_PER_CONNECTION = 8192
+const LOCKED_BYTES_FOR_ALL = 64 * 1024 * 1024
 
 /** Prints one line for a program that ran, and what it wrote when it is bad. Here everything must be gone at the end. */
 function judge(major, mode, name, good, ran) {
   const { violations, live, processes, requests, seconds, text } = ran
   const failed = (good ? 0 : 1) + violations.length + (live > 0 ? 1 : 0)
   const verdict = `${failed > 0 ? 'FAILED' : 'ok'} node ${major}, ${mode}, ${name}, ${seconds} s`
-  const emulator = `; ${requests} requests of ${processes} processes, ${violations.length} violations, ${live} live objects`
+  const { locked, lost } = ran
+  const emulator = `; ${requests} requests of ${processes} processes, ${violations.length} violations, ${live} live objects, ${locked} bytes locked, ${lost} lost`
   console.log(mode === 'rio' ? verdict + emulator : verdict)
   if (failed > 0) process.stdout.write(`${violations.join('\n')}\n${text}\n`)
   return { passed: failed > 0 ? 0 : 1, failed, requests }
 }
 
-async function rounds(major, mode, script, count, name) {
+async function rounds(major, mode, script, count, name, env = {}) {
   const args = [`lab/windows/${script}.mjs`, String(count)]
-  const ran = await runNode(major, mode, args, { name: script, timeoutMs: TIMEOUT_MS })
+  const ran = await runNode(major, mode, args, { name: script, timeoutMs: TIMEOUT_MS, env })
   const right = [...ran.text.matchAll(/^round \d+: (\w+)/gm)].filter(([, backend]) => backend === mode)
-  return judge(major, mode, `${count} ${name}`, ran.code === 0 && right.length === count, ran)
+  return judge(
+    major,
+    mode,
+    count === 1 ? name : `${count} ${name}`,
+    ran.code === 0 && right.length === count,
+    ran
+  )
 }
 
-/** A conversation of a Windows and a Linux process. */
-async function cross(major, mode, windowsSide) {
-  const linuxSide = windowsSide === 'server' ? 'client' : 'server'
-  const script = 'lab/windows/crossing.mjs'
+/**
+ * Runs one side of a program in Windows' Node.js and the other on Linux. Both get a file through which they find each other behind the
+ * name of their side, and then `more`. Both must end with 0. With `leaves` the process may leave objects to the system.
+ */
+async function cross(
+  major,
+  mode,
+  { script, windowsSide, linuxSide, more = [], name, good = () => true, env = {}, leaves = false }
+) {
+  const path = `lab/windows/${script}.mjs`
   const folder = mkdtempSync(join(tmpdir(), 'zerio-crossing-'))
   const port = join(folder, 'port')
   const log = join(folder, 'linux.txt')
   const file = openSync(log, 'w')
-  const linux = spawn(process.execPath, [script, linuxSide, port], {
+  const linux = spawn(process.execPath, [path, linuxSide, port, ...more], {
     cwd: root,
     stdio: ['ignore', file, file]
   })
   closeSync(file)
   const guard = setTimeout(() => linux.kill('SIGKILL'), CROSSING_TIMEOUT_MS)
   const ended = new Promise((resolve) => linux.once('close', resolve))
-  const ran = await runNode(major, mode, [script, windowsSide, `Z:${port}`], {
-    name: `crossing-${windowsSide}`,
-    timeoutMs: CROSSING_TIMEOUT_MS
+  const ran = await runNode(major, mode, [path, windowsSide, `Z:${port}`, ...more], {
+    name: `${script}-${windowsSide}`,
+    timeoutMs: CROSSING_TIMEOUT_MS,
+    env
   })
-  const good = ran.code === 0 && (await ended) === 0
+  if (ran.code !== 0 && script !== 'exit_after_send') linux.kill('SIGKILL')
+  const right = (await ended) === 0 && ran.code === 0 && ran.text.includes(mode) && good(ran)
   clearTimeout(guard)
-  if (!good) process.stdout.write(readIfThere(log))
+  if (!right) process.stdout.write(readIfThere(log))
   rmSync(folder, { recursive: true })
-  return judge(major, mode, `Windows ${windowsSide}, Linux ${linuxSide}`, good, ran)
+  return judge(major, mode, name, right, leaves ? { ...ran, live: 0 } : ran)
+}
+
+/** A conversation of a Windows and a Linux process. */
+function converse(major, mode, windowsSide) {
+  const linuxSide = windowsSide === 'server' ? 'client' : 'server'
+  const name = `Windows ${windowsSide}, Linux ${linuxSide}`
+  return cross(major, mode, { script: 'crossing', windowsSide, linuxSide, name })
+}
+
+/** Nothing of what was sent before process.exit() may be lost. */
+function exitAfterSend(major, mode, acknowledgements) {
+  return cross(major, mode, {
+    script: 'exit_after_send',
+    windowsSide: 'writer',
+    linuxSide: 'reader',
+    name: `process.exit() behind a megabyte, acknowledgements ${acknowledgements}`,
+    good: ({ lost }) => lost === 0,
+    env: { ZERIO_RIO_ACKS: acknowledgements },
+    leaves: true
+  })
+}
+
+/** Many connections, and a bound for the memory that Registered I/O locks for them. */
+function crowd(major, mode, count) {
+  const bound = count * LOCKED_BYTES_PER_CONNECTION + LOCKED_BYTES_FOR_ALL
+  return cross(major, mode, {
+    script: 'crowd',
+    windowsSide: 'server',
+    linuxSide: 'clients',
+    more: [String(count)],
+    name: `${count} connections at once, at most ${bound} bytes locked`,
+    good: ({ locked, text }) => {
+      if (locked > bound) process.stdout.write(`${locked} bytes were locked\n`)
+      return locked <= bound && text.includes(`${count} peers at once`)
+    }
+  })
 }
 
 /** The lines of the seeded program without the backend, which stands last, and the backends. */
@@ -127,12 +184,26 @@ export function programs(major, mode) {
   return [
     () => rounds(major, mode, 'resets', RESET_ROUNDS, 'rounds of 300 connections, a third of them reset'),
     () => rounds(major, mode, 'teardown', TEARDOWN_ROUNDS, 'threads terminated in traffic'),
-    () => rounds(major, mode, 'memory', 1, 'round of refused memory'),
-    () => cross(major, mode, 'server'),
-    () => cross(major, mode, 'client'),
+    () => rounds(major, mode, 'memory', 1, 'refused memory'),
+    () => rounds(major, mode, 'restart', 1, 'a server that starts again on its port'),
+    () => rounds(major, mode, 'connects', 1, 'targets that Windows treats in its own way'),
+    () => rounds(major, mode, 'closing', 1, 'ends of streams'),
+    () =>
+      rounds(major, mode, 'one_way', 1, 'a one-way stream, acknowledgements delayed', {
+        ZERIO_RIO_ACKS: 'delayed'
+      }),
+    () => exitAfterSend(major, mode, 'prompt'),
+    () => converse(major, mode, 'server'),
+    () => converse(major, mode, 'client'),
     () => agree(major, mode),
-    // The emulator is made for the addon of a checkout, and for node.exe.
-    ...(mode === 'winsock' ? [() => installed(major, mode), () => renamed(major, mode)] : [])
+    () => crowd(major, mode, mode === 'rio' ? CROWD : CROWD_WITHOUT_RIO),
+    // The emulator is made for the addon of a checkout, in node.exe.
+    ...(mode === 'winsock'
+      ? [() => installed(major, mode), () => renamed(major, mode)]
+      : [
+          () => rounds(major, mode, 'refusals', 1, 'refused calls of Registered I/O'),
+          () => exitAfterSend(major, mode, 'delayed')
+        ])
   ]
 }
 

@@ -76,42 +76,50 @@ export function endWine() {
 /** What the emulator wrote: violations, how many processes ended, how much they used it, and what was left in them. */
 function readReport(path) {
   const lines = readIfThere(path).trimEnd().split('\n')
-  const ends = [...lines.join('\n').matchAll(/ end: requests (\d+), violations \d+, live (\d+)/g)]
+  const pattern = / end: requests (\d+), violations \d+, live (\d+), locked (\d+), lost (\d+)/g
+  const ends = [...lines.join('\n').matchAll(pattern)].map((end) => end.slice(1).map(Number))
+  const sum = (column) => ends.reduce((total, end) => total + end[column], 0)
   return {
     violations: lines.filter((line) => line.includes('violation: ')),
     processes: ends.length,
-    requests: ends.reduce((sum, [, requests]) => sum + Number(requests), 0),
-    live: ends.reduce((sum, [, , live]) => sum + Number(live), 0)
+    requests: sum(0),
+    live: sum(1),
+    locked: Math.max(0, ...ends.map((end) => end[2])),
+    lost: sum(3)
   }
 }
 
 /**
- * Runs Windows Node.js with these arguments in the tree `cwd`, whose lab/windows and build/windows are used. With `mode` 'rio' the
- * emulator is under the addon. `ending(violations)` may end the program early. `program` is a copy of node.exe under another name.
+ * Runs Windows Node.js with these arguments in the tree `cwd`, whose lab/windows and build/windows are used, where it has them, to put
+ * the emulator under the addon: the rules of Windows' sockets, and with `mode` 'rio' Registered I/O. `env` has more variables,
+ * `program` another node.exe. `ending(violations)` may end the program early.
  */
 export async function runNode(
   major,
   mode,
   args,
-  { name, timeoutMs, cwd = root, ending = () => false, program = nodeProgram(major) }
+  { name, timeoutMs, cwd = root, env = {}, program = nodeProgram(major), ending = () => false }
 ) {
   const folder = join(build, 'results', `${major}-${mode}`)
   mkdirSync(folder, { recursive: true })
   const log = join(folder, `${name}.txt`)
   const report = join(folder, `${name}.rio.txt`)
   rmSync(report, { force: true })
-  const preload = `--require "Z:${join(cwd, 'lab', 'windows', 'emulate_rio.cjs')}"`
-  const emulated = {
-    ZERIO_RIO_REPORT: `Z:${report}`,
-    NODE_OPTIONS: preload,
-    ZERIO_TEST_NODE_OPTIONS: preload
-  }
+  const emulator = join(cwd, 'lab', 'windows', 'emulate_rio.cjs')
+  const preload = existsSync(emulator) ? `--require "Z:${emulator}"` : ''
   const began = Date.now()
   const code = await runWine([program, ...args], {
     log,
     timeoutMs,
     cwd,
-    env: { ZERIO_TEST_BACKEND: mode, ...(mode === 'rio' ? emulated : {}) },
+    env: {
+      ZERIO_TEST_BACKEND: mode,
+      ZERIO_RIO: mode === 'rio' ? 'on' : 'off',
+      ZERIO_RIO_REPORT: `Z:${report}`,
+      NODE_OPTIONS: preload,
+      ZERIO_TEST_NODE_OPTIONS: preload,
+      ...env
+    },
     until: () => ending(readReport(report).violations)
   })
   const seconds = Math.round((Date.now() - began) / 1000)

@@ -1,93 +1,87 @@
-// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none. Uses that the real one answers with
-// an error, with corrupted memory or not at all are written to a report here, and fail the run.
+// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none: the 13 functions. Uses that the real one
+// answers with an error, with corrupted memory or not at all are written to a report here (report.h), and fail the run.
 //
-// It is a second addon. inject() changes the product's import table, so that WSAIoctl hands out the 13 functions below; the
-// product's file stays as it is. It is slow, and says nothing about the speed of the real one.
+// It is slow, and says nothing about the speed of the real one. rio_system.cc is the system behind the functions, acknowledgements.cc
+// says when a send completes, refusals.cc which calls fail, injection.cc puts all of it under the product.
 //
-// A send completes when its connection has taken all of it, and each fourth one a little later, as if its acknowledgement were on
-// its way. Until the completion is dequeued the bytes must stay as they were.
+// What the real one does now and then happens here often: deferred requests start early or late, a status is a number of Winsock or of
+// the kernel, the requests of a closed socket complete 2 to 21 ms later, the sent ones with success, and the room of its request
+// queue is given back 20 to 50 ms after the last of them was dequeued. The memory of a receive is filled with a pattern until the
+// receive is dequeued; until a send is dequeued, its bytes must stay as they were.
 //
 // A queue belongs to the thread that makes it. Registered I/O only forbids calls at the same time; but the engine has one thread, and
-// so calls that could meet are found whether they did or not. What a thread has made must be gone when its Node.js environment ends.
-// Only process.exit(), which tears nothing down, leaves everything to the system.
-//
-// Report (a file named by ZERIO_RIO_REPORT): one line for each violation, and one for each process that ends.
-#include "rio_system.h"
-// After winsock2.h.
-#include <node_api.h>
-
+// so calls that could meet are found whether they did or not.
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <thread>
 
-#include "imports.h"
+#include "refusals.h"
+#include "rio_functions.h"
+#include "rio_system.h"
 
+namespace zerio::emulator {
 namespace {
 
-using namespace zerio::emulator;
-using zerio::test::replace_import;
+constexpr uint64_t kPageBytes = 4096;
+constexpr DWORD kKnownFlags = kMessageDontNotify | kMessageDefer;
 
-bool injected = false;
+uintptr_t next_buffer = 1;
+uint64_t locked_bytes = 0;
+uint64_t locked_bytes_max = 0;
 
-decltype(&WSAIoctl) real_ioctl = nullptr;
-decltype(&closesocket) real_close = nullptr;
-decltype(&WSASocketW) real_socket = nullptr;
+uint64_t locked_limit() {
+  const char* const value = std::getenv("ZERIO_RIO_LOCKED_MAX");
+  return value == nullptr ? UINT64_MAX : std::strtoull(value, nullptr, 10);
+}
 
-// ---- The 13 functions
+// nullptr, after a violation, when these bytes may not be sent or received.
+std::shared_ptr<Buffer> check_slice(const Slice* slice, ULONG count) {
+  if (count != 1 || slice == nullptr || slice->length == 0) return violation("a request without bytes"), nullptr;
+  const auto found = buffers.find(slice->buffer);
+  if (found == buffers.end()) return violation("a buffer that is not registered"), nullptr;
+  const Buffer& buffer = *found->second;
+  if (slice->offset > buffer.bytes || slice->length > buffer.bytes - slice->offset) {
+    return violation("bytes outside of their registration"), nullptr;
+  }
+  return found->second;
+}
 
 BOOL begin(RequestQueue id, Slice* slice, ULONG count, DWORD flags, void* context, bool sends) {
   const std::lock_guard lock(mutex);
-  Connection* const connection = find_connection(id);
+  const bool commits = (flags & kMessageCommitOnly) != 0;
+  Connection* const connection = find_connection(id, commits);
   if (connection == nullptr) return WSASetLastError(WSAEINVAL), FALSE;
-  if (flags == kMessageCommitOnly) {
-    for (Operation& operation : connection->sending) operation.deferred = false;
-    work_on(*connection, false);
+  if (commits) {
+    if (flags != kMessageCommitOnly || slice != nullptr || count != 0 || context != nullptr) {
+      violation("RIO_MSG_COMMIT_ONLY with something else");
+      return WSASetLastError(WSAEINVAL), FALSE;
+    }
+    commit(*connection, sends);
+    work(*connection->queue);
     return TRUE;
   }
-  ULONG& used = sends ? connection->sends : connection->receives;
-  if (used == (sends ? connection->sends_max : connection->receives_max)) {
+  if ((flags & ~kKnownFlags) != 0) violation("flags that do not exist");
+  if ((sends ? connection->sends : connection->receives) == (sends ? connection->sends_max : connection->receives_max)) {
     violation("more requests than the request queue has room for");
     return WSASetLastError(WSAENOBUFS), FALSE;
   }
-  if (count != 1 || slice == nullptr || slice->length == 0) {
-    violation("a request without bytes");
-    return WSASetLastError(WSAEINVAL), FALSE;
-  }
-  const auto found = buffers.find(slice->buffer);
-  if (found == buffers.end()) {
-    violation("a buffer that is not registered");
-    return WSASetLastError(WSAEINVAL), FALSE;
-  }
-  Buffer& buffer = *found->second;
-  if (slice->offset > buffer.bytes || slice->length > buffer.bytes - slice->offset) {
-    violation("bytes outside of their registration");
-    return WSASetLastError(WSAEINVAL), FALSE;
-  }
-  if ((flags & ~(kMessageDontNotify | kMessageDefer)) != 0) violation("flags that do not exist");
+  const std::shared_ptr<Buffer> buffer = check_slice(slice, count);
+  if (buffer == nullptr) return WSASetLastError(WSAEINVAL), FALSE;
+  if (is_refused(sends ? Call::Send : Call::Receive)) return FALSE;
+  const auto& earlier = sends ? connection->sending : connection->receiving;
   Operation operation;
   operation.connection = connection;
   operation.sends = sends;
-  operation.buffer = &buffer;
-  operation.data = buffer.data + slice->offset;
+  operation.buffer = buffer;
+  operation.data = buffer->data + slice->offset;
   operation.bytes = slice->length;
-  operation.deferred = (flags & kMessageDefer) != 0;
   operation.context = context;
-  if (sends) {
-    static uint64_t sent = 0;
-    operation.late = ++sent % 4 == 0;
-    operation.sum = sum_of(operation.data, operation.bytes);
-  }
-  if (!operation.deferred) {
-    for (Operation& earlier : connection->sending) earlier.deferred = false;
-  }
-  ++used;
-  ++buffer.in_flight;
-  ++requests;
-  (sends ? connection->sending : connection->receiving).push_back(operation);
-  if (!sends) start_receive(connection->receiving.back());
-  if (sends && !operation.deferred) work_on(*connection, false);
+  operation.deferred = (flags & kMessageDefer) != 0;
+  operation.held = operation.deferred && ((!earlier.empty() && earlier.back().held) || chance(2) == 0);
+  operation.quiet = (flags & kMessageDontNotify) != 0;
+  post(std::move(operation));
   return TRUE;
 }
 
@@ -113,6 +107,7 @@ CompletionQueue PASCAL rio_create_completion_queue(DWORD size, Notification* not
   const std::lock_guard lock(mutex);
   static bool works = false;
   if (size == 0 || size > kMaxQueueSize) return WSASetLastError(WSAEINVAL), nullptr;
+  if (is_refused(Call::CompletionQueue)) return nullptr;
   auto queue = std::make_unique<Queue>();
   queue->size = size;
   if (notification != nullptr) queue->notification = *notification;
@@ -128,6 +123,10 @@ void PASCAL rio_close_completion_queue(CompletionQueue id) {
   Queue* const queue = find_queue(id);
   if (queue == nullptr) return;
   if (!queue->connections.empty()) violation("a completion queue is closed before its request queues are over");
+  for (Connection* connection : queue->connections) {
+    by_socket.erase(connection->socket);
+    connections.erase(connection);
+  }
   queues.erase(queue);
 }
 
@@ -137,8 +136,9 @@ BOOL PASCAL rio_resize_completion_queue(CompletionQueue id, DWORD size) {
   if (queue == nullptr || size > kMaxQueueSize) return WSASetLastError(WSAEINVAL), FALSE;
   if (size < queue->reserved) {
     violation("a completion queue becomes smaller than what is reserved in it");
-    return WSASetLastError(WSAEINVAL), FALSE;
+    return WSASetLastError(WSAETOOMANYREFS), FALSE;
   }
+  if (is_refused(Call::Resize)) return FALSE;
   queue->size = size;
   return TRUE;
 }
@@ -151,10 +151,9 @@ RequestQueue PASCAL rio_create_request_queue(SOCKET socket, ULONG receives, ULON
   if (receive_slices != 1 || send_slices != 1) violation("more than one buffer in a request");
   if (!registered_sockets.contains(socket)) violation("a socket without WSA_FLAG_REGISTERED_IO");
   if (by_socket.contains(socket)) violation("a second request queue for one socket");
-  if (queue->reserved + receives + sends > queue->size) {
-    violation("the completion queue has no room for another request queue");
-    return WSASetLastError(WSAENOBUFS), nullptr;
-  }
+  if (receives + sends == 0) return WSASetLastError(WSAEINVAL), nullptr;
+  if (queue->reserved + receives + sends > queue->size) return WSASetLastError(WSAENOBUFS), nullptr;
+  if (is_refused(Call::RequestQueue)) return nullptr;
   queue->reserved += receives + sends;
   auto connection = std::make_unique<Connection>();
   connection->socket = socket;
@@ -162,8 +161,9 @@ RequestQueue PASCAL rio_create_request_queue(SOCKET socket, ULONG receives, ULON
   connection->sends_max = sends;
   connection->queue = queue;
   connection->context = context;
+  connection->event = CreateEventW(nullptr, TRUE, FALSE, nullptr);
   Connection* const key = connection.get();
-  queue->connections.insert(key);
+  queue->connections.push_back(key);
   by_socket[socket] = key;
   connections[key] = std::move(connection);
   return reinterpret_cast<RequestQueue>(key);
@@ -178,19 +178,18 @@ ULONG PASCAL rio_dequeue_completion(CompletionQueue id, Result* results, ULONG c
   const std::lock_guard lock(mutex);
   Queue* const queue = find_queue(id);
   if (queue == nullptr) return kCorruptQueue;
-  if (queue->completed.empty()) work(*queue, false);
+  if (queue->corrupt) return kCorruptQueue;
+  if (queue->completed.empty()) work(*queue);
   ULONG taken = 0;
   for (; taken < count && !queue->completed.empty(); ++taken) {
-    const Completed completed = queue->completed.front();
-    const Operation& operation = completed.operation;
+    Completed completed = std::move(queue->completed.front());
+    Operation& operation = completed.operation;
     queue->completed.pop_front();
-    if (operation.sends && sum_of(operation.data, operation.bytes) != operation.sum) {
-      violation("bytes of a send were changed before it completed");
-    }
+    settle(operation);
     results[taken] = completed.result;
-    --operation.buffer->in_flight;
-    --(operation.sends ? completed.connection->sends : completed.connection->receives);
-    forget_if_over(*completed.connection);
+    if (!operation.quiet) --queue->notifying;
+    --(operation.sends ? operation.connection->sends : operation.connection->receives);
+    forget_if_over(*operation.connection);
   }
   return taken;
 }
@@ -207,16 +206,27 @@ int PASCAL rio_notify(CompletionQueue id) {
     violation("RIONotify before the last notification came");
     return WSAEALREADY;
   }
+  if (queue->uncommitted > 0) violation("RIONotify while a deferred request is not committed");
   queue->armed = true;
+  // At once or a little later.
+  if (queue->notifying > 0 && chance(2) == 0) notify(*queue);
   return 0;
 }
 
 BufferId PASCAL rio_register_buffer(char* data, DWORD bytes) {
   const std::lock_guard lock(mutex);
+  if (bytes == 0) return WSASetLastError(WSAEINVAL), kInvalidBuffer;
+  if (is_refused(Call::Register)) return kInvalidBuffer;
+  const auto first = reinterpret_cast<uintptr_t>(data) / kPageBytes;
+  const auto last = (reinterpret_cast<uintptr_t>(data) + bytes - 1) / kPageBytes;
+  const uint64_t locked = (last - first + 1) * kPageBytes;
+  if (locked_bytes + locked > locked_limit()) return WSASetLastError(WSAENOBUFS), kInvalidBuffer;
+  locked_bytes += locked;
+  locked_bytes_max = std::max(locked_bytes_max, locked_bytes);
   // The real one locks the pages: touch each of them.
-  for (DWORD at = 0; at < bytes; at += 4096) (void)*static_cast<volatile char*>(data + at);
+  for (DWORD at = 0; at < bytes; at += kPageBytes) (void)*static_cast<volatile char*>(data + at);
   const auto id = reinterpret_cast<BufferId>(next_buffer++);
-  buffers[id] = std::make_unique<Buffer>(Buffer{data, bytes});
+  buffers[id] = std::make_shared<Buffer>(Buffer{data, bytes, locked});
   return id;
 }
 
@@ -224,109 +234,32 @@ void PASCAL rio_deregister_buffer(BufferId id) {
   const std::lock_guard lock(mutex);
   const auto found = buffers.find(id);
   if (found == buffers.end()) return violation("a buffer is deregistered that is not registered");
-  if (found->second->in_flight > 0) violation("a buffer is deregistered while requests use it");
+  Buffer& buffer = *found->second;
+  if (!buffer.uses.empty()) violation("a buffer is deregistered while requests use it");
+  buffer.registered = false;
+  locked_bytes -= buffer.locked_bytes;
   buffers.erase(found);
-}
-
-// ---- The injection
-
-int WSAAPI emulated_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_bytes, void* out, DWORD out_bytes, DWORD* bytes,
-                          WSAOVERLAPPED* overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
-  const bool asked =
-      code == kGetMultipleExtensions && in_bytes == sizeof(GUID) && IsEqualGUID(*static_cast<const GUID*>(in), kExtensionId);
-  if (!asked) return real_ioctl(socket, code, in, in_bytes, out, out_bytes, bytes, overlapped, routine);
-  if (out_bytes != sizeof(Functions)) return WSASetLastError(WSAEFAULT), SOCKET_ERROR;
-  *static_cast<Functions*>(out) = {sizeof(Functions),
-                                   rio_receive,
-                                   rio_receive_ex,
-                                   rio_send,
-                                   rio_send_ex,
-                                   rio_close_completion_queue,
-                                   rio_create_completion_queue,
-                                   rio_create_request_queue,
-                                   rio_dequeue_completion,
-                                   rio_deregister_buffer,
-                                   rio_notify,
-                                   rio_register_buffer,
-                                   rio_resize_completion_queue,
-                                   rio_resize_request_queue};
-  *bytes = sizeof(Functions);
-  return 0;
-}
-
-SOCKET WSAAPI emulated_socket(int family, int type, int protocol, WSAPROTOCOL_INFOW* info, GROUP group, DWORD flags) {
-  const SOCKET socket = real_socket(family, type, protocol, info, group, flags & ~kSocketFlag);
-  const std::lock_guard lock(mutex);
-  if (socket != INVALID_SOCKET && (flags & kSocketFlag) != 0) registered_sockets.insert(socket);
-  return socket;
-}
-
-int WSAAPI emulated_close(SOCKET socket) {
-  const std::lock_guard lock(mutex);
-  registered_sockets.erase(socket);
-  const auto found = by_socket.find(socket);
-  if (found != by_socket.end()) {
-    Connection& connection = *found->second;
-    by_socket.erase(found);
-    connection.open = false;
-    connection.queue->reserved -= connection.receives_max + connection.sends_max;
-    CancelIoEx(reinterpret_cast<HANDLE>(socket), nullptr);
-    for (Operation& operation : connection.receiving) finish_receive(operation);
-    for (Operation& operation : connection.sending) {
-      operation.done = 0;
-      complete(operation, WSA_OPERATION_ABORTED);
-    }
-    connection.receiving.clear();
-    connection.sending.clear();
-    forget_if_over(connection);
-  }
-  return real_close(socket);
-}
-
-// inject(): true when the product, which must be loaded already, calls this addon from now on.
-napi_value inject(napi_env env, napi_callback_info) {
-  const std::lock_guard lock(mutex);
-  auto* const module = reinterpret_cast<char*>(GetModuleHandleW(L"zerio.node"));
-  if (!injected && module != nullptr) {
-    injected = replace_import(module, "WS2_32.dll", "WSAIoctl", &emulated_ioctl, real_ioctl) &&
-               replace_import(module, "WS2_32.dll", "closesocket", &emulated_close, real_close) &&
-               replace_import(module, "WS2_32.dll", "WSASocketW", &emulated_socket, real_socket);
-  }
-  napi_value result = nullptr;
-  napi_get_boolean(env, injected, &result);
-  return result;
-}
-
-// The thread's engines are gone: their hooks are younger than this one, so they ran before it.
-void report_left(void*) {
-  const std::lock_guard lock(mutex);
-  const DWORD thread = GetCurrentThreadId();
-  const auto mine = [thread](const auto& entry) { return entry.second->thread == thread; };
-  const auto left_queues = std::count_if(queues.begin(), queues.end(), mine);
-  const auto left_buffers = std::count_if(buffers.begin(), buffers.end(), mine);
-  if (left_queues > 0) violation(std::to_string(left_queues) + " completion queues are left by a thread");
-  if (left_buffers > 0) violation(std::to_string(left_buffers) + " registered buffers are left by a thread");
-}
-
-void report_end() {
-  report("end: requests " + std::to_string(requests) + ", violations " + std::to_string(violations) + ", live " +
-         std::to_string(queues.size() + connections.size() + buffers.size()));
-}
-
-napi_value initialise(napi_env env, napi_value exports) {
-  napi_value function = nullptr;
-  napi_create_function(env, "inject", NAPI_AUTO_LENGTH, inject, nullptr, &function);
-  napi_set_named_property(env, exports, "inject", function);
-  napi_add_env_cleanup_hook(env, report_left, env);
-  return exports;
 }
 
 }  // namespace
 
-extern "C" BOOL WINAPI DllMain(HINSTANCE, DWORD reason, void*) {
-  // All other threads are gone.
-  if (reason == DLL_PROCESS_DETACH && injected) report_end();
-  return TRUE;
+Functions rio_functions() {
+  return {sizeof(Functions),
+          rio_receive,
+          rio_receive_ex,
+          rio_send,
+          rio_send_ex,
+          rio_close_completion_queue,
+          rio_create_completion_queue,
+          rio_create_request_queue,
+          rio_dequeue_completion,
+          rio_deregister_buffer,
+          rio_notify,
+          rio_register_buffer,
+          rio_resize_completion_queue,
+          rio_resize_request_queue};
 }
 
-NAPI_MODULE(rio_emulator, initialise)
+uint64_t locked_bytes_at_most() { return locked_bytes_max; }
+
+}  // namespace zerio::emulator

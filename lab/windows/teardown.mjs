@@ -5,6 +5,8 @@ import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { ZerioClient, ZerioServer } from 'zerio'
 
 const CONNECTIONS = 20
+// The requests of closed sockets are over within some ms.
+const TERMINATE_MS_MAX = 500
 
 async function serve() {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
@@ -30,10 +32,13 @@ async function round(number) {
     for (let i = 0; i < 8; i++) client.send(message)
   }
   while (echoes < CONNECTIONS * 20) await pause(1)
+  const began = performance.now()
   await worker.terminate()
+  const ms = Math.round(performance.now() - began)
+  if (ms > TERMINATE_MS_MAX) throw new Error(`terminate took ${ms} ms`)
   while (left < CONNECTIONS) await pause(1)
   await Promise.all(clients.map((client) => client.stop()))
-  console.log(`round ${number}: ${backend}`)
+  console.log(`round ${number}: ${backend}, ended in ${ms} ms`)
 }
 
 if (isMainThread) for (let i = 1; i <= Number(process.argv[2] ?? 1); i++) await round(i)

@@ -1,0 +1,12 @@
+// The 13 functions of the emulated Registered I/O.
+#pragma once
+
+#include "../../addon/io/windows/rio_abi.h"
+
+namespace zerio::emulator {
+
+[[nodiscard]] rio::Functions rio_functions();
+// The most that registrations have locked at a time, in whole pages.
+[[nodiscard]] uint64_t locked_bytes_at_most();
+
+}  // namespace zerio::emulator
