@@ -15,7 +15,7 @@ import {
   writeFileSync
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { plant } from './patches.mjs'
 import { userProgram } from './user_program.mjs'
 import { build, nodeProgram, readIfThere, root, runNode } from './wine.mjs'
