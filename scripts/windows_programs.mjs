@@ -149,34 +149,27 @@ async function agree(major, mode) {
   return judge(major, mode, `${linux.runs.split('\n').length} seeded programs agree: ${backends}`, good, ran)
 }
 
-/** The npm package as it is published, in a project of its own. */
-async function installed(major, mode) {
-  const folder = mkdtempSync(join(tmpdir(), 'zerio-installed-'))
+/**
+ * The npm package as it is published, in a project of its own, run by a copy of node.exe that is called `host`, as Electron's or a single
+ * executable application's is.
+ */
+async function installed(major, mode, host) {
+  const folder = mkdtempSync(join(build, 'installed-'))
   const zerio = join(folder, 'node_modules', 'zerio')
   mkdirSync(zerio, { recursive: true })
   const pack = ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder]
   spawnSync('npm', pack, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
   const archive = readdirSync(folder).find((name) => name.endsWith('.tgz'))
   spawnSync('tar', ['xzf', join(folder, String(archive)), '--strip-components=1', '-C', zerio])
-  writeFileSync(join(folder, 'main.mjs'), userProgram('import'))
-  const options = { name: 'installed', timeoutMs: CROSSING_TIMEOUT_MS, cwd: folder }
+  const program = join(folder, host)
+  linkSync(nodeProgram(major), program)
+  writeFileSync(join(folder, 'main.mjs'), `console.log(process.execPath)\n${userProgram('import')}`)
+  const options = { name: `installed-${host}`, timeoutMs: CROSSING_TIMEOUT_MS, cwd: folder, program }
   const ran = await runNode(major, mode, ['main.mjs'], options)
   rmSync(folder, { recursive: true })
-  const good = ran.code === 0 && ran.text.trim() === `oui ${mode}`
-  return judge(major, mode, 'the npm package, installed', good, ran)
-}
-
-/** An executable that is not called node.exe, such as Electron's or a single executable application. */
-async function renamed(major, mode) {
-  const folder = mkdtempSync(join(build, 'renamed-'))
-  const program = join(folder, 'host.exe')
-  linkSync(nodeProgram(major), program)
-  const source = `console.log(require('node:path').basename(process.execPath));${userProgram('require')}`
-  const options = { name: 'renamed', timeoutMs: CROSSING_TIMEOUT_MS, program }
-  const ran = await runNode(major, mode, ['--eval', source], options)
-  rmSync(folder, { recursive: true })
-  const good = ran.code === 0 && ran.text.trim().split(/\s*\n/).join() === `host.exe,oui ${mode}`
-  return judge(major, mode, 'a copy of node.exe under another name', good, ran)
+  const [path, said] = ran.text.trim().split(/\s*\n/)
+  const good = ran.code === 0 && String(path).endsWith(`\\${host}`) && said === `oui ${mode}`
+  return judge(major, mode, `the npm package, installed, in ${host}`, good, ran)
 }
 
 /** All programs but the planted bugs, to be called one by one. */
@@ -199,7 +192,7 @@ export function programs(major, mode) {
     () => crowd(major, mode, mode === 'rio' ? CROWD : CROWD_WITHOUT_RIO),
     // The emulator is made for the addon of a checkout, in node.exe.
     ...(mode === 'winsock'
-      ? [() => installed(major, mode), () => renamed(major, mode)]
+      ? [() => installed(major, mode, 'node.exe'), () => installed(major, mode, 'host.exe')]
       : [
           () => rounds(major, mode, 'refusals', 1, 'refused calls of Registered I/O'),
           () => exitAfterSend(major, mode, 'delayed')

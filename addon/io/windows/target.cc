@@ -11,6 +11,7 @@ namespace zerio {
 namespace {
 
 constexpr uint8_t kLoopbackNetwork = 127;
+constexpr size_t kIpv4At = 12;  // in an IPv4-mapped address
 
 template <class Name>
 [[nodiscard]] Name& as(Address& address) {
@@ -24,22 +25,29 @@ template <class Name>
 // The first byte of an IPv4 address, which is in network order.
 [[nodiscard]] uint8_t network_of(const void* ipv4) { return *static_cast<const uint8_t*>(ipv4); }
 
+void replace_unspecified(void* ipv4) {
+  uint32_t host = 0;
+  std::memcpy(&host, ipv4, sizeof host);
+  if (host != htonl(INADDR_ANY)) return;
+  host = htonl(INADDR_LOOPBACK);
+  std::memcpy(ipv4, &host, sizeof host);
+}
+
 }  // namespace
 
 Target::Target(const Address& address) : address_(address) {
   if (address.is_ipv6()) {
     in6_addr& host = as<sockaddr_in6>(address_).sin6_addr;
     if (IN6_IS_ADDR_UNSPECIFIED(&host)) host = in6addr_loopback;
+    if (IN6_IS_ADDR_V4MAPPED(&host)) replace_unspecified(host.s6_addr + kIpv4At);
   } else {
-    in_addr& host = as<sockaddr_in>(address_).sin_addr;
-    if (host.s_addr == htonl(INADDR_ANY)) host.s_addr = htonl(INADDR_LOOPBACK);
+    replace_unspecified(&as<sockaddr_in>(address_).sin_addr);
   }
 }
 
 bool Target::is_loopback() const {
   if (!address_.is_ipv6()) return network_of(&as<sockaddr_in>(address_).sin_addr) == kLoopbackNetwork;
   const in6_addr& host = as<sockaddr_in6>(address_).sin6_addr;
-  constexpr size_t kIpv4At = 12;
   return IN6_IS_ADDR_LOOPBACK(&host) || (IN6_IS_ADDR_V4MAPPED(&host) && network_of(host.s6_addr + kIpv4At) == kLoopbackNetwork);
 }
 
