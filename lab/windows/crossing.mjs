@@ -18,7 +18,7 @@ if (side === 'server') {
   await server.start('server')
   writeFileSync(`${file}.new`, String(server.listeningPort))
   renameSync(`${file}.new`, file)
-  console.log(await left)
+  console.log(`${await left}, ${server.engine.backend}`)
   await server.stop()
 } else {
   while (!existsSync(file)) await pause()
