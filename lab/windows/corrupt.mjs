@@ -1,0 +1,26 @@
+// A completion queue that is corrupt ends the process, with a line that says so: node lab/windows/corrupt.mjs
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { ZerioClient, ZerioServer } from 'zerio'
+
+const TIMEOUT_MS = 5000
+
+if (process.argv[2] === 'child') {
+  const { corrupt } = createRequire(import.meta.url)('./emulate_rio.cjs')
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  await server.start('server')
+  const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
+  await client.start('client')
+  corrupt()
+  client.send(Buffer.from('oui'))
+  setTimeout(() => process.exit(0), TIMEOUT_MS)
+} else {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'child'])
+  let said = ''
+  child.stderr.on('data', (bytes) => (said += bytes))
+  const [code] = await once(child, 'close')
+  if (code === 0 || !/corrupt/.test(said)) throw new Error(`the process ended with ${code}: ${said}`)
+  console.log('round 1: rio corrupt')
+}
