@@ -6,8 +6,8 @@ import { once } from 'node:events'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
 
-const OPTIONS = { maxMessageLength: 2048, sendRingBytes: 16_384 }
-const MESSAGE_BYTES = 1500
+const OPTIONS = { maxMessageLength: 1024, sendRingBytes: 4096 }
+const MESSAGE_BYTES = 1000
 const DELAY_S = 0.04
 const FASTER = 50
 const SECONDS_MAX = 4

@@ -48,6 +48,8 @@ for (let round = 0; round < Number(process.argv[2] ?? 1); round++) {
   await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => talk(port, index, index % 3 === 0)))
   while (server.counters.disconnected < CONNECTIONS) await new Promise((resolve) => setTimeout(resolve, 1))
   const { peers, handshakes, connected } = server.counters
+  if (reasons.get('ECONNRESET') !== Math.ceil(CONNECTIONS / 3) || reasons.size !== 2)
+    throw new Error(`reasons: ${JSON.stringify(Object.fromEntries(reasons))}`)
   if (peers !== 0 || handshakes !== 0 || connected !== CONNECTIONS)
     throw new Error(JSON.stringify(server.counters))
   console.log(`round ${round + 1}: ${server.engine.backend}, ${JSON.stringify(Object.fromEntries(reasons))}`)

@@ -209,7 +209,7 @@ int PASCAL rio_notify(CompletionQueue id) {
   if (queue->uncommitted > 0) violation("RIONotify while a deferred request is not committed");
   queue->armed = true;
   // At once or a little later.
-  if (queue->notifying > 0 && chance(2) == 0) notify(*queue);
+  if (queue->notifying > 0 && chance(4) > 0) notify(*queue);
   return 0;
 }
 

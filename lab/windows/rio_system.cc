@@ -83,6 +83,22 @@ void start_receive(Operation& operation) {
   operation.overlapped.Internal = 0;
 }
 
+// Linux gives the reset of a connection once, to the send or to the receive that comes first, and then the end of the stream. Windows
+// gives it to both.
+int failure_of(Connection& connection, int error) {
+  if (error == WSAEWOULDBLOCK) return 0;
+  if (error == WSAECONNRESET) connection.is_reset = true;
+  return error == WSAESHUTDOWN && !connection.shut ? WSAECONNRESET : error;
+}
+
+// The end of a stream may be what is left of a reset that nothing has seen yet.
+bool finds_reset(Connection& connection) {
+  if (!connection.is_reset && !connection.shut && connection.open && send(connection.socket, "", 0, 0) < 0) {
+    (void)failure_of(connection, WSAGetLastError());
+  }
+  return connection.is_reset;
+}
+
 // The error of a receive that is over.
 int finish_receive(Operation& operation) {
   DWORD got = 0;
@@ -93,6 +109,7 @@ int finish_receive(Operation& operation) {
   }
   operation.done = error == 0 ? got : 0;
   if (got > 0) operation.connection->acknowledgements.answered();
+  if (error == 0 && got == 0 && finds_reset(*operation.connection)) return WSAECONNRESET;
   return error;
 }
 
@@ -102,7 +119,7 @@ int write(Connection& connection, uint64_t now) {
     if (operation.held) return 0;
     while (operation.done < operation.bytes) {
       const int put = send(connection.socket, operation.data + operation.done, static_cast<int>(operation.bytes - operation.done), 0);
-      if (put < 0) return WSAGetLastError() == WSAEWOULDBLOCK ? 0 : WSAGetLastError();
+      if (put < 0) return failure_of(connection, WSAGetLastError());
       operation.done += static_cast<ULONG>(put);
       connection.acknowledgements.wrote(static_cast<uint64_t>(put), now);
     }
@@ -219,8 +236,8 @@ void post(Operation operation) {
     commit(connection, sends);
   }
   if (held) return;
-  if (sends) work_on(connection, now_ns());
-  else if (!list.empty() && !list.back().started) start_receive(list.back());
+  if (!sends && !list.back().started) start_receive(list.back());
+  work_on(connection, now_ns());
 }
 
 void commit(Connection& connection, bool sends) {

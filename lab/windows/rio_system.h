@@ -64,6 +64,7 @@ struct Connection {  // what a RequestQueue points to
   bool open = true;
   bool shut = false;  // the program has ended the stream; the other side learns of it behind the last send
   bool shut_done = false;
+  bool is_reset = false;
   ULONG receives_max = 0;
   ULONG sends_max = 0;
   ULONG receives = 0;  // not dequeued
