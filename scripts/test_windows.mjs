@@ -16,7 +16,8 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { exclusions } from '../lab/windows/exclusions.mjs'
-import { programs, runPlanted } from './windows_programs.mjs'
+import { runPlanted } from './windows_planted.mjs'
+import { programs } from './windows_programs.mjs'
 import { endWine, makePrefix, root, runNode, whatIsMissing } from './wine.mjs'
 
 const FILE_TIMEOUT_MS = 240_000

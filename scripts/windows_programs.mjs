@@ -1,28 +1,14 @@
 // What `npm run test:windows` runs besides the suite: connections that are reset, threads that are terminated, what the system refuses,
-// rules of Windows that Wine lacks, conversations between two systems, the seeded program on both, and bugs that are planted in the
-// backend for the emulator to find.
-import { spawn, spawnSync } from 'node:child_process'
-import {
-  closeSync,
-  cpSync,
-  linkSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync
-} from 'node:fs'
-import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
-import { plant } from './patches.mjs'
+// rules of Windows that Wine lacks, conversations between two systems, and the seeded program on both.
+import { spawnSync } from 'node:child_process'
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { userProgram } from './user_program.mjs'
-import { build, nodeProgram, readIfThere, root, runNode } from './wine.mjs'
+import { runSides } from './windows_sides.mjs'
+import { build, nodeProgram, root, runNode } from './wine.mjs'
 
 const TIMEOUT_MS = 240_000
 const CROSSING_TIMEOUT_MS = 60_000
-const PLANTED_TIMEOUT_MS = 30_000
 const RESET_ROUNDS = 20
 const TEARDOWN_ROUNDS = 3
 const CROWD = 10_000
@@ -56,37 +42,11 @@ async function rounds(major, mode, script, count, name, env = {}) {
   )
 }
 
-/**
- * Runs one side of a program in Windows' Node.js and the other on Linux. Both get a file through which they find each other behind the
- * name of their side, and then `more`. Both must end with 0. With `leaves` the process may leave objects to the system.
- */
-async function cross(
-  major,
-  mode,
-  { script, windowsSide, linuxSide, more = [], name, good = () => true, env = {}, leaves = false }
-) {
-  const path = `lab/windows/${script}.mjs`
-  const folder = mkdtempSync(join(tmpdir(), 'zerio-crossing-'))
-  const port = join(folder, 'port')
-  const log = join(folder, 'linux.txt')
-  const file = openSync(log, 'w')
-  const linux = spawn(process.execPath, [path, linuxSide, port, ...more], {
-    cwd: root,
-    stdio: ['ignore', file, file]
-  })
-  closeSync(file)
-  const guard = setTimeout(() => linux.kill('SIGKILL'), CROSSING_TIMEOUT_MS)
-  const ended = new Promise((resolve) => linux.once('close', resolve))
-  const ran = await runNode(major, mode, [path, windowsSide, `Z:${port}`, ...more], {
-    name: `${script}-${windowsSide}`,
-    timeoutMs: CROSSING_TIMEOUT_MS,
-    env
-  })
-  if (ran.code !== 0 && script !== 'exit_after_send') linux.kill('SIGKILL')
-  const right = (await ended) === 0 && ran.code === 0 && ran.text.includes(mode) && good(ran)
-  clearTimeout(guard)
-  if (!right) process.stdout.write(readIfThere(log))
-  rmSync(folder, { recursive: true })
+/** A program with one side in Windows' Node.js and the other on Linux. With `leaves` it may leave objects to the system. */
+async function cross(major, mode, { name, good = () => true, leaves = false, ...program }) {
+  const ran = await runSides(major, mode, { name: `${program.script}-${program.windowsSide}`, ...program })
+  const right = ran.code === 0 && ran.linux.code === 0 && ran.text.includes(mode) && good(ran)
+  if (!right) process.stdout.write(ran.linux.text)
   return judge(major, mode, name, right, leaves ? { ...ran, live: 0 } : ran)
 }
 
@@ -198,50 +158,4 @@ export function programs(major, mode) {
           () => exitAfterSend(major, mode, 'delayed')
         ])
   ]
-}
-
-/** Plants each bug of lab/windows/planted in a copy of the backend; the emulator must report what the patch says. */
-export async function runPlanted(major) {
-  const patches = join(root, 'lab', 'windows', 'planted')
-  const tree = mkdtempSync(join(tmpdir(), 'zerio-planted-'))
-  const add = (result, one) => ({ passed: result.passed + one, failed: result.failed + 1 - one, requests: 0 })
-  let result = { passed: 0, failed: 0, requests: 0 }
-  try {
-    for (const part of ['addon', 'dist', 'package.json', 'lab/windows'])
-      cpSync(join(root, part), join(tree, part), { recursive: true })
-    for (const name of readdirSync(patches).sort()) {
-      const patch = readFileSync(join(patches, name), 'utf8')
-      const expected = /^Found as: (.*)$/m.exec(patch)[1]
-      const found = (violations) => violations.some((line) => line.includes(expected))
-      const heal = plant(tree, patch)
-      let text = 'the patch does not apply any more'
-      if (heal !== undefined) {
-        const made = spawnSync(process.execPath, ['scripts/build_windows.mjs', '--tree', tree], {
-          cwd: root,
-          encoding: 'utf8'
-        })
-        text = made.stderr
-        if (made.status === 0) {
-          cpSync(join(build, 'rio_emulator.node'), join(tree, 'build', 'windows', 'rio_emulator.node'))
-          const script = patch.includes('Found by: teardown') ? 'teardown' : 'resets'
-          const ran = await runNode(major, 'rio', [`lab/windows/${script}.mjs`, '1'], {
-            name: `planted-${basename(name, '.patch')}`,
-            timeoutMs: PLANTED_TIMEOUT_MS,
-            cwd: tree,
-            ending: found
-          })
-          text = found(ran.violations)
-            ? ''
-            : `no "${expected}" in:\n${ran.violations.join('\n')}\n${ran.text}`
-        }
-        heal()
-      }
-      result = add(result, text === '' ? 1 : 0)
-      console.log(`${text === '' ? 'found    ' : 'NOT FOUND'} ${basename(name, '.patch').padEnd(28)} ${text}`)
-    }
-  } finally {
-    rmSync(tree, { recursive: true })
-  }
-  console.log(`${result.passed} of ${result.passed + result.failed} planted bugs were found by the emulator`)
-  return result
 }

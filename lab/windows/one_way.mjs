@@ -59,7 +59,7 @@ async function send() {
   const rate = (received * MESSAGE_BYTES) / seconds
   const ratio = rate / (OPTIONS.sendRingBytes / DELAY_S)
   const text = `${Math.round(rate)} bytes/s, ${ratio.toFixed(1)} times one send ring in ${DELAY_S * 1000} ms`
-  if (ratio < FASTER) throw new Error(`${backend}: ${text}`)
+  if (ratio < FASTER) throw new Error(`too slow: ${backend} ${text}`)
   console.log(`round 1: ${backend} ${text}`)
 }
 

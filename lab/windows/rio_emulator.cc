@@ -25,6 +25,8 @@ namespace zerio::emulator {
 namespace {
 
 constexpr uint64_t kPageBytes = 4096;
+// A program that always finds completions does not keep other connections from completing.
+constexpr uint64_t kLookNs = 1'000'000;
 constexpr DWORD kKnownFlags = kMessageDontNotify | kMessageDefer;
 
 uintptr_t next_buffer = 1;
@@ -179,7 +181,7 @@ ULONG PASCAL rio_dequeue_completion(CompletionQueue id, Result* results, ULONG c
   Queue* const queue = find_queue(id);
   if (queue == nullptr) return kCorruptQueue;
   if (queue->corrupt) return kCorruptQueue;
-  if (queue->completed.empty()) work(*queue);
+  if (queue->completed.empty() || now_ns() - queue->looked_ns > kLookNs) work(*queue);
   ULONG taken = 0;
   for (; taken < count && !queue->completed.empty(); ++taken) {
     Completed completed = std::move(queue->completed.front());
