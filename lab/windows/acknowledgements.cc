@@ -21,8 +21,10 @@ void Acknowledgements::wrote(uint64_t bytes, uint64_t now_ns) {
   const bool waits = acknowledged_ < written_;
   written_ += bytes;
   if (!is_delayed) {
-    if (++writes_ % kLateWrite == 0 && !waits) due_ns_ = now_ns + kLateNs;
-    else if (!waits) acknowledged_ = written_;
+    if (++writes_ % kLateWrite == 0 && !waits)
+      due_ns_ = now_ns + kLateNs;
+    else if (!waits)
+      acknowledged_ = written_;
     return;
   }
   const uint64_t even = (written_ - acknowledged_) / kPairBytes * kPairBytes;

@@ -1,8 +1,8 @@
 // When the other side acknowledges what one connection has sent. Registered I/O completes a send only then.
 //
-// Prompt (the default): at once, but each fourth write a millisecond late. Delayed (ZERIO_RIO_ACKS=delayed): as TCP does it, which
-// acknowledges each second full segment at once, and an odd one after 40 ms, unless more bytes make it even or an answer takes the
-// acknowledgement along.
+// Prompt (the default): at once, but each fourth write a millisecond late. Delayed (ZERIO_RIO_ACKS=delayed): as TCP does it,
+// which acknowledges each second full segment at once, and an odd one after 40 ms, unless more bytes make it even or an answer
+// takes the acknowledgement along.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,10 @@
-// The emulator as a second addon: puts the emulated Registered I/O, and rules of Windows' sockets that Wine lacks, under the product by
-// changing the import table of its addon. The product's file stays as it is. emulate_rio.cjs says what its functions do.
+// The emulator as a second addon: puts the emulated Registered I/O, and rules of Windows' sockets that Wine lacks, under the
+// product by changing the import table of its addon. The product's file stays as it is. emulate_rio.cjs says what its functions
+// do.
 //
 // What a thread has made must be gone when its Node.js environment ends. Only process.exit(), which tears nothing down, leaves
-// everything to the system. The report's last line of a process says what happened in it, and how many bytes it lost: those of sends
-// that were not acknowledged when it ended.
+// everything to the system. The report's last line of a process says what happened in it, and how many bytes it lost: those of
+// sends that were not acknowledged when it ended.
 #include <winsock2.h>
 // After winsock2.h.
 #include <mstcpip.h>
@@ -35,7 +36,9 @@ bool has_rio = false;
 
 int WSAAPI emulated_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_bytes, void* out, DWORD out_bytes, DWORD* bytes,
                           WSAOVERLAPPED* overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
-  const auto asks_for = [&](const GUID& id) { return in_bytes == sizeof(GUID) && IsEqualGUID(*static_cast<const GUID*>(in), id); };
+  const auto asks_for = [&](const GUID& id) {
+    return in_bytes == sizeof(GUID) && IsEqualGUID(*static_cast<const GUID*>(in), id);
+  };
   if (code == SIO_TCP_INITIAL_RTO) return set_initial_rto(socket, in, in_bytes);
   if (code == kGetMultipleExtensions && has_rio && asks_for(kExtensionId)) {
     if (out_bytes != sizeof(Functions)) return WSASetLastError(WSAEFAULT), SOCKET_ERROR;

@@ -13,8 +13,8 @@ namespace zerio::emulator {
 namespace {
 
 constexpr auto kCalls = static_cast<size_t>(Call::Count);
-constexpr std::array<std::string_view, kCalls> kNames = {"register", "completion_queue", "request_queue",
-                                                         "resize",   "send",             "receive"};
+constexpr std::array<std::string_view, kCalls> kNames = {"register", "completion_queue", "request_queue", "resize",
+                                                         "send",     "receive"};
 
 struct Counter {
   std::atomic<int64_t> calls = 0;

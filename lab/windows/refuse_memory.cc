@@ -1,5 +1,5 @@
-// A second addon that refuses memory to the product: after refuse(n) the product's n-th malloc returns nullptr, and with 0 none does.
-// refuse() returns how many calls of malloc there were since the last call.
+// A second addon that refuses memory to the product: after refuse(n) the product's n-th malloc returns nullptr, and with 0 none
+// does. refuse() returns how many calls of malloc there were since the last call.
 #include <node_api.h>
 
 #include <atomic>

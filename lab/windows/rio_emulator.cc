@@ -1,16 +1,16 @@
-// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none: the 13 functions. Uses that the real one
-// answers with an error, with corrupted memory or not at all are written to a report here (report.h), and fail the run.
+// A strict Registered I/O over overlapped and non-blocking Winsock, for systems that have none: the 13 functions. Uses that the
+// real one answers with an error, with corrupted memory or not at all are written to a report here (report.h), and fail the run.
 //
-// It is slow, and says nothing about the speed of the real one. rio_system.cc is the system behind the functions, acknowledgements.cc
-// says when a send completes, refusals.cc which calls fail, injection.cc puts all of it under the product.
+// It is slow, and says nothing about the speed of the real one. rio_system.cc is the system behind the functions,
+// acknowledgements.cc says when a send completes, refusals.cc which calls fail, injection.cc puts all of it under the product.
 //
-// What the real one does now and then happens here often: deferred requests start early or late, a status is a number of Winsock or of
-// the kernel, the requests of a closed socket complete 2 to 21 ms later, the sent ones with success, and the room of its request
-// queue is given back 20 to 50 ms after the last of them was dequeued. The memory of a receive is filled with a pattern until the
-// receive is dequeued; until a send is dequeued, its bytes must stay as they were.
+// What the real one does now and then happens here often: deferred requests start early or late, a status is a number of Winsock
+// or of the kernel, the requests of a closed socket complete 2 to 21 ms later, the sent ones with success, and the room of its
+// request queue is given back 20 to 50 ms after the last of them was dequeued. The memory of a receive is filled with a pattern
+// until the receive is dequeued; until a send is dequeued, its bytes must stay as they were.
 //
-// A queue belongs to the thread that makes it. Registered I/O only forbids calls at the same time; but the engine has one thread, and
-// so calls that could meet are found whether they did or not.
+// A queue belongs to the thread that makes it. Registered I/O only forbids calls at the same time; but the engine has one thread,
+// and so calls that could meet are found whether they did or not.
 #include <algorithm>
 #include <cstdlib>
 #include <memory>

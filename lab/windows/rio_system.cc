@@ -83,8 +83,8 @@ void start_receive(Operation& operation) {
   operation.overlapped.Internal = 0;
 }
 
-// Linux gives the reset of a connection once, to the send or to the receive that comes first, and then the end of the stream. Windows
-// gives it to both.
+// Linux gives the reset of a connection once, to the send or to the receive that comes first, and then the end of the stream.
+// Windows gives it to both.
 int failure_of(Connection& connection, int error) {
   if (error == WSAEWOULDBLOCK) return 0;
   if (error == WSAECONNRESET) connection.is_reset = true;
@@ -118,7 +118,8 @@ int write(Connection& connection, uint64_t now) {
   for (Operation& operation : connection.sending) {
     if (operation.held) return 0;
     while (operation.done < operation.bytes) {
-      const int put = send(connection.socket, operation.data + operation.done, static_cast<int>(operation.bytes - operation.done), 0);
+      const int put =
+          send(connection.socket, operation.data + operation.done, static_cast<int>(operation.bytes - operation.done), 0);
       if (put < 0) return failure_of(connection, WSAGetLastError());
       operation.done += static_cast<ULONG>(put);
       connection.acknowledgements.wrote(static_cast<uint64_t>(put), now);

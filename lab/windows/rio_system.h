@@ -48,11 +48,11 @@ struct Operation {
   ULONG bytes = 0;
   ULONG done = 0;
   uint64_t sum = 0;
-  uint64_t end = 0;        // of a send: where its last byte is in the stream
-  bool held = false;       // deferred, and not started
-  bool deferred = false;   // until requests without RIO_MSG_DEFER follow, or a commit
-  bool quiet = false;      // does not notify
-  bool started = false;    // of a receive
+  uint64_t end = 0;       // of a send: where its last byte is in the stream
+  bool held = false;      // deferred, and not started
+  bool deferred = false;  // until requests without RIO_MSG_DEFER follow, or a commit
+  bool quiet = false;     // does not notify
+  bool started = false;   // of a receive
   int failed = 0;
   void* context = nullptr;
   std::unique_ptr<char[]> arrived;  // of a receive, which fills its memory when it is dequeued
@@ -108,7 +108,7 @@ struct Queue {  // what a CompletionQueue points to
     DWORD results;
   };
   std::deque<Returned> returned;
-  uint64_t looked_ns = 0;    // when the connections were looked at last, and how long that took
+  uint64_t looked_ns = 0;  // when the connections were looked at last, and how long that took
   uint64_t looking_ns = 0;
   DWORD thread = GetCurrentThreadId();
 };

@@ -27,7 +27,8 @@ std::map<uint16_t, Port> accepted;
 
 [[nodiscard]] uint16_t port_of(const sockaddr* name) {
   const bool ipv6 = name->sa_family == AF_INET6;
-  return ntohs(ipv6 ? reinterpret_cast<const sockaddr_in6*>(name)->sin6_port : reinterpret_cast<const sockaddr_in*>(name)->sin_port);
+  return ntohs(ipv6 ? reinterpret_cast<const sockaddr_in6*>(name)->sin6_port
+                    : reinterpret_cast<const sockaddr_in*>(name)->sin_port);
 }
 
 [[nodiscard]] uint16_t local_port(SOCKET socket) {
@@ -101,7 +102,8 @@ int WSAAPI ruled_bind(SOCKET socket, const sockaddr* name, int bytes) {
   {
     const std::lock_guard lock(facts_mutex);
     const auto found = accepted.find(port_of(name));
-    const bool used = found != accepted.end() && (found->second.connections > 0 || now_ns() - found->second.left_ns < kTimeWaitNs);
+    const bool used =
+        found != accepted.end() && (found->second.connections > 0 || now_ns() - found->second.left_ns < kTimeWaitNs);
     if (facts[socket].exclusive && port_of(name) != 0 && used) return WSASetLastError(WSAEADDRINUSE), SOCKET_ERROR;
   }
   return real.bind(socket, name, bytes);

@@ -1,9 +1,9 @@
 // Rules of Windows' sockets that Wine does not have, for both backends.
 //
-// A socket that is closed while a receive is pending, and whose stream was not ended before, resets its connection. SO_EXCLUSIVEADDRUSE
-// refuses a port while connections that were accepted on it are there or were a moment ago. A plain backlog ends at 200. A connect to
-// this machine that is refused takes two seconds, unless SIO_TCP_INITIAL_RTO says otherwise. 0.0.0.0 and :: are no targets, and an
-// IPv6 socket reaches IPv4 only after IPV6_V6ONLY=0.
+// A socket that is closed while a receive is pending, and whose stream was not ended before, resets its connection.
+// SO_EXCLUSIVEADDRUSE refuses a port while connections that were accepted on it are there or were a moment ago. A plain backlog
+// ends at 200. A connect to this machine that is refused takes two seconds, unless SIO_TCP_INITIAL_RTO says otherwise. 0.0.0.0
+// and :: are no targets, and an IPv6 socket reaches IPv4 only after IPV6_V6ONLY=0.
 #pragma once
 
 #include <winsock2.h>
