@@ -3,9 +3,10 @@
 // A patch of lab/windows/planted says in its head what it is found as: a part of a violation, or of what the program prints. It may say by which
 // program (`Found by:`, otherwise resets) and with which environment variable (`With:`).
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { copyObjects } from './compile.mjs'
 import { plant } from './patches.mjs'
 import { runSides } from './windows_sides.mjs'
 import { build, root, runNode } from './wine.mjs'
@@ -49,13 +50,26 @@ async function plantOne(major, tree, name) {
   }
 }
 
+/** Copies what a tree needs, and what was built of it, so that only files that change are compiled. */
+function copyTree(tree) {
+  for (const part of PARTS)
+    cpSync(join(root, part), join(tree, part), {
+      recursive: true,
+      filter: isCopied,
+      preserveTimestamps: true
+    })
+  const folder = join(tree, 'build', 'windows')
+  copyObjects(root, build, { root: tree, folder, flags: [] })
+  const flags = readFileSync(join(build, 'flags.txt'), 'utf8')
+  writeFileSync(join(folder, 'flags.txt'), flags.replace(join(root, 'addon'), join(tree, 'addon')))
+}
+
 /** Plants each bug whose name contains one of `names` in a copy of the tree; each must be found. */
 export async function runPlanted(major, names = ['']) {
   const tree = mkdtempSync(join(tmpdir(), 'zerio-planted-'))
   const result = { passed: 0, failed: 0, requests: 0 }
   try {
-    for (const part of PARTS)
-      cpSync(join(root, part), join(tree, part), { recursive: true, filter: isCopied })
+    copyTree(tree)
     for (const name of readdirSync(patches).sort()) {
       if (!names.some((part) => name.includes(part))) continue
       const wrong = await plantOne(major, tree, name)
