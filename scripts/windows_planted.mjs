@@ -40,7 +40,6 @@ async function plantOne(major, tree, name) {
     const command = ['scripts/build_windows.mjs', '--tree', tree]
     const made = spawnSync(process.execPath, command, { cwd: root, encoding: 'utf8' })
     if (made.status !== 0) return made.stderr
-    cpSync(join(build, 'rio_emulator.node'), join(tree, 'build', 'windows', 'rio_emulator.node'))
     const ran = await run(major, tree, `planted-${basename(name, '.patch')}`, patch, finds)
     const lost = ran.lost > 0 ? `${ran.lost} bytes were lost` : ''
     if (finds([...ran.violations, ran.text, lost])) return ''
@@ -59,6 +58,7 @@ function copyTree(tree) {
       preserveTimestamps: true
     })
   const folder = join(tree, 'build', 'windows')
+  cpSync(join(build, 'rio_emulator.node'), join(folder, 'rio_emulator.node'))
   copyObjects(root, build, { root: tree, folder, flags: [] })
   const flags = readFileSync(join(build, 'flags.txt'), 'utf8')
   writeFileSync(join(folder, 'flags.txt'), flags.replace(join(root, 'addon'), join(tree, 'addon')))

@@ -6,8 +6,6 @@ const SIGNAL = 'Windows has no signals: kill() ends a process at once'
 const PROC = 'reads /proc'
 const PYTHON = 'no Python in Wine'
 const ULIMIT = 'needs ulimit'
-const RESET_LOST =
-  'Wine reports a reset only to a pending receive, and the emulator takes a moment to post the next one'
 const BURST = 'a poll after a long handler accepts up to 32 connections there before it reads the first HELLO'
 const SILENT = 'connections succeed there although the listen queue is full, so no address stays silent'
 const SHARED_PORT = 'Windows cannot share a port'
@@ -32,12 +30,6 @@ export const exclusions = [
     reason: 'changes the versions that an ELF file asks for'
   },
   { file: 'package_types', title: '*', reason: 'no npm in Wine', wine: true },
-  {
-    file: 'stopping',
-    title: 'close of all peers at once*',
-    mode: 'rio',
-    reason: 'one of the peers does not see the end of its stream within 20 s; the cause is not known'
-  },
   { file: 'simulation', title: '*', reason: 'runs a Linux program that has no system under it' },
   { file: 'io_uring_pressure', title: '*', reason: 'is about io_uring' },
   { file: 'io_uring_faults', title: '*', reason: 'is about io_uring' },
