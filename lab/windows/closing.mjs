@@ -62,6 +62,20 @@ async function serverGivesUp(how) {
   await (stopped ?? server.stop())
 }
 
+/** A peer that never ends its side: the server closes the connection when lingerMs is over, and stops. */
+async function peerStays() {
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { lingerMs: 50 })
+  await server.start('server')
+  const socket = connect({ host: '127.0.0.1', port: server.listeningPort, allowHalfOpen: true })
+  socket.on('error', () => {}).resume()
+  socket.write(frame(Buffer.from('plain')))
+  await once(server, 'clientConnected')
+  const late = new Promise((resolve) => setTimeout(resolve, END_MS, 'late').unref())
+  const outcome = await Promise.race([server.stop(), late])
+  socket.destroy()
+  if (outcome === 'late') throw new Error(`a peer that stays: stop took more than ${END_MS} ms`)
+}
+
 /** A client that stops before the server has answered. */
 async function clientGivesUp() {
   const listener = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1')
@@ -107,6 +121,7 @@ const ways = [
   () => serverCloses('stop'),
   () => serverGivesUp('timeout'),
   () => serverGivesUp('stop'),
+  peerStays,
   clientGivesUp,
   clientCloses
 ]

@@ -66,13 +66,6 @@ export const exclusions = [
   { file: 'differential', title: 'the Python client*', reason: PYTHON, wine: true },
   { file: 'machine_faults', title: 'EMFILE while*', reason: ULIMIT },
   { file: 'machine_faults', title: 'no address space*', reason: ULIMIT },
-  {
-    file: 'closing',
-    title: 'a reset in the middle of answers*',
-    mode: 'rio',
-    reason: RESET_LOST,
-    wine: true
-  },
   { file: 'fairness', title: 'a crowd that connects during a long handler*', reason: BURST },
   { file: 'addresses', title: 'reusePort*', reason: SHARED_PORT },
   { file: 'workers', title: 'workers share a port with reusePort', reason: SHARED_PORT },
