@@ -155,6 +155,8 @@ export function programs(major, mode) {
       ? [() => installed(major, mode, 'node.exe'), () => installed(major, mode, 'host.exe')]
       : [
           () => rounds(major, mode, 'refusals', 1, 'refused calls of Registered I/O'),
+          () => rounds(major, mode, 'fallback', 1, 'a system that refuses Registered I/O'),
+          () => rounds(major, mode, 'corrupt', 1, 'a corrupt completion queue'),
           () => exitAfterSend(major, mode, 'delayed')
         ])
   ]
