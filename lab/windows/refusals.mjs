@@ -1,6 +1,7 @@
 // Each call of Registered I/O is refused once (WSAENOBUFS), in a program that starts a server and a client and exchanges messages: node
 // lab/windows/refusals.mjs. A refusal must be an error with a code or have no effect, no message may come twice or differ, and afterwards the same
-// engine must do all of it. Then 300 connections come and go, whose room in the completion queue is given back late: none is refused.
+// engine must do all of it. Then 300 connections come and go, some of them cut off by the server, and their room in the
+// completion queue is given back late: none is refused.
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { connect } from 'node:net'
@@ -89,15 +90,22 @@ async function comeAndGo() {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
   const errors = []
   server.on('error', (error) => errors.push(error.message))
+  // With its receives under way, which are over some time later.
+  server.onMessage = (peer) => peer.terminate()
   await server.start('server')
   let next = 0
   const visit = async () => {
     for (let i = next++; i < CROWD; i = next++) {
       const socket = connect({ host: '127.0.0.1', port: server.listeningPort })
-      socket.on('error', (error) => errors.push(error.message))
+      socket.on('error', ({ code }) => code !== 'ECONNRESET' && errors.push(code))
       socket.write(frame(Buffer.from(`client ${i}`)))
       await Promise.race([once(socket, 'data'), once(socket, 'close')]).catch(() => {})
       if (socket.bytesRead === 0) errors.push(`client ${i} was refused`)
+      if (i % 2 === 0) {
+        const closed = once(socket, 'close').catch(() => {})
+        socket.write(frame(Buffer.from('cut me off')))
+        await closed
+      }
       socket.destroy()
     }
   }
