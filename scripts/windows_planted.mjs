@@ -11,7 +11,7 @@ import { plant } from './patches.mjs'
 import { runSides } from './windows_sides.mjs'
 import { build, root, runNode } from './wine.mjs'
 
-const TIMEOUT_MS = 30_000
+const TIMEOUT_MS = 60_000
 const patches = join(root, 'lab', 'windows', 'planted')
 const PARTS = ['addon', 'dist', 'package.json', 'lab/windows', 'test/helpers']
 // The emulator is that of the checkout: a copy of the tree builds the addon alone.
@@ -40,7 +40,8 @@ async function plantOne(major, tree, name) {
     const command = ['scripts/build_windows.mjs', '--tree', tree]
     const made = spawnSync(process.execPath, command, { cwd: root, encoding: 'utf8' })
     if (made.status !== 0) return made.stderr
-    const ran = await run(major, tree, `planted-${basename(name, '.patch')}`, patch, finds)
+    const ending = (violations, text) => finds([...violations, text])
+    const ran = await run(major, tree, `planted-${basename(name, '.patch')}`, patch, ending)
     const lost = ran.lost > 0 ? `${ran.lost} bytes were lost` : ''
     if (finds([...ran.violations, ran.text, lost])) return ''
     return `no "${expected}" in:\n${ran.violations.join('\n')}\n${ran.text}`

@@ -92,7 +92,7 @@ function readReport(path) {
 /**
  * Runs Windows Node.js with these arguments in the tree `cwd`, whose lab/windows and build/windows are used, where it has them, to put
  * the emulator under the addon: the rules of Windows' sockets, and with `mode` 'rio' Registered I/O. `env` has more variables,
- * `program` another node.exe. `ending(violations)` may end the program early.
+ * `program` another node.exe. `ending(violations, text)` may end the program early.
  */
 export async function runNode(
   major,
@@ -120,7 +120,7 @@ export async function runNode(
       ZERIO_TEST_NODE_OPTIONS: preload,
       ...env
     },
-    until: () => ending(readReport(report).violations)
+    until: () => ending(readReport(report).violations, readIfThere(log))
   })
   const seconds = Math.round((Date.now() - began) / 1000)
   return { code, seconds, text: readIfThere(log), ...readReport(report) }

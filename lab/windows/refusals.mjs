@@ -1,7 +1,7 @@
 // Each call of Registered I/O is refused once (WSAENOBUFS), in a program that starts a server and a client and exchanges messages: node
 // lab/windows/refusals.mjs. A refusal must be an error with a code or have no effect, no message may come twice or differ, and afterwards the same
-// engine must do all of it. Then 300 connections come and go, some of them cut off by the server, and their room in the
-// completion queue is given back late: none is refused.
+// engine must do all of it. Before that 300 connections come and go, some of them cut off by the server, and their room in the completion
+// queue is given back late: none is refused.
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { connect } from 'node:net'
@@ -117,18 +117,16 @@ async function comeAndGo() {
 const failed = []
 const seen = []
 let backend = ''
+function fail({ message }) {
+  failed.push(message)
+  console.log(message)
+}
+await comeAndGo().catch(fail)
 for (const [index, kind] of KINDS.entries()) {
-  await refuseEach(kind, 1 + 100 * index).then(
-    ([name, text]) => {
-      backend = name
-      seen.push(text)
-    },
-    (error) => failed.push(error.message)
-  )
+  await refuseEach(kind, 1 + 100 * index).then(([name, text]) => {
+    backend = name
+    seen.push(text)
+  }, fail)
 }
-await comeAndGo().catch((error) => failed.push(error.message))
-if (failed.length > 0) {
-  console.log(failed.join('\n'))
-  process.exit(1)
-}
+if (failed.length > 0) process.exit(1)
 console.log(`round 1: ${backend} ${seen.join(', ')}`)
