@@ -1,7 +1,8 @@
 // Bugs that are planted in the backends of Windows, one by one, for the emulator and the programs of lab/windows to find.
 //
 // A patch of lab/windows/planted says in its head what it is found as: a part of a violation, or of what the program prints. It may say by which
-// program (`Found by:`, otherwise resets) and with which environment variable (`With:`).
+// program (`Found by:`, otherwise resets), with which environment variable (`With:`), and how many bytes that locks at most without the bug
+// (`Locked at most:`).
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -43,7 +44,9 @@ async function plantOne(major, tree, name) {
     const ending = (violations, text) => finds([...violations, text])
     const ran = await run(major, tree, `planted-${basename(name, '.patch')}`, patch, ending)
     const lost = ran.lost > 0 ? `${ran.lost} bytes were lost` : ''
-    if (finds([...ran.violations, ran.text, lost])) return ''
+    const most = Number(field(patch, 'Locked at most') ?? Infinity)
+    const locked = ran.locked > most ? `${ran.locked} bytes were locked` : ''
+    if (finds([...ran.violations, ran.text, lost, locked])) return ''
     return `no "${expected}" in:\n${ran.violations.join('\n')}\n${ran.text}`
   } finally {
     heal()
