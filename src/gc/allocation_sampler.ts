@@ -1,163 +1,116 @@
-// Who allocates: V8's sampling heap profiler, its samples added up by function.
+// Who allocates: V8's sampling heap profiler of this thread.
+//
+// V8 hands the samples out only together with a collection of the whole heap. So they are taken at the end of a measurement; before
+// it only when they would need too much memory, or when another sampler of the thread begins or ends.
 import type { Session } from 'node:inspector'
+import { type Allocator, CallTree, type ProfileNode, type Site } from './call_tree.js'
+import { uncounted } from './heap_meter.js'
+import { openSession, post } from './inspector.js'
+import { mapToSources } from './source_lines.js'
 
-/** One function and what was allocated in it itself, as estimated from the samples. */
-export interface Allocator {
-  /** Empty for a function without a name. */
-  functionName: string
-  /** Path or URL of the script; empty for V8's own functions. */
-  url: string
-  /** Counted from 1. */
-  line: number
-  /** Counted from 1. */
-  column: number
-  /** Estimated from the samples. */
-  bytes: number
-}
+/** V8 keeps each sample, of some 100 bytes, until the profile is taken. */
+const samplesMax = 100_000
+/** The samples become rarer by this factor, so that they are taken less and less often. */
+const thinning = 4
 
-interface ProfileNode {
-  callFrame: { functionName: string; url: string; lineNumber: number; columnNumber: number }
-  selfSize: number
-  children: ProfileNode[]
-}
-
-/** V8 keeps all samples until the profile is taken; beyond so many, fewer are as good. */
-const samplesMax = 10_000
-
-/** V8's profiler of this thread, of which there is one: it runs while anybody wants samples. */
+/** V8's profiler, of which a thread has one: it runs while there are samplers. */
 class Profiler {
-  readonly allocators = new Map<string, Allocator>()
-  readonly #session: Session
-  #intervalBytes: number
+  readonly samplers = new Set<AllocationSampler>()
+  readonly session: Session = openSession()
 
-  constructor(intervalBytes: number) {
-    this.#intervalBytes = intervalBytes
-    // Not imported above: Node.js can be built without the inspector.
-    const inspector = require('node:inspector') as typeof import('node:inspector')
-    this.#session = new inspector.Session()
-    this.#session.connect()
+  constructor(public intervalBytes: number) {
     this.#start()
   }
 
-  /** Adds up the samples since the last call, and goes on. */
+  /** Hands out the samples since the last call. */
   collect(): void {
-    const sampleCount = this.#stop()
-    if (sampleCount > samplesMax) this.#intervalBytes *= 2
-    this.#start()
+    uncounted(() => {
+      this.#stop()
+      this.#start()
+    })
   }
 
   close(): void {
-    this.#stop()
-    this.#session.disconnect()
+    uncounted(() => this.#stop())
   }
 
   #start(): void {
-    this.#post('HeapProfiler.startSampling', {
-      samplingInterval: this.#intervalBytes,
+    post(this.session, 'HeapProfiler.startSampling', {
+      samplingInterval: this.intervalBytes,
       includeObjectsCollectedByMajorGC: true,
       includeObjectsCollectedByMinorGC: true
     })
   }
 
-  #stop(): number {
-    let answer: unknown
+  #stop(): void {
+    let head: ProfileNode | undefined
     try {
-      answer = this.#post('HeapProfiler.stopSampling')
+      const answer = post(this.session, 'HeapProfiler.stopSampling')
+      head = (answer as { profile: { head: ProfileNode } }).profile.head
     } catch {
       // The program uses V8's profiler, too, and has stopped it: these samples are its own.
-      return 0
     }
-    const { profile } = answer as { profile: { head: ProfileNode; samples: unknown[] } }
-    this.#add(profile.head)
-    return profile.samples.length
-  }
-
-  #add({ callFrame, selfSize, children }: ProfileNode): void {
-    if (selfSize > 0 && !isOfProbe(callFrame)) {
-      const { functionName, url, lineNumber, columnNumber } = callFrame
-      const place = `${functionName} ${url}:${lineNumber}:${columnNumber}`
-      let allocator = this.allocators.get(place)
-      if (allocator === undefined) {
-        allocator = { functionName, url, line: lineNumber + 1, column: columnNumber + 1, bytes: 0 }
-        this.allocators.set(place, allocator)
-      }
-      allocator.bytes += selfSize
-    }
-    for (const child of children) this.#add(child)
-  }
-
-  /** A session of the own thread answers before `post` returns. */
-  #post(method: string, parameters?: object): unknown {
-    let failure: Error | null = null
-    let answer: unknown
-    this.#session.post(method, parameters, (error, result) => {
-      failure = error
-      answer = result
-    })
-    if (failure !== null) throw failure
-    return answer
+    for (const sampler of this.samplers) sampler.add(head)
   }
 }
 
 let profiler: Profiler | undefined
-let samplers = 0
 
-/** What was sampled from one moment on. Several can be at work; the first one's interval is that of all. */
+/** What is sampled from one moment on. Several can be at work; the first one's interval is that of all. */
 export class AllocationSampler {
+  readonly tree = new CallTree()
+  /** Whether something else in the thread took samples. */
+  wasRobbed = false
   readonly #profiler: Profiler
-  /** What was sampled before, by place. */
-  readonly #bytesBefore = new Map<string, number>()
-  #allocators: Allocator[] = []
+  #bytesSinceTaken = 0
+  #sites: Site[] = []
 
+  /** Throws where the inspector is missing or forbidden. */
   constructor(intervalBytes: number) {
-    samplers++
     if (profiler === undefined) profiler = new Profiler(intervalBytes)
     else profiler.collect()
     this.#profiler = profiler
-    for (const [place, { bytes }] of profiler.allocators) this.#bytesBefore.set(place, bytes)
+    profiler.samplers.add(this)
   }
 
-  /** The functions that allocated most until the last `collect`, most first. */
+  /** The functions that allocated most, most first; none before `close`. */
   top(count: number): Allocator[] {
-    return this.#allocators.slice(0, count)
+    return this.#sites.slice(0, count).map(({ scriptId: _, ...allocator }) => allocator)
   }
 
-  /** All that was sampled until then, in bytes. */
+  /** All that was sampled, in bytes; 0 before `close`. */
   get bytes(): number {
-    return this.#allocators.reduce((bytes, allocator) => bytes + allocator.bytes, 0)
+    return this.#sites.reduce((bytes, site) => bytes + site.bytes, 0)
   }
 
-  /** Takes the samples since the last call, and goes on. */
-  collect(): void {
+  /** The program allocated so many bytes more: the samples of them must not need too much memory. */
+  spend(bytes: number): void {
+    this.#bytesSinceTaken += bytes
+    if (this.#bytesSinceTaken / this.#profiler.intervalBytes <= samplesMax) return
+    this.#profiler.intervalBytes *= thinning
     this.#profiler.collect()
-    this.#take()
   }
 
-  close(): void {
-    if (--samplers > 0) {
-      this.#profiler.collect()
-    } else {
-      this.#profiler.close()
-      profiler = undefined
-    }
-    this.#take()
+  /** The profiler hands out samples; `undefined`: something else in the thread took them. */
+  add(head: ProfileNode | undefined): void {
+    this.#bytesSinceTaken = 0
+    if (head === undefined) this.wasRobbed = true
+    else this.tree.add(head)
   }
 
-  #take(): void {
-    const allocators: Allocator[] = []
-    for (const [place, allocator] of this.#profiler.allocators) {
-      const bytes = allocator.bytes - (this.#bytesBefore.get(place) ?? 0)
-      if (bytes > 0) allocators.push({ ...allocator, bytes })
-    }
-    this.#allocators = allocators.sort((a, b) => b.bytes - a.bytes)
+  /**
+   * Takes the samples, and finds the source lines of the `linesMax` functions that allocated most: of all scripts when the program is
+   * over, otherwise of those for which it costs the program nothing.
+   */
+  close(linesMax: number, isProgramOver: boolean): void {
+    const isLast = this.#profiler.samplers.size === 1
+    if (isLast) this.#profiler.close()
+    else this.#profiler.collect()
+    this.#profiler.samplers.delete(this)
+    this.#sites = this.tree.allocators()
+    mapToSources(this.#sites.slice(0, linesMax), isProgramOver ? this.#profiler.session : undefined)
+    if (!isLast) return
+    this.#profiler.session.disconnect()
+    profiler = undefined
   }
-}
-
-/** Taking what the profilers saw allocates too. */
-function isOfProbe({ functionName, url }: ProfileNode['callFrame']): boolean {
-  return (
-    url.startsWith(__dirname) ||
-    url === 'node:inspector' ||
-    (url === 'node:v8' && (functionName === 'stop' || functionName === 'getHeapStatistics'))
-  )
 }

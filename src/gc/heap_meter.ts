@@ -1,8 +1,8 @@
 // How many bytes this thread allocated, on the V8 heap and outside of it, and what each collection cost.
 //
 // Between two collections the heap only grows, so what was allocated is the sum of those growths, whatever the collections
-// freed: V8's profiler of collections tells the sizes before and after each. Nothing of it runs in JavaScript meanwhile.
-import { GCProfiler, getHeapStatistics } from 'node:v8'
+// freed: V8's profiler of collections records the sizes before and after each. Nothing of it runs in JavaScript meanwhile.
+import { GCProfiler, type GCProfilerResult, getHeapStatistics } from 'node:v8'
 
 /** Called for each collection of a stretch, when the stretch ends. */
 export type CollectionListener = (kind: string, pauseUs: number) => void
@@ -12,6 +12,9 @@ const enum Size {
   Heap,
   External
 }
+
+/** Those of this thread that are in a stretch. */
+const meters = new Set<HeapMeter>()
 
 export class HeapMeter {
   /** Totals of all stretches so far. */
@@ -25,24 +28,60 @@ export class HeapMeter {
 
   /** Starts a stretch. What is allocated between two stretches is not counted. */
   begin(): void {
+    meters.add(this)
     this.#profiler = new GCProfiler()
     this.#profiler.start()
-    // Reading allocates its result after the sizes were taken: the second reading tells how much.
-    readSizes(this.#to)
-    readSizes(this.#from)
-    this.#from[Size.Heap] += Math.max(0, this.#from[Size.Heap] - this.#to[Size.Heap])
+    this.#readFrom()
   }
 
   /** Ends the stretch and adds it to the totals. */
   end(): void {
     readSizes(this.#to)
+    meters.delete(this)
+    this.#addAll(this.#profiler.stop())
+  }
+
+  /**
+   * Does some work of the measurement's own between two stretches. Its bytes do not count. Collections that V8 makes meanwhile do,
+   * because they are the program's garbage as well, unless the work itself `forces` them.
+   */
+  between<T>(work: () => T, forces: boolean): T {
+    // Nothing is allocated between the start of a profiler and the end of the one before: each collection is in one of them.
+    const meanwhile = new GCProfiler()
+    const next = new GCProfiler()
+    readSizes(this.#to)
+    meanwhile.start()
+    const ended = this.#profiler.stop()
+    meters.delete(this)
+    this.#addAll(ended)
+    const result = work()
+    meters.add(this)
+    this.#readFrom()
+    this.#profiler = next
+    next.start()
+    const { statistics } = meanwhile.stop()
+    if (!forces) for (const { gcType, cost } of statistics) this.onCollection(gcType, cost)
+    // This has allocated too, unless V8 has collected in it.
+    const heapSize = this.#from[Size.Heap]
+    this.#readFrom()
+    this.#from[Size.Heap] = Math.max(heapSize, this.#from[Size.Heap])
+    return result
+  }
+
+  /** Reading allocates its result after the sizes were taken: a second reading shows how much. */
+  #readFrom(): void {
+    readSizes(this.#to)
+    readSizes(this.#from)
+    this.#from[Size.Heap] += Math.max(0, this.#from[Size.Heap] - this.#to[Size.Heap])
+  }
+
+  #addAll({ statistics }: GCProfilerResult): void {
     const from = this.#from
-    for (const collection of this.#profiler.stop().statistics) {
-      const { beforeGC, afterGC } = collection
+    for (const { beforeGC, afterGC, gcType, cost } of statistics) {
       this.#add(beforeGC.heapStatistics.usedHeapSize, beforeGC.heapStatistics.externalMemory)
       from[Size.Heap] = afterGC.heapStatistics.usedHeapSize
       from[Size.External] = afterGC.heapStatistics.externalMemory
-      this.onCollection(collection.gcType, collection.cost)
+      this.onCollection(gcType, cost)
     }
     this.#add(this.#to[Size.Heap], this.#to[Size.External])
   }
@@ -52,6 +91,16 @@ export class HeapMeter {
     this.heapBytes += Math.max(0, heapSize - this.#from[Size.Heap])
     this.externalBytes += Math.max(0, externalSize - this.#from[Size.External])
   }
+}
+
+/** Does some work that forces collections, which no meter of the thread shall count. */
+export function uncounted(work: () => void): void {
+  let step = work
+  for (const meter of [...meters]) {
+    const inner = step
+    step = () => meter.between(inner, true)
+  }
+  step()
 }
 
 function readSizes(sizes: Float64Array): void {

@@ -5,8 +5,8 @@ import { HeapMeter } from './heap_meter.js'
 /** Results go here, or V8 could see that nobody needs them and not allocate them at all. */
 export const kept: { result: unknown } = { result: undefined }
 
-export function callMany(work: (i: number) => unknown, count: number): void {
-  for (let i = 0; i < count; i++) {
+export function callMany(work: (i: number) => unknown, from: number, to: number): void {
+  for (let i = from; i < to; i++) {
     const result = work(i)
     if (i === 0 && typeof (result as PromiseLike<unknown> | null | undefined)?.then === 'function') {
       throw misuse('ZERIO_BAD_ARGUMENT', 'The work returned a promise; use measureAsync for it.')
@@ -16,8 +16,12 @@ export function callMany(work: (i: number) => unknown, count: number): void {
   kept.result = undefined
 }
 
-export async function awaitMany(work: (i: number) => PromiseLike<unknown>, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await work(i)
+export async function awaitMany(
+  work: (i: number) => PromiseLike<unknown>,
+  from: number,
+  to: number
+): Promise<void> {
+  for (let i = from; i < to; i++) await work(i)
 }
 
 let isWarm = false
@@ -30,7 +34,7 @@ export function warmCallMany(): void {
   if (isWarm) return
   isWarm = true
   const works = [() => undefined, (i: number) => i, () => null, () => true, (i: number) => i + 1]
-  for (const work of works) callMany(work, 20_000)
+  for (const work of works) callMany(work, 0, 20_000)
 }
 
 const warmUpAwaits = 20_000
@@ -42,12 +46,12 @@ let awaitBytes: number | undefined
 export async function awaitOverheadBytes(): Promise<number> {
   if (awaitBytes !== undefined) return awaitBytes
   const settled = Promise.resolve()
-  await awaitMany(() => settled, warmUpAwaits)
+  await awaitMany(() => settled, 0, warmUpAwaits)
   const found = new Float64Array(batches)
   for (let batch = 0; batch < batches; batch++) {
     const meter = new HeapMeter(() => {})
     meter.begin()
-    await awaitMany(() => settled, batchAwaits)
+    await awaitMany(() => settled, 0, batchAwaits)
     meter.end()
     found[batch] = meter.heapBytes / batchAwaits
   }

@@ -22,14 +22,20 @@ export interface GcProbeOptions {
 
 /** Options of {@link GcProbe.measure} and {@link GcProbe.measureAsync}. */
 export interface GcMeasureOptions extends GcProbeOptions {
-  /** Measured calls; 1 to 2^30, default 100,000. */
+  /** Measured calls, fewer when the time is over; 1 to 2^30, default 100,000. */
   operations?: number | undefined
-  /** Calls before, until V8 has compiled the function; 0 to 2^30, default 20,000. */
+  /**
+   * Calls before the measured ones; 0 to 2^30. By default as many as V8 needs to compile the function, which is when several rounds
+   * allocate the same: at least 20,000 calls and 50 ms, at most half of the time.
+   */
   warmup?: number | undefined
+  /** How long warm-up and measured calls may take together, in milliseconds; 1 to 3,600,000, default 5,000. One call is not cut. */
+  timeLimitMs?: number | undefined
 }
 
 export type ResolvedProbeOptions = Complete<GcProbeOptions>
-export type ResolvedMeasureOptions = Complete<GcMeasureOptions>
+export type ResolvedMeasureOptions = Complete<Omit<GcMeasureOptions, 'warmup'>> &
+  Pick<GcMeasureOptions, 'warmup'>
 
 const probeDefaults: ResolvedProbeOptions = {
   samplingBytes: 32_768,
@@ -37,7 +43,12 @@ const probeDefaults: ResolvedProbeOptions = {
   external: true,
   loopResolutionMs: 10
 }
-const measureDefaults: ResolvedMeasureOptions = { ...probeDefaults, operations: 100_000, warmup: 20_000 }
+const measureDefaults: ResolvedMeasureOptions = {
+  ...probeDefaults,
+  operations: 100_000,
+  warmup: undefined,
+  timeLimitMs: 5_000
+}
 
 const countMax = 2 ** 30
 const ranges: Readonly<Record<string, readonly [number, number]>> = {
@@ -45,7 +56,8 @@ const ranges: Readonly<Record<string, readonly [number, number]>> = {
   topAllocators: [0, 1_000],
   loopResolutionMs: [0, 1_000],
   operations: [1, countMax],
-  warmup: [0, countMax]
+  warmup: [0, countMax],
+  timeLimitMs: [1, 3_600_000]
 }
 /** Less would be a sample for each object, and most of the time would be the profiler's. */
 const samplingBytesMin = 512

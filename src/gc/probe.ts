@@ -1,90 +1,24 @@
 // GcProbe: what a stretch of a program costs the garbage collector.
-import {
-  createHistogram,
-  type EventLoopUtilization,
-  type IntervalHistogram,
-  monitorEventLoopDelay,
-  performance
-} from 'node:perf_hooks'
 import { misuse } from '../errors.js'
 import { describe } from '../options/given.js'
-import { AllocationSampler } from './allocation_sampler.js'
-import { holdSweeping, letSweepingGo } from './buffer_sweeping.js'
 import { collectYoung } from './collect_young.js'
-import { HeapMeter } from './heap_meter.js'
 import { awaitMany, awaitOverheadBytes, callMany, warmCallMany } from './loops.js'
+import { Measuring } from './measuring.js'
 import {
   type GcMeasureOptions,
   type GcProbeOptions,
+  type ResolvedMeasureOptions,
   type ResolvedProbeOptions,
   resolveMeasureOptions,
   resolveProbeOptions
 } from './options.js'
-import { type GcCollections, GcReport } from './report.js'
+import type { GcReport } from './report.js'
+import { Run } from './run.js'
 
 export type { GcMeasureOptions, GcProbeOptions } from './options.js'
 
-/** V8's profilers keep what they saw in memory of their own until it is taken. */
-const takeEveryMs = 10_000
-/** What one iteration of Node's event loop allocates; the timer behind the loop's delay makes one each time. */
-const loopIterationBytes = 56
 /** Above, the count would no longer be a small integer, and a boxed one is garbage. */
 const countLowMax = 2 ** 30
-
-/** One measurement, from start to stop. */
-class Run {
-  readonly pauses = createHistogram()
-  readonly counts: Omit<GcCollections, 'total'> = { minor: 0, major: 0, incrementalMarking: 0, other: 0 }
-  pausedUs = 0
-  maxUs = 0
-  readonly meter = new HeapMeter((kind, pauseUs) => this.#count(kind, pauseUs))
-  readonly sampler: AllocationSampler | undefined
-  readonly loopDelay: IntervalHistogram | undefined
-  readonly utilization: EventLoopUtilization
-  readonly startMs: number
-  readonly #timer: NodeJS.Timeout
-
-  constructor(readonly options: ResolvedProbeOptions) {
-    if (options.samplingBytes > 0) this.sampler = new AllocationSampler(options.samplingBytes)
-    if (options.external) holdSweeping()
-    if (options.loopResolutionMs > 0) {
-      this.loopDelay = monitorEventLoopDelay({ resolution: options.loopResolutionMs })
-      this.loopDelay.enable()
-    }
-    this.#timer = setInterval(() => this.take(), takeEveryMs).unref()
-    this.utilization = performance.eventLoopUtilization()
-    this.startMs = performance.now()
-    collectYoung()
-    this.meter.begin()
-  }
-
-  /** Nothing that happens in `take` itself is counted. */
-  take<T>(work?: () => T): T | undefined {
-    this.meter.end()
-    this.sampler?.collect()
-    const result = work?.()
-    this.meter.begin()
-    return result
-  }
-
-  end(): void {
-    this.meter.end()
-    clearInterval(this.#timer)
-    this.sampler?.close()
-    this.loopDelay?.disable()
-    if (this.options.external) letSweepingGo()
-  }
-
-  #count(kind: string, pauseUs: number): void {
-    if (kind === 'MarkSweepCompact' || kind === 'MarkCompact') this.counts.major++
-    else if (kind === 'Scavenge' || kind.startsWith('Minor')) this.counts.minor++
-    else if (kind === 'IncrementalMarking') this.counts.incrementalMarking++
-    else this.counts.other++
-    this.pausedUs += pauseUs
-    this.maxUs = Math.max(this.maxUs, pauseUs)
-    this.pauses.record(Math.max(1, Math.round(pauseUs * 1000)))
-  }
-}
 
 /**
  * Measures what code costs the garbage collector: bytes allocated per operation, collections and their pauses, the event loop's
@@ -118,10 +52,7 @@ export class GcProbe {
   start(): this {
     if (this.#run !== undefined)
       throw misuse('ZERIO_ALREADY_STARTED', 'The probe is started already; call stop() first.')
-    stopOverheadBytes()
-    this.#countLow = 0
-    this.#countHigh = 0
-    this.#run = new Run(this.#options)
+    this.#begin()
     return this
   }
 
@@ -141,38 +72,44 @@ export class GcProbe {
     }
   }
 
-  /** What was found since the start; the probe goes on. Making the report is not counted. Throws `ZERIO_NOT_STARTED`. */
+  /**
+   * What was found since the start; the probe goes on. Making the report is not counted. It names no allocators, because V8 would
+   * have to collect the whole heap for them: `stop()` does. Throws `ZERIO_NOT_STARTED`.
+   */
   report(): GcReport {
     const run = this.#running()
-    return run.take(() => this.#report(run)) as GcReport
+    return run.take(() => run.report(this.operations, stopOverheadBytes())) as GcReport
   }
 
   /** Ends the measurement. Throws `ZERIO_NOT_STARTED`. */
   stop(): GcReport {
-    const run = this.#running()
-    run.end()
-    this.#run = undefined
-    return this.#report(run)
+    return this.#stop(0)
   }
 
   /**
-   * Calls `work(i)` `options.warmup` times, then measures `options.operations` calls of it. What it returns is kept for a moment,
-   * so that V8 cannot leave it out. Throws what `work` throws, and `ZERIO_BAD_ARGUMENT` when it returns a promise.
+   * Calls `work(i)` until V8 has compiled it, then measures `options.operations` calls of it, or as many as `options.timeLimitMs`
+   * leaves room for. What it returns is kept for a moment, so that V8 cannot leave it out. Throws what `work` throws, and
+   * `ZERIO_BAD_ARGUMENT` when it returns a promise.
    */
   static measure(work: (i: number) => unknown, options?: GcMeasureOptions): GcReport {
-    const { operations, warmup, ...probeOptions } = resolveMeasureOptions(options)
+    const resolved = resolveMeasureOptions(options)
     checkWork(work)
     warmCallMany()
-    callMany(work, warmup)
-    const probe = new GcProbe(probeOptions).start()
-    try {
-      callMany(work, operations)
-      probe.operation(operations)
-    } catch (error) {
-      probe.stop()
-      throw error
+    const measuring = new Measuring(resolved)
+    const { calls } = measuring
+    for (const _ of measuring.warmup()) callMany(work, calls.from, calls.to)
+    const probe = new GcProbe(probeOptionsOf(resolved))
+    while (measuring.isRepeated) {
+      const run = probe.#begin()
+      try {
+        for (const _ of measuring.measurement(() => run.takenBytes())) callMany(work, calls.from, calls.to)
+      } catch (error) {
+        probe.stop()
+        throw error
+      }
+      if (measuring.isRepeated) probe.stop()
     }
-    return probe.stop()
+    return probe.#stopMeasuring(measuring, 0)
   }
 
   /** The same for a function that returns a promise: each call waits for the one before. What waiting allocates is subtracted. */
@@ -180,22 +117,33 @@ export class GcProbe {
     work: (i: number) => PromiseLike<unknown>,
     options?: GcMeasureOptions
   ): Promise<GcReport> {
-    const { operations, warmup, ...probeOptions } = resolveMeasureOptions(options)
+    const resolved = resolveMeasureOptions(options)
     checkWork(work)
-    const overheadBytes = (await awaitOverheadBytes()) * operations
-    await awaitMany(work, warmup)
-    const probe = new GcProbe(probeOptions).start()
-    try {
-      await awaitMany(work, operations)
-      probe.operation(operations)
-    } catch (error) {
-      probe.stop()
-      throw error
+    const bytesOfWaiting = await awaitOverheadBytes()
+    const measuring = new Measuring(resolved)
+    const { calls } = measuring
+    for (const _ of measuring.warmup()) await awaitMany(work, calls.from, calls.to)
+    const probe = new GcProbe(probeOptionsOf(resolved))
+    while (measuring.isRepeated) {
+      const run = probe.#begin()
+      try {
+        for (const _ of measuring.measurement(() => run.takenBytes()))
+          await awaitMany(work, calls.from, calls.to)
+      } catch (error) {
+        probe.stop()
+        throw error
+      }
+      if (measuring.isRepeated) probe.stop()
     }
-    const run = probe.#running()
-    run.end()
-    probe.#run = undefined
-    return probe.#report(run, overheadBytes)
+    return probe.#stopMeasuring(measuring, bytesOfWaiting)
+  }
+
+  #begin(): Run {
+    stopOverheadBytes()
+    this.#countLow = 0
+    this.#countHigh = 0
+    this.#run = new Run(this.#options, collectYoung)
+    return this.#run
   }
 
   #running(): Run {
@@ -204,59 +152,23 @@ export class GcProbe {
     return this.#run
   }
 
-  #report(run: Run, moreOverheadBytes = 0): GcReport {
-    const { options, meter, counts, pauses, loopDelay, sampler } = run
-    const { operations } = this
-    const elapsedMs = performance.now() - run.startMs
-    const overheadBytes =
-      stopOverheadBytes() + (loopDelay?.count ?? 0) * loopIterationBytes + moreOverheadBytes
-    const heapBytes = Math.max(0, meter.heapBytes - overheadBytes)
-    const perOperation = (bytes: number): number | null => (operations > 0 ? bytes / operations : null)
-    const pauseUs = (percentile: number): number =>
-      pauses.count > 0 ? Math.min(pauses.percentile(percentile) / 1000, run.maxUs) : 0
-    // The histogram has the time between two ticks, of which the resolution is no delay.
-    const delayMs = (ns: number): number =>
-      loopDelay !== undefined && loopDelay.count > 0 ? Math.max(0, ns / 1e6 - options.loopResolutionMs) : 0
-    const sampledBytes = sampler?.bytes ?? 0
-    const histogram = createHistogram()
-    if (pauses.count > 0) histogram.add(pauses)
-    return new GcReport(
-      {
-        elapsedMs,
-        operations,
-        heapBytes,
-        heapBytesPerOperation: perOperation(heapBytes),
-        externalBytes: options.external ? meter.externalBytes : null,
-        externalBytesPerOperation: options.external ? perOperation(meter.externalBytes) : null,
-        collections: { total: counts.minor + counts.major, ...counts },
-        pauses: {
-          count: pauses.count,
-          totalMs: run.pausedUs / 1000,
-          share: run.pausedUs / 1000 / elapsedMs,
-          meanUs: pauses.count > 0 ? run.pausedUs / pauses.count : 0,
-          p50Us: pauseUs(50),
-          p90Us: pauseUs(90),
-          p99Us: pauseUs(99),
-          p999Us: pauseUs(99.9),
-          maxUs: run.maxUs
-        },
-        eventLoop: {
-          samples: loopDelay?.count ?? 0,
-          meanMs: delayMs(loopDelay?.mean ?? 0),
-          p50Ms: delayMs(loopDelay?.percentile(50) ?? 0),
-          p99Ms: delayMs(loopDelay?.percentile(99) ?? 0),
-          maxMs: delayMs(loopDelay?.max ?? 0),
-          utilization: performance.eventLoopUtilization(run.utilization).utilization
-        },
-        topAllocators: (sampler?.top(options.topAllocators) ?? []).map((allocator) => ({
-          ...allocator,
-          share: allocator.bytes / sampledBytes
-        })),
-        overheadBytes
-      },
-      histogram
-    )
+  #stop(moreOverheadBytes: number): GcReport {
+    const run = this.#running()
+    run.end()
+    this.#run = undefined
+    return run.report(this.operations, stopOverheadBytes() + moreOverheadBytes)
   }
+
+  #stopMeasuring({ operations, notes }: Measuring, overheadBytesPerOperation: number): GcReport {
+    this.operation(operations)
+    this.#running().notes.push(...notes)
+    return this.#stop(operations * overheadBytesPerOperation)
+  }
+}
+
+function probeOptionsOf(options: ResolvedMeasureOptions): GcProbeOptions {
+  const { samplingBytes, topAllocators, external, loopResolutionMs } = options
+  return { samplingBytes, topAllocators, external, loopResolutionMs }
 }
 
 function checkWork(work: unknown): void {

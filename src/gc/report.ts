@@ -1,6 +1,6 @@
 // What a probe found: an object whose fields are plain data, as JSON.stringify writes them, and which prints as a table.
 import type { RecordableHistogram } from 'node:perf_hooks'
-import type { Allocator } from './allocation_sampler.js'
+import type { Allocator } from './call_tree.js'
 import {
   alignedTable,
   bytesText,
@@ -93,6 +93,8 @@ export interface GcReportData {
   topAllocators: GcAllocator[]
   /** What the probe itself allocated in the measured time; it is subtracted above. */
   overheadBytes: number
+  /** What the figures lack, and why: sentences for people. Empty for a complete report. */
+  notes: string[]
 }
 
 /** What a probe found. `String(report)` is a table for people, `JSON.stringify(report)` its {@link GcReportData}. */
@@ -108,6 +110,7 @@ export class GcReport implements GcReportData {
   readonly eventLoop: GcEventLoop
   readonly topAllocators: GcAllocator[]
   readonly overheadBytes: number
+  readonly notes: string[]
   readonly #pauseHistogram: RecordableHistogram
 
   /** @internal */
@@ -123,6 +126,7 @@ export class GcReport implements GcReportData {
     this.eventLoop = data.eventLoop
     this.topAllocators = data.topAllocators
     this.overheadBytes = data.overheadBytes
+    this.notes = data.notes
     this.#pauseHistogram = pauseHistogram
   }
 
@@ -176,6 +180,7 @@ export function reportText(report: GcReportData): string {
     lines.push('top allocating functions')
     lines.push(...alignedTable(report.topAllocators.map((one) => allocatorRow(one, report.operations))))
   }
+  lines.push(...report.notes.map((note) => `note: ${note}`))
   return lines.join('\n')
 }
 

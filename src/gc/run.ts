@@ -1,0 +1,173 @@
+// One measurement, from its start to its end, and the report of it.
+import {
+  createHistogram,
+  type EventLoopUtilization,
+  type IntervalHistogram,
+  monitorEventLoopDelay,
+  performance
+} from 'node:perf_hooks'
+import { AllocationSampler } from './allocation_sampler.js'
+import { holdSweeping, letSweepingGo } from './buffer_sweeping.js'
+import { HeapMeter } from './heap_meter.js'
+import type { ResolvedProbeOptions } from './options.js'
+import { type GcCollections, GcReport } from './report.js'
+
+/** V8 keeps what it records of collections in memory of its own until it is taken. */
+const takeEveryMs = 10_000
+/** What one iteration of Node's event loop allocates; the timer behind the loop's delay makes one each time. */
+const loopIterationBytes = Number.parseInt(process.versions.node, 10) <= 24 ? 56 : 0
+
+export class Run {
+  readonly meter = new HeapMeter((kind, pauseUs) => this.#count(kind, pauseUs))
+  readonly sampler: AllocationSampler | undefined
+  /** What the report lacks, and why; each is a sentence. */
+  readonly notes: string[] = []
+  readonly #pauses = createHistogram()
+  readonly #counts: Omit<GcCollections, 'total'> = { minor: 0, major: 0, incrementalMarking: 0, other: 0 }
+  #pausedUs = 0
+  #maxUs = 0
+  readonly #loopDelay: IntervalHistogram | undefined
+  readonly #utilization: EventLoopUtilization
+  readonly #startMs: number
+  #endMs: number | undefined
+  #loop: GcReport['eventLoop'] | undefined
+  readonly #timer: NodeJS.Timeout
+
+  /** `prepare` is called at the last moment before the measurement, `onPause` with each pause in nanoseconds. */
+  constructor(
+    readonly options: ResolvedProbeOptions,
+    prepare?: () => void,
+    private readonly onPause?: (ns: number) => void
+  ) {
+    if (options.samplingBytes > 0) this.sampler = this.#openSampler(options.samplingBytes)
+    if (options.external) holdSweeping()
+    if (options.loopResolutionMs > 0) {
+      this.#loopDelay = monitorEventLoopDelay({ resolution: options.loopResolutionMs })
+      this.#loopDelay.enable()
+    }
+    this.#timer = setInterval(() => this.take(), takeEveryMs).unref()
+    this.#utilization = performance.eventLoopUtilization()
+    this.#startMs = performance.now()
+    prepare?.()
+    this.meter.begin()
+  }
+
+  /** Takes what V8 has recorded so far; what `work` allocates is not counted. */
+  take<T>(work?: () => T): T | undefined {
+    const before = this.meter.heapBytes
+    return this.meter.between(() => {
+      this.sampler?.spend(this.meter.heapBytes - before)
+      return work?.()
+    }, false)
+  }
+
+  /** Bytes on the heap so far. */
+  takenBytes(): number {
+    this.take()
+    return this.meter.heapBytes
+  }
+
+  end(isProgramOver = false): void {
+    this.meter.end()
+    this.#endMs = performance.now()
+    this.#loop = this.#eventLoop()
+    clearInterval(this.#timer)
+    this.sampler?.close(this.options.topAllocators, isProgramOver)
+    if (this.sampler?.wasRobbed) {
+      this.notes.push(
+        "Something else in the thread stopped V8's sampler: its part of the samples is missing."
+      )
+    }
+    this.#loopDelay?.disable()
+    if (this.options.external) letSweepingGo()
+  }
+
+  report(operations: number, moreOverheadBytes: number): GcReport {
+    const { options, meter, sampler } = this
+    const pauses = this.#pauses
+    const elapsedMs = (this.#endMs ?? performance.now()) - this.#startMs
+    const overheadBytes = (this.#loopDelay?.count ?? 0) * loopIterationBytes + moreOverheadBytes
+    const heapBytes = Math.max(0, meter.heapBytes - overheadBytes)
+    const perOperation = (bytes: number): number | null => (operations > 0 ? bytes / operations : null)
+    const sampledBytes = sampler?.bytes ?? 0
+    const histogram = createHistogram()
+    if (pauses.count > 0) histogram.add(pauses)
+    return new GcReport(
+      {
+        elapsedMs,
+        operations,
+        heapBytes,
+        heapBytesPerOperation: perOperation(heapBytes),
+        externalBytes: options.external ? meter.externalBytes : null,
+        externalBytesPerOperation: options.external ? perOperation(meter.externalBytes) : null,
+        collections: { total: this.#counts.minor + this.#counts.major, ...this.#counts },
+        pauses: this.#pausesOf(elapsedMs),
+        eventLoop: this.#loop ?? this.#eventLoop(),
+        topAllocators: (sampler?.top(options.topAllocators) ?? []).map((allocator) => ({
+          ...allocator,
+          share: allocator.bytes / sampledBytes
+        })),
+        overheadBytes,
+        notes: [...this.notes]
+      },
+      histogram
+    )
+  }
+
+  #openSampler(samplingBytes: number): AllocationSampler | undefined {
+    try {
+      return new AllocationSampler(samplingBytes)
+    } catch (error) {
+      this.notes.push(
+        `Who allocates is not known, because there is no inspector: ${(error as Error).message}`
+      )
+      return undefined
+    }
+  }
+
+  #pausesOf(elapsedMs: number): GcReport['pauses'] {
+    const pauses = this.#pauses
+    const pauseUs = (percentile: number): number =>
+      pauses.count > 0 ? Math.min(pauses.percentile(percentile) / 1000, this.#maxUs) : 0
+    return {
+      count: pauses.count,
+      totalMs: this.#pausedUs / 1000,
+      share: this.#pausedUs / 1000 / elapsedMs,
+      meanUs: pauses.count > 0 ? this.#pausedUs / pauses.count : 0,
+      p50Us: pauseUs(50),
+      p90Us: pauseUs(90),
+      p99Us: pauseUs(99),
+      p999Us: pauseUs(99.9),
+      maxUs: this.#maxUs
+    }
+  }
+
+  #eventLoop(): GcReport['eventLoop'] {
+    const loopDelay = this.#loopDelay
+    // The histogram has the time between two ticks, of which the resolution is no delay.
+    const delayMs = (ns: number): number =>
+      loopDelay !== undefined && loopDelay.count > 0
+        ? Math.max(0, ns / 1e6 - this.options.loopResolutionMs)
+        : 0
+    return {
+      samples: loopDelay?.count ?? 0,
+      meanMs: delayMs(loopDelay?.mean ?? 0),
+      p50Ms: delayMs(loopDelay?.percentile(50) ?? 0),
+      p99Ms: delayMs(loopDelay?.percentile(99) ?? 0),
+      maxMs: delayMs(loopDelay?.max ?? 0),
+      utilization: performance.eventLoopUtilization(this.#utilization).utilization
+    }
+  }
+
+  #count(kind: string, pauseUs: number): void {
+    if (kind === 'MarkSweepCompact' || kind === 'MarkCompact') this.#counts.major++
+    else if (kind === 'Scavenge' || kind.startsWith('Minor')) this.#counts.minor++
+    else if (kind === 'IncrementalMarking') this.#counts.incrementalMarking++
+    else this.#counts.other++
+    const ns = Math.max(1, Math.round(pauseUs * 1000))
+    this.#pausedUs += pauseUs
+    this.#maxUs = Math.max(this.#maxUs, pauseUs)
+    this.#pauses.record(ns)
+    this.onPause?.(ns)
+  }
+}

@@ -1,0 +1,158 @@
+// Measuring leaves the program as it is: no collection that V8 would not have made, none that is missed, and an end in time.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import test from 'ava'
+import typescript from 'typescript'
+import { runScript } from '../helpers/child.mjs'
+
+async function printed(t, script, options) {
+  const { code, stdout, stderr } = await runScript(`import { GcProbe } from 'zerio/gc'\n${script}`, options)
+  t.is(stderr, '')
+  t.is(code, 0)
+  return stdout
+}
+
+/** How many of V8's own lines of collections have this kind, and this reason. */
+const traced = (stdout, kind, reason = '') =>
+  stdout.match(new RegExp(`^\\[.* ms: ${kind} .*${reason}`, 'gm'))?.length ?? 0
+
+test.serial('a probe that samples forces no collection while it measures', async (t) => {
+  const stdout = await printed(
+    t,
+    `
+      import { setFlagsFromString } from 'node:v8'
+      const held = Array.from({ length: 200000 }, (_, i) => ({ x: i }))
+      const probe = new GcProbe({ samplingBytes: 4096 }).start()
+      setFlagsFromString('--trace-gc')
+      for (let i = 0; i < 5; i++) {
+        probe.report()
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      setFlagsFromString('--no-trace-gc')
+      console.log('end')
+      setFlagsFromString('--trace-gc')
+      const { topAllocators } = probe.stop()
+      setFlagsFromString('--no-trace-gc')
+      console.log(held.length, topAllocators.length > 0)
+    `
+  )
+  const [measured, end] = stdout.split('end\n')
+  t.is(traced(measured, 'Mark-Compact', 'sampling profiler'), 0)
+  t.is(traced(end, 'Mark-Compact', 'sampling profiler'), 1)
+  t.true(end.endsWith('200000 true\n'), stdout)
+})
+
+test.serial("collections are those of V8's trace, also those while a report is made", async (t) => {
+  const stdout = await printed(
+    t,
+    `
+      import { setFlagsFromString } from 'node:v8'
+      let kept
+      const probe = new GcProbe().start()
+      setFlagsFromString('--trace-gc')
+      for (let i = 0; i < 300; i++) {
+        for (let j = 0; j < 1000; j++) kept = new Array(100).fill(j)
+        if (i === 100 || i === 200) gc()
+        probe.report()
+      }
+      setFlagsFromString('--no-trace-gc')
+      const { minor, major } = probe.stop().collections
+      console.log(JSON.stringify({ minor, major }))
+    `,
+    { flags: ['--expose-gc', '--max-semi-space-size=1'] }
+  )
+  const { minor, major } = JSON.parse(stdout.match(/\{.*\}$/m)[0])
+  t.true(minor > 50)
+  t.is(minor, traced(stdout, 'Scavenge'))
+  t.is(major, 2)
+  t.is(major, traced(stdout, 'Mark-Compact'))
+})
+
+test.serial('reports of an idle program never go backward', async (t) => {
+  const stdout = await printed(
+    t,
+    `
+      const probe = new GcProbe({ samplingBytes: 0, loopResolutionMs: 1 }).start()
+      const found = []
+      for (let i = 0; i < 10; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 60))
+        const { heapBytes, overheadBytes } = probe.report()
+        found.push(heapBytes)
+      }
+      console.log(JSON.stringify(found))
+    `
+  )
+  const found = JSON.parse(stdout)
+  // What V8 allocates for itself outweighs nothing: with too much subtracted each would be below the one before.
+  t.deepEqual(
+    found.filter((bytes, i) => bytes < (found[i - 1] ?? 0) - 1000),
+    []
+  )
+})
+
+test.serial('a slow operation ends in time', async (t) => {
+  const stdout = await printed(
+    t,
+    `
+      const slow = () => { const end = performance.now() + 9; while (performance.now() < end); }
+      const slowLater = async () => slow()
+      const options = { timeLimitMs: 400 }
+      const start = performance.now()
+      const reports = [GcProbe.measure(slow, options), await GcProbe.measureAsync(slowLater, options)]
+      console.log(JSON.stringify({ ms: performance.now() - start, reports }))
+    `
+  )
+  const { ms, reports } = JSON.parse(stdout)
+  t.true(ms < 8000, String(ms))
+  for (const { operations, notes } of reports) {
+    t.true(operations >= 1 && operations <= 45, String(operations))
+    t.deepEqual(notes, [`400 ms were over after ${operations} of 100000 operations (timeLimitMs).`])
+  }
+})
+
+test.serial('an operation is measured after V8 has compiled it, however long that takes', async (t) => {
+  const stdout = await printed(
+    t,
+    `
+      const empty = async () => {}
+      const report = await GcProbe.measureAsync(empty, { operations: 20000 })
+      console.log(report.heapBytesPerOperation)
+    `
+  )
+  // Before, an asynchronous function allocates 200 bytes and more.
+  t.true(Number(stdout) > 40 && Number(stdout) < 64, stdout)
+})
+
+for (const [what, inline, flags] of [
+  ['a map beside the script', false, []],
+  ['a map in the script', true, []],
+  ['maps that Node.js keeps', true, ['--enable-source-maps']]
+]) {
+  test.serial(`allocators have the lines of the user's source: ${what}`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'zerio-maps-'))
+    t.teardown(() => rmSync(folder, { recursive: true }))
+    const source =
+      'interface Trade {\n  price: number\n}\n\nexport function trade(i: number): Trade {\n  return { price: i }\n}\n'
+    const { outputText, sourceMapText } = typescript.transpileModule(source, {
+      fileName: 'trade.ts',
+      compilerOptions: { module: 'ESNext', target: 'ES2022', sourceMap: !inline, inlineSourceMap: inline }
+    })
+    writeFileSync(join(folder, 'trade.mjs'), outputText.replace('trade.js.map', 'trade.map'))
+    if (!inline) writeFileSync(join(folder, 'trade.map'), sourceMapText)
+    const stdout = await printed(
+      t,
+      `
+        import { trade } from ${JSON.stringify(pathToFileURL(join(folder, 'trade.mjs')).href)}
+        const report = GcProbe.measure(trade, { operations: 500000, samplingBytes: 1024 })
+        console.log(JSON.stringify(report.topAllocators[0]))
+      `,
+      { flags }
+    )
+    const { functionName, url, line } = JSON.parse(stdout)
+    t.is(functionName, 'trade')
+    t.is(url, pathToFileURL(join(folder, 'trade.ts')).href)
+    t.is(line, 5)
+  })
+}
