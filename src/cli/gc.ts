@@ -1,22 +1,24 @@
 // `zerio gc`: runs a program, shows what it costs the garbage collector while it runs and when it has ended.
-import { type ChildProcess, spawn } from 'node:child_process'
-import { createRequire } from 'node:module'
-import { constants } from 'node:os'
-import { join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
-import type { GcReportData } from '../gc/report.js'
 import { reportText } from '../gc/report.js'
-import { bytesText, countText, durationText, functionText, percentText, placeText } from '../gc/text.js'
-import { BottomLines } from './bottom_lines.js'
+import { durationText } from '../gc/text.js'
 import { integerOf, numberOf, readFlags, splitAtProgram, UsageError } from './flags.js'
-import { type GcMessage, type GcTask, reportDescriptor, taskVariable } from './gc_channel.js'
+import type { GcState, GcTask } from './gc_channel.js'
+import { Ending, exitCodeOf, exitOf, Forwarding, startProgram } from './gc_child.js'
+import { GcFolder } from './gc_folder.js'
+import { findProgram, type GcProgram } from './gc_program.js'
+import { type GcTotal, isComplete, partsText, totalOf } from './gc_total.js'
+import { LiveView, NoView, PlainView, type View } from './gc_view.js'
 
 const help = `Usage: zerio gc [flags] <program> [arguments]
 
-Runs a Node.js program (CommonJS or ES module) and reports what its main thread costs the garbage collector: bytes allocated,
-collections and their pauses, the event loop's delay, and which functions allocate. Once a second while it runs, and all of it at
-the end, on stderr. Node's own flags: NODE_OPTIONS='--max-semi-space-size=32' zerio gc <program>.
+Runs a program and reports what its threads and those of the Node.js processes that it starts cost the garbage collector: bytes
+allocated, collections and their pauses, the event loop's delay, and which functions allocate. Once a second while it runs, and all of
+it at the end, on stderr. The program is
+
+  app.js                 a file, as node runs it: CommonJS, ES module, or TypeScript where Node.js runs that
+  node --flags app.js    Node.js with flags
+  -e CODE, -p CODE       code for Node.js
+  npm run x, tsx app.ts  a command: one of node_modules/.bin, or of PATH
 
   --seconds N   end the program after N seconds of measuring, 0.1 to 86400, if it has not ended before: with SIGTERM, and with
                 SIGKILL 2 s later; exit code 0 then
@@ -44,16 +46,18 @@ interface GcFlags {
   json: boolean
 }
 
-/** How long a program may take to end after SIGTERM. */
-const endLimitMs = 2000
-/** Processes that the program left behind may hold its pipe open. */
-const lastReportLimitMs = 1000
+const readEveryMs = 250
+const showEveryMs = 1000
+/** How long the other threads have for their last report when the first one has written its own. */
+const timeUpMs = 1000
 /** Of a program that ended well before it could report: who reads the report must not take nothing for one. */
 const noReportCode = 1
+/** Flags of Node.js that need no file. */
+const evalFlags = new Set(['-e', '--eval', '-p', '--print', '-pe'])
 
 /** Resolves with the exit code. */
 export async function gc(args: string[]): Promise<number> {
-  const { flags: flagArgs, program } = splitAtProgram(args, options)
+  const { flags: flagArgs, program } = splitProgram(args)
   const values = readFlags(flagArgs, options)
   if (values.help) {
     process.stdout.write(help)
@@ -66,188 +70,126 @@ export async function gc(args: string[]): Promise<number> {
     json: values.json ?? false
   }
   if (program.length === 0) throw new UsageError('no program to run; zerio gc --help explains')
-  const [file, ...programArgs] = program
-  return run(flags, findProgram(file), programArgs)
+  return new Session(flags, findProgram(program)).run()
 }
 
-/** As `node <file>` finds it. */
-function findProgram(file: string): string {
-  const path = resolve(file)
-  try {
-    return createRequire(path).resolve(path)
-  } catch {
-    throw new UsageError(`no program '${file}'`)
+/** Code for Node.js is a program, and other flags of Node.js are a mistake whose remedy is known. */
+function splitProgram(args: string[]): { flags: string[]; program: string[] } {
+  const split = splitAtProgram(args, options)
+  const names = Object.keys(options)
+  const index = split.flags.findIndex((flag) => evalFlags.has(flag.split('=')[0]))
+  if (index >= 0) return { flags: args.slice(0, index), program: ['node', ...args.slice(index)] }
+  const foreign = split.flags.find(
+    (flag) => flag.startsWith('--') && !names.includes(flag.slice(2).split('=')[0])
+  )
+  if (foreign !== undefined) {
+    throw new UsageError(
+      `unknown flag '${foreign}'; zerio gc --help names its own, and those of Node.js go behind it: zerio gc node ${foreign} ...`
+    )
   }
+  return split
 }
 
-async function run(flags: GcFlags, file: string, programArgs: string[]): Promise<number> {
-  const task: GcTask = {
-    parentPid: process.pid,
-    warmupMs: flags.warmup * 1000,
-    measureMs: flags.seconds * 1000,
-    topAllocators: flags.top
-  }
-  const preload = join(__dirname, 'gc_preload.js')
-  const child = spawn(process.execPath, [...process.execArgv, '--require', preload, file, ...programArgs], {
-    stdio: ['inherit', flags.json ? 2 : 'inherit', 'inherit', 'pipe'],
-    env: { ...process.env, [taskVariable]: JSON.stringify(task) }
-  })
-  const view: View = flags.json ? new NoView() : process.stderr.isTTY ? new LiveView(flags) : new PlainView()
-  const stopForwarding = forwardSignals(child)
-  const ending = new Ending(child)
-  let last: GcReportData | undefined
-  let isFinal = false
+/** One run of a program. */
+class Session {
+  readonly #folder: GcFolder
+  readonly #task: GcTask
+  readonly #view: View
+  #states: GcState[] = []
+  #shown: GcTotal | undefined
+  #shownAtMs = 0
 
-  const lines = createInterface({ input: child.stdio[reportDescriptor] as Readable })
-  lines.on('line', (line) => {
-    const message = parsed(line)
-    if (message === undefined) return
-    if (message.kind === 'live' && last !== undefined) view.update(last, message.report)
-    last = message.report
-    isFinal = message.kind === 'timeUp' || message.kind === 'final'
-    if (message.kind === 'timeUp') ending.begin()
-  })
-  const allRead = new Promise<void>((resolve) => {
-    lines.on('close', resolve)
-  })
-
-  const { code, signal } = await exitOf(child)
-  const timer = setTimeout(() => lines.close(), lastReportLimitMs)
-  await allRead
-  clearTimeout(timer)
-  ;(child.stdio[reportDescriptor] as Readable).destroy()
-  ending.dispose()
-  stopForwarding()
-  view.close()
-  show(flags, last, isFinal)
-  if (ending.wasAsked) return 0
-  if (signal !== null) return 128 + constants.signals[signal]
-  return code === 0 && last === undefined ? noReportCode : (code ?? 1)
-}
-
-/** The last line of a program that was killed may have no end. */
-function parsed(line: string): GcMessage | undefined {
-  try {
-    return JSON.parse(line) as GcMessage
-  } catch {
-    return undefined
-  }
-}
-
-function show(flags: GcFlags, report: GcReportData | undefined, isFinal: boolean): void {
-  if (report === undefined) {
-    const why = flags.warmup > 0 ? 'before the warm-up was over' : 'before it could report'
-    process.stderr.write(`zerio gc: the program ended ${why}: there is no report\n`)
-  } else if (flags.json) {
-    process.stdout.write(`${JSON.stringify({ ...report, complete: isFinal })}\n`)
-  } else {
-    const incomplete = isFinal
-      ? ''
-      : ' (a signal ended the program: what came after its last report is missing)'
-    process.stderr.write(`zerio gc${incomplete}\n${reportText(report)}\n`)
-  }
-}
-
-function exitOf(child: ChildProcess): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', (code, signal) => resolve({ code, signal }))
-  })
-}
-
-/** Ends the program when the measured time is over. */
-class Ending {
-  wasAsked = false
-  #timer: NodeJS.Timeout | undefined
-
-  constructor(private readonly child: ChildProcess) {}
-
-  begin(): void {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return
-    this.wasAsked = true
-    this.child.kill('SIGTERM')
-    this.#timer = setTimeout(() => this.child.kill('SIGKILL'), endLimitMs)
+  constructor(
+    private readonly flags: GcFlags,
+    private readonly program: GcProgram
+  ) {
+    this.#task = {
+      commandPid: process.pid,
+      warmupMs: flags.warmup * 1000,
+      measureMs: flags.seconds * 1000,
+      topAllocators: flags.top
+    }
+    this.#folder = new GcFolder(this.#task)
+    const { measureMs } = this.#task
+    this.#view = flags.json ? new NoView() : process.stderr.isTTY ? new LiveView(measureMs) : new PlainView()
   }
 
-  dispose(): void {
-    clearTimeout(this.#timer)
+  async run(): Promise<number> {
+    try {
+      return await this.#run()
+    } finally {
+      this.#folder.remove()
+    }
   }
-}
 
-/**
- * The program decides what a signal means to it. A terminal's Ctrl-C has reached it already, so the first SIGINT is passed on only
- * where there is no terminal. The third ends a program that ignores them.
- */
-function forwardSignals(child: ChildProcess): () => void {
-  let interrupts = 0
-  const interrupt = () => {
-    interrupts++
-    if (interrupts > 2) child.kill('SIGKILL')
-    else if (interrupts > 1 || !process.stdin.isTTY) child.kill('SIGINT')
-  }
-  const terminate = () => child.kill('SIGTERM')
-  const hangUp = () => child.kill('SIGHUP')
-  process.on('SIGINT', interrupt).on('SIGTERM', terminate).on('SIGHUP', hangUp)
-  return () => process.off('SIGINT', interrupt).off('SIGTERM', terminate).off('SIGHUP', hangUp)
-}
-
-/** What the user sees while the program runs; `report` holds all since the start, `before` what it was one report earlier. */
-interface View {
-  update(before: GcReportData, report: GcReportData): void
-  close(): void
-}
-
-class NoView implements View {
-  update(): void {}
-  close(): void {}
-}
-
-class PlainView implements View {
-  update(before: GcReportData, report: GcReportData): void {
-    process.stderr.write(`zerio gc  ${durationText(report.elapsedMs)}  ${secondText(before, report)}\n`)
-  }
-  close(): void {}
-}
-
-class LiveView implements View {
-  readonly #lines = new BottomLines(process.stderr, 4)
-
-  constructor(private readonly flags: GcFlags) {}
-
-  update(before: GcReportData, report: GcReportData): void {
-    const { elapsedMs, heapBytes, collections, pauses, eventLoop, topAllocators } = report
-    const whole = this.flags.seconds > 0 ? ` of ${durationText(this.flags.seconds * 1000)}` : ''
-    const top = topAllocators.slice(0, 3).map((one) => {
-      const name = one.functionName === '' ? placeText(one) : one.functionName
-      return `${percentText(one.share)} ${name || functionText(one)}`
+  async #run(): Promise<number> {
+    const beganAtMs = Date.now()
+    const child = startProgram(this.program, this.#folder.path, this.flags.json)
+    const stateOfChild = () => this.#states.find(({ pid, threadId }) => pid === child.pid && threadId === 0)
+    const forwarding = new Forwarding(child, stateOfChild)
+    const ending = new Ending(child)
+    const timer = setInterval(() => this.#look(ending), readEveryMs)
+    const { code, signal } = await exitOf(child).finally(() => {
+      clearInterval(timer)
+      ending.dispose()
+      forwarding.dispose()
+      this.#view.close()
     })
-    // Each fits 80 columns.
-    this.#lines.draw([
-      `-- zerio gc  ${durationText(elapsedMs)}${whole} `.padEnd(60, '-'),
-      `now  ${secondText(before, report)}`,
-      `all  ${bytesText(heapBytes)}  ${countText(collections.minor)} minor  ${countText(collections.major)} major  ` +
-        `pause p99 ${durationText(pauses.p99Us / 1000)}, max ${durationText(pauses.maxUs / 1000)}  ` +
-        `delay p99 ${durationText(eventLoop.p99Ms)}`,
-      `top  ${top.join(', ')}`
-    ])
+    this.#states = this.#folder.read()
+    if (ending.wasAsked) ending.endRest(this.#states)
+    const endedBy = forwarding.endedBy ?? signal
+    const isMeasured = this.#show(Date.now() - beganAtMs, ending.wasAsked ? null : endedBy)
+    if (ending.wasAsked) return 0
+    if (endedBy !== null) return exitCodeOf(endedBy)
+    return code === 0 && !isMeasured ? noReportCode : (code ?? 1)
   }
 
-  close(): void {
-    this.#lines.close()
+  #look(ending: Ending): void {
+    this.#states = this.#folder.read()
+    const total = totalOf(this.#states, this.flags.top)
+    const now = Date.now()
+    const isNew = total !== undefined && total.elapsedMs !== this.#shown?.elapsedMs
+    if (isNew && now - this.#shownAtMs >= showEveryMs) {
+      if (this.#shown !== undefined) this.#view.update(this.#shown, total)
+      this.#shown = total
+      this.#shownAtMs = now
+    }
+    const over = this.#states.filter(({ kind }) => kind === 'timeUp')
+    const first = Math.min(...over.map(({ writtenAtMs }) => writtenAtMs))
+    const isOver = over.length > 0 && (this.#states.every(isComplete) || now - first > timeUpMs)
+    if (isOver) ending.begin()
   }
-}
 
-/** What happened between two reports. */
-function secondText(before: GcReportData, report: GcReportData): string {
-  const elapsedMs = report.elapsedMs - before.elapsedMs
-  const perSecond = (bytes: number) => `${bytesText((bytes * 1000) / elapsedMs)}/s`
-  const external = (report.externalBytes ?? 0) - (before.externalBytes ?? 0)
-  const pausedMs = report.pauses.totalMs - before.pauses.totalMs
-  return [
-    `heap ${perSecond(report.heapBytes - before.heapBytes)}`,
-    `external ${perSecond(external)}`,
-    `${countText(report.collections.minor - before.collections.minor)} minor`,
-    `${countText(report.collections.major - before.collections.major)} major`,
-    `paused ${percentText(pausedMs / elapsedMs)}`
-  ].join('  ')
+  /** Whether there is a report. */
+  #show(elapsedMs: number, signal: NodeJS.Signals | null): boolean {
+    // A program that was stuck until it was killed has written no more than that it began.
+    const isMeasured = ({ kind }: GcState) => kind !== 'started'
+    const total = totalOf(this.#states.filter(isMeasured), this.flags.top)
+    if (total === undefined) {
+      process.stderr.write(`zerio gc: ${this.#whyNothing(elapsedMs, signal)}: there is no report\n`)
+      return false
+    }
+    if (this.flags.json) {
+      process.stdout.write(`${JSON.stringify(total)}\n`)
+      return true
+    }
+    const why = signal === null ? 'threads ended without a last report' : `${signal} ended the program`
+    const lastMs = Math.max(...this.#states.map(({ writtenAtMs }) => writtenAtMs))
+    const missing =
+      signal === null ? 'what came after their last one' : `its last ${durationText(Date.now() - lastMs)}`
+    const incomplete = total.complete ? '' : ` (${why}: ${missing} is missing)`
+    const parts = total.parts.length > 1 ? `\n${partsText(total.parts)}` : ''
+    process.stderr.write(`zerio gc${incomplete}\n${reportText(total)}${parts}\n`)
+    return true
+  }
+
+  #whyNothing(elapsedMs: number, signal: NodeJS.Signals | null): string {
+    const how = signal === null ? 'ended' : `was ended by ${signal}`
+    if (this.#states.length > 0) {
+      return `the program ${how} after ${durationText(elapsedMs)} without a return to its event loop`
+    }
+    return this.flags.warmup > 0
+      ? `the program ${how} before the warm-up was over`
+      : `the program ${how} before it could report; only Node.js programs do`
+  }
 }

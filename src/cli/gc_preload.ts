@@ -1,49 +1,160 @@
-// Loaded with --require into a program under `zerio gc`: measures its main thread, and reports every second and at its end.
+// Loaded into each program and worker under `zerio gc`: measures its thread, and writes what it finds into the command's folder.
 //
-// It neither listens for signals nor keeps the event loop alive, so that the program behaves as without it.
-import { writeSync } from 'node:fs'
-import { isMainThread } from 'node:worker_threads'
-import { GcProbe } from '../gc/probe.js'
-import { type GcMessage, type GcTask, reportDescriptor, taskVariable } from './gc_channel.js'
+// It keeps no event loop alive and adds no listener of signals, so that the program behaves as without it.
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
+import { isMainThread, threadId } from 'node:worker_threads'
+import { holdSweeping } from '../gc/buffer_sweeping.js'
+import { Run } from '../gc/run.js'
+import { beginningFile, type GcState, type GcTask, stateFile, taskFile } from './gc_channel.js'
+import { handledSignals, watchEndingSignals } from './gc_watched_signals.js'
+import { Histogram } from './histogram.js'
 
-const reportEveryMs = 1000
-/** A whole program allocates so much that fewer samples tell enough, and each costs microseconds. */
+/** The first reports come soon, because many workers live shortly; later ones when a twentieth more of the time is over. */
+const reportMsMin = 50
+const reportMsMax = 1000
+const reportShare = 0.05
+/** A whole program allocates so much that fewer samples are enough, and each costs microseconds. */
 const samplingBytes = 131_072
 
-function measure(task: GcTask): void {
-  const { topAllocators } = task
-  const probe = new GcProbe({ samplingBytes: topAllocators > 0 ? samplingBytes : 0, topAllocators })
-  let reader = true
+// Programs replace these, tests above all.
+const { setTimeout } = globalThis
+const files = { renameSync, writeFileSync }
 
-  const send = (message: GcMessage) => {
+class Reporter {
+  readonly #pauses = new Histogram()
+  readonly #file: string
+  readonly #isChildOfCommand: boolean
+  #run: Run | undefined
+  #startedAtMs = 0
+  #beganMs = 0
+  #kind: GcState['kind'] = 'started'
+  #wasSignalled = false
+  #isRead = true
+
+  constructor(
+    folder: string,
+    private readonly task: GcTask
+  ) {
+    this.#file = stateFile(folder, process.pid, threadId)
+    this.#isChildOfCommand = isMainThread && process.ppid === task.commandPid
+  }
+
+  begin(): void {
+    const { topAllocators } = this.task
+    // Another thread's end must not change how this one's Buffers are freed.
+    holdSweeping()
+    this.#startedAtMs = Date.now()
+    this.#beganMs = performance.now()
+    this.#run = new Run(
+      {
+        samplingBytes: topAllocators > 0 ? samplingBytes : 0,
+        topAllocators,
+        external: true,
+        loopResolutionMs: 10
+      },
+      undefined,
+      (ns) => this.#pauses.record(Math.min(Math.round(ns / 1000), 2 ** 31 - 1))
+    )
+    this.#write()
+    this.#reportLater()
+  }
+
+  end(kind: 'timeUp' | 'final'): void {
+    if (this.#run === undefined) return
+    this.#run.end(true)
+    this.#kind = kind
+    this.#write()
+    this.#run = undefined
+  }
+
+  /** A signal ends the program now, or the program handles it. */
+  signalled(endsProgram: boolean): void {
+    this.#wasSignalled = true
+    if (endsProgram) this.end('final')
+    else if (this.#run !== undefined) this.#run.take(() => this.#write())
+  }
+
+  get #elapsedMs(): number {
+    return performance.now() - this.#beganMs
+  }
+
+  #reportLater(): void {
+    const delayMs = Math.min(reportMsMax, Math.max(reportMsMin, this.#elapsedMs * reportShare))
+    setTimeout(() => {
+      if (this.#isChildOfCommand && process.ppid !== this.task.commandPid) {
+        // The command is gone, and with it who wanted to know and who would end the program.
+        process.kill(process.pid, 'SIGTERM')
+      }
+      this.#kind = 'live'
+      this.#run?.take(() => this.#write())
+      if (this.#isRead && this.#run !== undefined) this.#reportLater()
+      else this.end('final')
+    }, delayMs).unref()
+  }
+
+  #write(): void {
+    const run = this.#run
+    if (run === undefined) return
+    const state: GcState = {
+      kind: this.#kind,
+      pid: process.pid,
+      parentPid: process.ppid,
+      threadId,
+      name: nameOfThread(),
+      startedAtMs: this.#startedAtMs,
+      writtenAtMs: Date.now(),
+      handledSignals: isMainThread ? handledSignals() : [],
+      wasSignalled: this.#wasSignalled,
+      report: run.report(0, 0),
+      pauses: this.#pauses.entries()
+    }
     try {
-      writeSync(reportDescriptor, `${JSON.stringify(message)}\n`)
+      files.writeFileSync(`${this.#file}.new`, JSON.stringify(state))
+      files.renameSync(`${this.#file}.new`, this.#file)
     } catch {
-      // The command is gone; the program is not to blame.
-      reader = false
+      // The command is gone and has removed its folder; the program is not to blame.
+      this.#isRead = false
     }
   }
-  const begin = () => {
-    probe.start()
-    send({ kind: 'started', report: probe.report() })
-    const timer = setInterval(() => {
-      if (!probe.isRunning || !reader) clearInterval(timer)
-      else send({ kind: 'live', report: probe.report() })
-    }, reportEveryMs).unref()
-    if (task.measureMs > 0) setTimeout(end, task.measureMs, 'timeUp').unref()
-  }
-  const end = (kind: 'timeUp' | 'final') => {
-    if (probe.isRunning && reader) send({ kind, report: probe.stop() })
-  }
-
-  if (task.warmupMs > 0) setTimeout(begin, task.warmupMs).unref()
-  else begin()
-  process.on('exit', () => end('final'))
 }
 
-const text = process.env[taskVariable]
-if (text !== undefined && isMainThread) {
-  delete process.env[taskVariable]
-  const task = JSON.parse(text) as GcTask
-  if (task.parentPid === process.ppid) measure(task)
+function nameOfThread(): string {
+  const [, file] = process.argv
+  const program = file === undefined ? '' : ` ${basename(file)}`
+  return isMainThread ? `node${program || ' (no file)'}` : `worker ${threadId}${program}`
+}
+
+/** When the first program of the task began; this one, if there was none. */
+function beginning(folder: string): number {
+  const now = Date.now()
+  try {
+    writeFileSync(beginningFile(folder), String(now), { flag: 'wx' })
+    return now
+  } catch {
+    return Number(readFileSync(beginningFile(folder), 'utf8')) || now
+  }
+}
+
+/** Called by the file that NODE_OPTIONS names. */
+export function reportInto(folder: string): void {
+  let task: GcTask
+  try {
+    task = JSON.parse(readFileSync(taskFile(folder), 'utf8')) as GcTask
+  } catch {
+    // A process that outlived the command.
+    return
+  }
+  const reporter = new Reporter(folder, task)
+  // The clock may be set back.
+  const passedMs = Math.max(0, Date.now() - beginning(folder))
+  const warmupMs = task.warmupMs - passedMs
+  if (warmupMs > 0) setTimeout(() => reporter.begin(), warmupMs).unref()
+  else reporter.begin()
+  if (task.measureMs > 0) {
+    const measureMs = task.warmupMs + task.measureMs - passedMs
+    setTimeout(() => reporter.end('timeUp'), Math.max(0, measureMs)).unref()
+  }
+  process.on('exit', () => reporter.end('final'))
+  if (isMainThread) watchEndingSignals((endsProgram) => reporter.signalled(endsProgram))
 }

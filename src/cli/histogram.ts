@@ -31,6 +31,24 @@ export class Histogram {
     if (other.max > this.max) this.max = other.max
   }
 
+  /** The buckets that are not empty, for {@link addEntries} in another process. */
+  entries(): [bucket: number, count: number][] {
+    const entries: [number, number][] = []
+    for (let bucket = 0; bucket < buckets; bucket++) {
+      if (this.counts[bucket] > 0) entries.push([bucket, this.counts[bucket]])
+    }
+    return entries
+  }
+
+  /** Adds what {@link entries} of another histogram gave; `max` becomes that of its last bucket. */
+  addEntries(entries: readonly (readonly [bucket: number, count: number])[]): void {
+    for (const [bucket, count] of entries) {
+      this.counts[bucket] += count
+      this.count += count
+      this.max = Math.max(this.max, upperBound(bucket))
+    }
+  }
+
   clear(): void {
     this.counts.fill(0)
     this.count = 0

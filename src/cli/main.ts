@@ -3,9 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { printableText } from '../errors.js'
-import { bench } from './bench.js'
 import { UsageError } from './flags.js'
-import { gc } from './gc.js'
 
 const help = `Usage: zerio <command> [flags]
 
@@ -18,7 +16,11 @@ Flags:
   --version                 the version of zerio
 `
 
-const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = { gc, bench }
+/** Loaded when they are asked for: `gc` needs no engine and must run where none can be loaded. */
+const commands: Readonly<Record<string, (args: string[]) => Promise<number>>> = {
+  gc: async (args) => (require('./gc.js') as typeof import('./gc.js')).gc(args),
+  bench: async (args) => (require('./bench.js') as typeof import('./bench.js')).bench(args)
+}
 
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args

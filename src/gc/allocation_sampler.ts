@@ -6,7 +6,7 @@ import type { Session } from 'node:inspector'
 import { type Allocator, CallTree, type ProfileNode, type Site } from './call_tree.js'
 import { uncounted } from './heap_meter.js'
 import { openSession, post } from './inspector.js'
-import { mapToSources } from './source_lines.js'
+import { mapToSources, withScripts } from './source_lines.js'
 
 /** V8 keeps each sample, of some 100 bytes, until the profile is taken. */
 const samplesMax = 100_000
@@ -103,14 +103,18 @@ export class AllocationSampler {
    * over, otherwise of those for which it costs the program nothing.
    */
   close(linesMax: number, isProgramOver: boolean): void {
-    const isLast = this.#profiler.samplers.size === 1
-    if (isLast) this.#profiler.close()
-    else this.#profiler.collect()
-    this.#profiler.samplers.delete(this)
-    this.#sites = this.tree.allocators()
-    mapToSources(this.#sites.slice(0, linesMax), isProgramOver ? this.#profiler.session : undefined)
-    if (!isLast) return
-    this.#profiler.session.disconnect()
+    const { session, samplers } = this.#profiler
+    const close = (locations: ReadonlyMap<string, string>) => {
+      if (samplers.size === 1) this.#profiler.close()
+      else this.#profiler.collect()
+      this.#sites = this.tree.allocators()
+      mapToSources(this.#sites.slice(0, linesMax), locations)
+    }
+    if (isProgramOver) withScripts(session, close)
+    else close(new Map())
+    samplers.delete(this)
+    if (samplers.size > 0) return
+    session.disconnect()
     profiler = undefined
   }
 }

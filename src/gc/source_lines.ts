@@ -14,6 +14,8 @@ import { post } from './inspector.js'
 
 /** A longer script or map would take seconds to read. */
 const bytesMax = 64e6
+/** V8 compiles the first function of each script that it holds. */
+const heldMax = 200
 
 interface SourceMapAt {
   readonly map: nodeModule.SourceMap
@@ -28,32 +30,45 @@ interface Origin {
 }
 
 interface ScriptParsed {
-  params: { scriptId: string; sourceMapURL?: string }
+  params: { scriptId: string; url: string; sourceMapURL?: string }
 }
 
 /**
- * Changes the places of these functions to those in the user's sources, where there are source maps. The session serves scripts in
- * memory; it is given only when the program is over.
+ * Changes the places of these functions to those in the user's sources, where there are source maps. `locations` are those of maps of
+ * scripts in memory, by the number of the script; see {@link withScripts}.
  */
-export function mapToSources(sites: readonly Site[], session?: Session): void {
+export function mapToSources(sites: readonly Site[], locations: ReadonlyMap<string, string>): void {
   const maps = new Map<string, SourceMapAt | undefined>()
-  const unmapped: Site[] = []
   for (const site of sites) {
-    if (site.url === '' || site.url.startsWith('node:')) continue
-    if (!maps.has(site.scriptId)) maps.set(site.scriptId, storedMap(site.url))
-    const map = maps.get(site.scriptId)
-    if (map === undefined) unmapped.push(site)
-    else move(site, map)
-  }
-  if (session === undefined || unmapped.length === 0) return
-  const locations = debuggerLocations(session)
-  for (const site of unmapped) {
-    const location = locations.get(site.scriptId)
-    if (location === undefined) continue
-    const map = maps.get(site.scriptId) ?? attempt(() => mapAt(location, urlOf(site.url)))
-    maps.set(site.scriptId, map)
+    const { scriptId, url } = site
+    if (url === '' || url.startsWith('node:')) continue
+    if (!maps.has(scriptId)) maps.set(scriptId, storedMap(url) ?? memoryMap(url, locations.get(scriptId)))
+    const map = maps.get(scriptId)
     if (map !== undefined) move(site, map)
   }
+}
+
+/**
+ * Calls `work` with the locations of the source maps of all scripts, for a program that is over. Scripts that nothing refers to any more
+ * keep their names and lines meanwhile: a breakpoint holds each of them through the collection that comes with the samples.
+ */
+export function withScripts(session: Session, work: (locations: ReadonlyMap<string, string>) => void): void {
+  const locations = new Map<string, string>()
+  const scriptIds: string[] = []
+  const listener = ((message: ScriptParsed) => {
+    const { scriptId, url, sourceMapURL } = message.params
+    if (sourceMapURL) locations.set(scriptId, sourceMapURL)
+    if (url !== '' && !url.startsWith('node:')) scriptIds.push(scriptId)
+  }) as (message: object) => void
+  session.on('Debugger.scriptParsed', listener)
+  // Its answer comes after an event for each script that there is, the newest first.
+  attempt(() => post(session, 'Debugger.enable'))
+  for (const scriptId of scriptIds.slice(0, heldMax)) {
+    attempt(() => post(session, 'Debugger.setBreakpoint', { location: { scriptId, lineNumber: 0 } }))
+  }
+  work(locations)
+  attempt(() => post(session, 'Debugger.disable'))
+  session.off('Debugger.scriptParsed', listener)
 }
 
 function storedMap(url: string): SourceMapAt | undefined {
@@ -67,21 +82,8 @@ function storedMap(url: string): SourceMapAt | undefined {
   })
 }
 
-/** Where each script's map is, by the number of the script. */
-function debuggerLocations(session: Session): Map<string, string> {
-  const locations = new Map<string, string>()
-  const listener = ((message: ScriptParsed) => {
-    const { scriptId, sourceMapURL } = message.params
-    if (sourceMapURL) locations.set(scriptId, sourceMapURL)
-  }) as (message: object) => void
-  session.on('Debugger.scriptParsed', listener)
-  attempt(() => {
-    // Its answer comes after an event for each script that there is.
-    post(session, 'Debugger.enable')
-    post(session, 'Debugger.disable')
-  })
-  session.off('Debugger.scriptParsed', listener)
-  return locations
+function memoryMap(url: string, location: string | undefined): SourceMapAt | undefined {
+  return location === undefined ? undefined : attempt(() => mapAt(location, urlOf(url)))
 }
 
 function mapAt(location: string, script: URL): SourceMapAt | undefined {

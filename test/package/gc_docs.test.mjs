@@ -103,7 +103,7 @@ test.serial(
       for (const [line, name, rest] of lines) {
         t.is(name, command)
         // Flags behind the program's name belong to the program.
-        const [own] = rest.split(/ [\w/]+\.m?js/)
+        const [own] = rest.split(/ (?:[\w/]+\.m?js|node|npm)/)
         for (const [flag] of own.matchAll(/--\w+/g)) t.true(flags.includes(flag), line)
       }
     }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { commandFile, runCommand, startCommand } from '../helpers/command.mjs'
+import { until } from '../helpers/until.mjs'
 
 const folder = await mkdtemp(join(tmpdir(), 'zerio-cli-'))
 test.after.always(() => rm(folder, { recursive: true }))
@@ -26,6 +27,14 @@ const allocate = `
     }
   }
 `
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 const forEver = 'setInterval(() => {}, 1000)'
 
 test.serial('an ES module runs as without it; the report is on stderr', async (t) => {
@@ -173,14 +182,101 @@ test.serial('SIGINT leaves the decision to the program', async (t) => {
   t.is(code, 5)
   t.regex(stderr, /^zerio gc\ntime /m)
 
-  const dying = await program('dies.cjs', `console.log('ready'); ${forEver}`)
+  const dying = await program(
+    'dies.cjs',
+    `${allocate}; allocate(3e6).then(() => console.log('ready')); ${forEver}`
+  )
   const died = startCommand(['gc', dying])
   await died.prints(/ready/)
   died.child.kill('SIGINT')
   const result = await died.ended
   t.is(result.code, 130)
-  t.regex(result.stderr, /^zerio gc \(a signal ended the program: .* missing\)\ntime /m)
+  // The program has written its last report, with samples, before the signal ended it.
+  t.regex(result.stderr, /^zerio gc\ntime [\s\S]* allocate /m)
 })
+
+test.serial(
+  'a program that is stuck in a loop ends by its signal, and what was known last is reported',
+  async (t) => {
+    const file = await program(
+      'stuck.cjs',
+      `${allocate}; allocate(2e6).then(() => setTimeout(() => { console.log('stuck'); for (;;); }, 400))`
+    )
+    const run = startCommand(['gc', file])
+    await run.prints(/stuck/)
+    run.child.kill('SIGTERM')
+    const { code, stderr } = await run.ended
+    t.is(code, 128 + 15)
+    t.regex(stderr, /^zerio gc \(SIGTERM ended the program: its last [\d.]+ m?s is missing\)\ntime /m)
+    t.regex(stderr, /^heap +6\d\.\d MB /m)
+  }
+)
+
+test.serial('a program that is killed before it has reported leaves no figures', async (t) => {
+  const file = await program('killed.cjs', `process.kill(process.pid, 'SIGKILL')`)
+  const { code, stdout, stderr } = await runCommand(['gc', '--json', file])
+  t.is(code, 128 + 9)
+  t.is(stdout, '')
+  t.regex(
+    stderr,
+    /^zerio gc: the program was ended by SIGKILL after .* without a return to its event loop: there is no report\n$/
+  )
+})
+
+test.serial('a program that runs out of memory reports what was known last', async (t) => {
+  const file = await program(
+    'grows.cjs',
+    'const kept = []; setInterval(() => { for (let i = 0; i < 2000; i++) kept.push(new Array(100).fill(i)) }, 20)'
+  )
+  const { code, stderr } = await runCommand(['gc', 'node', '--max-old-space-size=40', file])
+  t.is(code, 128 + 6)
+  const [, mb] = stderr.match(
+    /^zerio gc \(SIGABRT ended the program: its last .* is missing\)\ntime .*\nheap +([\d.]+) MB /m
+  )
+  t.true(Number(mb) > 15 && Number(mb) < 60, mb)
+})
+
+for (const signal of ['SIGUSR2', 'SIGQUIT', 'SIGUSR1']) {
+  test.serial(`${signal} reaches the program`, async (t) => {
+    const file = await program(
+      'signalled.cjs',
+      `process.on('${signal}', () => process.exit(9)); console.log('ready'); ${forEver}`
+    )
+    const run = startCommand(['gc', file])
+    await run.prints(/ready/)
+    run.child.kill(signal)
+    t.is((await run.ended).code, 9)
+  })
+}
+
+test.serial('a program ends when the command is killed', async (t) => {
+  const file = await program('left.cjs', `console.log(process.pid); ${forEver}`)
+  const run = startCommand(['gc', file])
+  const [pid] = await run.prints(/^\d+$/m)
+  run.child.kill('SIGKILL')
+  await until(() => !isAlive(Number(pid)), 'the program ends', 20_000)
+  t.pass()
+})
+
+test.serial(
+  'the program sees its listeners of signals alone, and its signals end it as before',
+  async (t) => {
+    const file = await program(
+      'counts_listeners.cjs',
+      `
+      const counts = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => process.listenerCount(signal))
+      const once = () => {}
+      process.on('SIGTERM', once).off('SIGTERM', once)
+      console.log(counts.join())
+      process.kill(process.pid, 'SIGTERM')
+      ${forEver}
+    `
+    )
+    const { code, stdout } = await runCommand(['gc', file])
+    t.is(stdout, '0,0,0\n')
+    t.is(code, 128 + 15)
+  }
+)
 
 test.serial('a third SIGINT ends a program that ignores them', async (t) => {
   const file = await program(
@@ -197,29 +293,22 @@ test.serial('a third SIGINT ends a program that ignores them', async (t) => {
   t.is((await run.ended).code, 128 + 9)
 })
 
-test.serial(
-  'processes and workers of the program do not report; one that stays does not hold the command',
-  async (t) => {
-    const file = await program(
-      'family.cjs',
-      `
-      const { fork, spawn } = require('node:child_process')
-      const { Worker } = require('node:worker_threads')
-      if (process.argv[2] === 'child') process.exit(0)
+test.serial('a process that the program leaves behind does not hold the command', async (t) => {
+  const file = await program(
+    'leaves.cjs',
+    `
+      const { spawn } = require('node:child_process')
       const stays = spawn(process.execPath, ['--eval', 'setTimeout(() => {}, 60000)'], { detached: true, stdio: 'ignore' })
       stays.unref()
       console.log(stays.pid)
-      fork(__filename, ['child']).on('exit', (code) => {
-        new Worker('process.exit(0)', { eval: true }).on('exit', () => process.exit(code))
-      })
     `
-    )
-    const { code, stdout, stderr } = await runCommand(['gc', file], { timeoutMs: 30_000 })
-    process.kill(Number(stdout), 'SIGKILL')
-    t.is(code, 0)
-    t.is(stderr.match(/^time /gm)?.length, 1)
-  }
-)
+  )
+  const { code, stdout, stderr } = await runCommand(['gc', file], { timeoutMs: 30_000 })
+  t.true(isAlive(Number(stdout)))
+  process.kill(Number(stdout), 'SIGKILL')
+  t.is(code, 0)
+  t.is(stderr.match(/^time /gm)?.length, 1)
+})
 
 test.serial('the last lines of a terminal are live, and given back at the end', async (t) => {
   const file = await program(

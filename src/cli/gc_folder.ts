@@ -1,0 +1,53 @@
+// The folder in which the programs under `zerio gc` report: made by the command, read again and again, removed at the end.
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type GcState, type GcTask, isStateFile, preloadFile, taskFile } from './gc_channel.js'
+
+/** A program that starts processes without end must not fill the command's memory. */
+const statesMax = 10_000
+const stateBytesMax = 16e6
+
+export class GcFolder {
+  readonly path: string
+  /** By file, in the order in which they were seen. */
+  readonly #states = new Map<string, { modifiedMs: number; state: GcState }>()
+
+  constructor(task: GcTask) {
+    this.path = realpathSync(mkdtempSync(join(tmpdir(), 'zerio-gc-')))
+    const reporter = join(__dirname, 'gc_preload.js')
+    writeFileSync(taskFile(this.path), JSON.stringify(task))
+    writeFileSync(preloadFile(this.path), `require(${JSON.stringify(reporter)}).reportInto(__dirname)\n`)
+  }
+
+  /** What each thread has written last. */
+  read(): GcState[] {
+    for (const name of readdirSync(this.path)) {
+      if (!isStateFile(name)) continue
+      if (!this.#states.has(name) && this.#states.size >= statesMax) continue
+      const file = join(this.path, name)
+      const { mtimeMs, size } = statSync(file)
+      const known = this.#states.get(name)
+      if (known?.modifiedMs === mtimeMs || size > stateBytesMax) continue
+      try {
+        const state = JSON.parse(readFileSync(file, 'utf8')) as GcState
+        this.#states.set(name, { modifiedMs: mtimeMs, state })
+      } catch {
+        // Something else wrote it.
+      }
+    }
+    return [...this.#states.values()].map(({ state }) => state)
+  }
+
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true })
+  }
+}
