@@ -25,6 +25,7 @@ export type FateCode =
   | 'ZERIO_AUTHENTICATE_FAILED'
   | 'ZERIO_NO_BINARY'
   | 'ZERIO_ADDONS_FORBIDDEN'
+  | 'ZERIO_TOO_MUCH_GARBAGE'
 
 /** Where a system error happened, named as in Node's own errors. */
 export interface ErrorDetails {

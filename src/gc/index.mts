@@ -1,8 +1,11 @@
 // The ES module face of `zerio/gc`: the same objects as require('zerio/gc') gives.
 export {
+  assertNoGarbage,
+  expectBytesPerOperation,
   type GcAllocator,
   type GcCollections,
   type GcEventLoop,
+  type GcExpectation,
   type GcMeasureOptions,
   type GcPauses,
   GcProbe,

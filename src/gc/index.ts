@@ -1,4 +1,5 @@
 // The public names of `zerio/gc`.
+export { assertNoGarbage, expectBytesPerOperation, type GcExpectation } from './assertions.js'
 export { type GcMeasureOptions, GcProbe, type GcProbeOptions } from './probe.js'
 export type {
   GcAllocator,

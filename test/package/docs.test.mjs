@@ -81,6 +81,7 @@ test('the server and the client of the README talk', async (t) => {
 })
 
 const outputs = {
+  'assert.mjs': "The function 'addPrice' allocates 16 B per operation, and may allocate 0 B.\n",
   'await_using.mjs': 'oui\nboth have stopped\n',
   'channel.mjs': 'channel 5: abcdefgh\nchannel 0: fgh\nchannel 7: fgh\n',
   'claim.mjs': 'trader bids 1469.25 for 100\n',

@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const run = promisify(execFile)
 
 const consumer = `
-import { type GcAllocator, type GcMeasureOptions, GcProbe, type GcProbeOptions, type GcReport, type GcReportData } from 'zerio/gc'
+import { assertNoGarbage, expectBytesPerOperation, type GcAllocator, type GcExpectation, type GcMeasureOptions, GcProbe, type GcProbeOptions, type GcReport, type GcReportData } from 'zerio/gc'
 
 const options: GcProbeOptions = { samplingBytes: 0, external: false }
 const more: GcMeasureOptions = { ...options, operations: 10, warmup: 0 }
@@ -27,6 +27,13 @@ export const text: string = String(report) + bytes + top.length + report.pauseHi
 export const once: GcReport = GcProbe.measure((i: number) => ({ x: i }), more)
 export const later: Promise<GcReport> = GcProbe.measureAsync(async (i) => i, more)
 
+export const none: GcReport = assertNoGarbage((i: number) => i, more)
+export const noneLater: Promise<GcReport> = assertNoGarbage(async (i: number) => i)
+const expectation: GcExpectation = { max: 16, timeLimitMs: 1000 }
+export const some: GcReport = expectBytesPerOperation((i) => i + 0.5, expectation)
+
+// @ts-expect-error how much is the point
+expectBytesPerOperation(() => 1, {})
 // @ts-expect-error unknown options are mistakes
 new GcProbe({ samplingByte: 1 })
 // @ts-expect-error these are of measure

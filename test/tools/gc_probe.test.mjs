@@ -4,7 +4,7 @@ import test from 'ava'
 import * as esm from 'zerio/gc'
 import { runScript } from '../helpers/child.mjs'
 
-const { GcProbe } = esm
+const { GcProbe, assertNoGarbage } = esm
 
 async function printed(t, script, options) {
   const { code, stdout, stderr } = await runScript(`import { GcProbe } from 'zerio/gc'\n${script}`, options)
@@ -15,8 +15,10 @@ async function printed(t, script, options) {
 
 test.serial('both faces export the same objects', (t) => {
   const commonJs = createRequire(import.meta.url)('zerio/gc')
-  t.deepEqual(Object.keys(commonJs).sort(), ['GcProbe'])
+  t.deepEqual(Object.keys(commonJs).sort(), Object.keys(esm).sort())
   t.is(commonJs.GcProbe, GcProbe)
+  t.is(commonJs.assertNoGarbage, assertNoGarbage)
+  t.deepEqual(Object.keys(esm).sort(), ['GcProbe', 'assertNoGarbage', 'expectBytesPerOperation'])
 })
 
 test.serial('the report has collections by kind, and their pauses', async (t) => {

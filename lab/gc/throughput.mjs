@@ -1,0 +1,137 @@
+// What `zerio gc` costs a server: pairs of runs with and without it, and its collections and pauses beside those of --trace-gc.
+//
+// Processor time for each request is shown beside throughput: on a machine with other work it is the one that can be compared.
+//
+// node lab/gc/throughput.mjs [--pairs N] [--seconds N] [--node PATH]; fastify, autocannon and ws are installed into a temporary folder.
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+const command = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+const { values } = parseArgs({
+  options: {
+    pairs: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '4' },
+    node: { type: 'string', default: process.execPath }
+  }
+})
+const seconds = Number(values.seconds)
+const folder = mkdtempSync(join(tmpdir(), 'zerio-throughput-'))
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+
+/** From the first connection on; printed before the report is made. */
+const cpu = `
+  let begin
+  process.on('SIGTERM', () => { const { user, system } = process.cpuUsage(begin); console.log('cpu ' + (user + system)); process.exit() })
+  setTimeout(() => { begin = process.cpuUsage() }, 500)
+`
+const programs = {
+  fastify: {
+    server: `
+      const app = require('fastify')()
+      app.get('/', async () => ({ hello: 'world', numbers: [1, 2, 3], nested: { a: 'b' } }))
+      app.listen({ port: 0, host: '127.0.0.1' }).then((address) => console.log('listening ' + address))`,
+    load: `
+      require('autocannon')({ url: process.argv[2], connections: 20, duration: ${seconds} })
+        .then(({ requests }) => console.log(requests.total / ${seconds}))`
+  },
+  ws: {
+    server: `
+      const server = new (require('ws').WebSocketServer)({ port: 0, host: '127.0.0.1' }, () => console.log('listening ws://127.0.0.1:' + server.address().port))
+      server.on('connection', (socket) => socket.on('message', (data) => socket.send(JSON.stringify(JSON.parse(data)))))`,
+    load: `
+      const WebSocket = require('ws')
+      const text = JSON.stringify({ bid: 1.5, ask: 2.5, name: 'EURUSD' })
+      let answers = 0
+      for (let i = 0; i < 20; i++) {
+        const socket = new WebSocket(process.argv[2])
+        socket.on('open', () => socket.send(text))
+        socket.on('message', () => { answers++; socket.send(text) })
+      }
+      setTimeout(() => { console.log(answers / ${seconds}); process.exit() }, ${seconds * 1000})`
+  }
+}
+
+/** Resolves with the requests per second of one run, and what the server and the command printed. */
+async function run(name, isMeasured) {
+  const server = join(folder, `${name}-server.cjs`)
+  const measured = isMeasured ? [command, 'gc', '--json', 'node'] : []
+  const child = spawn(values.node, [...measured, '--trace-gc', server], { cwd: folder })
+  let printed = ''
+  const address = await new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        printed += text
+        const found = /^listening (\S+)/m.exec(printed)
+        if (found) resolve(found[1])
+      })
+    }
+    child.on('exit', () => reject(new Error(printed)))
+  })
+  const load = spawn(process.execPath, [join(folder, `${name}-load.cjs`), address], { cwd: folder })
+  let rate = ''
+  load.stdout.setEncoding('utf8').on('data', (text) => {
+    rate += text
+  })
+  await new Promise((resolve) => load.on('exit', resolve))
+  const ended = new Promise((resolve) => child.on('close', resolve))
+  child.kill('SIGTERM')
+  await ended
+  const cpuUs = Number(/^cpu (\d+)$/m.exec(printed)[1])
+  return { rate: Number(rate), cpuUs: cpuUs / (Number(rate) * seconds), printed }
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]
+const install = spawnSync(
+  'npm',
+  ['install', '--no-audit', '--no-fund', 'fastify@5', 'autocannon@8', 'ws@8'],
+  {
+    cwd: folder,
+    encoding: 'utf8'
+  }
+)
+if (install.status !== 0) throw new Error(install.stderr)
+
+for (const [name, { server, load }] of Object.entries(programs)) {
+  writeFileSync(join(folder, `${name}-server.cjs`), cpu + server)
+  writeFileSync(join(folder, `${name}-load.cjs`), load)
+  const ratios = []
+  const costs = []
+  const lines = []
+  for (let pair = 0; pair < Number(values.pairs); pair++) {
+    const order = pair % 2 === 0 ? [false, true] : [true, false]
+    const results = {}
+    for (const isMeasured of order) results[isMeasured] = await run(name, isMeasured)
+    ratios.push(results.true.rate / results.false.rate)
+    costs.push(results.true.cpuUs / results.false.cpuUs)
+    lines.push(traceLine(results.true.printed))
+  }
+  const text = (list) =>
+    `${median(list).toFixed(3)} (${Math.min(...list).toFixed(3)} to ${Math.max(...list).toFixed(3)})`
+  console.log(
+    `${name} with zerio gc: throughput times ${text(ratios)}, processor time per request times ${text(costs)}`
+  )
+  for (const line of lines) console.log(`  ${line}`)
+}
+
+/** The report beside what V8 printed before the samples were taken. */
+function traceLine(printed) {
+  const report = JSON.parse(printed.split('\n').find((line) => line.startsWith('{"elapsedMs"')))
+  const [main] = report.parts
+  const traced = printed.split('\n').filter((line) => line.startsWith(`[${main.pid}:`))
+  const end = traced.findIndex((line) => line.includes('sampling profiler'))
+  const before = end < 0 ? traced : traced.slice(0, end)
+  const count = (kind) => before.filter((line) => line.includes(` ms: ${kind} `)).length
+  const ms = before.reduce(
+    (sum, line) => sum + Number(/ MB, (?:pooled: \S+ MB, )?([\d.]+) \//.exec(line)?.[1] ?? 0),
+    0
+  )
+  const { collections, pauses } = report
+  return (
+    `minor ${collections.minor} (trace ${count('Scavenge')}), major ${collections.major} (${count('Mark-Compact')}), ` +
+    `pauses ${pauses.totalMs.toFixed(0)} ms (${ms.toFixed(0)}), sampling in between: ${traced.filter((line) => line.includes('sampling')).length - (end < 0 ? 0 : 1)}`
+  )
+}
