@@ -17,7 +17,7 @@ const runs = Number(values.runs)
 
 /** The runner's packages, the example and its name in a package, and how it is started. */
 const runners = {
-  ava: { example: 'ava.mjs', file: 'volume.test.mjs', bin: 'ava' },
+  ava: { example: 'ava.mjs', file: 'volume.test.mjs', bin: 'ava', args: ['--timeout=60m'] },
   'node:test': { example: 'node_test.mjs', file: 'volume.test.mjs', args: ['--test', 'volume.test.mjs'] },
   vitest: { example: 'vitest_example.mjs', file: 'volume.test.mjs', bin: 'vitest', args: ['run'] },
   jest: { example: 'jest_example.cjs', file: 'volume.test.cjs', bin: 'jest' }

@@ -2,7 +2,7 @@
 //
 // Processor time for each request is shown beside throughput: on a machine with other work it is the one that can be compared.
 //
-// node lab/gc/throughput.mjs [--pairs N] [--seconds N] [--node PATH]; fastify, autocannon and ws are installed into a temporary folder.
+// node lab/gc/throughput.mjs [--pairs N] [--requests N] [--node PATH]; fastify, autocannon and ws are installed into a temporary folder.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,11 +14,11 @@ const command = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url)
 const { values } = parseArgs({
   options: {
     pairs: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '4' },
+    requests: { type: 'string', default: '30000' },
     node: { type: 'string', default: process.execPath }
   }
 })
-const seconds = Number(values.seconds)
+const requests = Number(values.requests)
 const folder = mkdtempSync(join(tmpdir(), 'zerio-throughput-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
@@ -35,8 +35,8 @@ const programs = {
       app.get('/', async () => ({ hello: 'world', numbers: [1, 2, 3], nested: { a: 'b' } }))
       app.listen({ port: 0, host: '127.0.0.1' }).then((address) => console.log('listening ' + address))`,
     load: `
-      require('autocannon')({ url: process.argv[2], connections: 20, duration: ${seconds} })
-        .then(({ requests }) => console.log(requests.total / ${seconds}))`
+      require('autocannon')({ url: process.argv[2], connections: 20, amount: ${requests} })
+        .then(({ duration }) => console.log(${requests} / duration))`
   },
   ws: {
     server: `
@@ -49,9 +49,12 @@ const programs = {
       for (let i = 0; i < 20; i++) {
         const socket = new WebSocket(process.argv[2])
         socket.on('open', () => socket.send(text))
-        socket.on('message', () => { answers++; socket.send(text) })
-      }
-      setTimeout(() => { console.log(answers / ${seconds}); process.exit() }, ${seconds * 1000})`
+        socket.on('message', () => {
+          if (++answers < ${requests}) return socket.send(text)
+          console.log((${requests} * 1000) / performance.now())
+          process.exit()
+        })
+      }`
   }
 }
 
@@ -81,7 +84,7 @@ async function run(name, isMeasured) {
   child.kill('SIGTERM')
   await ended
   const cpuUs = Number(/^cpu (\d+)$/m.exec(printed)[1])
-  return { rate: Number(rate), cpuUs: cpuUs / (Number(rate) * seconds), printed }
+  return { rate: Number(rate), cpuUs, printed }
 }
 
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]
