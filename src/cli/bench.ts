@@ -165,7 +165,7 @@ async function measure(
     result.complete = true
   }
   try {
-    // An interrupted phase fails when the client stops; nobody waits for it any more.
+    // An interrupted phase fails when the client stops; its result is not awaited any more.
     const running = course()
     running.catch(() => {})
     await Promise.race([running, interrupted])

@@ -10,7 +10,7 @@ import type { GcProgram } from './gc_program.js'
 const endLimitMs = 2000
 /** A program that does not even see the signal within this is stuck in a loop of its own. */
 const stuckMs = 2000
-/** What users and supervisors send. SIGKILL and SIGSTOP reach nobody else. */
+/** What users and supervisors send. A process cannot listen for SIGKILL and SIGSTOP. */
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
 
 /** `printsToStderr`: what it writes to its stdout goes there. */
@@ -104,7 +104,7 @@ export class Ending {
     this.#timer = setTimeout(() => this.child.kill('SIGKILL'), endLimitMs)
   }
 
-  /** Processes that a program started may stay when it is ended from outside; nobody else would end these. */
+  /** A program that is ended from outside may leave processes behind. The command ends them, because no other process will. */
   endRest(states: readonly GcState[]): void {
     for (const { pid, threadId, kind } of states) {
       if (threadId !== 0 || kind === 'final' || pid === this.child.pid) continue

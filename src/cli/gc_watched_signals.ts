@@ -14,7 +14,7 @@ export function handledSignals(): string[] {
 
 /**
  * `listener` is called when such a signal has come: with `true` when it ends the program after that. The parents of processes with a
- * channel may kill those that are stuck, for which a watched signal would be too slow; they are left alone, and so is Windows.
+ * channel may kill those that are stuck, and a watched signal has to wait for the event loop. So this does nothing in such processes, nor on Windows.
  */
 export function watchEndingSignals(listener: (endsProgram: boolean) => void): void {
   if (process.platform === 'win32' || process.channel) return

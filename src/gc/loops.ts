@@ -2,7 +2,7 @@
 import { misuse } from '../errors.js'
 import { HeapMeter } from './heap_meter.js'
 
-/** Results go here, or V8 could see that nobody needs them and not allocate them at all. */
+/** Results go here. V8 could otherwise see that they are not used, and not allocate them at all. */
 export const kept: { result: unknown } = { result: undefined }
 
 export function callMany(work: (i: number) => unknown, from: number, to: number): void {

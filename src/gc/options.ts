@@ -59,7 +59,7 @@ const ranges: Readonly<Record<string, readonly [number, number]>> = {
   warmup: [0, countMax],
   timeLimitMs: [1, 3_600_000]
 }
-/** Less would be a sample for each object, and most of the time would be the profiler's. */
+/** With a smaller interval V8 would sample nearly each object, and most of the time would be the profiler's. */
 const samplingBytesMin = 512
 
 function resolve<T extends object>(given: unknown, defaults: T): T {
