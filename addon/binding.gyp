@@ -1,7 +1,7 @@
 {
   "variables": {
     "in_checkout": "<!(node -p \"require('fs').existsSync('../test/native')\")",
-    "prebuilt_folder": "../prebuilds/<!(node -p \"process.platform + '-' + process.arch\")"
+    "prebuilt_folder": "../prebuilds/<!(node -p \"process.platform + '-' + process.arch + (process.platform !== 'linux' || process.report.getReport().header.glibcVersionRuntime ? '' : '-musl')\")"
   },
   "target_defaults": {
     "defines": ["NAPI_VERSION=8"],

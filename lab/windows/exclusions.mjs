@@ -23,10 +23,10 @@ export const exclusions = [
     title: 'the import names an engine for another machine',
     reason: 'changes the header of an ELF file'
   },
-  { file: 'loading', title: 'the import names musl*', reason: 'is about the C library of Linux' },
+  { file: 'loading', title: 'the import * musl*', reason: 'is about the C library of Linux' },
   {
     file: 'loading',
-    title: 'the import names a C++ library that is too old',
+    title: 'the import names a C or C++ library that is too old',
     reason: 'changes the versions that an ELF file asks for'
   },
   { file: 'package_types', title: '*', reason: 'no npm in Wine', wine: true },

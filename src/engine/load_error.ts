@@ -2,11 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ZerioError } from '../errors.js'
-
-/** What the package has binaries for, as platform, architecture and, on Linux, C library. */
-const targets = ['linux-x64-glibc', 'win32-x64']
+import { hasMusl, permissionModel, targets, thisTarget } from './target.js'
 
 const BUILD = '"npx node-gyp rebuild -C node_modules/zerio/addon"'
+const listed = `${targets.slice(0, -1).join(', ')} and ${targets.at(-1)}`
 const FROM_SOURCE = `elsewhere build it with ${BUILD}`
 
 /** The error for an addon at `path` that `require` refused with `cause`. */
@@ -31,10 +30,6 @@ function forbidden(): string {
   return `The native engine of zerio is an addon, and this process may not load addons, ${why}.`
 }
 
-function permissionModel(): boolean {
-  return 'permission' in process && process.permission !== undefined
-}
-
 function notLoadable(path: string, words: string): string {
   const target = thisTarget()
   if (!existsSync(path)) {
@@ -43,7 +38,11 @@ function notLoadable(path: string, words: string): string {
     }
     return targets.includes(target)
       ? `The native engine is not at ${path}: the package is damaged, or a checkout that was not built. Install the package anew, or build the engine with ${BUILD}; in a checkout run "npm run build".`
-      : `The package has no native engine for ${target}, only for ${targets.join(' and ')}; ${FROM_SOURCE}.`
+      : `The package has no native engine for ${target}, only for ${listed}; ${FROM_SOURCE}.`
+  }
+  const other = otherLibrary(words)
+  if (other !== undefined) {
+    return `The native engine at ${path} was built for ${other}, and this process runs with ${hasMusl() ? 'musl' : 'glibc'}. Install the package anew on this system instead of copying node_modules from another one, or build it with ${BUILD}.`
   }
   const lacking = /[`']((?:GLIBCXX|GLIBC|CXXABI)_[\d.]+)'? not found/.exec(words)
   if (lacking !== null) {
@@ -51,11 +50,17 @@ function notLoadable(path: string, words: string): string {
     return `The native engine needs ${lacking[1]}, which the ${library} of this system is too old for. Use a newer system, or build it on this one with ${BUILD}.`
   }
   if (!targets.includes(target)) {
-    return `The native engine at ${path} is not for ${target}: the package has it for ${targets.join(' and ')}; ${FROM_SOURCE}.`
+    return `The native engine at ${path} is not for ${target}: the package has it for ${listed}; ${FROM_SOURCE}.`
   }
   const library = /^(\S+\.so[\d.]*): cannot open shared object file/.exec(words)
   if (library !== null) return `The native engine needs ${library[1]}, which this system lacks; install it.`
   return `The native engine at ${path} cannot be loaded on ${target}: ${words.split('\n', 1)[0]}. It is damaged or was built for another system: install the package anew; in a checkout run "npm run build".`
+}
+
+/** The C library that a binary wants when the system's loader refused it because it has the other one. */
+function otherLibrary(words: string): 'musl' | 'glibc' | undefined {
+  if (hasMusl()) return /ld-linux|libc\.so\.6/.test(words) ? 'glibc' : undefined
+  return /libc\.so:|libc\.musl|ld-musl/.test(words) ? 'musl' : undefined
 }
 
 /** Whether this file lies in the package, and not in what a bundler has made of it. */
@@ -64,32 +69,5 @@ function isPackage(): boolean {
     return JSON.parse(readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8')).name === 'zerio'
   } catch {
     return false
-  }
-}
-
-function thisTarget(): string {
-  const machine = `${process.platform}-${process.arch}`
-  return process.platform === 'linux' ? `${machine}-${hasGlibc() ? 'glibc' : 'musl'}` : machine
-}
-
-interface ReportHeader {
-  readonly header: { readonly glibcVersionRuntime?: string }
-}
-
-/** The report of a process names its glibc; with musl it names none. */
-function hasGlibc(): boolean {
-  const report = process.report as
-    | (NodeJS.ProcessReport & { excludeNetwork?: boolean; getReport(): unknown })
-    | undefined
-  if (report === undefined) return true
-  // Looking up the names of all sockets can take seconds.
-  const { excludeNetwork } = report
-  report.excludeNetwork = true
-  try {
-    return (report.getReport() as ReportHeader).header.glibcVersionRuntime !== undefined
-  } catch {
-    return true
-  } finally {
-    report.excludeNetwork = excludeNetwork
   }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { ZerioError } from '../errors.js'
 import { borderMismatch } from './border.js'
 import { loadError } from './load_error.js'
+import { thisTarget } from './target.js'
 
 export interface ListenRequest {
   id: string
@@ -129,7 +130,7 @@ interface Native {
 
 function pathOfBinary(): string {
   // Published ones and those that are built from source are in the same place.
-  return join(__dirname, '..', '..', 'prebuilds', `${process.platform}-${process.arch}`, 'zerio.node')
+  return join(__dirname, '..', '..', 'prebuilds', thisTarget(), 'zerio.node')
 }
 
 function load(path: string): Native {

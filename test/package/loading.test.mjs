@@ -1,7 +1,7 @@
 // What the import says when the native engine cannot be loaded: one sentence for each cause, with what to do.
 
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -49,6 +49,13 @@ function errorOf(folder, { flags = [], before = '' } = {}) {
 const sameBytes = (bytes) => bytes
 const noBytes = () => undefined
 
+/** Makes a process believe that its C library is musl. */
+const musl = `
+  const fs = require('node:fs')
+  const { existsSync } = fs
+  fs.existsSync = (path) => String(path).startsWith('/lib/ld-musl-') || existsSync(path)
+  process.report.getReport = () => ({ header: {} });`
+
 function pretend(what) {
   return Object.entries(what)
     .map(([name, value]) => `Object.defineProperty(process, '${name}', { value: '${value}' });`)
@@ -70,13 +77,35 @@ test('the import names a machine without an engine', (t) => {
   const folder = packageWith(t, noBytes)
   const other = errorOf(folder, { before: pretend({ platform: 'darwin', arch: 'arm64' }) })
   t.is(other.code, 'ZERIO_NO_BINARY')
-  t.regex(other.message, /no native engine for darwin-arm64, only for linux-x64-glibc and win32-x64/)
+  t.regex(
+    other.message,
+    /no native engine for darwin-arm64, only for linux-x64, .* and win32-arm64; elsewhere build it/
+  )
 })
 
-test('the import names musl, for which there is no engine', (t) => {
-  const folder = packageWith(t, noBytes)
-  const musl = errorOf(folder, { before: 'process.report.getReport = () => ({ header: {} });' })
-  t.regex(musl.message, /no native engine for linux-x64-musl/)
+test('the import takes the engine for musl where the C library is musl', (t) => {
+  const folder = packageWith(t, sameBytes)
+  const missing = errorOf(folder, { before: musl })
+  t.is(missing.code, 'ZERIO_NO_BINARY')
+  t.regex(missing.message, /linux-\w+-musl\/zerio\.node: the package is damaged/)
+  renameSync(
+    dirname(join(folder, relative(root, binary))),
+    join(folder, 'prebuilds', `linux-${process.arch}-musl`)
+  )
+  t.deepEqual(errorOf(folder, { before: musl }), {})
+  t.regex(errorOf(folder).message, /linux-\w+\/zerio\.node: the package is damaged/)
+})
+
+test('the import takes no notice of a musl that is only installed', (t) => {
+  const installed = musl.replace(/process\.report.*/, '')
+  t.deepEqual(errorOf(packageWith(t, sameBytes), { before: installed }), {})
+})
+
+test('the import names musl, for which an engine was built that is not for this system', (t) => {
+  const folder = packageWith(t, (bytes) => bytes.replaceAll('libc.so.6\0', 'libc.so\0\0\0'))
+  const { code, message } = errorOf(folder)
+  t.is(code, 'ZERIO_NO_BINARY')
+  t.regex(message, /was built for musl, and this process runs with glibc\. Install the package anew/)
 })
 
 test('the import names an engine for another machine', (t) => {
@@ -86,16 +115,19 @@ test('the import names an engine for another machine', (t) => {
   t.is(code, 'ZERIO_NO_BINARY')
   t.is(cause, 'ERR_DLOPEN_FAILED')
   t.regex(message, /cannot be loaded on \S+: .*damaged or was built for another system/)
-  const musl = errorOf(folder, { before: 'process.report.getReport = () => ({ header: {} });' })
-  t.regex(musl.message, /is not for linux-x64-musl/)
+  const other = errorOf(folder, { before: pretend({ arch: 'riscv64' }) })
+  t.regex(other.message, /no native engine for linux-riscv64/)
 })
 
-test('the import names a C++ library that is too old', (t) => {
-  // The last character of each version that the engine asks for: there is none with a letter.
-  const folder = packageWith(t, (bytes) => bytes.replaceAll(/(GLIBCXX_3\.4\.\d)\d/g, '$19'))
+test('the import names a C or C++ library that is too old', (t) => {
+  // Other versions than those that the engine asks for, which no library has under their hashes.
+  const folder = packageWith(t, (bytes) => bytes.replaceAll(/(GLIBC(?:XX)?_\d[\d.]*)\d\0/g, '$19\0'))
   const { code, message } = errorOf(folder)
   t.is(code, 'ZERIO_NO_BINARY')
-  t.regex(message, /needs GLIBCXX_3\.4\.\d+, which the C\+\+ library \(libstdc\+\+\)/)
+  t.regex(
+    message,
+    /needs GLIBC(XX_[\d.]+9, which the C\+\+ library \(libstdc\+\+\)|_[\d.]+9, which the C library \(glibc\))/
+  )
 })
 
 test('the import names an engine of another build', (t) => {
