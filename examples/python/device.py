@@ -1,4 +1,4 @@
-"""A device in Python for examples/telemetry/collector.mjs, with the standard library and docs/examples/zerio_client.py only.
+"""A device in Python for examples/telemetry/collector.mjs, with the standard library and examples/clients/zerio_client.py only.
 
     python3 examples/python/device.py PORT [NAME] [READINGS]
 """
@@ -9,7 +9,7 @@ import struct
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "docs" / "examples"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients"))
 from zerio_client import ZerioClient  # noqa: E402
 
 # The layout of examples/telemetry/messages.mjs: sequence, metric, value.

@@ -30,6 +30,12 @@ export const exclusions = [
     reason: 'changes the versions that an ELF file asks for'
   },
   { file: 'package_types', title: '*', reason: 'no npm in Wine', wine: true },
+  {
+    file: 'vectors',
+    title: '*and connects again*',
+    reason: 'no Python and no compilers in Wine',
+    wine: true
+  },
   { file: 'simulation', title: '*', reason: 'runs a Linux program that has no system under it' },
   { file: 'io_uring_pressure', title: '*', reason: 'is about io_uring' },
   { file: 'io_uring_faults', title: '*', reason: 'is about io_uring' },

@@ -1,4 +1,4 @@
-"""Runs a program of sends and receives with docs/examples/zerio_client.py, for test/wire/differential.test.mjs.
+"""Runs a program of sends and receives with examples/clients/zerio_client.py, for test/wire/differential.test.mjs.
 
 Input: one JSON object {port, id, classic, credential, steps}, where a step is ["send", hex, channel] or ["receive", count].
 Output: one JSON object {serverId, received}, where each message received is [hex, channel].
@@ -8,7 +8,7 @@ import json
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "docs" / "examples"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "examples" / "clients"))
 sys.dont_write_bytecode = True
 from zerio_client import Closed, ZerioClient  # noqa: E402
 

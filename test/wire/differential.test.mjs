@@ -185,7 +185,7 @@ test('the Python client runs as a program, too', async (t) => {
   server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
   const reasons = []
   server.on('clientDisconnected', (_id, reason) => reasons.push(reason.code))
-  const script = 'docs/examples/zerio_client.py'
+  const script = 'examples/clients/zerio_client.py'
   for (const protocol of ['native', 'classic']) {
     const child = spawn('python3', [script, String(server.listeningPort), 'python', protocol], { cwd: root })
     t.teardown(() => child.kill('SIGKILL'))

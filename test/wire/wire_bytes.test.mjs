@@ -244,7 +244,7 @@ test('docs/protocol.md shows every code with its name, and quotes the Python cli
   const codes = [...source.matchAll(/^ {2}(\d{4}): \{\s*code: '(\w+)'/gm)]
   t.true(codes.length > 20)
   for (const [, number, name] of codes) t.true(page.includes(`| ${number} | \`${name}\` |`), name)
-  const python = await readFile(new URL('../../docs/examples/zerio_client.py', import.meta.url), 'utf8')
+  const python = await readFile(new URL('../../examples/clients/zerio_client.py', import.meta.url), 'utf8')
   const quotes = [...page.matchAll(/```python\n([\s\S]*?)```/g)]
   t.is(quotes.length, 2)
   for (const [, quote] of quotes) t.true(python.includes(quote), quote)
