@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { addonOf, nodeHeaders } from './addon_sources.mjs'
 import { compile } from './compile.mjs'
 import { writeHostTable } from './windows_host.mjs'
 
@@ -24,17 +25,13 @@ function fail(sentence) {
   process.exit(1)
 }
 
-const gyp = JSON.parse(readFileSync(join(root, 'addon', 'binding.gyp'), 'utf8'))
-const forWindows = ({ conditions }) => conditions.find(([condition]) => condition === "OS=='win'")[1]
-const definitions = [...gyp.target_defaults.defines, ...forWindows(gyp.target_defaults).defines]
+const { sources: addonSources, definitions } = addonOf(root, 'win')
 
-/** The product's sources as addon/binding.gyp has them for Windows. */
+/** The product's sources, and where it finds its host. */
 function productSources() {
-  const [zerio] = gyp.targets
-  const sources = [...zerio.sources, ...forWindows(zerio).sources].map((source) => `addon/${source}`)
   const table = 'build/windows/host_functions.cc'
-  writeHostTable(root, join(root, table), sources)
-  return [...sources, 'addon/binding/host_windows.cc', table]
+  writeHostTable(root, join(root, table), addonSources)
+  return [...addonSources, 'addon/binding/host_windows.cc', table]
 }
 
 /** The product, and the addons of the tests, which are not in the package and are for node.exe alone. */
@@ -63,15 +60,6 @@ function targets() {
   ].filter(({ sources }) => sources.every((source) => existsSync(join(root, source))))
 }
 
-const headers = [
-  join(dirname(dirname(process.execPath)), 'include', 'node'),
-  ...(process.env.NODE_HEADERS ? [process.env.NODE_HEADERS] : [])
-].find((folder) => existsSync(join(folder, 'uv', 'win.h')))
-if (headers === undefined)
-  fail(
-    'There are no headers of Node.js beside this node; set NODE_HEADERS to the folder that has node_api.h.'
-  )
-
 mkdirSync(out, { recursive: true })
 const exported = join(out, 'node.def')
 const nodeApi = ['js_native_api.def', 'node_api.def'].flatMap((name) =>
@@ -93,7 +81,7 @@ const flags = [
   '-DZERIO_FINDS_HOST',
   ...definitions.map((definition) => `-D${definition}`),
   ...['-I', join(root, 'addon')],
-  ...['-isystem', headers],
+  ...['-isystem', nodeHeaders()],
   // The addon of the tests alone is written with node-addon-api.
   ...['-isystem', dirname(require.resolve('node-addon-api/package.json'))],
   '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'

@@ -16,11 +16,13 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-async function run(compiler, given) {
+/** `compiler` is a program, or a program and its first arguments. */
+async function run(compiler, given, env) {
+  const [program, ...first] = [compiler].flat()
   try {
-    await execute(compiler, given, { maxBuffer: 1 << 26 })
+    await execute(program, [...first, ...given], { maxBuffer: 1 << 26, env })
   } catch (error) {
-    throw new Error(`${compiler} failed:\n${error.stderr || error.message}`)
+    throw new Error(`${program} failed:\n${error.stderr || error.message}`)
   }
 }
 
@@ -104,7 +106,15 @@ function isStale(object, rules) {
  */
 export async function compile(
   root,
-  { name, folder, sources, flags = [], linkFlags = [], compiler = process.env.CXX ?? 'g++' }
+  {
+    name,
+    folder,
+    sources,
+    flags = [],
+    linkFlags = [],
+    compiler = process.env.CXX ?? 'g++',
+    env = process.env
+  }
 ) {
   mkdirSync(folder, { recursive: true })
   const objectOf = (source) => join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`)
@@ -121,20 +131,14 @@ export async function compile(
   rmSync(program, { force: true })
   const worker = async () => {
     for (let source = stale.pop(); source !== undefined; source = stale.pop())
-      await run(compiler, [
-        '-std=c++20',
-        '-g',
-        '-MMD',
-        ...warnings,
-        ...flags,
-        '-c',
-        join(root, source),
-        '-o',
-        objectOf(source)
-      ])
+      await run(
+        compiler,
+        ['-std=c++20', '-g', '-MMD', ...warnings, ...flags, '-c', join(root, source), '-o', objectOf(source)],
+        env
+      )
   }
   await Promise.all(Array.from({ length: availableParallelism() }, worker))
   if (changed) writeFileSync(stamp, all)
-  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags])
+  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags], env)
   return program
 }
