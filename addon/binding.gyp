@@ -8,6 +8,7 @@
     "conditions": [
       ["OS=='linux'", {
         "cflags!": ["-O3", "-fno-omit-frame-pointer"],
+        "ldflags": ["-Wl,-z,lazy"],
         "cflags": [
           "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
           "-fvisibility=hidden"
@@ -33,6 +34,7 @@
       "sources": [
         "binding/addon.cc",
         "binding/loop.cc",
+        "binding/loop_uv.cc",
         "engine/engine.cc",
         "engine/engine_ending.cc",
         "engine/engine_limits.cc",
@@ -45,6 +47,7 @@
       "conditions": [
         ["OS=='linux'", {
           "sources": [
+            "binding/loop_portable_linux.cc",
             "binding/loop_wake_linux.cc",
             "io/posix/address.cc",
             "io/posix/clock.cc",
@@ -60,6 +63,7 @@
         ["OS=='win'", {
           "sources": [
             "binding/dll_windows.cc",
+            "binding/loop_portable_none.cc",
             "binding/loop_wake_windows.cc",
             "io/windows/address.cc",
             "io/windows/clock.cc",

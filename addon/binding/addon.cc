@@ -1,5 +1,6 @@
 // The addon's JavaScript face: createEngine, the shared layout, and the clock. src/engine/native.ts types it.
 #include <node_api.h>
+#include <uv.h>
 
 #include <algorithm>
 #include <cstring>
@@ -208,16 +209,25 @@ napi_value enter(napi_env env, napi_callback_info info) {
 }
 
 // Functions of an engine; those of a closed one do nothing.
+void after_call(const Call& call) {
+  if (Loop* const loop = loop_of(call.data())) loop->after_call();
+}
+
 template <napi_value (*Function)(const Call&)>
 napi_value enter_engine(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  return loop_of(call.data()) == nullptr ? nullptr : Function(call);
+  if (loop_of(call.data()) == nullptr) return nullptr;
+  const napi_value result = Function(call);
+  after_call(call);
+  return result;
 }
 
 template <void (*Function)(const Call&)>
 napi_value enter_engine(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  if (loop_of(call.data()) != nullptr) Function(call);
+  if (loop_of(call.data()) == nullptr) return nullptr;
+  Function(call);
+  after_call(call);
   return nullptr;
 }
 
@@ -238,7 +248,10 @@ int make_loop(const Call& call, Loop*& loop) {
   // The engine goes to the loop, which lives as long as the thread, only when it has its first slab.
   error = add_slab_to(*engine, call[0], call[1]);
   if (error != 0) return error;
-  loop = Loop::create(call.env(), std::move(engine), static_cast<WaitStrategy>(options.get("waitStrategy").number()),
+  auto driver = options.get("portableLoop").flag() ? make_portable_driver() : make_uv_driver();
+  if (driver == nullptr) return UV_ENOTSUP;
+  loop = Loop::create(call.env(), std::move(engine), std::move(driver),
+                      static_cast<WaitStrategy>(options.get("waitStrategy").number()),
                       uint64_t{options.get("spinUs").number()} * 1000, {call[3].raw(), call[4].raw(), call[5].raw()}, error);
   return error;
 }

@@ -1,30 +1,29 @@
-// Runs an engine inside a libuv loop with one of the wait strategies, and calls JavaScript once a batch.
+// Runs an engine inside the host's event loop with one of the wait strategies, and calls JavaScript once a batch.
 #pragma once
 
 #include <node_api.h>
-#include <uv.h>
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "../engine/engine.h"
-#include "loop_wake.h"
+#include "loop_driver.h"
 
 namespace zerio {
 
 enum class WaitStrategy : uint32_t { Blocking = 0, Spin = 1, Hybrid = 2, Manual = 3 };
 
-class Loop {
+class Loop final : private Driven {
  public:
   struct Functions {
     napi_value dispatch;  // consumes a new batch of events, or a part of it
     napi_value go_on;     // consumes more of the same batch
     napi_value flush;     // hands JavaScript's dirty list to the engine
   };
-  // Returns nullptr with a libuv error when the loop does not take the engine's handles.
-  static Loop* create(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns,
-                      const Functions& functions, int& error);
+  // Returns nullptr with a libuv error when the driver cannot work.
+  static Loop* create(napi_env env, std::unique_ptr<Engine> engine, std::unique_ptr<LoopDriver> driver, WaitStrategy strategy,
+                      uint64_t spin_ns, const Functions& functions, int& error);
 
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -40,6 +39,12 @@ class Loop {
   void flush() {
     flushed_ = true;
     engine_->flush();
+    after_call();
+  }
+
+  // After what the program may have changed the engine's deadlines with.
+  void after_call() {
+    if (plans_after_calls_ && engine_ != nullptr && serving()) plan();
   }
 
   // Active while there are servers or clients, which the loop serves then.
@@ -54,7 +59,7 @@ class Loop {
   void close_scope(bool of_server, uint32_t index);
 
   // Ends the engine, its sockets and its handles. A handler that dispatch() runs may call it; afterwards nothing may be called.
-  // The object deletes itself when libuv has closed the handles.
+  // The object deletes itself when the driver has closed.
   void close();
 
  private:
@@ -75,43 +80,44 @@ class Loop {
     napi_handle_scope scope_ = nullptr;
   };
 
-  Loop(napi_env env, std::unique_ptr<Engine> engine, WaitStrategy strategy, uint64_t spin_ns)
-      : env_(env), engine_(std::move(engine)), strategy_(strategy), spin_ns_(spin_ns) {}
+  Loop(napi_env env, std::unique_ptr<Engine> engine, std::unique_ptr<LoopDriver> driver, WaitStrategy strategy, uint64_t spin_ns)
+      : env_(env),
+        engine_(std::move(engine)),
+        driver_(std::move(driver)),
+        plans_after_calls_(driver_->plans_after_calls()),
+        strategy_(strategy),
+        spin_ns_(spin_ns) {}
   ~Loop() = default;
 
-  static Loop& of(const void* handle) { return *static_cast<Loop*>(static_cast<const uv_handle_t*>(handle)->data); }
+  void serve() override;
+  void before_block() override;
+  void flush_if_dirty() override;
+  void tear_down() override;
+  void on_driver_closed() override { delete this; }
 
   void apply();
-  void serve();
+  void plan();
   void serve_slice();
   bool turn(bool spinning, HandleScope& handles);
   void dispatch(bool is_new);
   bool report_exception();
-  void before_block();
-  void flush_if_dirty();
-  void set_timer();
-  void start_idle();
-  void stop_idle();
-  void tear_down();
   void release_references();
   [[nodiscard]] napi_async_context next_scope() const;
-  [[nodiscard]] bool others_wait();
   [[nodiscard]] bool spins(uint64_t now_ns) const;
   [[nodiscard]] bool serving() const { return active_ && (strategy_ != WaitStrategy::Manual || driven_); }
 
   napi_env env_;
   std::unique_ptr<Engine> engine_;  // nullptr once the loop is closed
+  std::unique_ptr<LoopDriver> driver_;
+  bool plans_after_calls_;
   WaitStrategy strategy_;
   uint64_t spin_ns_;
   uint64_t last_event_ns_ = 0;
-  uint64_t timer_due_ns_ = Engine::kNothingDue;
   bool spun_ = false;  // the engine's last poll was a spinning one, so its wait handle does not show everything
   bool flushed_ = false;
   bool active_ = false;
   bool driven_ = false;
-  bool idle_running_ = false;
   bool in_turn_ = false;
-  uint32_t open_handles_ = 0;
   napi_ref dispatch_ = nullptr;
   napi_ref go_on_ = nullptr;
   napi_ref flush_ = nullptr;
@@ -119,13 +125,6 @@ class Loop {
   napi_async_context context_ = nullptr;  // of events that belong to no connection and no server
   std::vector<napi_async_context> slot_scopes_;
   std::vector<napi_async_context> server_scopes_;
-  napi_async_cleanup_hook_handle cleanup_ = nullptr;
-  uv_loop_t* uv_ = nullptr;
-  LoopWake wake_;
-  uv_idle_t idle_ = {};
-  uv_prepare_t prepare_ = {};
-  uv_check_t check_ = {};
-  uv_timer_t timer_ = {};
 };
 
 }  // namespace zerio

@@ -6,6 +6,7 @@ import { type Choice, engineError } from './backend.js'
 import type { Connection, ServerEvents } from './connection.js'
 import { Dispatch, type DispatchEngine } from './dispatch.js'
 import { type Exiting, forgetExiting, rememberExiting } from './exit.js'
+import { needsPortableLoop } from './host_loop.js'
 import { Layout, Strategy } from './layout.js'
 import { type NativeEngine, native } from './native.js'
 import type { MemoryKind } from './pool.js'
@@ -85,6 +86,7 @@ export class Engine implements EngineInfo, DispatchEngine, Exiting {
       plan,
       {
         backend: choice.backend,
+        portableLoop: needsPortableLoop(),
         waitStrategy: strategies[options.waitStrategy],
         spinUs: options.spinUs,
         maxMessageLength: options.maxMessageLength,

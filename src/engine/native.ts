@@ -101,6 +101,8 @@ export interface NativeEngine {
 
 export interface NativeEngineOptions {
   backend: string
+  /** Whether a thread waits for the engine, because there is no libuv. */
+  portableLoop: boolean
   waitStrategy: number
   spinUs: number
   maxMessageLength: number

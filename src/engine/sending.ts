@@ -1,5 +1,7 @@
 // Which send rings have unsent bytes, and when these are handed to the system.
+import { setTimeout } from 'node:timers'
 import type { ResolvedEngineOptions } from '../options/options.js'
+import { needsPortableLoop } from './host_loop.js'
 import { EngineWord, Layout } from './layout.js'
 import type { NativeEngine } from './native.js'
 import type { Slab } from './pool.js'
@@ -8,6 +10,9 @@ import { resize } from './slabs.js'
 
 // Taken once: test runners replace it while they fake the time.
 const { nextTick } = process
+
+/** How long a claim that is committed in a later turn may wait where no handle of libuv looks before the loop sleeps. */
+const KEPT_MS = 1
 
 function nothing(): void {}
 
@@ -27,6 +32,13 @@ export class Sending implements RingEngine {
   #nativeFlushSlot: (slot: number) => void = nothing
   readonly #flushTick = (): void => {
     this.#tickPending = false
+    this.flush()
+  }
+
+  readonly #looksBeforeSleep = !needsPortableLoop()
+  #timerPending = false
+  readonly #flushKept = (): void => {
+    this.#timerPending = false
     this.flush()
   }
 
@@ -87,6 +99,10 @@ export class Sending implements RingEngine {
     // the handle before the loop sleeps sends what breaks this rule.
     for (let i = 0; i < kept; i++) this.#addDirty(dirty[i] as SendRing)
     this.#words[EngineWord.DirtyCount] = kept
+    if (kept > 0 && !this.#looksBeforeSleep && !this.#timerPending) {
+      this.#timerPending = true
+      setTimeout(this.#flushKept, KEPT_MS).unref()
+    }
   }
 
   flushOne(ring: SendRing): void {
