@@ -85,6 +85,7 @@ export const stages = [
     takesTurns: 'io_uring of older kernels'
   })),
   { name: 'host', seconds: 900, command: 'npm run test:host' },
+  { name: 'runtimes', seconds: 300, command: 'npm run test:runtimes' },
   { name: 'mutations', seconds: 900, command: 'npm run --silent build && npm run test:mutations' },
   { name: 'torture', seconds: 600, command: 'npm run test:torture -- --strategies blocking --most 6' },
   ...WINDOWS_SUITES.map((name) => {
