@@ -95,11 +95,12 @@ async function comeAndGo() {
   await server.start('server')
   let next = 0
   const visit = async () => {
-    for (let i = next++; i < CROWD; i = next++) {
+    for (let i = next++; i < CROWD && errors.length === 0; i = next++) {
       const socket = connect({ host: '127.0.0.1', port: server.listeningPort })
       socket.on('error', ({ code }) => code !== 'ECONNRESET' && errors.push(code))
       socket.write(frame(Buffer.from(`client ${i}`)))
-      await Promise.race([once(socket, 'data'), once(socket, 'close')]).catch(() => {})
+      const answered = Promise.race([once(socket, 'data'), once(socket, 'close')]).catch(() => {})
+      await within(answered, `client ${i}`).catch(({ message }) => errors.push(message))
       if (socket.bytesRead === 0) errors.push(`client ${i} was refused`)
       if (i % 2 === 0) {
         const closed = once(socket, 'close').catch(() => {})
