@@ -30,8 +30,7 @@ void SimulatedIo::reserve(uint32_t count) {
   if (count > slots_.size()) slots_.resize(count);
 }
 
-void SimulatedIo::remove_slots(uint32_t first, const uint8_t* memory) {
-  (void)memory;
+void SimulatedIo::remove_slots(uint32_t first) {
   for (uint32_t slot = first; slot < slots_.size(); ++slot) {
     require(!slots_[slot].alive, "a slab goes when all of its slots are free");
     require(slots_[slot].rest.empty(), "a slab goes when the system reads none of it");

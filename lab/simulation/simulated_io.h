@@ -53,7 +53,7 @@ class SimulatedIo final : public Io {
 
   [[nodiscard]] const char* name() const override { return "simulated"; }
   void reserve(uint32_t count) override;
-  void remove_slots(uint32_t first, const uint8_t* memory) override;
+  void remove_slots(uint32_t first) override;
   [[nodiscard]] uint32_t keep_ahead(uint8_t* arena, uint32_t bytes) override;
   [[nodiscard]] bool has_news() const override { return left_over_; }
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override;

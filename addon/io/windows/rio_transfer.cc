@@ -34,7 +34,11 @@ int64_t Rio::send(uint32_t slot, const IoSlice* slices, uint32_t count) {
   }
   if (error != 0 && error != rio::kRefused) return -error;
   queue.waits_for_room = taken < total;
-  if (queue.waits_for_room || queue.uncommitted) look_if_quiet(slot);
+  if (queue.waits_for_room || queue.uncommitted) {
+    look_if_quiet(slot);
+    // The last poll() did not know of it, and the loop may sleep.
+    if (wants_look()) port().wake_now();
+  }
   return static_cast<int64_t>(taken);
 }
 
