@@ -28,8 +28,6 @@ constexpr uint32_t kContendedBatches = 1000;
 constexpr uint32_t kBytesPerEventMin = 8;
 constexpr uint32_t kEventsReserve = 64;
 constexpr size_t kHotConnectionBytes = 256;
-// A process that ends waits at most so long for a connection whose other side does not read.
-constexpr uint32_t kHandOverMsMax = 1000;
 
 }  // namespace
 
@@ -344,31 +342,6 @@ void Engine::flush_slot(uint32_t slot) {
   Connection* const connection = connection_at(slot);
   // In other states a connection sends inside poll(), where it may also end.
   if (connection != nullptr && connection->life.state == State::Open) pump(*connection);
-}
-
-void Engine::hand_over() {
-  for (Connection* const connection : connections_) hand_over(*connection);
-}
-
-void Engine::hand_over_slot(uint32_t slot) {
-  if (Connection* const connection = connection_at(slot)) hand_over(*connection);
-}
-
-void Engine::hand_over(Connection& connection) {
-  // One time limit for the end of a process or worker, however many engines and late messages there are.
-  thread_local const uint64_t began_ns = io_->now_ns();
-  Life& life = connection.life;
-  if (life.state != State::Open && life.state != State::Draining) return;
-  const uint64_t until_ns = began_ns + std::min(life.linger_ms, kHandOverMsMax) * kMillisecondNs;
-  for (;;) {
-    pump(connection);
-    const uint64_t now_ns = io_->now_ns();
-    if ((!life.send_blocked && io_->sent_all(connection.slot)) || now_ns >= until_ns) return;
-    const int64_t taken = io_->wait_writable(connection.slot, static_cast<uint32_t>((until_ns - now_ns) / kMillisecondNs) + 1);
-    if (taken < 0) return;
-    if (!std::exchange(life.send_blocked, false)) continue;
-    count_sent(connection, static_cast<size_t>(taken), life.blocked_bytes, life.blocked_end);
-  }
 }
 
 void Engine::pump(Connection& connection) {

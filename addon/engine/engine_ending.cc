@@ -1,5 +1,5 @@
-// How connections end: by a close, a fault or the other side. What was accepted is sent, then the farewell, and then the slot is
-// freed.
+// How connections end: by a close, a fault or the other side, or with the process. What was accepted is sent, then the farewell,
+// and then the slot is freed.
 #include <algorithm>
 
 #include "../io/memory.h"
@@ -16,6 +16,8 @@ constexpr uint32_t kEndsPerPoll = 4;
 constexpr uint64_t kEndsShare = 4;
 constexpr uint64_t kEndsSeldomNs = kMillisecondNs;
 constexpr uint64_t kEndsMaxNs = kMillisecondNs;
+// A process that ends waits at most so long for a connection whose other side does not read.
+constexpr uint32_t kHandOverMsMax = 1000;
 
 bool is_protocol_error(Code code) {
   switch (code) {
@@ -272,6 +274,31 @@ void Engine::on_closed(uint32_t slot) {
   }
   freed_in_batch_.push_back(connection.slot);
   events_.push(ReleasedEvent{.slot = connection.slot, .server = life.of_server ? life.server : kNone, .slots_left = slots_left});
+}
+
+void Engine::hand_over() {
+  for (Connection* const connection : connections_) hand_over(*connection);
+}
+
+void Engine::hand_over_slot(uint32_t slot) {
+  if (Connection* const connection = connection_at(slot)) hand_over(*connection);
+}
+
+void Engine::hand_over(Connection& connection) {
+  // One time limit for the end of a process or worker, however many engines and late messages there are.
+  thread_local const uint64_t began_ns = io_->now_ns();
+  Life& life = connection.life;
+  if (life.state != State::Open && life.state != State::Draining) return;
+  const uint64_t until_ns = began_ns + std::min(life.linger_ms, kHandOverMsMax) * kMillisecondNs;
+  for (;;) {
+    pump(connection);
+    const uint64_t now_ns = io_->now_ns();
+    if ((!life.send_blocked && io_->sent_all(connection.slot)) || now_ns >= until_ns) return;
+    const int64_t taken = io_->wait_writable(connection.slot, static_cast<uint32_t>((until_ns - now_ns) / kMillisecondNs) + 1);
+    if (taken < 0) return;
+    if (!std::exchange(life.send_blocked, false)) continue;
+    count_sent(connection, static_cast<size_t>(taken), life.blocked_bytes, life.blocked_end);
+  }
 }
 
 }  // namespace zerio
