@@ -18,6 +18,9 @@ export const tools = {
   make: { packages: () => ['make'], isThere: () => answers('make') },
   python: { packages: () => ['python3'], isThere: () => answers('python3') },
   'clang-tidy': { packages: () => ['clang-tidy'], isThere: () => answers('clang-tidy') },
+  // For the clients in other languages (examples/clients), whose test leaves out those whose compiler is missing.
+  go: { packages: () => ['golang-go'], isThere: () => answers('go', 'version') },
+  mono: { packages: () => ['mono-mcs', 'mono-runtime'], isThere: () => answers('mcs') },
   libFuzzer: {
     packages: () => ['clang', fuzzerPackage()],
     isThere: () => answers('clang++') && says('dpkg', '-s', fuzzerPackage()).status === 0
@@ -53,7 +56,7 @@ export const stages = [
     name: 'test',
     seconds: 900,
     command: 'npm install && npm test -- --tap',
-    helpful: ['clang-tidy']
+    helpful: ['clang-tidy', 'go', 'mono']
   },
   { name: 'packages', seconds: 900, command: 'npm run test:packages' },
   // Without `npm test`, which the stage before has run.

@@ -36,9 +36,9 @@ export class HeapMeter {
 
   /** Ends the stretch and adds it to the totals. */
   end(): void {
-    readSizes(this.#to)
+    const ended = this.#stop()
     meters.delete(this)
-    this.#addAll(this.#profiler.stop())
+    this.#addAll(ended)
   }
 
   /**
@@ -49,9 +49,7 @@ export class HeapMeter {
     // Nothing is allocated between the start of a profiler and the end of the one before: each collection is in one of them.
     const meanwhile = new GCProfiler()
     const next = new GCProfiler()
-    readSizes(this.#to)
-    meanwhile.start()
-    const ended = this.#profiler.stop()
+    const ended = this.#stop(meanwhile)
     meters.delete(this)
     this.#addAll(ended)
     const result = work()
@@ -66,6 +64,23 @@ export class HeapMeter {
     this.#readFrom()
     this.#from[Size.Heap] = Math.max(heapSize, this.#from[Size.Heap])
     return result
+  }
+
+  /** Reads the sizes and ends the profiler; `next` begins at this moment. */
+  #stop(next?: GCProfiler): GCProfilerResult {
+    const reading = new GCProfiler()
+    reading.start()
+    readSizes(this.#to)
+    next?.start()
+    const ended = this.#profiler.stop()
+    const { statistics } = reading.stop()
+    const last = ended.statistics.at(-1)
+    // Reading allocates its result, and V8 may collect for that: then the sizes are those of before, and nothing came behind.
+    if (last !== undefined && statistics.some((one) => isSame(one, last))) {
+      this.#to[Size.Heap] = last.afterGC.heapStatistics.usedHeapSize
+      this.#to[Size.External] = last.afterGC.heapStatistics.externalMemory
+    }
+    return ended
   }
 
   /** Reading allocates its result after the sizes were taken: a second reading shows how much. */
@@ -91,6 +106,16 @@ export class HeapMeter {
     this.heapBytes += Math.max(0, heapSize - this.#from[Size.Heap])
     this.externalBytes += Math.max(0, externalSize - this.#from[Size.External])
   }
+}
+
+type Collection = GCProfilerResult['statistics'][number]
+
+/** Whether two profilers saw the same collection. */
+function isSame(one: Collection, other: Collection): boolean {
+  return (
+    one.beforeGC.heapStatistics.usedHeapSize === other.beforeGC.heapStatistics.usedHeapSize &&
+    one.afterGC.heapStatistics.usedHeapSize === other.afterGC.heapStatistics.usedHeapSize
+  )
 }
 
 /** Does some work that forces collections, which no meter of the thread shall count. */
