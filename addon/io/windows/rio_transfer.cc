@@ -90,7 +90,7 @@ int Rio::post_send(uint32_t slot, uint32_t bytes, bool defer) {
   rio::Slice slice = place_of(queue, area);
   slice.offset += sends_.area(queue.areas, area).used;
   slice.length = bytes;
-  // As long as there is much room, nobody waits for a completion: it is found with the next one that notifies.
+  // As long as there is much room, nothing waits for a completion: it is found with the next one that notifies.
   const bool notifies = queue.sends >= kSends / 2 || queue.areas.chunks > SendAreas::kChunksMax / 2;
   const Request request = {slot, Request::Kind::Send, notifies, area};
   const DWORD flags = (defer ? rio::kMessageDefer : 0) | (notifies ? 0 : rio::kMessageDontNotify);
