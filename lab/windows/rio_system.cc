@@ -292,8 +292,9 @@ bool close_requests(SOCKET socket) {
 
 void work(Queue& queue) {
   constexpr uint64_t kShare = 4;  // of the time is left to the program
+  constexpr uint64_t kRestMaxNs = 20 * kMillisecondNs;
   const uint64_t now = now_ns();
-  if (now - queue.looked_ns < queue.looking_ns * kShare) return;
+  if (now - queue.looked_ns < std::min(queue.looking_ns * kShare, kRestMaxNs)) return;
   pass_time(queue, now);
   for (Connection* connection : queue.connections) {
     if (connection->open) work_on(*connection, now);

@@ -65,21 +65,22 @@ void Rio::remove_slots(uint32_t first) {
 }
 
 int Rio::begin(uint32_t slot) {
-  queues_[slot] = {};
   const int error = begin_now(slot);
   return error == rio::kRefused ? 0 : error;
 }
 
 void Rio::released(uint32_t slot) {
   Queue& queue = queues_[slot];
-  if (std::exchange(queue.requests, nullptr) != nullptr) --open_;
-  if (queue.own != LockedPool::kNoPiece) own_.give_back(std::exchange(queue.own, LockedPool::kNoPiece));
+  if (queue.requests != nullptr) --open_;
+  if (queue.own != LockedPool::kNoPiece) own_.give_back(queue.own);
+  // Before the slot's next life, which may be listed for a look already.
+  queue = {};
 }
 
 bool Rio::poll_more(IoSink& sink) {
   looks_.work_on([&](uint32_t slot) { return !connection(slot).socket.open() || (sink.has_room() && look_at(sink, slot)); });
   unposted_.work_on([&](uint32_t slot) {
-    if (connection(slot).receiving) (void)post_receives(slot);
+    if (connection(slot).receiving && queues_[slot].requests != nullptr) (void)post_receives(slot);
     return true;
   });
   if (next_ == count_) dequeue();
@@ -92,9 +93,12 @@ bool Rio::poll_more(IoSink& sink) {
 }
 
 bool Rio::arm_more() {
-  // A queue that is not empty notifies at once.
-  if (queue_ != nullptr && !notify_pending_) notify_pending_ = rio_.notify(queue_) == 0;
-  return !notify_pending_;
+  if (queue_ == nullptr) return false;
+  if (!notify_pending_) notify_pending_ = rio_.notify(queue_) == 0;
+  if (!notify_pending_) return true;
+  // What has completed since the last look may notify only together with the next completion.
+  if (next_ == count_) dequeue();
+  return next_ < count_;
 }
 
 void Rio::drop_more() {
