@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "../io/clock.h"
 #include "codes.h"
 #include "connection_list.h"
 #include "deadlines.h"
@@ -17,7 +18,6 @@
 namespace zerio {
 
 inline constexpr uint32_t kNone = 0xffffffff;
-inline constexpr uint64_t kMillisecondNs = 1'000'000;
 
 // Copies `text`. Returns false, and leaves `in` empty, when there is no memory for it.
 inline bool keep(std::string& in, std::string_view text) {

@@ -43,7 +43,6 @@ int64_t Rio::send(uint32_t slot, const IoSlice* slices, uint32_t count) {
 }
 
 int64_t Rio::wait_writable(uint32_t slot, uint32_t timeout_ms) {
-  constexpr uint64_t kMillisecondNs = 1'000'000;
   const uint64_t until = monotonic_ns() + timeout_ms * kMillisecondNs;
   const Queue& queue = queues_[slot];
   const uint32_t before = queue.sends;

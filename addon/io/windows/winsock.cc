@@ -11,7 +11,6 @@ namespace zerio {
 namespace {
 
 constexpr uint32_t kSlicesMax = 4;
-constexpr uint64_t kMillisecondNs = 1'000'000;
 
 class Winsock final : public WindowsIo {
  public:
