@@ -3,7 +3,7 @@
 // V8 hands the samples out only together with a collection of the whole heap. So they are taken at the end of a measurement; before
 // it only when they would need too much memory, or when another sampler of the thread begins or ends.
 import type { Session } from 'node:inspector'
-import { type Allocator, CallTree, type ProfileNode, type Site } from './call_tree.js'
+import { AllocationSites, type Allocator, type ProfileNode, type Site } from './allocation_sites.js'
 import { uncounted } from './heap_meter.js'
 import { openSession, post } from './inspector.js'
 import { mapToSources, withScripts } from './source_lines.js'
@@ -58,7 +58,7 @@ let profiler: Profiler | undefined
 
 /** What is sampled from one moment on. Several can be at work; the first one's interval is that of all. */
 export class AllocationSampler {
-  readonly tree = new CallTree()
+  readonly #found = new AllocationSites()
   /** Whether something else in the thread took samples. */
   wasRobbed = false
   readonly #profiler: Profiler
@@ -95,7 +95,7 @@ export class AllocationSampler {
   add(head: ProfileNode | undefined): void {
     this.#bytesSinceTaken = 0
     if (head === undefined) this.wasRobbed = true
-    else this.tree.add(head)
+    else this.#found.add(head)
   }
 
   /**
@@ -107,7 +107,7 @@ export class AllocationSampler {
     const close = (locations: ReadonlyMap<string, string>) => {
       if (samplers.size === 1) this.#profiler.close()
       else this.#profiler.collect()
-      this.#sites = this.tree.allocators()
+      this.#sites = this.#found.allocators()
       mapToSources(this.#sites.slice(0, linesMax), locations)
     }
     if (isProgramOver) withScripts(session, close)

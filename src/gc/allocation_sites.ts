@@ -1,4 +1,4 @@
-// Samples of allocations by call stack, added up over several profiles of V8, and by function.
+// Samples of allocations by function, added up over several profiles of V8.
 import { join } from 'node:path'
 
 /** One function and what was allocated in it itself, as estimated from the samples. */
@@ -28,31 +28,23 @@ export interface ProfileNode {
   children: ProfileNode[]
 }
 
-/** A function at one place of the call tree. */
-export interface CallNode {
-  /** The function, with all that it allocated, at this place and at others. */
-  readonly allocator: Allocator
-  /** What it allocated at this place. */
-  bytes: number
-  readonly children: Map<string, CallNode>
-}
-
 /** A function with V8's number of its script, which outlives a change of `url` and `line` to those of the user's source. */
 export interface Site extends Allocator {
   readonly scriptId: string
 }
 
-export class CallTree {
+export class AllocationSites {
   readonly #sites = new Map<string, Site>()
-  readonly root: CallNode = {
-    allocator: { functionName: '(root)', url: '', line: 0, column: 0, bytes: 0 },
-    bytes: 0,
-    children: new Map()
-  }
 
-  /** Adds a profile, whose first node is the root. */
-  add(head: ProfileNode): void {
-    this.#addChildren(this.root, head)
+  /** Adds what a node of a profile calls; the first node of a profile is its root. */
+  add({ children }: ProfileNode): void {
+    for (const child of children) {
+      const { functionName, url } = child.callFrame
+      if (url.startsWith(reporterFiles)) continue
+      // What the probe calls may be the measured code.
+      if (!isOfProbe(functionName, url)) this.#addOne(child)
+      this.add(child)
+    }
   }
 
   /** The functions that allocated, most first. */
@@ -60,17 +52,7 @@ export class CallTree {
     return [...this.#sites.values()].filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes)
   }
 
-  #addChildren(parent: CallNode, { children }: ProfileNode): void {
-    for (const child of children) {
-      const { functionName, url } = child.callFrame
-      if (url.startsWith(reporterFiles)) continue
-      // What the probe calls may be the measured code.
-      if (isOfProbe(functionName, url)) this.#addChildren(parent, child)
-      else this.#addChildren(this.#add(parent, child), child)
-    }
-  }
-
-  #add(parent: CallNode, { callFrame, selfSize }: ProfileNode): CallNode {
+  #addOne({ callFrame, selfSize }: ProfileNode): void {
     const { functionName, scriptId, url, lineNumber, columnNumber } = callFrame
     const place = `${functionName} ${url}:${lineNumber}:${columnNumber}`
     let site = this.#sites.get(place)
@@ -78,14 +60,7 @@ export class CallTree {
       site = { functionName, scriptId, url, line: lineNumber + 1, column: columnNumber + 1, bytes: 0 }
       this.#sites.set(place, site)
     }
-    let node = parent.children.get(place)
-    if (node === undefined) {
-      node = { allocator: site, bytes: 0, children: new Map() }
-      parent.children.set(place, node)
-    }
     site.bytes += selfSize
-    node.bytes += selfSize
-    return node
   }
 }
 

@@ -1,6 +1,6 @@
 // What a probe found: an object whose fields are plain data, as JSON.stringify writes them, and which prints as a table.
 import type { RecordableHistogram } from 'node:perf_hooks'
-import type { Allocator } from './call_tree.js'
+import type { Allocator } from './allocation_sites.js'
 import {
   alignedTable,
   bytesText,
