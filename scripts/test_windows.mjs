@@ -15,7 +15,7 @@
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { exclusions } from '../lab/windows/exclusions.mjs'
+import { exclusionsOf } from '../lab/windows/exclusions.mjs'
 import { runPlanted } from './windows_planted.mjs'
 import { programs } from './windows_programs.mjs'
 import { endWine, makePrefix, root, runNode, whatIsMissing } from './wine.mjs'
@@ -47,9 +47,7 @@ const indented = (text) => text.trimEnd().replaceAll(/^/gm, '    ')
 
 async function runFile(major, mode, file) {
   const name = basename(file, '.test.mjs')
-  const without = values.everything
-    ? []
-    : exclusions.filter((one) => one.file === name && (one.mode ?? mode) === mode)
+  const without = values.everything ? [] : exclusionsOf(name, mode)
   const lines = without.map(({ title, reason }) => `- ${name}: ${title}: not run, ${reason}`)
   const result = { passed: 0, failed: 0, requests: 0 }
   if (!without.some(({ title }) => title === '*')) {

@@ -11,7 +11,7 @@ import { release, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { exclusions } from '../lab/windows/exclusions.mjs'
+import { exclusionsOf } from '../lab/windows/exclusions.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const BACKENDS = ['rio', 'winsock']
@@ -88,9 +88,7 @@ async function runPair(backend, [script, first, second, ...more]) {
 
 function runFile(backend, file) {
   const name = basename(file, '.test.mjs')
-  const without = exclusions.filter(
-    (one) => one.file === name && one.wine !== true && (one.mode ?? backend) === backend
-  )
+  const without = exclusionsOf(name, backend).filter(({ wine }) => wine !== true)
   if (without.some(({ title }) => title === '*')) return
   const matches = without.flatMap(({ title }) => ['--match', `!${title}`])
   const { status, text } = run(backend, [

@@ -11,7 +11,7 @@ const SILENT = 'connections succeed there although the listen queue is full, so 
 const GC_PROGRAMS = 'six of eleven fail under Wine; whether zerio gc or Wine is the cause is not known yet'
 const SHARED_PORT = 'Windows cannot share a port'
 
-export const exclusions = [
+const exclusions = [
   { file: 'host_engines', title: '*', reason: PROC },
   { file: 'portable_loop', title: '*', reason: 'the loop driver of other runtimes is there on Linux alone' },
   {
@@ -100,3 +100,7 @@ export const exclusions = [
     reason: LIBUV
   }))
 ]
+
+/** What is left out of a test file in a mode. */
+export const exclusionsOf = (file, mode) =>
+  exclusions.filter((one) => one.file === file && (one.mode ?? mode) === mode)

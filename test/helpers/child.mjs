@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { outputOf } from './output.mjs'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -16,23 +17,16 @@ export function startScript(source, { flags = [], args = [], ipc = false, timeou
     // A run with another backend under the addon preloads it into children, too.
     env: { ...process.env, NODE_OPTIONS: process.env.ZERIO_TEST_NODE_OPTIONS ?? '' }
   })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    stderr += text
-  })
+  const output = outputOf(child)
   const guard = setTimeout(() => child.kill('SIGKILL'), timeoutMs)
   const ended = new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => {
       clearTimeout(guard)
-      resolve({ code, signal, stdout, stderr })
+      resolve({ code, signal, ...output })
     })
   })
-  return { child, ended, output: () => stdout }
+  return { child, ended, output: () => output.stdout }
 }
 
 /** Runs an ES module from its source text to its end. */

@@ -1,6 +1,7 @@
 // The command line as users run it: as a process, judged by its output and exit code.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { outputOf } from './output.mjs'
 import { until } from './until.mjs'
 
 export const commandFile = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
@@ -18,12 +19,7 @@ export function startCommand(
     // A run with another backend under the addon preloads it into children, too.
     env: { ...process.env, NODE_OPTIONS: process.env.ZERIO_TEST_NODE_OPTIONS ?? '' }
   })
-  const output = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr']) {
-    child[name].setEncoding('utf8').on('data', (text) => {
-      output[name] += text
-    })
-  }
+  const output = outputOf(child)
   child.stdin.end(input)
   const guard = setTimeout(() => child.kill('SIGKILL'), timeoutMs)
   const ended = new Promise((resolve, reject) => {

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { ZerioClient, ZerioServer } from 'zerio'
+import { outputOf } from '../helpers/output.mjs'
 import { until } from '../helpers/until.mjs'
 import { farewell, hex, inHex, OPCODE, startRawServer, welcome } from '../helpers/wire_raw.mjs'
 
@@ -124,25 +125,18 @@ async function converses(t, [command, ...args]) {
   const port = first.listeningPort
   const child = spawn(command, [...args, String(port), 'élève'], { stdio: ['pipe', 'pipe', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
-  let output = ''
-  let errors = ''
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    output += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    errors += text
-  })
+  const output = outputOf(child)
   const closed = once(child, 'close')
   child.stdin.write('oui\n')
-  await until(() => output === 'oui\n', 'an echo')
+  await until(() => output.stdout === 'oui\n', 'an echo')
   await first.stop()
   const second = await start(port)
   const reasons = []
   second.on('clientDisconnected', (id, reason) => reasons.push(`${id} ${reason.code}`))
   child.stdin.end('über\nfin\n')
   const [status] = await closed
-  t.is(status, 0, errors)
-  t.is(output, 'oui\nüber\nfin\n')
+  t.is(status, 0, output.stderr)
+  t.is(output.stdout, 'oui\nüber\nfin\n')
   await until(() => reasons.length === 1)
   t.deepEqual(reasons, ['élève ZERIO_NORMAL'])
 }
