@@ -114,7 +114,7 @@ async function run(command, limit) {
 }
 
 const sum = { passed: 0, failed: 0, skipped: 0 }
-const notes = { failures: [], skipped: [], again: [] }
+const notes = { failures: [], skipped: [], again: [], times: [] }
 
 function skip(name, reason) {
   sum.skipped++
@@ -155,7 +155,9 @@ async function runStage(stage) {
   const missing = (stage.tools ?? []).filter((name) => !tools[name].isThere())
   if (missing.length > 0) return skip(stage.name, `${missing.join(', ')} could not be installed`)
   if (SECONDS_MAX - seconds() < STAGE_SECONDS_MIN) return skip(stage.name, 'the time is over')
+  const begin = performance.now()
   if (!(await attempt(stage, true))) await attempt(stage, false)
+  notes.times.push(`${String(Math.round((performance.now() - begin) / 1000)).padStart(5)} s  ${stage.name}`)
 }
 
 /** Which of the stages that take turns this commit has; without git those of this day. */
@@ -205,6 +207,7 @@ for (const stage of chosen) await runStage(stage)
 const list = (title, lines) => {
   if (lines.length > 0) console.log(`=== ${title}\n${lines.join('\n')}`)
 }
+list('time', notes.times.sort().reverse())
 list('failed', notes.failures)
 list(
   'left to other commits, because they take turns',

@@ -49,8 +49,8 @@ function windows(name, seconds, major, args, takesTurns) {
 
 /**
  * Each stage has a name, a limit in seconds, and a command for the shell. One whose `tools` cannot be installed is skipped; without
- * `helpful` ones it runs and does less. Of those that have the same `takesTurns`, a whole run has one, chosen by the commit; people run
- * all of them with `npm run test:windows` and `npm run test:backends`.
+ * `helpful` ones it runs and does less. Of those that have the same `takesTurns`, a whole run has one, chosen by the commit; `.ci/run NAME`
+ * runs any of them.
  */
 export const stages = [
   { name: 'start', seconds: 900, command: 'npm install && npm start' },
@@ -68,18 +68,35 @@ export const stages = [
   { name: 'simulate-torture', seconds: 300, command: 'npm run simulate -- --torture' },
   { name: 'sanitizers', seconds: 900, command: 'npm run test:sanitizers -- --seeds 50' },
   { name: 'fuzz', seconds: 600, command: 'npm run fuzz -- --seconds 60', tools: ['libFuzzer'] },
-  { name: 'life', seconds: 600, command: 'npm run test:life' },
-  { name: 'life-io_uring', seconds: 600, command: 'ZERIO_BACKEND=io_uring npm run test:life' },
+  {
+    name: 'life',
+    seconds: 600,
+    command: 'npm run test:life',
+    takesTurns: 'the life of a server, on each backend'
+  },
+  {
+    name: 'life-io_uring',
+    seconds: 600,
+    command: 'ZERIO_BACKEND=io_uring npm run test:life',
+    takesTurns: 'the life of a server, on each backend'
+  },
   {
     name: 'misuse',
     seconds: 600,
     command: 'npm run --silent build && node lab/reliability/misuse.mjs --seeds 10'
   },
-  { name: 'soak', seconds: 600, command: 'npm run soak -- --minutes 1' },
+  // The other way round than life, so that each run has both backends.
   {
     name: 'soak-io_uring',
     seconds: 600,
-    command: 'ZERIO_BACKEND=io_uring npm run soak -- --minutes 0.5'
+    command: 'ZERIO_BACKEND=io_uring npm run soak -- --minutes 1',
+    takesTurns: 'soaking, on each backend'
+  },
+  {
+    name: 'soak',
+    seconds: 600,
+    command: 'npm run soak -- --minutes 1',
+    takesTurns: 'soaking, on each backend'
   },
   // The stage `test` runs the suite on the backend that the system allows best, which is epoll today.
   { name: 'backends', seconds: 600, command: `npm run test:backends -- io_uring --tap ${ENGINE_TESTS}` },
@@ -89,9 +106,19 @@ export const stages = [
     command: `npm run test:backends -- ${variantName('io_uring', lacks)} --tap ${ENGINE_TESTS}`,
     takesTurns: 'io_uring of older kernels'
   })),
-  { name: 'host', seconds: 900, command: 'npm run test:host' },
+  ...['20,26', '22,24'].map((majors) => ({
+    name: `host-${majors.replace(',', '-')}`,
+    seconds: 900,
+    command: `npm run test:host -- --node ${majors}`,
+    takesTurns: 'the host, on two versions of Node.js'
+  })),
   { name: 'runtimes', seconds: 300, command: 'npm run test:runtimes' },
-  { name: 'mutations', seconds: 900, command: 'npm run --silent build && npm run test:mutations' },
+  {
+    name: 'mutations',
+    seconds: 900,
+    command: 'npm run --silent build && npm run test:mutations',
+    takesTurns: 'planted bugs'
+  },
   { name: 'torture', seconds: 600, command: 'npm run test:torture -- --strategies blocking --most 6' },
   ...WINDOWS_SUITES.map((name) => {
     const [major, mode] = name.split('-')
@@ -106,5 +133,5 @@ export const stages = [
   ...[22, 20].map((major) =>
     windows(`windows-programs-${major}`, 600, major, '--only programs', 'the programs under Wine')
   ),
-  windows('windows-planted', 600, 22, '--only planted')
+  windows('windows-planted', 600, 22, '--only planted', 'planted bugs')
 ]
