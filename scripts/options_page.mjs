@@ -10,6 +10,7 @@ const { engineTable } = require('../dist/options/engine.js')
 const { socketTable } = require('../dist/options/socket.js')
 const { serverTable } = require('../dist/options/server.js')
 const { clientTable } = require('../dist/options/client.js')
+const { reconnectTable } = require('../dist/options/reconnect.js')
 
 /** Each scope: its table, its interface, and what that says. */
 export const scopes = {
@@ -30,6 +31,11 @@ export const scopes = {
     name: 'ClientOptions',
     text: 'Options of `ZerioClient`.',
     base: 'EngineOptions, SocketOptions'
+  },
+  reconnect: {
+    table: reconnectTable,
+    name: 'ReconnectOptions',
+    text: "Options of a client's `reconnect`."
   }
 }
 

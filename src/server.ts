@@ -1,6 +1,6 @@
 // ZerioServer: listens, greets peers, and hands their messages to the program.
 import { AsyncResource } from 'node:async_hooks'
-import { Starting } from './connecting/starting.js'
+import { aborted, onAbort, Starting, type StartOptions } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello, ServerEvents } from './engine/connection.js'
@@ -14,6 +14,7 @@ import { misuse, systemError, systemErrorName, ZerioError } from './errors.js'
 import {
   type Address,
   checkPeerId,
+  checkStartOptions,
   describe,
   type ResolvedServerOptions,
   resolveAddress,
@@ -23,6 +24,9 @@ import {
 import { Peer, type ServerMessageHandler } from './peer.js'
 import { CloseCode, type DisconnectReason } from './reason.js'
 import { type SendStatus, Status } from './status.js'
+
+/** What a server does; see {@link ZerioServer.state}. */
+export type ServerState = 'idle' | 'starting' | 'listening' | 'stopping'
 
 /** What a `refused` event says beside the reason. */
 export interface RefusedDetails {
@@ -101,18 +105,25 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
    * Listens. When it resolves, {@link listeningPort} is known. Can be called again after `stop`.
    *
    * Rejects with the system's code (`EADDRINUSE`, `EACCES`, `ENOTFOUND`, …), `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`,
-   * `ZERIO_STOPPING`, `ZERIO_BACKEND_UNAVAILABLE`, `ZERIO_OUT_OF_MEMORY`, `ZERIO_TOO_MANY_SERVERS`, or `ZERIO_STOPPED` when
-   * `stop` is called meanwhile.
+   * `ZERIO_STOPPING`, `ZERIO_BACKEND_UNAVAILABLE`, `ZERIO_OUT_OF_MEMORY`, `ZERIO_TOO_MANY_SERVERS`, `ZERIO_BAD_ARGUMENT`,
+   * `ZERIO_BAD_LOOKUP`, `ABORT_ERR` when the signal is aborted, or `ZERIO_STOPPED` when `stop` is called meanwhile.
    *
    * @param serverId the name that native clients get; 1 to 255 bytes of UTF-8 without control characters.
    */
-  async start(serverId: string): Promise<void> {
+  async start(serverId: string, options?: StartOptions): Promise<void> {
     checkPeerId(serverId, false)
+    const { signal } = checkStartOptions(options)
     const starting = new Starting()
     await this._start(starting, async () => {
-      const hosts = await this.#hosts(starting)
-      starting.check()
-      this.#listen(serverId, hosts)
+      if (signal?.aborted) throw aborted(signal)
+      const forget = onAbort(signal, () => starting.abandon(aborted(signal as AbortSignal)))
+      try {
+        const hosts = await this.#hosts(starting)
+        starting.check()
+        this.#listen(serverId, hosts)
+      } finally {
+        forget()
+      }
       this._state = 'running'
     })
   }
@@ -120,6 +131,11 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   /** @internal */
   protected override _uses(): Iterable<EngineUse> {
     return this.#use === undefined ? [] : [this.#use]
+  }
+
+  /** What the server does. */
+  get state(): ServerState {
+    return this._state === 'running' ? 'listening' : (this._state as ServerState)
   }
 
   /** The port on which the server listens; 0 when it does not. */
@@ -216,7 +232,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   }
 
   async #hosts(starting: Starting): Promise<readonly string[]> {
-    return this.#host === undefined ? ['::', '0.0.0.0'] : (await starting.lookup(this.#host)).slice(0, 1)
+    if (this.#host === undefined) return ['::', '0.0.0.0']
+    return (await starting.lookup(this.#host, this.#options.lookup)).slice(0, 1)
   }
 
   #listen(serverId: string, hosts: readonly string[]): void {
