@@ -31,7 +31,7 @@ export const clientTable = {
   reconnect: special<Reconnect, false>({
     type: 'boolean | ReconnectOptions',
     expected: 'a boolean, or an object with options',
-    rangeText: '`true`, `false`, or [its options](#options-of-reconnect)',
+    rangeText: '`true`, `false`, or [its options](#reconnecting)',
     default: false,
     defaultText: '`false`',
     isValid: (value): value is Reconnect =>
