@@ -1,4 +1,5 @@
 // ZerioClient: one connection to a server.
+import { type Addresses, addressesOf } from './connecting/addresses.js'
 import { ClientConnection, type ClientMessageHandler } from './connecting/client_connection.js'
 import { Failures, stopped } from './connecting/failures.js'
 import { Race } from './connecting/race.js'
@@ -90,6 +91,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   readonly #leaving = new Set<ClientConnection>()
   #ring = unconnectedRing
   #serverId = ''
+  #addresses: Addresses = { local: '', remote: '' }
   #peerId = ''
   #signal: AbortSignal | undefined
   readonly #failures: Failures
@@ -269,6 +271,16 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     return this.#serverId
   }
 
+  /** Address and port of this side, as in `127.0.0.1:50000` or `[::1]:50000`, of the present or last connection; empty before the first. */
+  get localAddress(): string {
+    return this.#addresses.local
+  }
+
+  /** Address and port of the server, in the form of {@link localAddress}. */
+  get remoteAddress(): string {
+    return this.#addresses.remote
+  }
+
   /**
    * The memory in which `claim` returns an offset; empty before the first connection. Other connections share it, so write only what
    * you claimed. Valid until the next connection is made.
@@ -433,6 +445,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     this.#ring = connection.ring
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     this._state = 'running'
+    this.#addresses = addressesOf(connection.engine, connection.ring.slot)
     this.#backOff?.connected()
     this.emit('connected')
   }

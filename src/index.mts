@@ -17,6 +17,7 @@ export {
   type MemoryKind,
   type MisuseCode,
   type Peer,
+  type PeerState,
   type PoolBuffer,
   type Reconnecting,
   type ReconnectOptions,

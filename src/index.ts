@@ -22,7 +22,7 @@ export type {
   SocketOptions,
   WaitStrategy
 } from './options/options.js'
-export type { Peer, ServerMessageHandler } from './peer.js'
+export type { Peer, PeerState, ServerMessageHandler } from './peer.js'
 export { CloseCode, DisconnectReason } from './reason.js'
 export { type RefusedDetails, type ServerEventMap, type ServerState, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'

@@ -1,5 +1,6 @@
 // A server's handle of one connected peer.
 import { AsyncResource } from 'node:async_hooks'
+import { addressesOf } from './connecting/addresses.js'
 import type { ConnectionCounters } from './counters.js'
 import type { Engine } from './engine/engine.js'
 import type { PoolBuffer } from './engine/pool.js'
@@ -18,6 +19,9 @@ export type ServerMessageHandler = (
   length: number,
   channel: number
 ) => void
+
+/** What becomes of a connection; see {@link Peer.state}. */
+export type PeerState = 'open' | 'closing' | 'closed'
 
 /** @internal What a {@link Peer} needs of its server. */
 export interface PeerServer {
@@ -52,6 +56,7 @@ export class Peer {
   _index = -1
   /** @internal Whether messages are still delivered. */
   _receiving = true
+  #localAddress: string | undefined
   readonly #server: PeerServer
   readonly #engine: Engine
   /** What this side closed it with. */
@@ -86,6 +91,22 @@ export class Peer {
   /** The memory of {@link buffer} as a DataView, at the same offsets. */
   get view(): DataView {
     return this._ring.view
+  }
+
+  /**
+   * Address and port of this side, in the form of {@link remoteAddress}. The system is asked the first time; empty when the connection
+   * had ended then.
+   */
+  get localAddress(): string {
+    if (this.#localAddress === undefined)
+      this.#localAddress = this._index < 0 ? '' : addressesOf(this.#engine, this._ring.slot).local
+    return this.#localAddress
+  }
+
+  /** `closing` is the time from `close` or `terminate`, or from the end of the connection, until `clientDisconnected`. */
+  get state(): PeerState {
+    if (this._index < 0) return 'closed'
+    return this.isOpen ? 'open' : 'closing'
   }
 
   /** Whether messages can be sent. */

@@ -1,5 +1,6 @@
 // ZerioServer: listens, greets peers, and hands their messages to the program.
 import { AsyncResource } from 'node:async_hooks'
+import { addressesOf } from './connecting/addresses.js'
 import { aborted, onAbort, Starting, type StartOptions } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
 import { Endpoint } from './endpoint.js'
@@ -26,7 +27,7 @@ import { CloseCode, type DisconnectReason } from './reason.js'
 import { type SendStatus, Status } from './status.js'
 
 /** What a server does; see {@link ZerioServer.state}. */
-export type ServerState = 'idle' | 'starting' | 'listening' | 'stopping'
+export type ServerState = 'idle' | 'starting' | 'listening' | 'serving' | 'stopping'
 
 /** What a `refused` event says beside the reason. */
 export interface RefusedDetails {
@@ -133,9 +134,10 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     return this.#use === undefined ? [] : [this.#use]
   }
 
-  /** What the server does. */
+  /** What the server does. `serving` is the time from {@link stopListening} until the last peer has left. */
   get state(): ServerState {
-    return this._state === 'running' ? 'listening' : (this._state as ServerState)
+    if (this._state !== 'running') return this._state as ServerState
+    return this.#listeningPort > 0 ? 'listening' : 'serving'
   }
 
   /** The port on which the server listens; 0 when it does not. */
@@ -231,6 +233,22 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     return this._stopped
   }
 
+  /**
+   * Takes no more connections, as before a restart; the peers stay. Connections in their handshake are closed. When the last peer has
+   * left, the server stops by itself. Does nothing when the server does not listen.
+   */
+  stopListening(): void {
+    if (this.state !== 'listening') return
+    this.#listenNoMore(this._engine as Engine)
+    this.#endIfOver()
+  }
+
+  #listenNoMore(engine: Engine): void {
+    engine.native.unlisten(this.#server)
+    this.#listeningPort = 0
+    this.#listeningHost = ''
+  }
+
   async #hosts(starting: Starting): Promise<readonly string[]> {
     if (this.#host === undefined) return ['::', '0.0.0.0']
     return (await starting.lookup(this.#host, this.#options.lookup)).slice(0, 1)
@@ -292,9 +310,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     // The program waits for the end of a stop, whether or not the server kept the process alive.
     if (this.#use !== undefined) this.#use.referenced = true
     engine.drive(1)
-    engine.native.unlisten(server)
-    this.#listeningPort = 0
-    this.#listeningHost = ''
+    this.#listenNoMore(engine)
     for (const peer of this.#peers) peer._leave(CloseCode.GoingAway, '')
     engine.native.closePeers(server, CloseCode.GoingAway)
     if (!this.#isOver()) {
@@ -313,9 +329,13 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     this._state = 'idle'
   }
 
-  /** Ends the stop that waits for connections and reports. More can follow in the same batch, so the engine is asked each time. */
+  /**
+   * Ends the stop that waits for connections and reports, or begins it. More can follow in the same batch, so the engine is asked each
+   * time.
+   */
   #endIfOver(): void {
     if (this.#onOver !== undefined && this.#isOver()) this.#onOver()
+    else if (this.state === 'serving' && this.#isOver()) void this.stop()
   }
 
   /** Whether no connection and no report is left, neither in the engine nor in a batch that is still being dispatched. */
@@ -377,7 +397,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   #greeted(ring: SendRing, hello: Hello): void {
     const engine = this._engine as Engine
     const id = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
-    const peer = new Peer(this, engine, ring, id, hello.classic, remoteAddress(engine, ring.slot))
+    const peer = new Peer(this, engine, ring, id, hello.classic, addressesOf(engine, ring.slot).remote)
     ring.open(hello.classic, hello.lengthMax)
     peer._index = this.#peers.push(peer) - 1
     this.#peersById.set(id, peer)
@@ -426,15 +446,6 @@ function inOwnScope(run: () => void): void {
   } finally {
     scope.emitDestroy()
   }
-}
-
-/** Empty when the system has forgotten it already. */
-function remoteAddress(engine: Engine, slot: number): string {
-  const { remoteHost, remotePort } = engine.native.addresses(slot)
-  if (remoteHost === '') return ''
-  // An IPv4 address on a listener for both.
-  const host = remoteHost.replace(/^::ffff:(?=\d+\.)/, '')
-  return host.includes(':') ? `[${host}]:${remotePort}` : `${host}:${remotePort}`
 }
 
 function ringOfNobody(peerId: unknown): SendRing {
