@@ -151,7 +151,8 @@ export function typesText() {
   })
   const title =
     '// What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.'
-  return [title, ...aliases, ...interfaces].join('\n')
+  const imports = "import type { Authenticate } from './authenticate.js'\n"
+  return [title, imports, ...aliases, ...interfaces].join('\n')
 }
 
 /** The files that come from the tables, with what they are and what they should be. */

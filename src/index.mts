@@ -1,6 +1,7 @@
 // The ES module face of the package: the same objects as require('zerio') gives, so that both share one engine.
 export {
   type Address,
+  type Authenticate,
   type Backend,
   type ClientEventMap,
   type ClientMessageHandler,
@@ -17,6 +18,7 @@ export {
   type MemoryKind,
   type MisuseCode,
   type Peer,
+  type PeerInfo,
   type PeerState,
   type PoolBuffer,
   type Reconnecting,

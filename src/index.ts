@@ -12,6 +12,7 @@ export { ConnectionCounters, type Counters, EngineCounters, ServerCounters } fro
 export type { EngineInfo } from './engine/engine.js'
 export type { MemoryKind, PoolBuffer } from './engine/pool.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
+export type { Authenticate, PeerInfo } from './options/authenticate.js'
 export type {
   Address,
   Backend,

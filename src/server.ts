@@ -1,6 +1,7 @@
 // ZerioServer: listens, greets peers, and hands their messages to the program.
 import { AsyncResource } from 'node:async_hooks'
 import { addressesOf } from './connecting/addresses.js'
+import { Admission } from './connecting/admission.js'
 import { aborted, onAbort, Starting, type StartOptions } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
 import { Endpoint } from './endpoint.js'
@@ -87,6 +88,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
   #onOver: (() => void) | undefined
   readonly #errorRate = new ReportRate()
+  readonly #admission: Admission | undefined
 
   /**
    * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
@@ -100,6 +102,9 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     this.#host = host
     this.#port = port
     this.#options = resolveServerOptions(options)
+    const { authenticate } = this.#options
+    if (authenticate !== undefined)
+      this.#admission = new Admission(authenticate, (code, make) => this.#report(code, make))
   }
 
   /**
@@ -359,7 +364,10 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
         this.#report(systemErrorName(errno), (count) =>
           systemError(errno, 'Cannot accept a connection', { syscall: 'accept', count })
         ),
-      slotReleased: () => this.#endIfOver(),
+      slotReleased: (slot) => {
+        this.#admission?.released(slot)
+        this.#endIfOver()
+      },
       poolRefused: (error) =>
         this.#report(
           error.code,
@@ -369,29 +377,9 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   }
 
   #asked(slot: number, hello: Hello): void {
-    const idEnd = hello.offset + hello.idLength
-    const id = hello.buffer.toString('utf8', hello.offset, idEnd)
-    const credential = Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength))
-    let verdict: unknown = false
-    let thrown = false
-    let cause: unknown
-    try {
-      if (this._state === 'running') verdict = this.#options.authenticate?.(id, credential)
-    } catch (error) {
-      // What newcomers send must not end the process.
-      thrown = true
-      cause = error
-    }
-    this._engine?.native.admit(slot, verdict === true)
-    if (!thrown && typeof verdict === 'boolean') return
-    // A promise is true to JavaScript, whatever becomes of it.
-    if (!thrown) new Promise((resolve) => resolve(verdict)).catch(() => {})
-    this.#report('ZERIO_AUTHENTICATE_FAILED', (count) => {
-      const text = thrown
-        ? `The option "authenticate" threw for the peer ${describe(id)}, which was refused; let it return false instead.`
-        : `The option "authenticate" must return true or false at once, not ${describe(verdict)}; the peer ${describe(id)} was refused.`
-      return new ZerioError('ZERIO_AUTHENTICATE_FAILED', text, thrown ? { cause, count } : { count })
-    })
+    const engine = this._engine as Engine
+    if (this._state === 'running') this.#admission?.ask(engine, slot, hello)
+    else engine.native.admit(slot, false)
   }
 
   #greeted(ring: SendRing, hello: Hello): void {

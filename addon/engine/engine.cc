@@ -12,7 +12,6 @@ namespace {
 
 // A receive with less room than this is not worth its system call.
 constexpr uint32_t kReceiveBytesMin = 4096;
-constexpr uint32_t kArenaAlignment = 64;
 // While several connections receive, a batch delivers at most about this many frames of each, so that the others wait for 0.03
 // milliseconds and not for the 100,000 empty messages that fit into an arena. Twice as many bring a tenth more of empty messages
 // from several senders, and double the p99 of the peers that share the server with them.
@@ -174,9 +173,8 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
     if (life.state == State::Draining || life.state == State::Lingering) return;
     if (life.place == Place::Silent) move_to(connection, Place::Speaking);
   }
-  // The batch that asked for the verdict is over, so the program has overwritten the event.
-  if (life.awaits_verdict) {
-    decide(connection, false);
+  if (life.verdict != Verdict::None) {
+    hold(connection, data, size);
     return;
   }
   life.heard = kHeardByAll;
@@ -192,8 +190,7 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
     ahead_used_ += size;
     return;
   }
-  const auto aligned = static_cast<uint32_t>((size + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
-  arena_used_ = std::min(arena_used_ + aligned, arena_direct_);
+  arena_used_ = std::min(arena_used_ + aligned(size), arena_direct_);
 }
 
 // Returns whether the bytes must stay until the batch is over.
@@ -208,7 +205,7 @@ bool Engine::read(Connection& connection, uint8_t* data, size_t size) {
   batch_frames_ += reading.messages() + reading.controls() * kControlCost;
   // The answers to all PINGs of a receive are sent together.
   if (reading.controls() > 0 && life.state == State::Open) pump(connection);
-  if (life.awaits_verdict) {
+  if (life.verdict == Verdict::Asked) {
     life.held = life.reader.rest().data;
     life.held_bytes = life.reader.rest().size;
     held_bytes_ += life.held_bytes;

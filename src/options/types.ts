@@ -1,4 +1,6 @@
 // What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.
+import type { Authenticate } from './authenticate.js'
+
 /** Which system interface does the I/O. */
 export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio' | 'winsock'
 
@@ -146,13 +148,15 @@ export interface ServerOptions extends EngineOptions, SocketOptions {
    */
   duplicateIds?: 'refuse' | 'replace' | undefined
   /**
-   * Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or false
-   * at once. Anything else, an exception or a promise for instance, refuses the peer, and the server emits an `error` event with
-   * `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers.
+   * Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or
+   * false, or a promise of one; the peer waits for that within `handshakeTimeoutMs`, and counts as one of `maxHandshakes`.
+   * Anything else, an exception or a rejection for instance, refuses the peer, and the server emits an `error` event with
+   * `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers; `info` has the peer's
+   * `remoteAddress` and `protocol`.
    *
    * Default every peer may connect.
    */
-  authenticate?: ((peerId: string, credential: Buffer) => boolean) | undefined
+  authenticate?: Authenticate | undefined
   /**
    * Length of the listen queue; the system may allow less.
    *
