@@ -99,11 +99,11 @@ struct Life {
   State state = State::Free;
   Protocol protocol = Protocol::Unknown;
   bool of_server = false;
-  bool send_failed = false;       // nothing can be sent any more; what the system has received is still read
-  bool send_blocked = false;      // the system took less than all; on_sent() follows
-  bool send_prepared = false;     // is in the batch that a flush is putting together
-  bool farewell_queued = false;   // it is among the control frames, and nothing follows it
-  bool farewell_due = false;      // a CLOSE or REJECT frame follows the last data
+  bool send_failed = false;      // nothing can be sent any more; what the system has received is still read
+  bool send_blocked = false;     // the system took less than all; on_sent() follows
+  bool send_prepared = false;    // is in the batch that a flush is putting together
+  bool farewell_queued = false;  // it is among the control frames, and nothing follows it
+  bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
   Verdict verdict = Verdict::None;
   bool holds_hello = false;       // client: sends nothing before the program has chosen this connection
   uint8_t heard = 0;              // which rules have not looked since bytes arrived (kHeardBy…)

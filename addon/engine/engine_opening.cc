@@ -363,7 +363,9 @@ void Engine::hold(Connection& connection, const uint8_t* data, size_t size) {
   life.early.append(reinterpret_cast<const char*>(data), size);
 }
 
-bool Engine::has_verdict_room() const { return arena_direct_ - arena_used_ >= aligned(kPeerIdBytesMax) + aligned(kEarlyBytesMax); }
+bool Engine::has_verdict_room() const {
+  return arena_direct_ - arena_used_ >= aligned(kPeerIdBytesMax) + aligned(kEarlyBytesMax);
+}
 
 // The batch that asked is over: what it received lies in the arena again, as if it came now.
 void Engine::decide_late(Connection& connection) {
