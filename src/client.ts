@@ -345,6 +345,11 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     this.#ring.abort()
   }
 
+  /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */
+  override flush(): void {
+    this.#ring.flush()
+  }
+
   /**
    * Sends what was accepted within `lingerMs`, then `code` and `reason`, and closes the connection. Resolves when it is closed; never
    * rejects. A `start` under way rejects with `ZERIO_STOPPED`, and the client does not connect again. Does nothing when not started.

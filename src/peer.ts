@@ -166,6 +166,11 @@ export class Peer {
     this._ring.abort()
   }
 
+  /** Hands to the system now what was accepted for this peer, instead of at the end of the turn. Allocates nothing. */
+  flush(): void {
+    this._ring.flush()
+  }
+
   /**
    * Ends the connection: everything accepted so far is sent, then `code` and `reason`, within the server's `lingerMs`. Nothing
    * more is accepted or delivered. `clientDisconnected` follows in a later turn. A second call does nothing. Throws
