@@ -5,6 +5,8 @@ import type { ConnectionCounters } from './counters.js'
 import type { Engine } from './engine/engine.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
+import { misuse } from './errors.js'
+import { describe } from './options/given.js'
 import { CloseCode, checkClose, DisconnectReason } from './reason.js'
 import { type SendStatus, Status } from './status.js'
 
@@ -58,6 +60,8 @@ export class Peer {
   _receiving = true
   #localAddress: string | undefined
   readonly #server: PeerServer
+  /** Whose `onMessage` gets its messages: the server, or what has this peer's own. */
+  #receiver: { readonly onMessage: ServerMessageHandler | null | undefined }
   readonly #engine: Engine
   /** What this side closed it with. */
   #closeCode = 0
@@ -73,11 +77,25 @@ export class Peer {
     remoteAddress: string
   ) {
     this.#server = server
+    this.#receiver = server
     this.#engine = engine
     this._ring = ring
     this.id = id
     this.protocol = classic ? 'classic' : 'native'
     this.remoteAddress = remoteAddress
+  }
+
+  /**
+   * Called for each message of this peer instead of the server's `onMessage`; null gives them back to the server, and is the default.
+   * May be replaced at any time. Throws `ZERIO_BAD_ARGUMENT`.
+   */
+  get onMessage(): ServerMessageHandler | null {
+    return this.#receiver === this.#server ? null : (this.#receiver.onMessage ?? null)
+  }
+  set onMessage(handler: ServerMessageHandler | null | undefined) {
+    if (handler != null && typeof handler !== 'function')
+      throw misuse('ZERIO_BAD_ARGUMENT', `onMessage must be a function or null, not ${describe(handler)}.`)
+    this.#receiver = handler == null ? this.#server : { onMessage: handler }
   }
 
   /**
@@ -212,8 +230,9 @@ export class Peer {
 
   /** @internal */
   _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+    const receiver = this.#receiver
+    if (receiver.onMessage != null) receiver.onMessage(this, buffer, offset, length, channel)
     const server = this.#server
-    if (server.onMessage != null) server.onMessage(this, buffer, offset, length, channel)
     if (server._copies === true && this._receiving) server._deliverCopy(this, buffer, offset, length, channel)
   }
 
