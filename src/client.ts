@@ -1,4 +1,5 @@
 // ZerioClient: one connection to a server.
+import { AsyncResource } from 'node:async_hooks'
 import { type Addresses, addressesOf } from './connecting/addresses.js'
 import { ClientConnection, type ClientMessageHandler } from './connecting/client_connection.js'
 import { Failures, stopped } from './connecting/failures.js'
@@ -96,6 +97,9 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   #signal: AbortSignal | undefined
   readonly #failures: Failures
   readonly #backOff: BackOff | undefined
+  #inContextOfStart: (run: () => void) => void = (run) => run()
+  /** How often the program has called `start` or `stop`: what is to be emitted later concerns the last of them alone. */
+  #calls = 0
   /** The use of the engine while the client connects again. */
   #again: EngineUse | undefined
 
@@ -119,7 +123,8 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   /**
    * Connects and introduces itself, within `connectTimeoutMs`. When the host has several addresses, attempts overlap: the next address
    * is tried when the one before has failed, or has not answered for 250 ms; the first connection is used and the others are
-   * abandoned. Can be called again after `stop` and after `disconnected`.
+   * abandoned. Can be called again after `stop`, after `disconnected`
+   * without `reconnect`, and after `reconnectFailed`.
    *
    * Rejects with the system's code (`ECONNREFUSED`, `ENOTFOUND`, …; `errors` has one error for each address when there were several),
    * the server's refusal (`ZERIO_DUPLICATE_PEER_ID`, `ZERIO_SERVER_FULL`, `ZERIO_UNAUTHORIZED`, …), `ZERIO_CONNECT_TIMEOUT`,
@@ -140,6 +145,9 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
       if (signal?.aborted) throw aborted(signal)
       this.#peerId = peerId
       this.#signal = signal
+      this.#calls++
+      // What a handler of a connection enters into its async context is not that of the next connection.
+      this.#inContextOfStart = AsyncResource.bind((run: () => void) => run())
       this.#backOff?.reset()
       await this.#untilAborted(starting, () => this.#firstConnect(starting))
     })
@@ -149,7 +157,9 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   async #untilAborted(starting: Starting, run: () => Promise<void>): Promise<void> {
     const signal = this.#signal
     const forget = onAbort(signal, () => {
-      if (this._starting === starting) void this.#end(aborted(signal as AbortSignal))
+      // A `connected` handler may abort it, before `run` has resolved.
+      if (this._starting === starting && this._state !== 'running')
+        void this.#end(aborted(signal as AbortSignal))
     })
     try {
       await run()
@@ -160,7 +170,6 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
 
   async #firstConnect(starting: Starting): Promise<void> {
     try {
-      // The program waits for the end of a start, whether or not the connection keeps the process alive later.
       await this.#connect(starting, true)
     } catch (error) {
       starting.check()
@@ -170,83 +179,81 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     }
   }
 
-  async #connect(starting: Starting, referenced: boolean): Promise<void> {
+  /** @param isStart whether the program waits for it: then it keeps the process alive, and goes on without `poll`. */
+  async #connect(starting: Starting, isStart: boolean): Promise<void> {
     const hosts = isNumericHost(this.#host)
       ? [this.#host]
       : await starting.lookup(this.#host, this.#options.lookup, () => this.#failures.lookupTimeout())
     starting.check()
     const engine = engineFor(this.#options)
-    const use = new EngineUse(engine, referenced)
+    const use = new EngineUse(engine, isStart)
     this._engine = engine
-    engine.drive(1)
+    if (isStart) engine.drive(1)
     try {
       await starting.wait(this.#connectToAny(engine, hosts, starting))
     } finally {
       if (this._starting === starting) this.#race = undefined
-      engine.drive(-1)
+      if (isStart) engine.drive(-1)
       use.release()
     }
   }
 
-  /**
-   * Tries until it is connected. Rejects with the last error when there were enough attempts, or when another one is of no use.
-   *
-   * @param isStart whether the program waits for it.
-   */
+  /** Tries until it is connected. Rejects with the last error when there were enough attempts, or when another one is of no use. */
   async #connectAgain(
     starting: Starting,
     reason: DisconnectReason | ZerioError,
     isStart: boolean
   ): Promise<void> {
     const backOff = this.#backOff as BackOff
-    // While it waits, too, the engine stays, and keeps the process alive.
-    const use = new EngineUse(engineFor(this.#options), isStart || this._referenced)
-    this.#again = isStart ? undefined : use
     let last = reason
-    try {
-      for (let next = backOff.next(); next !== undefined; next = backOff.next()) {
-        const event = { ...next, reason: last }
-        this.#announce(starting, () => this.emit('reconnecting', event))
-        await starting.pauseMs(next.delayMs)
-        try {
-          return await this.#connect(starting, isStart || this._referenced)
-        } catch (error) {
-          starting.check()
-          last = error as ZerioError
-          if (isLasting(last.code)) break
-        }
+    for (let next = backOff.next(); next !== undefined; next = backOff.next()) {
+      const event = { ...next, reason: last }
+      this.#announce(() => this.emit('reconnecting', event))
+      await starting.pauseMs(next.delayMs)
+      try {
+        return await this.#connect(starting, isStart)
+      } catch (error) {
+        starting.check()
+        last = error as ZerioError
+        if (isLasting(last.code)) break
       }
-      throw last
-    } finally {
-      if (this.#again === use) this.#again = undefined
-      use.release()
     }
+    throw last
   }
 
-  /** Runs `emit` in a microtask, where an exception of a handler disturbs nothing else, unless `stop` comes first. */
-  #announce(starting: Starting | undefined, emit: () => void): void {
+  /** Runs `emit` in a microtask, where an exception of a handler disturbs nothing else, unless `start` or `stop` comes first. */
+  #announce(emit: () => void): void {
+    const calls = this.#calls
     queueMicrotask(() => {
-      if (this._starting === starting) emit()
+      if (this.#calls === calls && this.#signal?.aborted !== true) emit()
     })
   }
 
   /** The connection broke: begins to connect again. */
   #reconnect(reason: DisconnectReason): void {
-    const starting = new Starting(this.#options.connectTimeoutMs)
+    const starting = new Starting(this.#options.connectTimeoutMs, false)
     this._starting = starting
     this._state = 'reconnecting'
     this.#backOff?.broken()
-    this.#untilAborted(starting, () => this.#connectAgain(starting, reason, false)).then(
-      () => {
-        if (this._starting === starting) this._starting = undefined
-      },
-      (error: ZerioError) => {
-        if (this._starting !== starting) return
-        this._starting = undefined
-        this._state = 'idle'
-        this.#announce(undefined, () => this.emit('reconnectFailed', error))
-      }
-    )
+    // While it waits, too, the engine stays, and keeps the process alive.
+    const use = new EngineUse(engineFor(this.#options), this._referenced)
+    this.#again = use
+    this.#untilAborted(starting, () => this.#connectAgain(starting, reason, false))
+      .then(
+        () => {
+          if (this._starting === starting) this._starting = undefined
+        },
+        (error: ZerioError) => {
+          if (this._starting !== starting) return
+          this._starting = undefined
+          this._state = 'idle'
+          this.#announce(() => this.emit('reconnectFailed', error))
+        }
+      )
+      .finally(() => {
+        if (this.#again === use) this.#again = undefined
+        use.release()
+      })
   }
 
   /** @internal */
@@ -379,7 +386,9 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   #end(error: ZerioError, code: number = CloseCode.Normal, reason = ''): Promise<void> {
     const connection = this.#connection
     const race = this.#race
-    this._starting?.abandon(error)
+    this.#calls++
+    // From `connected` on the start has succeeded.
+    if (this._state !== 'running') this._starting?.abandon(error)
     this._starting = this.#race = undefined
     if (connection === undefined && race === undefined) {
       // Resolving a host name, or idle; the last connection may still send what it accepted.
@@ -447,6 +456,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   /** @internal */
   _connected(connection: ClientConnection, hello: Hello): void {
     this.#connection = connection
+    this.#race = undefined
     this.#ring = connection.ring
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     this._state = 'running'
@@ -474,9 +484,10 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   }
 
   #resume(reason: DisconnectReason): void {
+    if (this.#signal?.aborted === true) return
     if (isLasting(reason.code))
-      this.#announce(undefined, () => this.emit('reconnectFailed', this.#failures.ended(reason)))
-    else if (this.#signal?.aborted !== true) this.#reconnect(reason)
+      this.#announce(() => this.emit('reconnectFailed', this.#failures.ended(reason)))
+    else this.#inContextOfStart(() => this.#reconnect(reason))
   }
 
   /** @internal */

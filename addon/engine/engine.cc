@@ -173,10 +173,6 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
     if (life.state == State::Draining || life.state == State::Lingering) return;
     if (life.place == Place::Silent) move_to(connection, Place::Speaking);
   }
-  if (life.verdict != Verdict::None) {
-    hold(connection, data, size);
-    return;
-  }
   life.heard = kHeardByAll;
   if (slot != received_last_) contended_ = kContendedBatches;
   received_last_ = slot;
@@ -185,6 +181,7 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   connection.counters[layout::kSlotCounterReceives] += 1;
   connection.counters[layout::kSlotCounterBytesReceived] += bytes;
   count_server(connection, layout::kServerCounterBytesReceived, bytes);
+  if (life.verdict != Verdict::None) return hold(connection, data, size);
   if (!read(connection, data, size)) return;
   if (data >= arena_ + arena_direct_) {
     ahead_used_ += size;

@@ -343,8 +343,10 @@ void Engine::postpone(uint32_t slot) {
   Life& life = connection->life;
   const size_t held_bytes = std::exchange(life.held_bytes, 0);
   held_bytes_ -= held_bytes;
-  life.verdict = Verdict::Postponed;
   const uint8_t* const held = std::exchange(life.held, nullptr);
+  // The time of the handshake may have run out in the batch that asks.
+  life.verdict = life.state == State::Greeting ? Verdict::Postponed : Verdict::None;
+  if (life.verdict == Verdict::None) return;
   const uint32_t events = events_.count();
   if (!reserve(life.early, kEarlyBytesMax)) {
     fail(*connection, Code::OutOfMemory, 0, "", false);

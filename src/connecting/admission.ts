@@ -20,21 +20,25 @@ export class Admission {
     this.#report = report
   }
 
-  /** A connection has said who it is. What newcomers send must not end the process, so this never throws. */
+  /** A connection has said who it is. What newcomers send must not end the process: of `authenticate` no exception passes. */
   ask(engine: Engine, slot: number, hello: Hello): void {
     const idEnd = hello.offset + hello.idLength
     const id = hello.buffer.toString('utf8', hello.offset, idEnd)
     const credential = Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength))
     const protocol = hello.classic ? 'classic' : 'native'
     const info = { remoteAddress: addressesOf(engine, slot).remote, protocol } as const
+    let verdict: unknown
+    let isLater = false
     try {
-      const verdict: unknown = this.#authenticate(id, credential, info)
-      if (isThenable(verdict)) this.#wait(engine, slot, id, verdict)
-      else this.#decide(engine, slot, id, verdict)
+      verdict = this.#authenticate(id, credential, info)
+      isLater = isThenable(verdict)
     } catch (error) {
       engine.native.admit(slot, false)
       this.#failed(id, 'threw', error)
+      return
     }
+    if (isLater) this.#wait(engine, slot, id, verdict)
+    else this.#decide(engine, slot, id, verdict)
   }
 
   /** The connection in this slot has ended. */
@@ -47,15 +51,23 @@ export class Admission {
     this.#waiting.set(slot, token)
     engine.native.postpone(slot)
     const isOver = (): boolean => this.#waiting.get(slot) !== token || !this.#waiting.delete(slot)
-    new Promise((resolve) => resolve(verdict)).then(
-      (value) => {
-        if (!isOver()) this.#decide(engine, slot, id, value)
-      },
-      (error: unknown) => {
-        if (!isOver()) engine.native.admit(slot, false)
-        this.#failed(id, 'rejected', error)
-      }
-    )
+    new Promise((resolve) => resolve(verdict))
+      .then(
+        (value) => {
+          if (!isOver()) this.#decide(engine, slot, id, value)
+        },
+        (error: unknown) => {
+          if (isOver()) return
+          engine.native.admit(slot, false)
+          this.#failed(id, 'rejected', error)
+        }
+      )
+      .catch((error: unknown) => {
+        // A listener of the `error` event threw: the exception is the program's, as that of any listener.
+        queueMicrotask(() => {
+          throw error
+        })
+      })
   }
 
   #decide(engine: Engine, slot: number, id: string, verdict: unknown): void {

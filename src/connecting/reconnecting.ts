@@ -11,12 +11,14 @@ const lasting: ReadonlySet<string> = new Set([
   'ZERIO_UNSUPPORTED_VERSION',
   'ZERIO_MALFORMED_HELLO',
   'ZERIO_REPLACED',
-  'ZERIO_BACKEND_UNAVAILABLE'
+  'ZERIO_BACKEND_UNAVAILABLE',
+  'ZERIO_BAD_LOOKUP'
 ])
 
 /** Whether trying again is of no use after a failure with this code. A duplicate id is: the old connection may be dying. */
-export function isLasting(code: string): boolean {
-  return lasting.has(code)
+export function isLasting(code: string | undefined): boolean {
+  // An error without a code is a mistake in a program.
+  return code === undefined || lasting.has(code)
 }
 
 /** How long to wait before each attempt. One for the whole life of a client. */

@@ -18,29 +18,34 @@ export async function lookupAll(host: string, lookup: LookupFunction | undefined
       ? dns.promises.lookup(host, { all: true, verbatim: true })
       : ask(lookup, host))
   } catch (cause) {
-    throw failed(host, codeOf(cause), cause)
+    throw cause instanceof ZerioError ? cause : failed(host, codeOf(cause), cause)
   }
   const addresses = found.map((one) => one?.address)
   if (addresses.length === 0) throw failed(host, 'ENOTFOUND')
   const wrong = addresses.find((address) => typeof address !== 'string' || !isNumericHost(address))
   if (wrong !== undefined || addresses.includes(undefined as never))
-    throw new ZerioError(
-      'ZERIO_BAD_LOOKUP',
-      `The option "lookup" must answer with numeric addresses for '${host}', not ${describe(wrong)}.`,
-      { address: host }
-    )
+    throw badLookup(host, `must answer with numeric addresses, not ${describe(wrong)}`)
   return [...new Set(addresses)]
 }
 
 /** Calls a function of the program's as node:net does with `autoSelectFamily`. It may answer with one address nevertheless. */
 function ask(lookup: LookupFunction, host: string): Promise<readonly LookupAddress[]> {
   return new Promise((resolve, reject) => {
-    lookup(host, { all: true, verbatim: true }, (error, answer, family) => {
-      if (error) reject(error)
-      else if (Array.isArray(answer)) resolve(answer)
-      else resolve([{ address: answer, family: family ?? 0 }])
-    })
+    try {
+      lookup(host, { all: true, verbatim: true }, (error, answer, family) => {
+        if (error) reject(error)
+        else if (Array.isArray(answer)) resolve(answer)
+        else resolve([{ address: answer, family: family ?? 0 }])
+      })
+    } catch (cause) {
+      reject(badLookup(host, 'must answer by its callback and not throw', cause))
+    }
   })
+}
+
+function badLookup(host: string, rule: string, cause?: unknown): ZerioError {
+  const text = `The option "lookup" ${rule} (it was asked for '${host}').`
+  return new ZerioError('ZERIO_BAD_LOOKUP', text, { address: host, cause })
 }
 
 function codeOf(error: unknown): string {

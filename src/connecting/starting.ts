@@ -5,20 +5,20 @@ import { type LookupFunction, lookupAll } from './resolve.js'
 
 export class Starting {
   readonly #timeoutMs: number
+  readonly #keepsAlive: boolean
   #deadline: number
-  readonly #abandoned: Promise<never>
+  /** Ends the present phase. */
   #reject: (error: ZerioError) => void = () => {}
   #error: ZerioError | undefined
 
-  /** @param timeoutMs how long all phases of an attempt may take together. */
-  constructor(timeoutMs = Number.POSITIVE_INFINITY) {
+  /**
+   * @param timeoutMs how long all phases of an attempt may take together.
+   * @param keepsAlive whether its timers keep the process alive.
+   */
+  constructor(timeoutMs = Number.POSITIVE_INFINITY, keepsAlive = true) {
     this.#timeoutMs = timeoutMs
+    this.#keepsAlive = keepsAlive
     this.#deadline = performance.now() + timeoutMs
-    this.#abandoned = new Promise((_resolve, reject) => {
-      this.#reject = reject
-    })
-    // It may be abandoned while nothing waits.
-    this.#abandoned.catch(() => {})
   }
 
   /** Whole milliseconds; 1 when none are left. */
@@ -37,16 +37,28 @@ export class Starting {
     if (this.#error !== undefined) throw this.#error
   }
 
-  /** What `phase` resolves to, unless the start is abandoned before. */
+  /**
+   * What `phase` resolves to, unless the start is abandoned before. One phase at a time. (A race with a promise that lives as long as the
+   * start would keep something of each phase until the end.)
+   */
   wait<T>(phase: Promise<T>): Promise<T> {
-    return Promise.race([phase, this.#abandoned])
+    return new Promise((resolve, reject) => {
+      phase.then(resolve, reject)
+      if (this.#error === undefined) this.#reject = reject
+      else reject(this.#error)
+    })
   }
 
-  /** Waits, and then the next attempt begins with its whole time. The timer does not keep the process alive. */
+  #timer(run: () => void, delayMs: number): NodeJS.Timeout {
+    const timer = setTimeout(run, delayMs)
+    return this.#keepsAlive ? timer : timer.unref()
+  }
+
+  /** Waits, and then the next attempt begins with its whole time. */
   async pauseMs(delayMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const over = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, delayMs).unref()
+      timer = this.#timer(resolve, delayMs)
     })
     try {
       await this.wait(over)
@@ -71,7 +83,7 @@ export class Starting {
     const phases = [lookupAll(host, lookup)]
     if (late !== undefined) {
       const timeIsOver = new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(() => reject(late()), this.remainingMs)
+        timer = this.#timer(() => reject(late()), this.remainingMs)
       })
       phases.push(timeIsOver)
     }
@@ -87,8 +99,8 @@ export class Starting {
 export interface StartOptions {
   /**
    * Ends the start: it rejects with `ABORT_ERR`, an error with the name `AbortError` and the signal's reason as its cause. With the
-   * option `reconnect` it also ends every later attempt to connect again. It does not end a connection or a server that listens:
-   * `stop` does.
+   * option `reconnect` it also ends every later attempt to connect again, so a signal of `AbortSignal.timeout` allows such attempts
+   * for that time only. It does not end a connection or a server that listens: `stop` does.
    */
   signal?: AbortSignal | undefined
 }

@@ -11,7 +11,7 @@ export const socketTable = {
     expected: 'a function',
     rangeText: 'function',
     default: undefined,
-    defaultText: '`dns.lookup`',
+    defaultText: '`dns.promises.lookup`',
     isValid: (value): value is LookupFunction => typeof value === 'function',
     text: 'Finds the numeric addresses of a host name, as the option of `net.connect` does: `(hostname, options, callback)`, and `options.all` is true. It is called again for each attempt to connect.'
   }),

@@ -55,7 +55,7 @@ export interface SocketOptions {
    * Finds the numeric addresses of a host name, as the option of `net.connect` does: `(hostname, options, callback)`, and
    * `options.all` is true. It is called again for each attempt to connect.
    *
-   * Default `dns.lookup`.
+   * Default `dns.promises.lookup`.
    */
   lookup?: import('node:net').LookupFunction | undefined
   /**

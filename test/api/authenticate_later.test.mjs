@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { ZerioClient, ZerioError } from 'zerio'
+import { runScript } from '../helpers/child.mjs'
 import { collect, makeClient, startClient, startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
 import { CODE, connectRaw, dataFrame, framesOf, hello } from '../helpers/wire_raw.mjs'
@@ -229,4 +230,51 @@ test('answers at once are as before', async (t) => {
   await t.throwsAsync(makeClient(t, server).start('other'), { code: 'ZERIO_UNAUTHORIZED' })
   const [reason] = await refused
   t.is(reason.code, 'ZERIO_UNAUTHORIZED')
+})
+
+test('early bytes are counted as all others', async (t) => {
+  const { server, question } = await startAsking(t)
+  const raw = await connectRaw(t, server.listeningPort)
+  const greeting = hello({ id: 'raw' })
+  raw.write(greeting)
+  const one = await question('raw')
+  raw.write(dataFrame('early'))
+  await pause(30)
+  one.resolve(true)
+  const peer = await until(() => server.peer('raw'))
+  await until(() => peer.counters.messagesReceived === 1)
+  const bytes = greeting.length + dataFrame('early').length
+  t.is(peer.counters.bytesReceived, bytes)
+  t.is(server.counters.bytesReceived, bytes)
+})
+
+test('a rejection after the end is not reported', async (t) => {
+  const { server, question } = await startAsking(t)
+  const errors = []
+  server.on('error', (error) => errors.push(error))
+  const client = makeClient(t, server)
+  const started = t.throwsAsync(client.start('gone'))
+  const one = await question('gone')
+  await client.stop()
+  await started
+  await server.stop()
+  one.reject(new Error('too late'))
+  await pause(5)
+  t.deepEqual(errors, [])
+})
+
+test('an exception of an error listener is the program’s', async (t) => {
+  for (const verdict of ["'yes'", "Promise.resolve('yes')", "Promise.reject(new Error('no'))"]) {
+    const { code, stdout } = await runScript(`
+      import { ZerioClient, ZerioServer } from 'zerio'
+      process.on('uncaughtException', (error, origin) => console.log(origin, error.message))
+      const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { authenticate: () => ${verdict} })
+      server.on('error', () => { throw new Error('mine') })
+      await server.start('server')
+      const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
+      await client.start('client').catch(({ code }) => console.log(code))
+      await server.stop()`)
+    t.is(code, 0)
+    t.deepEqual(stdout.trim().split('\n').sort(), ['ZERIO_UNAUTHORIZED', 'uncaughtException mine'], verdict)
+  }
 })

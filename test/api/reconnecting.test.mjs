@@ -1,9 +1,11 @@
 // A client with the option `reconnect`: what it gets over, what ends it, and how it waits.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { ZerioClient, ZerioError, ZerioServer } from 'zerio'
 import { runScript } from '../helpers/child.mjs'
-import { collect, startServer } from '../helpers/link.mjs'
+import { collect, ownEngine, startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
 
 const quick = { delayMs: 5, delayMsMax: 40 }
@@ -257,16 +259,109 @@ test('a signal that was aborted while connected ends no connection, and the next
   t.deepEqual(events, ['connected', 'disconnected ZERIO_GOING_AWAY'])
 })
 
-test('with manual, too, and without polling', async (t) => {
+test('with manual a client connects again in poll, and delivers nothing elsewhere', async (t) => {
+  const options = ownEngine({ waitStrategy: 'manual' })
+  const echo = await startServer(t)
+  echo.on('clientConnected', (_id, peer) => peer.send(Buffer.from('hello')))
   const first = await startServer(t)
-  const { client } = makeClient(t, first.listeningPort, quick, { waitStrategy: 'manual' })
-  await client.start('client')
   const port = first.listeningPort
+  const { client } = makeClient(t, port, quick, options)
+  await client.start('client')
   await first.stop()
   await until(() => client.poll() >= 0 && client.state === 'reconnecting')
+  // Another client of the same engine.
+  const bystander = new ZerioClient({ host: '127.0.0.1', port: echo.listeningPort }, options)
+  t.teardown(() => bystander.stop())
+  let polling = false
+  const outside = []
+  bystander.onMessage = () => outside.push(!polling)
   await restart(t, port)
-  await until(() => client.isConnected)
-  t.pass()
+  await bystander.start('bystander')
+  const begun = outside.length
+  for (let i = 0; i < 5; i++) {
+    echo.peer('bystander').send(Buffer.from('more'))
+    await pause(10)
+    polling = true
+    client.poll()
+    polling = false
+  }
+  await until(() => client.poll() >= 0 && client.isConnected)
+  t.deepEqual(outside.slice(begun).filter(Boolean), [])
+})
+
+test('with manual and first, the process waits for start', async (t) => {
+  const { code, stdout } = await runScript(`
+    import { ZerioClient } from 'zerio'
+    const client = new ZerioClient(1, { waitStrategy: 'manual', reconnect: { first: true, attemptsMax: 3, delayMs: 20 } })
+    client.on('reconnecting', ({ attempt }) => console.log(attempt))
+    await client.start('client').catch(({ code }) => console.log(code))`)
+  t.is(code, 0)
+  t.is(stdout, '1\n2\n3\nECONNREFUSED\n')
+})
+
+test('nothing is emitted after stop, nor after the signal was aborted', async (t) => {
+  for (const ending of ['stop', 'abort']) {
+    const server = await startServer(t, { duplicateIds: 'replace' })
+    const { client, events } = makeClient(t, server.listeningPort)
+    const abort = new AbortController()
+    client.on('disconnected', () => (ending === 'stop' ? client.stop() : abort.abort()))
+    await client.start('twin', { signal: abort.signal })
+    const gone = once(client, 'disconnected')
+    const other = makeClient(t, server.listeningPort).client
+    await other.start('twin')
+    await gone
+    await pause(5)
+    t.deepEqual(events, ['connected', 'disconnected ZERIO_REPLACED'], ending)
+    await client.stop()
+  }
+})
+
+test('a connected handler may abort the signal: the connection stays', async (t) => {
+  const server = await startServer(t)
+  const { client, events } = makeClient(t, server.listeningPort)
+  const abort = new AbortController()
+  client.on('connected', () => abort.abort())
+  await client.start('client', { signal: abort.signal })
+  await pause(5)
+  t.true(client.isConnected)
+  t.deepEqual(events, ['connected'])
+})
+
+test('each connection has the async context of start, whatever handlers enter', async (t) => {
+  const storage = new AsyncLocalStorage()
+  const server = await startServer(t)
+  server.on('clientConnected', (_id, peer) => peer.send(Buffer.from('hello')))
+  const { client } = makeClient(t, server.listeningPort)
+  const seen = []
+  client.on('reconnecting', () => seen.push(`reconnecting ${storage.getStore()}`))
+  client.on('connected', () => seen.push(`connected ${storage.getStore()}`))
+  client.onMessage = () => {
+    seen.push(`message ${storage.getStore()}`)
+    storage.enterWith('entered')
+  }
+  await storage.run('start', () => client.start('client'))
+  await until(() => seen.length === 2)
+  server.peer('client').terminate()
+  await until(() => seen.length === 5)
+  t.deepEqual(seen, [
+    'connected start',
+    'message start',
+    'reconnecting start',
+    'connected start',
+    'message start'
+  ])
+})
+
+test('a look-up that throws is a mistake, and not tried again', async (t) => {
+  const lookup = () => {
+    throw new Error('mine')
+  }
+  const client = new ZerioClient(
+    { host: 'a.test', port: 1 },
+    { lookup, reconnect: { ...quick, first: true } }
+  )
+  const error = await t.throwsAsync(client.start('client'), { code: 'ZERIO_BAD_LOOKUP' })
+  t.is(error.cause.message, 'mine')
 })
 
 const LIFE = `
@@ -289,6 +384,20 @@ test('a process lives while its client connects again, and ends when it gives up
 test('a client without a reference lets it end', async (t) => {
   const source = LIFE.replace('OPTIONS', '{ delayMs: 600_000, delayMsMax: 600_000, jitter: 0 }')
   const { code, stdout } = await runScript(`${source} client.unref(); await server.stop()`)
+  t.is(code, 0)
+  t.is(stdout, 'reconnecting 1\n')
+})
+
+test('a client that loses its reference during an attempt lets it end', async (t) => {
+  const source = LIFE.replace('OPTIONS', '{ delayMs: 1 }').replace(
+    'ZerioClient({ host',
+    "ZerioClient({ host: 'a.test', was"
+  )
+  const { code, stdout } = await runScript(`
+    let looks = 0
+    const lookup = (_name, _options, answer) => (++looks === 1 ? answer(null, '127.0.0.1') : client.unref())
+    ${source.replace('{ reconnect:', '{ lookup, connectTimeoutMs: 600_000, reconnect:').replace("was: '127.0.0.1', ", '')}
+    await server.stop()`)
   t.is(code, 0)
   t.is(stdout, 'reconnecting 1\n')
 })
