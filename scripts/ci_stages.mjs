@@ -81,6 +81,11 @@ export const stages = [
     takesTurns: 'the life of a server, on each backend'
   },
   {
+    name: 'restart',
+    seconds: 300,
+    command: 'npm run --silent build && node lab/reliability/restart.mjs --rounds 1'
+  },
+  {
     name: 'misuse',
     seconds: 600,
     command: 'npm run --silent build && node lab/reliability/misuse.mjs --seeds 10'

@@ -10,6 +10,7 @@ const { engineTable } = require('../dist/options/engine.js')
 const { socketTable } = require('../dist/options/socket.js')
 const { serverTable } = require('../dist/options/server.js')
 const { clientTable } = require('../dist/options/client.js')
+const { reconnectTable } = require('../dist/options/reconnect.js')
 
 /** Each scope: its table, its interface, and what that says. */
 export const scopes = {
@@ -30,6 +31,11 @@ export const scopes = {
     name: 'ClientOptions',
     text: 'Options of `ZerioClient`.',
     base: 'EngineOptions, SocketOptions'
+  },
+  reconnect: {
+    table: reconnectTable,
+    name: 'ReconnectOptions',
+    text: "Options of a client's `reconnect`."
   }
 }
 
@@ -145,7 +151,8 @@ export function typesText() {
   })
   const title =
     '// What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.'
-  return [title, ...aliases, ...interfaces].join('\n')
+  const imports = "import type { Authenticate } from './authenticate.js'\n"
+  return [title, imports, ...aliases, ...interfaces].join('\n')
 }
 
 /** The files that come from the tables, with what they are and what they should be. */

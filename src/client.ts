@@ -1,38 +1,46 @@
 // ZerioClient: one connection to a server.
 import { AsyncResource } from 'node:async_hooks'
-import { type Contender, Race } from './connecting/race.js'
-import { Starting } from './connecting/starting.js'
+import { type Addresses, addressesOf } from './connecting/addresses.js'
+import { ClientConnection, type ClientMessageHandler } from './connecting/client_connection.js'
+import { Failures, stopped } from './connecting/failures.js'
+import { Race } from './connecting/race.js'
+import { BackOff, isLasting } from './connecting/reconnecting.js'
+import { aborted, onAbort, Starting, type StartOptions } from './connecting/starting.js'
 import type { ConnectionCounters } from './counters.js'
 import { Endpoint } from './endpoint.js'
-import type { Connection, Hello } from './engine/connection.js'
+import type { Hello } from './engine/connection.js'
 import type { Engine } from './engine/engine.js'
-import { Code } from './engine/layout.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { EngineUse, engineFor } from './engine/registry.js'
-import { type SendRing, unconnectedRing } from './engine/send_ring.js'
-import { systemError, ZerioError } from './errors.js'
+import { unconnectedRing } from './engine/send_ring.js'
+import type { ZerioError } from './errors.js'
 import {
   type Address,
   type ClientOptions,
   checkPeerId,
+  checkStartOptions,
   isNumericHost,
   type ResolvedClientOptions,
   resolveAddress,
   resolveClientOptions
 } from './options/options.js'
-import { DisconnectReason } from './reason.js'
+import { CloseCode, checkClose, type DisconnectReason } from './reason.js'
 import type { SendStatus } from './status.js'
 
-/**
- * Called once for each message, on the stack of the engine, without garbage. The message is the `length` bytes of `buffer` from
- * `offset` on. They may be read until the handler returns; what is to stay longer must be copied.
- */
-export type ClientMessageHandler = (
-  buffer: PoolBuffer,
-  offset: number,
-  length: number,
-  channel: number
-) => void
+export type { ClientMessageHandler } from './connecting/client_connection.js'
+
+/** What a client does; see {@link ZerioClient.state}. */
+export type ClientState = 'idle' | 'starting' | 'connected' | 'reconnecting' | 'stopping'
+
+/** What a `reconnecting` event says. */
+export interface Reconnecting {
+  /** The number of the attempt since the client was connected, from 1. */
+  readonly attempt: number
+  /** How long the client waits before it, in milliseconds. */
+  readonly delayMs: number
+  /** What ended the connection, or the error of the attempt before. */
+  readonly reason: DisconnectReason | ZerioError
+}
 
 /** Events of {@link ZerioClient} and their arguments. */
 export interface ClientEventMap {
@@ -44,103 +52,17 @@ export interface ClientEventMap {
   message: [message: Buffer, channel: number]
   /** The send ring that refused a message with `BackPressured` has room for it now. */
   drain: []
-}
-
-/** Whose failure it is when no server has answered. */
-const failures: Readonly<Record<number, 'address' | 'timeout'>> = {
-  [Code.ConnectFailed]: 'address',
-  [Code.ConnectTimeout]: 'timeout'
-}
-
-function stopped(): ZerioError {
-  return new ZerioError('ZERIO_STOPPED', 'The client was stopped while it connected.')
-}
-
-/** One attempt to connect and, when it succeeds, the connection until its slot is released. */
-class ClientConnection implements Connection, Contender {
-  readonly _scope = new AsyncResource('ZerioClient', { requireManualDestroy: true })
-  _receiving = true
-  established = false
-  readonly use: EngineUse
-  #released = false
-  #onReleased: (() => void) | undefined
-  #whenReleased: Promise<void> | undefined
-
-  constructor(
-    readonly client: ZerioClient,
-    readonly engine: Engine,
-    readonly ring: SendRing,
-    readonly host: string,
-    readonly race: Race<ClientConnection>,
-    referenced: boolean
-  ) {
-    this.use = new EngineUse(engine, referenced)
-  }
-
-  greet(): void {
-    this.engine.native.greet(this.ring.slot)
-  }
-  abandon(): Promise<void> {
-    this.close()
-    return this.ended()
-  }
-  close(): void {
-    this._receiving = false
-    this.ring.close()
-    if (!this.#released) this.engine.native.close(this.ring.slot, Code.Normal, '')
-  }
-  _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
-    const client = this.client
-    if (client.onMessage != null) client.onMessage(buffer, offset, length, channel)
-    if (client._copies === true && this._receiving) client._deliverCopy(buffer, offset, length, channel)
-  }
-  _reached(): void {
-    if (this._receiving) this.race.reached(this)
-  }
-  _connected(hello: Hello): void {
-    // Abandoned in the same batch.
-    if (!this._receiving) return
-    this.established = true
-    this.ring.open(hello.classic, hello.lengthMax)
-    this.race.succeeded(this)
-    this.client._connected(this, hello)
-  }
-  _connectFailed(reason: DisconnectReason): void {
-    const failure = failures[reason.closeCode] ?? 'answer'
-    this.race.failed(this, this.client._connectError(reason, this.host), failure)
-  }
-  _disconnected(closeCode: number, text: string, errno: number): void {
-    const local = !this._receiving
-    this._receiving = false
-    this.ring.close()
-    if (!this.established) return
-    this.established = false
-    this.client._disconnected(this, new DisconnectReason(closeCode, text, errno, local))
-  }
-  _drained(): void {
-    this.client.emit('drain')
-  }
-  _released(): void {
-    this.#released = true
-    this.race.failed(this, stopped(), 'answer')
-    this.use.release()
-    this.client._released(this)
-    this.#onReleased?.()
-    this._scope.emitDestroy()
-  }
-  /** Resolves when all that was accepted has been sent, or cannot be sent any more. Makes it happen with `manual`, too. */
-  ended(): Promise<void> {
-    if (this.#released) return Promise.resolve()
-    if (this.#whenReleased === undefined) {
-      // As for the end of a start.
-      this.use.referenced = true
-      this.engine.drive(1)
-      this.#whenReleased = new Promise<void>((resolve) => {
-        this.#onReleased = resolve
-      }).then(() => this.engine.drive(-1))
-    }
-    return this.#whenReleased
-  }
+  /**
+   * With the option `reconnect`: another attempt to connect follows, after `delayMs`. Emitted before each, after `disconnected` or the
+   * failure of the attempt before.
+   */
+  reconnecting: [next: Reconnecting]
+  /**
+   * With the option `reconnect`: the client tries no more, because there were `attemptsMax` attempts, or because the next one would
+   * meet the same refusal. The error is that of the last attempt, or has the code that ended the connection. `start` can be called
+   * again. Not emitted after `stop`, nor when the signal of `start` is aborted.
+   */
+  reconnectFailed: [error: ZerioError]
 }
 
 /**
@@ -170,6 +92,16 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   readonly #leaving = new Set<ClientConnection>()
   #ring = unconnectedRing
   #serverId = ''
+  #addresses: Addresses = { local: '', remote: '' }
+  #peerId = ''
+  #signal: AbortSignal | undefined
+  readonly #failures: Failures
+  readonly #backOff: BackOff | undefined
+  #inContextOfStart: (run: () => void) => void = (run) => run()
+  /** How often the program has called `start` or `stop`: what is to be emitted later concerns the last of them alone. */
+  #calls = 0
+  /** The use of the engine while the client connects again. */
+  #again: EngineUse | undefined
 
   /**
    * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
@@ -183,48 +115,150 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     this.#host = host ?? 'localhost'
     this.#port = port
     this.#options = resolveClientOptions(options)
+    const { connectTimeoutMs, reconnect } = this.#options
+    this.#failures = new Failures(this.#host, port, connectTimeoutMs)
+    this.#backOff = reconnect === undefined ? undefined : new BackOff(reconnect)
   }
 
   /**
    * Connects and introduces itself, within `connectTimeoutMs`. When the host has several addresses, attempts overlap: the next address
    * is tried when the one before has failed, or has not answered for 250 ms; the first connection is used and the others are
-   * abandoned. Can be called again after `stop` and after `disconnected`.
+   * abandoned. Can be called again after `stop`, after `disconnected`
+   * without `reconnect`, and after `reconnectFailed`.
    *
    * Rejects with the system's code (`ECONNREFUSED`, `ENOTFOUND`, …; `errors` has one error for each address when there were several),
    * the server's refusal (`ZERIO_DUPLICATE_PEER_ID`, `ZERIO_SERVER_FULL`, `ZERIO_UNAUTHORIZED`, …), `ZERIO_CONNECT_TIMEOUT`,
-   * `ZERIO_HANDSHAKE_FAILED`, `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`, `ZERIO_STOPPING`, `ZERIO_OUT_OF_MEMORY`, or
-   * `ZERIO_STOPPED` when `stop` is called before `connected`.
+   * `ZERIO_HANDSHAKE_FAILED`, `ZERIO_BAD_PEER_ID`, `ZERIO_BAD_ARGUMENT`, `ZERIO_BAD_LOOKUP`, `ZERIO_ALREADY_STARTED`, `ZERIO_STOPPING`,
+   * `ZERIO_OUT_OF_MEMORY`, `ABORT_ERR` when the signal is aborted, or `ZERIO_STOPPED` when `stop` is called before `connected`.
+   *
+   * With the option `reconnect` the client connects again whenever the connection breaks, until `stop`; and with `reconnect.first`
+   * already `start` tries until it is connected.
    *
    * @param peerId the name under which the server knows this client; 1 to 255 bytes of UTF-8 without control characters, or of
    * printable ASCII for classic.
    */
-  async start(peerId: string): Promise<void> {
+  async start(peerId: string, options?: StartOptions): Promise<void> {
     checkPeerId(peerId, this.#options.protocol === 'classic')
+    const { signal } = checkStartOptions(options)
     const starting = new Starting(this.#options.connectTimeoutMs)
-    await this._start(starting, () => this.#connect(starting, peerId))
+    await this._start(starting, async () => {
+      if (signal?.aborted) throw aborted(signal)
+      this.#peerId = peerId
+      this.#signal = signal
+      this.#calls++
+      // What a handler of a connection enters into its async context is not that of the next connection.
+      this.#inContextOfStart = AsyncResource.bind((run: () => void) => run())
+      this.#backOff?.reset()
+      await this.#untilAborted(starting, () => this.#firstConnect(starting))
+    })
   }
 
-  async #connect(starting: Starting, peerId: string): Promise<void> {
+  /** What `run` resolves to, unless the signal of the start is aborted before. */
+  async #untilAborted(starting: Starting, run: () => Promise<void>): Promise<void> {
+    const signal = this.#signal
+    const forget = onAbort(signal, () => {
+      // A `connected` handler may abort it, before `run` has resolved.
+      if (this._starting === starting && this._state !== 'running')
+        void this.#end(aborted(signal as AbortSignal))
+    })
+    try {
+      await run()
+    } finally {
+      forget()
+    }
+  }
+
+  async #firstConnect(starting: Starting): Promise<void> {
+    try {
+      await this.#connect(starting, true)
+    } catch (error) {
+      starting.check()
+      const { code } = error as ZerioError
+      if (this.#options.reconnect?.first !== true || isLasting(code)) throw error
+      await this.#connectAgain(starting, error as ZerioError, true)
+    }
+  }
+
+  /** @param isStart whether the program waits for it: then it keeps the process alive, and goes on without `poll`. */
+  async #connect(starting: Starting, isStart: boolean): Promise<void> {
     const hosts = isNumericHost(this.#host)
       ? [this.#host]
-      : await starting.lookup(this.#host, () => this.#lookupTimeout())
+      : await starting.lookup(this.#host, this.#options.lookup, () => this.#failures.lookupTimeout())
     starting.check()
     const engine = engineFor(this.#options)
-    // The program waits for the end of a start, whether or not the connection keeps the process alive later.
-    const use = new EngineUse(engine, true)
+    const use = new EngineUse(engine, isStart)
     this._engine = engine
-    engine.drive(1)
+    if (isStart) engine.drive(1)
     try {
-      await starting.wait(this.#connectToAny(engine, peerId, hosts, starting))
+      await starting.wait(this.#connectToAny(engine, hosts, starting))
     } finally {
       if (this._starting === starting) this.#race = undefined
-      engine.drive(-1)
+      if (isStart) engine.drive(-1)
       use.release()
     }
   }
 
+  /** Tries until it is connected. Rejects with the last error when there were enough attempts, or when another one is of no use. */
+  async #connectAgain(
+    starting: Starting,
+    reason: DisconnectReason | ZerioError,
+    isStart: boolean
+  ): Promise<void> {
+    const backOff = this.#backOff as BackOff
+    let last = reason
+    for (let next = backOff.next(); next !== undefined; next = backOff.next()) {
+      const event = { ...next, reason: last }
+      this.#announce(() => this.emit('reconnecting', event))
+      await starting.pauseMs(next.delayMs)
+      try {
+        return await this.#connect(starting, isStart)
+      } catch (error) {
+        starting.check()
+        last = error as ZerioError
+        if (isLasting(last.code)) break
+      }
+    }
+    throw last
+  }
+
+  /** Runs `emit` in a microtask, where an exception of a handler disturbs nothing else, unless `start` or `stop` comes first. */
+  #announce(emit: () => void): void {
+    const calls = this.#calls
+    queueMicrotask(() => {
+      if (this.#calls === calls && this.#signal?.aborted !== true) emit()
+    })
+  }
+
+  /** The connection broke: begins to connect again. */
+  #reconnect(reason: DisconnectReason): void {
+    const starting = new Starting(this.#options.connectTimeoutMs, false)
+    this._starting = starting
+    this._state = 'reconnecting'
+    this.#backOff?.broken()
+    // While it waits, too, the engine stays, and keeps the process alive.
+    const use = new EngineUse(engineFor(this.#options), this._referenced)
+    this.#again = use
+    this.#untilAborted(starting, () => this.#connectAgain(starting, reason, false))
+      .then(
+        () => {
+          if (this._starting === starting) this._starting = undefined
+        },
+        (error: ZerioError) => {
+          if (this._starting !== starting) return
+          this._starting = undefined
+          this._state = 'idle'
+          this.#announce(() => this.emit('reconnectFailed', error))
+        }
+      )
+      .finally(() => {
+        if (this.#again === use) this.#again = undefined
+        use.release()
+      })
+  }
+
   /** @internal */
   protected override *_uses(): Iterable<EngineUse> {
+    if (this.#again !== undefined) yield this.#again
     for (const one of [this.#connection, ...this.#leaving, ...(this.#race?.contenders ?? [])])
       if (one !== undefined) yield one.use
   }
@@ -234,9 +268,24 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     return this._state === 'running'
   }
 
+  /** What the client does. `reconnecting` is the time from a break until it is connected again, or gives up. */
+  get state(): ClientState {
+    return this._state === 'running' ? 'connected' : this._state
+  }
+
   /** The id of the server; empty before the first connection, and with classic. */
   get serverId(): string {
     return this.#serverId
+  }
+
+  /** Address and port of this side, as in `127.0.0.1:50000` or `[::1]:50000`, of the present or last connection; empty before the first. */
+  get localAddress(): string {
+    return this.#addresses.local
+  }
+
+  /** Address and port of the server, in the form of {@link localAddress}. */
+  get remoteAddress(): string {
+    return this.#addresses.remote
   }
 
   /**
@@ -303,15 +352,43 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     this.#ring.abort()
   }
 
+  /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */
+  override flush(): void {
+    this.#ring.flush()
+  }
+
   /**
-   * Sends what was accepted within `lingerMs`, and closes the connection. Resolves when it is closed; never rejects. A `start` under
-   * way rejects with `ZERIO_STOPPED`. Does nothing when not started.
+   * Sends what was accepted within `lingerMs`, then `code` and `reason`, and closes the connection. Resolves when it is closed; never
+   * rejects. A `start` under way rejects with `ZERIO_STOPPED`, and the client does not connect again. Does nothing when not started.
+   * Throws `ZERIO_BAD_ARGUMENT`.
+   *
+   * @param code 1000 (default) or 4000 to 4999. Classic servers get none.
+   * @param reason at most 256 bytes of UTF-8.
    */
-  override stop(): Promise<void> {
+  override stop(code: number = CloseCode.Normal, reason = ''): Promise<void> {
+    checkClose(code, reason)
     if (this._state === 'stopping') return this._stopped as Promise<void>
+    return this.#end(stopped(), code, reason)
+  }
+
+  /**
+   * Ends the connection at once, with a reset: what was accepted and not sent is lost, and the server gets no reason. Use it for a
+   * server that does not read, also after `stop`, to end the wait for it. `disconnected` follows in a later turn, with
+   * `ZERIO_ABORTED` unless `stop` came first. A client that is not connected does as with `stop`.
+   */
+  terminate(): void {
+    for (const one of this.#leaving) one.terminate()
+    if (this._state === 'running') this.#connection?.terminate()
+    void this.stop()
+  }
+
+  /** @param error what a start under way rejects with. */
+  #end(error: ZerioError, code: number = CloseCode.Normal, reason = ''): Promise<void> {
     const connection = this.#connection
     const race = this.#race
-    this._starting?.abandon(stopped())
+    this.#calls++
+    // From `connected` on the start has succeeded.
+    if (this._state !== 'running') this._starting?.abandon(error)
     this._starting = this.#race = undefined
     if (connection === undefined && race === undefined) {
       // Resolving a host name, or idle; the last connection may still send what it accepted.
@@ -319,15 +396,17 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
       return this.#allEnded()
     }
     this._state = 'stopping'
-    this._stopped = this.#stop(connection, race)
+    this._stopped = this.#stop(connection, race, code, reason)
     return this._stopped
   }
 
   async #stop(
     connection: ClientConnection | undefined,
-    race: Race<ClientConnection> | undefined
+    race: Race<ClientConnection> | undefined,
+    code: number,
+    reason: string
   ): Promise<void> {
-    connection?.close()
+    connection?.close(code, reason)
     if (connection !== undefined) this.#leaving.add(connection)
     await Promise.all([race?.stop(), this.#allEnded()])
     this.#connection = undefined
@@ -339,19 +418,19 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     await Promise.all(Array.from(this.#leaving, (one) => one.ended()))
   }
 
-  #connectToAny(engine: Engine, peerId: string, hosts: readonly string[], starting: Starting): Promise<void> {
+  #connectToAny(engine: Engine, hosts: readonly string[], starting: Starting): Promise<void> {
     const { protocol, ...options } = this.#options
     const request = {
       ...options,
       classic: protocol === 'classic',
-      id: peerId,
+      id: this.#peerId,
       port: this.#port,
       holdsHello: hosts.length > 1
     }
     const open = (host: string): ClientConnection => {
       engine.reserveSlot()
       const slot = engine.native.connect({ ...request, host, connectTimeoutMs: starting.remainingMs })
-      if (slot < 0) throw this.#systemError(-slot, host)
+      if (slot < 0) throw this.#failures.system(-slot, host)
       const connection = new ClientConnection(
         this,
         engine,
@@ -363,7 +442,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
       engine.setConnection(slot, connection)
       return connection
     }
-    const late = (host: string): ZerioError => this.#connectTimeout(host, 'the address did not answer')
+    const late = (host: string): ZerioError => this.#failures.timeout(host, 'the address did not answer')
     const race = new Race(this.#host, hosts, open, late)
     this.#race = race
     return race.run()
@@ -371,50 +450,18 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
 
   /** @internal */
   _connectError(reason: DisconnectReason, host: string): ZerioError {
-    if (reason.closeCode === Code.ConnectFailed) return this.#systemError(reason.errno, host)
-    if (reason.closeCode === Code.ConnectTimeout) return this.#connectTimeout(host, reason.message)
-    const details = { address: host, port: this.#port }
-    if (reason.closeCode === Code.PeerLeft || reason.closeCode === Code.ConnectionFailed) {
-      const text = `${host} port ${this.#port} closed the connection during the handshake; check the protocol option and the server's limits.`
-      return new ZerioError('ZERIO_HANDSHAKE_FAILED', text, details)
-    }
-    return new ZerioError(
-      reason.code,
-      `${host} port ${this.#port} refused the connection: ${reason.message}.`,
-      details
-    )
-  }
-
-  #connectTimeout(host: string, what: string): ZerioError {
-    return new ZerioError(
-      'ZERIO_CONNECT_TIMEOUT',
-      `Cannot connect to ${host} port ${this.#port}: ${what}; check that a zerio server is there, or raise connectTimeoutMs (${this.#options.connectTimeoutMs}).`,
-      { syscall: 'connect', address: host, port: this.#port }
-    )
-  }
-
-  #lookupTimeout(): ZerioError {
-    return new ZerioError(
-      'ZERIO_CONNECT_TIMEOUT',
-      `Cannot connect to ${this.#host} port ${this.#port}: no name server answered within connectTimeoutMs (${this.#options.connectTimeoutMs}); check the name servers, or give a numeric address.`,
-      { syscall: 'getaddrinfo', address: this.#host, port: this.#port }
-    )
-  }
-
-  #systemError(errno: number, host: string): ZerioError {
-    return systemError(errno, `Cannot connect to ${host} port ${this.#port}`, {
-      syscall: 'connect',
-      address: host,
-      port: this.#port
-    })
+    return this.#failures.attempt(reason, host)
   }
 
   /** @internal */
   _connected(connection: ClientConnection, hello: Hello): void {
     this.#connection = connection
+    this.#race = undefined
     this.#ring = connection.ring
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     this._state = 'running'
+    this.#addresses = addressesOf(connection.engine, connection.ring.slot)
+    this.#backOff?.connected()
     this.emit('connected')
   }
 
@@ -428,10 +475,19 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void {
     if (this._state === 'running') {
       this._state = 'idle'
+      this._starting = undefined
       if (this.#connection === connection) this.#connection = undefined
       this.#leaving.add(connection)
+      if (this.#backOff !== undefined && !reason.local) this.#resume(reason)
     }
     this.emit('disconnected', reason)
+  }
+
+  #resume(reason: DisconnectReason): void {
+    if (this.#signal?.aborted === true) return
+    if (isLasting(reason.code))
+      this.#announce(() => this.emit('reconnectFailed', this.#failures.ended(reason)))
+    else this.#inContextOfStart(() => this.#reconnect(reason))
   }
 
   /** @internal */

@@ -6,8 +6,8 @@ import type { Engine, EngineInfo } from './engine/engine.js'
 import type { EngineUse } from './engine/registry.js'
 import { misuse } from './errors.js'
 
-/** @internal `running`: the server listens, or the client is connected. */
-export type EndpointState = 'idle' | 'starting' | 'running' | 'stopping'
+/** @internal `running`: the server listens, or the client is connected. `reconnecting` is for clients alone. */
+export type EndpointState = 'idle' | 'starting' | 'running' | 'reconnecting' | 'stopping'
 
 /** The common part of `ZerioServer` and `ZerioClient`. Programs use these two. */
 export abstract class Endpoint<Events extends Record<keyof Events, unknown[]>> extends EventEmitter<Events> {

@@ -1,20 +1,29 @@
 // The public names of the package.
-export { type ClientEventMap, type ClientMessageHandler, ZerioClient } from './client.js'
+export {
+  type ClientEventMap,
+  type ClientMessageHandler,
+  type ClientState,
+  type Reconnecting,
+  ZerioClient
+} from './client.js'
 export { readClock } from './clock.js'
+export type { StartOptions } from './connecting/starting.js'
 export { ConnectionCounters, type Counters, EngineCounters, ServerCounters } from './counters.js'
 export type { EngineInfo } from './engine/engine.js'
 export type { MemoryKind, PoolBuffer } from './engine/pool.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
+export type { Authenticate, PeerInfo } from './options/authenticate.js'
 export type {
   Address,
   Backend,
   ClientOptions,
   EngineOptions,
+  ReconnectOptions,
   ServerOptions,
   SocketOptions,
   WaitStrategy
 } from './options/options.js'
-export type { Peer, ServerMessageHandler } from './peer.js'
+export type { Peer, PeerState, ServerMessageHandler } from './peer.js'
 export { CloseCode, DisconnectReason } from './reason.js'
-export { type RefusedDetails, type ServerEventMap, ZerioServer } from './server.js'
+export { type RefusedDetails, type ServerEventMap, type ServerState, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'

@@ -1,9 +1,12 @@
 // A server's handle of one connected peer.
 import { AsyncResource } from 'node:async_hooks'
+import { addressesOf } from './connecting/addresses.js'
 import type { ConnectionCounters } from './counters.js'
 import type { Engine } from './engine/engine.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
+import { misuse } from './errors.js'
+import { describe } from './options/given.js'
 import { CloseCode, checkClose, DisconnectReason } from './reason.js'
 import { type SendStatus, Status } from './status.js'
 
@@ -18,6 +21,9 @@ export type ServerMessageHandler = (
   length: number,
   channel: number
 ) => void
+
+/** What becomes of a connection; see {@link Peer.state}. */
+export type PeerState = 'open' | 'closing' | 'closed'
 
 /** @internal What a {@link Peer} needs of its server. */
 export interface PeerServer {
@@ -52,7 +58,10 @@ export class Peer {
   _index = -1
   /** @internal Whether messages are still delivered. */
   _receiving = true
+  #localAddress: string | undefined
   readonly #server: PeerServer
+  /** Whose `onMessage` gets its messages: the server, or what has this peer's own. */
+  #receiver: { readonly onMessage: ServerMessageHandler | null | undefined }
   readonly #engine: Engine
   /** What this side closed it with. */
   #closeCode = 0
@@ -68,11 +77,25 @@ export class Peer {
     remoteAddress: string
   ) {
     this.#server = server
+    this.#receiver = server
     this.#engine = engine
     this._ring = ring
     this.id = id
     this.protocol = classic ? 'classic' : 'native'
     this.remoteAddress = remoteAddress
+  }
+
+  /**
+   * Called for each message of this peer instead of the server's `onMessage`; null gives them back to the server, and is the default.
+   * May be replaced at any time. Throws `ZERIO_BAD_ARGUMENT`.
+   */
+  get onMessage(): ServerMessageHandler | null {
+    return this.#receiver === this.#server ? null : (this.#receiver.onMessage ?? null)
+  }
+  set onMessage(handler: ServerMessageHandler | null | undefined) {
+    if (handler != null && typeof handler !== 'function')
+      throw misuse('ZERIO_BAD_ARGUMENT', `onMessage must be a function or null, not ${describe(handler)}.`)
+    this.#receiver = handler == null ? this.#server : { onMessage: handler }
   }
 
   /**
@@ -86,6 +109,22 @@ export class Peer {
   /** The memory of {@link buffer} as a DataView, at the same offsets. */
   get view(): DataView {
     return this._ring.view
+  }
+
+  /**
+   * Address and port of this side, in the form of {@link remoteAddress}. The system is asked the first time; empty when the connection
+   * had ended then.
+   */
+  get localAddress(): string {
+    if (this.#localAddress === undefined)
+      this.#localAddress = this._index < 0 ? '' : addressesOf(this.#engine, this._ring.slot).local
+    return this.#localAddress
+  }
+
+  /** `closing` is the time from `close` or `terminate`, or from the end of the connection, until `clientDisconnected`. */
+  get state(): PeerState {
+    if (this._index < 0) return 'closed'
+    return this.isOpen ? 'open' : 'closing'
   }
 
   /** Whether messages can be sent. */
@@ -145,6 +184,11 @@ export class Peer {
     this._ring.abort()
   }
 
+  /** Hands to the system now what was accepted for this peer, instead of at the end of the turn. Allocates nothing. */
+  flush(): void {
+    this._ring.flush()
+  }
+
   /**
    * Ends the connection: everything accepted so far is sent, then `code` and `reason`, within the server's `lingerMs`. Nothing
    * more is accepted or delivered. `clientDisconnected` follows in a later turn. A second call does nothing. Throws
@@ -186,8 +230,9 @@ export class Peer {
 
   /** @internal */
   _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+    const receiver = this.#receiver
+    if (receiver.onMessage != null) receiver.onMessage(this, buffer, offset, length, channel)
     const server = this.#server
-    if (server.onMessage != null) server.onMessage(this, buffer, offset, length, channel)
     if (server._copies === true && this._receiving) server._deliverCopy(this, buffer, offset, length, channel)
   }
 

@@ -1,6 +1,8 @@
 // ZerioServer: listens, greets peers, and hands their messages to the program.
 import { AsyncResource } from 'node:async_hooks'
-import { Starting } from './connecting/starting.js'
+import { addressesOf } from './connecting/addresses.js'
+import { Admission } from './connecting/admission.js'
+import { aborted, onAbort, Starting, type StartOptions } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello, ServerEvents } from './engine/connection.js'
@@ -14,6 +16,7 @@ import { misuse, systemError, systemErrorName, ZerioError } from './errors.js'
 import {
   type Address,
   checkPeerId,
+  checkStartOptions,
   describe,
   type ResolvedServerOptions,
   resolveAddress,
@@ -23,6 +26,9 @@ import {
 import { Peer, type ServerMessageHandler } from './peer.js'
 import { CloseCode, type DisconnectReason } from './reason.js'
 import { type SendStatus, Status } from './status.js'
+
+/** What a server does; see {@link ZerioServer.state}. */
+export type ServerState = 'idle' | 'starting' | 'listening' | 'serving' | 'stopping'
 
 /** What a `refused` event says beside the reason. */
 export interface RefusedDetails {
@@ -82,6 +88,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
   #onOver: (() => void) | undefined
   readonly #errorRate = new ReportRate()
+  readonly #admission: Admission | undefined
 
   /**
    * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
@@ -95,24 +102,34 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     this.#host = host
     this.#port = port
     this.#options = resolveServerOptions(options)
+    const { authenticate } = this.#options
+    if (authenticate !== undefined)
+      this.#admission = new Admission(authenticate, (code, make) => this.#report(code, make))
   }
 
   /**
    * Listens. When it resolves, {@link listeningPort} is known. Can be called again after `stop`.
    *
    * Rejects with the system's code (`EADDRINUSE`, `EACCES`, `ENOTFOUND`, …), `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`,
-   * `ZERIO_STOPPING`, `ZERIO_BACKEND_UNAVAILABLE`, `ZERIO_OUT_OF_MEMORY`, `ZERIO_TOO_MANY_SERVERS`, or `ZERIO_STOPPED` when
-   * `stop` is called meanwhile.
+   * `ZERIO_STOPPING`, `ZERIO_BACKEND_UNAVAILABLE`, `ZERIO_OUT_OF_MEMORY`, `ZERIO_TOO_MANY_SERVERS`, `ZERIO_BAD_ARGUMENT`,
+   * `ZERIO_BAD_LOOKUP`, `ABORT_ERR` when the signal is aborted, or `ZERIO_STOPPED` when `stop` is called meanwhile.
    *
    * @param serverId the name that native clients get; 1 to 255 bytes of UTF-8 without control characters.
    */
-  async start(serverId: string): Promise<void> {
+  async start(serverId: string, options?: StartOptions): Promise<void> {
     checkPeerId(serverId, false)
+    const { signal } = checkStartOptions(options)
     const starting = new Starting()
     await this._start(starting, async () => {
-      const hosts = await this.#hosts(starting)
-      starting.check()
-      this.#listen(serverId, hosts)
+      if (signal?.aborted) throw aborted(signal)
+      const forget = onAbort(signal, () => starting.abandon(aborted(signal as AbortSignal)))
+      try {
+        const hosts = await this.#hosts(starting)
+        starting.check()
+        this.#listen(serverId, hosts)
+      } finally {
+        forget()
+      }
       this._state = 'running'
     })
   }
@@ -120,6 +137,12 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   /** @internal */
   protected override _uses(): Iterable<EngineUse> {
     return this.#use === undefined ? [] : [this.#use]
+  }
+
+  /** What the server does. `serving` is the time from {@link stopListening} until the last peer has left. */
+  get state(): ServerState {
+    if (this._state !== 'running') return this._state as ServerState
+    return this.#listeningPort > 0 ? 'listening' : 'serving'
   }
 
   /** The port on which the server listens; 0 when it does not. */
@@ -215,8 +238,25 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     return this._stopped
   }
 
+  /**
+   * Takes no more connections, as before a restart; the peers stay. Connections in their handshake are closed. When the last peer has
+   * left, the server stops by itself. Does nothing when the server does not listen.
+   */
+  stopListening(): void {
+    if (this.state !== 'listening') return
+    this.#listenNoMore(this._engine as Engine)
+    this.#endIfOver()
+  }
+
+  #listenNoMore(engine: Engine): void {
+    engine.native.unlisten(this.#server)
+    this.#listeningPort = 0
+    this.#listeningHost = ''
+  }
+
   async #hosts(starting: Starting): Promise<readonly string[]> {
-    return this.#host === undefined ? ['::', '0.0.0.0'] : (await starting.lookup(this.#host)).slice(0, 1)
+    if (this.#host === undefined) return ['::', '0.0.0.0']
+    return (await starting.lookup(this.#host, this.#options.lookup)).slice(0, 1)
   }
 
   #listen(serverId: string, hosts: readonly string[]): void {
@@ -275,9 +315,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     // The program waits for the end of a stop, whether or not the server kept the process alive.
     if (this.#use !== undefined) this.#use.referenced = true
     engine.drive(1)
-    engine.native.unlisten(server)
-    this.#listeningPort = 0
-    this.#listeningHost = ''
+    this.#listenNoMore(engine)
     for (const peer of this.#peers) peer._leave(CloseCode.GoingAway, '')
     engine.native.closePeers(server, CloseCode.GoingAway)
     if (!this.#isOver()) {
@@ -296,9 +334,13 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     this._state = 'idle'
   }
 
-  /** Ends the stop that waits for connections and reports. More can follow in the same batch, so the engine is asked each time. */
+  /**
+   * Ends the stop that waits for connections and reports, or begins it. More can follow in the same batch, so the engine is asked each
+   * time.
+   */
   #endIfOver(): void {
     if (this.#onOver !== undefined && this.#isOver()) this.#onOver()
+    else if (this.state === 'serving' && this.#isOver()) void this.stop()
   }
 
   /** Whether no connection and no report is left, neither in the engine nor in a batch that is still being dispatched. */
@@ -322,7 +364,10 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
         this.#report(systemErrorName(errno), (count) =>
           systemError(errno, 'Cannot accept a connection', { syscall: 'accept', count })
         ),
-      slotReleased: () => this.#endIfOver(),
+      slotReleased: (slot) => {
+        this.#admission?.released(slot)
+        this.#endIfOver()
+      },
       poolRefused: (error) =>
         this.#report(
           error.code,
@@ -332,35 +377,15 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   }
 
   #asked(slot: number, hello: Hello): void {
-    const idEnd = hello.offset + hello.idLength
-    const id = hello.buffer.toString('utf8', hello.offset, idEnd)
-    const credential = Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength))
-    let verdict: unknown = false
-    let thrown = false
-    let cause: unknown
-    try {
-      if (this._state === 'running') verdict = this.#options.authenticate?.(id, credential)
-    } catch (error) {
-      // What newcomers send must not end the process.
-      thrown = true
-      cause = error
-    }
-    this._engine?.native.admit(slot, verdict === true)
-    if (!thrown && typeof verdict === 'boolean') return
-    // A promise is true to JavaScript, whatever becomes of it.
-    if (!thrown) new Promise((resolve) => resolve(verdict)).catch(() => {})
-    this.#report('ZERIO_AUTHENTICATE_FAILED', (count) => {
-      const text = thrown
-        ? `The option "authenticate" threw for the peer ${describe(id)}, which was refused; let it return false instead.`
-        : `The option "authenticate" must return true or false at once, not ${describe(verdict)}; the peer ${describe(id)} was refused.`
-      return new ZerioError('ZERIO_AUTHENTICATE_FAILED', text, thrown ? { cause, count } : { count })
-    })
+    const engine = this._engine as Engine
+    if (this._state === 'running') this.#admission?.ask(engine, slot, hello)
+    else engine.native.admit(slot, false)
   }
 
   #greeted(ring: SendRing, hello: Hello): void {
     const engine = this._engine as Engine
     const id = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
-    const peer = new Peer(this, engine, ring, id, hello.classic, remoteAddress(engine, ring.slot))
+    const peer = new Peer(this, engine, ring, id, hello.classic, addressesOf(engine, ring.slot).remote)
     ring.open(hello.classic, hello.lengthMax)
     peer._index = this.#peers.push(peer) - 1
     this.#peersById.set(id, peer)
@@ -409,15 +434,6 @@ function inOwnScope(run: () => void): void {
   } finally {
     scope.emitDestroy()
   }
-}
-
-/** Empty when the system has forgotten it already. */
-function remoteAddress(engine: Engine, slot: number): string {
-  const { remoteHost, remotePort } = engine.native.addresses(slot)
-  if (remoteHost === '') return ''
-  // An IPv4 address on a listener for both.
-  const host = remoteHost.replace(/^::ffff:(?=\d+\.)/, '')
-  return host.includes(':') ? `[${host}]:${remotePort}` : `${host}:${remotePort}`
 }
 
 function ringOfNobody(peerId: unknown): SendRing {

@@ -127,6 +127,7 @@ void close_peers(const Call& call) { engine_of(call).close_peers(argument(call, 
 napi_value server_is_over(const Call& call) { return call.flag(engine_of(call).server_is_over(argument(call, 0))); }
 void forget_server(const Call& call) { engine_of(call).forget_server(argument(call, 0)); }
 void greet(const Call& call) { engine_of(call).greet(argument(call, 0)); }
+void postpone(const Call& call) { engine_of(call).postpone(argument(call, 0)); }
 void admit(const Call& call) { engine_of(call).admit(argument(call, 0), call[1].flag()); }
 void close(const Call& call) {
   char reason[kReasonBytesMax + 1] = {};
@@ -273,6 +274,7 @@ constexpr Method kMethods[] = {
     {"forgetServer", enter_engine<forget_server>},
     {"greet", enter_engine<greet>},
     {"admit", enter_engine<admit>},
+    {"postpone", enter_engine<postpone>},
     {"close", enter_engine<close>},
     {"abort", enter_engine<abort>},
     {"addresses", enter_engine<addresses>},

@@ -30,6 +30,16 @@ inline bool keep(std::string& in, std::string_view text) {
   }
 }
 
+// Makes room for so many bytes. Returns false when there is no memory for them.
+inline bool reserve(std::string& in, size_t bytes) {
+  try {
+    in.reserve(bytes);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 enum class State : uint8_t {
   Free,
   Connecting,  // client: the system is connecting
@@ -74,18 +84,27 @@ inline constexpr uint8_t kHeardByIdle = 2;
 inline constexpr uint8_t kHeardByQuestion = 4;
 inline constexpr uint8_t kHeardByAll = kHeardByHeartbeat | kHeardByIdle | kHeardByQuestion;
 
+// Whether the program admits a connection to a server that asks for a verdict.
+enum class Verdict : uint8_t {
+  None,       // not asked, or done
+  Asked,      // in this batch, and the program has not answered
+  Postponed,  // the program answers later
+  Admitted,   // later, and the next poll carries it out
+  Refused,    // likewise
+};
+
 // One life of a connection: from taking its slot until the slot is taken again. What the path of a message needs stands first.
 struct Life {
   uint32_t server = kNone;
   State state = State::Free;
   Protocol protocol = Protocol::Unknown;
   bool of_server = false;
-  bool send_failed = false;       // nothing can be sent any more; what the system has received is still read
-  bool send_blocked = false;      // the system took less than all; on_sent() follows
-  bool send_prepared = false;     // is in the batch that a flush is putting together
-  bool farewell_queued = false;   // it is among the control frames, and nothing follows it
-  bool farewell_due = false;      // a CLOSE or REJECT frame follows the last data
-  bool awaits_verdict = false;    // the program has not yet decided whether to admit this connection
+  bool send_failed = false;      // nothing can be sent any more; what the system has received is still read
+  bool send_blocked = false;     // the system took less than all; on_sent() follows
+  bool send_prepared = false;    // is in the batch that a flush is putting together
+  bool farewell_queued = false;  // it is among the control frames, and nothing follows it
+  bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
+  Verdict verdict = Verdict::None;
   bool holds_hello = false;       // client: sends nothing before the program has chosen this connection
   uint8_t heard = 0;              // which rules have not looked since bytes arrived (kHeardBy…)
   uint32_t blocked_bytes = 0;     // of the ring, given to the blocked send and not taken yet
@@ -114,8 +133,9 @@ struct Life {
   uint32_t hello_slab = 0;         // where the greeting's id lies, until the batch is over
   uint32_t hello_offset = 0;
   uint32_t hello_credential_bytes = 0;
-  uint8_t* held = nullptr;  // received behind a HELLO that waits for its verdict
+  uint8_t* held = nullptr;  // received behind a HELLO that waits for its verdict within the batch
   size_t held_bytes = 0;
+  std::string early;       // the same, of a HELLO whose verdict is postponed
   std::string id;          // the peer's on a server's side, our own on a client's
   std::string credential;  // client: kept until HELLO is written
   std::string reason;      // for the CLOSE frame
@@ -150,7 +170,7 @@ struct Connection {
 
   // Gives back the memory of long texts before the next life begins.
   void free_texts() {
-    for (std::string* const text : {&life.id, &life.credential, &life.reason}) std::string().swap(*text);
+    for (std::string* const text : {&life.id, &life.credential, &life.reason, &life.early}) std::string().swap(*text);
   }
 };
 

@@ -12,7 +12,6 @@ namespace {
 
 // A receive with less room than this is not worth its system call.
 constexpr uint32_t kReceiveBytesMin = 4096;
-constexpr uint32_t kArenaAlignment = 64;
 // While several connections receive, a batch delivers at most about this many frames of each, so that the others wait for 0.03
 // milliseconds and not for the 100,000 empty messages that fit into an arena. Twice as many bring a tenth more of empty messages
 // from several senders, and double the p99 of the peers that share the server with them.
@@ -174,11 +173,6 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
     if (life.state == State::Draining || life.state == State::Lingering) return;
     if (life.place == Place::Silent) move_to(connection, Place::Speaking);
   }
-  // The batch that asked for the verdict is over, so the program has overwritten the event.
-  if (life.awaits_verdict) {
-    decide(connection, false);
-    return;
-  }
   life.heard = kHeardByAll;
   if (slot != received_last_) contended_ = kContendedBatches;
   received_last_ = slot;
@@ -187,13 +181,13 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   connection.counters[layout::kSlotCounterReceives] += 1;
   connection.counters[layout::kSlotCounterBytesReceived] += bytes;
   count_server(connection, layout::kServerCounterBytesReceived, bytes);
+  if (life.verdict != Verdict::None) return hold(connection, data, size);
   if (!read(connection, data, size)) return;
   if (data >= arena_ + arena_direct_) {
     ahead_used_ += size;
     return;
   }
-  const auto aligned = static_cast<uint32_t>((size + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
-  arena_used_ = std::min(arena_used_ + aligned, arena_direct_);
+  arena_used_ = std::min(arena_used_ + aligned(size), arena_direct_);
 }
 
 // Returns whether the bytes must stay until the batch is over.
@@ -208,7 +202,7 @@ bool Engine::read(Connection& connection, uint8_t* data, size_t size) {
   batch_frames_ += reading.messages() + reading.controls() * kControlCost;
   // The answers to all PINGs of a receive are sent together.
   if (reading.controls() > 0 && life.state == State::Open) pump(connection);
-  if (life.awaits_verdict) {
+  if (life.verdict == Verdict::Asked) {
     life.held = life.reader.rest().data;
     life.held_bytes = life.reader.rest().size;
     held_bytes_ += life.held_bytes;

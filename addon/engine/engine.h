@@ -102,6 +102,8 @@ class Engine final : private IoSink {
 
   // The program's verdict on a connection, where the server asks for one.
   void admit(uint32_t slot, bool admitted);
+  // Instead, while the event `Asked` is dispatched: the program calls admit() in a later batch.
+  void postpone(uint32_t slot);
   // Sends the HELLO that a client held back. Only while the event `Reached` is dispatched.
   void greet(uint32_t slot);
   // From the next poll on: sends what was accepted, then the reason, and ends the connection.
@@ -148,6 +150,11 @@ class Engine final : private IoSink {
  private:
   // An engine has deadlines of its own beside those of its connections.
   static constexpr size_t kOwnDeadlines = 2;
+  // What one receive leaves free in the arena begins the next one.
+  static constexpr uint32_t kArenaAlignment = 64;
+  static constexpr uint32_t aligned(size_t bytes) {
+    return static_cast<uint32_t>((bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
+  }
   static constexpr size_t kDeadlinesPerConnection = 4;
 
   // The reliability tests look inside (lab/simulation/audit.cc).
@@ -223,6 +230,10 @@ class Engine final : private IoSink {
   bool accept_peer(Connection& connection);
   void report_hello(EventKind kind, const Connection& connection);
   void decide(Connection& connection, bool admitted);
+  void hold(Connection& connection, const uint8_t* data, size_t size);
+  void decide_late(Connection& connection);
+  [[nodiscard]] bool has_verdict_room() const;
+  [[nodiscard]] uint8_t* copy_to_arena(std::string_view bytes);
   bool greet_server(Connection& connection, Protocol protocol, const Greeting& greeting);
   void send_hello(Connection& connection);
   bool greet_client(Connection& connection, Protocol protocol, const Greeting& greeting);

@@ -62,7 +62,7 @@ void Engine::carry_out_ends() {
   const uint64_t began = io_->now_ns();
   const uint64_t since_ns = ends_left_ ? began - ends_ns_ : 0;
   const uint64_t most_ns = since_ns > kEndsSeldomNs ? std::min(since_ns / kEndsShare, kEndsMaxNs) : 0;
-  for (uint32_t done = 0; has_ends_due() && has_event_room(); ++done) {
+  for (uint32_t done = 0; has_ends_due() && has_event_room() && has_verdict_room(); ++done) {
     if (done >= kEndsPerPoll && (most_ns == 0 || io_->now_ns() - began >= most_ns)) break;
     if (deferred_.empty()) {
       dismiss();
@@ -79,7 +79,11 @@ void Engine::carry_out(Connection& connection) {
   deferred_.remove(connection);
   life.deferred = false;
   if (!life.close_requested) {
-    if (life.end_deferred) end_of_stream(connection);
+    if (life.end_deferred) {
+      end_of_stream(connection);
+    } else if (life.verdict != Verdict::None) {
+      decide_late(connection);
+    }
     return;
   }
   if (life.reset_on_close || life.state == State::Connecting || life.state == State::Greeting) {

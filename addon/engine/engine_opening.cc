@@ -12,6 +12,8 @@ namespace {
 // A peer counts as a newcomer for so long, so that peers which connect and leave again at once do not delay the others.
 constexpr uint32_t kProbationMs = 20;
 constexpr uint64_t kAcceptRetryNs = 50 * kMillisecondNs;
+// A client sends nothing before WELCOME; a classic one may send a little behind its id.
+constexpr uint32_t kEarlyBytesMax = 1024;
 
 }  // namespace
 
@@ -237,7 +239,8 @@ bool Engine::greet_server(Connection& connection, Protocol protocol, const Greet
   life.hello_offset = at.offset;
   life.hello_credential_bytes = static_cast<uint32_t>(greeting.credential.size());
   if (!servers_[life.server].options.asks_for_verdict) return accept_peer(connection);
-  life.awaits_verdict = asked_ = true;
+  life.verdict = Verdict::Asked;
+  asked_ = true;
   report_hello(EventKind::Asked, connection);
   return false;
 }
@@ -305,7 +308,13 @@ bool Engine::accept_peer(Connection& connection) {
 
 void Engine::admit(uint32_t slot, bool admitted) {
   Connection* const connection = connection_at(slot);
-  if (connection == nullptr || !connection->life.awaits_verdict) return;
+  if (connection == nullptr) return;
+  Life& life = connection->life;
+  if (life.verdict == Verdict::Postponed && life.state == State::Greeting) {
+    life.verdict = admitted ? Verdict::Admitted : Verdict::Refused;
+    defer(*connection);
+  }
+  if (life.verdict != Verdict::Asked) return;
   const uint32_t events = events_.count();
   decide(*connection, admitted);
   counters_[layout::kEngineCounterEvents] += events_.count() - events;
@@ -313,7 +322,7 @@ void Engine::admit(uint32_t slot, bool admitted) {
 
 void Engine::decide(Connection& connection, bool admitted) {
   Life& life = connection.life;
-  life.awaits_verdict = false;
+  life.verdict = Verdict::None;
   uint8_t* const held = life.held;
   const size_t held_bytes = life.held_bytes;
   held_bytes_ -= held_bytes;
@@ -326,6 +335,65 @@ void Engine::decide(Connection& connection, bool admitted) {
   }
   // What came behind the HELLO still lies where it was received, because a verdict is given within the batch that asks for it.
   if (accept_peer(connection) && held_bytes > 0) (void)read(connection, held, held_bytes);
+}
+
+void Engine::postpone(uint32_t slot) {
+  Connection* const connection = connection_at(slot);
+  if (connection == nullptr || connection->life.verdict != Verdict::Asked) return;
+  Life& life = connection->life;
+  const size_t held_bytes = std::exchange(life.held_bytes, 0);
+  held_bytes_ -= held_bytes;
+  const uint8_t* const held = std::exchange(life.held, nullptr);
+  // The time of the handshake may have run out in the batch that asks.
+  life.verdict = life.state == State::Greeting ? Verdict::Postponed : Verdict::None;
+  if (life.verdict == Verdict::None) return;
+  const uint32_t events = events_.count();
+  if (!reserve(life.early, kEarlyBytesMax)) {
+    fail(*connection, Code::OutOfMemory, 0, "", false);
+  } else if (held_bytes > 0) {
+    hold(*connection, held, held_bytes);
+  }
+  counters_[layout::kEngineCounterEvents] += events_.count() - events;
+}
+
+// Bytes came behind a HELLO that has no verdict.
+void Engine::hold(Connection& connection, const uint8_t* data, size_t size) {
+  Life& life = connection.life;
+  // The batch that asked for the verdict is over, so the program has overwritten the event.
+  if (life.verdict == Verdict::Asked) return decide(connection, false);
+  if (life.early.size() + size > kEarlyBytesMax) return fail(connection, Code::ProtocolError, 0, "", true);
+  life.early.append(reinterpret_cast<const char*>(data), size);
+}
+
+bool Engine::has_verdict_room() const {
+  return arena_direct_ - arena_used_ >= aligned(kPeerIdBytesMax) + aligned(kEarlyBytesMax);
+}
+
+// The batch that asked is over: what it received lies in the arena again, as if it came now.
+void Engine::decide_late(Connection& connection) {
+  Life& life = connection.life;
+  const bool admitted = std::exchange(life.verdict, Verdict::None) == Verdict::Admitted;
+  if (life.state != State::Greeting) return;
+  if (!admitted) {
+    fail(connection, Code::Unauthorized, 0, "", true);
+    return;
+  }
+  check(has_verdict_room(), "a verdict is carried out without room for its greeting");
+  const Location at = locate(copy_to_arena(life.id));
+  life.hello_slab = at.slab;
+  life.hello_offset = at.offset;
+  life.hello_credential_bytes = 0;
+  const size_t early_bytes = life.early.size();
+  uint8_t* const early = copy_to_arena(life.early);
+  std::string().swap(life.early);
+  if (accept_peer(connection) && early_bytes > 0) (void)read(connection, early, early_bytes);
+}
+
+uint8_t* Engine::copy_to_arena(std::string_view bytes) {
+  uint8_t* const at = arena_ + arena_used_;
+  std::copy(bytes.begin(), bytes.end(), at);
+  arena_used_ += aligned(bytes.size());
+  return at;
 }
 
 bool Engine::greet_client(Connection& connection, Protocol protocol, const Greeting& greeting) {

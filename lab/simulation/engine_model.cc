@@ -42,7 +42,7 @@ bool EngineModel::idle() const {
   for (const ServerModel& server : servers_) {
     if (server.used) return false;
   }
-  return true;
+  return postponed_.empty();
 }
 
 bool EngineModel::is_small() const { return slabs_.size() == 1 && EngineAudit::has_given_back(*engine_); }
@@ -250,6 +250,7 @@ bool EngineModel::turn() {
   const uint64_t reports = io_.counts().reports;
   const uint64_t sends = io_.counts().sends;
   const uint64_t events = tally_.events;
+  if (!postponed_.empty() && random_.chance(300)) give_late_verdict();
   if (shape_.wait == Wait::Manual) {
     if (dirty_count_ > 0) flush();
     if (!batch_open_) native_poll(true);

@@ -148,6 +148,8 @@ class EngineModel final : private RingEngine {
   void dispatch_event(const int32_t* event);
   bool deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel);
   void asked(uint32_t slot);
+  void admit(uint32_t slot);
+  void give_late_verdict();
   void greeted(uint32_t slot, const int32_t* event);
   void reached(uint32_t slot);
   void drain(uint32_t slot);
@@ -180,6 +182,7 @@ class EngineModel final : private RingEngine {
   uint32_t slot_count_ = 0;
   std::vector<uint8_t*> assemblies_;
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
+  std::vector<uint32_t> postponed_;                       // slots whose verdict the program has not given yet
   std::vector<std::unique_ptr<Connection>> retired_;      // released, and perhaps still in the dirty list
   std::vector<ServerModel> servers_;
   std::vector<SendRingModel*> dirty_;

@@ -145,10 +145,28 @@ void EngineModel::dispatch_event(const int32_t* event) {
 }
 
 void EngineModel::asked(uint32_t slot) {
+  if (random_.chance(250)) {
+    trace_.add('e', number, "slot # is asked about: the verdict comes later", {slot});
+    postponed_.push_back(slot);
+    engine_->postpone(slot);
+    return;
+  }
+  admit(slot);
+}
+
+void EngineModel::admit(uint32_t slot) {
   const bool admitted = program_.authenticate(*this);
-  trace_.add('e', number, "slot # is asked about: admitted #", {slot, admitted ? 1U : 0U});
+  trace_.add('e', number, "slot # has its verdict: admitted #", {slot, admitted ? 1U : 0U});
   if (!admitted) ++tally_.denied;
   engine_->admit(slot, admitted);
+}
+
+// The program's promise resolves, in whatever order.
+void EngineModel::give_late_verdict() {
+  const size_t one = random_.below(postponed_.size());
+  const uint32_t slot = postponed_[one];
+  postponed_.erase(postponed_.begin() + static_cast<std::ptrdiff_t>(one));
+  admit(slot);
 }
 
 void EngineModel::greeted(uint32_t slot, const int32_t* event) {
@@ -266,6 +284,7 @@ void EngineModel::released(uint32_t slot, int32_t server, uint32_t slots_left) {
   trace_.add('e', number, "slot # is released", {slot});
   io_.slot_released(slot);
   ++tally_.released;
+  std::erase(postponed_, slot);
   Connection* const connection = connections_[slot].get();
   if (connection != nullptr) {
     require(!connection->connected || connection->disconnected, "Released comes after Disconnected");

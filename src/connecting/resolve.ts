@@ -1,30 +1,68 @@
 // Host names to numeric addresses.
-import dns from 'node:dns'
+import dns, { type LookupAddress } from 'node:dns'
+import type { LookupFunction } from 'node:net'
 import { ZerioError } from '../errors.js'
+import { describe, isNumericHost } from '../options/options.js'
+
+export type { LookupFunction } from 'node:net'
 
 /**
- * All addresses of a host, in the system's order, each once. Rejects with the resolver's code (`ENOTFOUND`, `EAI_AGAIN`, …). The
- * function is taken from its module at each call, so that a program can put another one there.
+ * All addresses of a host, in the order of the system or of the program's own `lookup`, each once. Rejects with the resolver's code
+ * (`ENOTFOUND`, `EAI_AGAIN`, …). The system's function is taken from its module at each call, so that a program can put another one
+ * there.
  */
-export async function lookupAll(host: string): Promise<string[]> {
-  const failed = (code: string, cause?: unknown): ZerioError =>
-    new ZerioError(
-      code,
-      `Cannot resolve the host name '${host}': ${code}; ${advice[code] ?? advice.other}.`,
-      {
-        syscall: 'getaddrinfo',
-        address: host,
-        cause
-      }
-    )
-  let addresses: string[]
+export async function lookupAll(host: string, lookup: LookupFunction | undefined): Promise<string[]> {
+  let found: readonly LookupAddress[]
   try {
-    addresses = (await dns.promises.lookup(host, { all: true, verbatim: true })).map((one) => one.address)
+    found = await (lookup === undefined
+      ? dns.promises.lookup(host, { all: true, verbatim: true })
+      : ask(lookup, host))
   } catch (cause) {
-    throw failed((cause as NodeJS.ErrnoException | undefined)?.code ?? 'ENOTFOUND', cause)
+    throw cause instanceof ZerioError ? cause : failed(host, codeOf(cause), cause)
   }
-  if (addresses.length === 0) throw failed('ENOTFOUND')
+  const addresses = found.map((one) => one?.address)
+  if (addresses.length === 0) throw failed(host, 'ENOTFOUND')
+  const wrong = addresses.find((address) => typeof address !== 'string' || !isNumericHost(address))
+  if (wrong !== undefined || addresses.includes(undefined as never))
+    throw badLookup(host, `must answer with numeric addresses, not ${describe(wrong)}`)
   return [...new Set(addresses)]
+}
+
+/** Calls a function of the program's as node:net does with `autoSelectFamily`. It may answer with one address nevertheless. */
+function ask(lookup: LookupFunction, host: string): Promise<readonly LookupAddress[]> {
+  return new Promise((resolve, reject) => {
+    try {
+      lookup(host, { all: true, verbatim: true }, (error, answer, family) => {
+        if (error) reject(error)
+        else if (Array.isArray(answer)) resolve(answer)
+        else resolve([{ address: answer, family: family ?? 0 }])
+      })
+    } catch (cause) {
+      reject(badLookup(host, 'must answer by its callback and not throw', cause))
+    }
+  })
+}
+
+function badLookup(host: string, rule: string, cause?: unknown): ZerioError {
+  const text = `The option "lookup" ${rule} (it was asked for '${host}').`
+  return new ZerioError('ZERIO_BAD_LOOKUP', text, { address: host, cause })
+}
+
+function codeOf(error: unknown): string {
+  const code: unknown = (error as NodeJS.ErrnoException | null | undefined)?.code
+  return typeof code === 'string' ? code : 'ENOTFOUND'
+}
+
+function failed(host: string, code: string, cause?: unknown): ZerioError {
+  return new ZerioError(
+    code,
+    `Cannot resolve the host name '${host}': ${code}; ${advice[code] ?? advice.other}.`,
+    {
+      syscall: 'getaddrinfo',
+      address: host,
+      cause
+    }
+  )
 }
 
 const advice = {

@@ -52,6 +52,7 @@ export interface ServerEvents {
   /** `count` refusals of this kind since the last report. */
   refused(reason: DisconnectReason, count: number): void
   acceptFailed(errno: number): void
-  slotReleased(): void
+  /** A connection of the server has let go of its slot. */
+  slotReleased(slot: number): void
   poolRefused(error: ZerioError): void
 }

@@ -359,7 +359,7 @@ export class Dispatch {
     try {
       connection?._released()
     } finally {
-      if (server >= 0) this.#servers[server]?.slotReleased()
+      if (server >= 0) this.#servers[server]?.slotReleased(slot)
     }
   }
 

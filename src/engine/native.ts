@@ -74,7 +74,10 @@ export interface NativeEngine {
   forgetServer(server: number): void
   /** Sends the HELLO that was held back; while `Reached` is dispatched. */
   greet(slot: number): void
+  /** The program's verdict: while `Asked` is dispatched, or later when it was postponed then. */
   admit(slot: number, admitted: boolean): void
+  /** While `Asked` is dispatched: the verdict comes later. */
+  postpone(slot: number): void
   close(slot: number, code: number, reason: string): void
   abort(slot: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }

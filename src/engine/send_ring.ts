@@ -160,6 +160,13 @@ export class SendRing {
     return this.#dirty
   }
 
+  /** Hands what was appended to the system now. The ring stays in the list of dirty ones: its next flush finds nothing. */
+  flush(): void {
+    if (!this.#dirty || this.#status !== Status.Sent) return
+    this.publish()
+    this.#engine.flushOne(this)
+  }
+
   /** The process ends: each message is handed over when it is sent, because no end of the turn will come. */
   sendAtOnce(): void {
     Object.setPrototypeOf(this, ExitingRing.prototype)

@@ -1,8 +1,10 @@
 // The options of clients alone.
 import { choice, integer, special } from './option.js'
 import { kindOf } from './typed_arrays.js'
+import type { ReconnectOptions } from './types.js'
 
 type Credential = Uint8Array | string
+type Reconnect = boolean | ReconnectOptions
 
 export const clientTable = {
   protocol: choice({
@@ -25,5 +27,16 @@ export const clientTable = {
     max: 600_000,
     default: 5000,
     text: 'How long connecting may take: the look-up of a host name, all its addresses, and the handshake together.'
+  }),
+  reconnect: special<Reconnect, false>({
+    type: 'boolean | ReconnectOptions',
+    expected: 'a boolean, or an object with options',
+    rangeText: '`true`, `false`, or [its options](#reconnecting)',
+    default: false,
+    defaultText: '`false`',
+    isValid: (value): value is Reconnect =>
+      typeof value === 'boolean' || (typeof value === 'object' && value !== null),
+    text: 'Whether the client connects again, by itself, when its connection breaks.',
+    see: 'See [connecting again](behaviour.md#connecting-again).'
   })
 }

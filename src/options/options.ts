@@ -6,6 +6,7 @@ import { clientTable } from './client.js'
 import { engineTable, RING_BYTES_DEFAULT } from './engine.js'
 import { describe, readProperties } from './given.js'
 import { checkOption, type OptionTable, type Resolved } from './option.js'
+import { reconnectTable } from './reconnect.js'
 import { serverTable } from './server.js'
 import { socketTable } from './socket.js'
 import { lengthOf } from './typed_arrays.js'
@@ -15,6 +16,7 @@ export type {
   Backend,
   ClientOptions,
   EngineOptions,
+  ReconnectOptions,
   ServerOptions,
   SocketOptions,
   WaitStrategy
@@ -33,39 +35,46 @@ type ResolvedSocketOptions = Resolved<typeof socketTable>
 export type ResolvedServerOptions = ResolvedEngineOptions &
   ResolvedSocketOptions &
   Resolved<typeof serverTable>
+export type ResolvedReconnectOptions = Resolved<typeof reconnectTable>
 export type ResolvedClientOptions = ResolvedEngineOptions &
   ResolvedSocketOptions &
-  Omit<Resolved<typeof clientTable>, 'credential'> & { credential: Uint8Array }
+  Omit<Resolved<typeof clientTable>, 'credential' | 'reconnect'> & {
+    credential: Uint8Array
+    reconnect: ResolvedReconnectOptions | undefined
+  }
 
 /** Whole pages, so that no two rings share one. */
 const RING_BYTES_MULTIPLE = 4096
 
 /** A table in the forms in which each server and client needs it, made once. */
 interface Scope<Table extends OptionTable> {
+  /** What errors put before a name. */
+  readonly prefix: string
   readonly table: Table
   readonly names: readonly string[]
   readonly defaults: Readonly<Resolved<Table>>
 }
 
-function scopeOf<Table extends OptionTable>(table: Table): Scope<Table> {
+function scopeOf<Table extends OptionTable>(table: Table, prefix = ''): Scope<Table> {
   const defaults = Object.fromEntries(Object.entries(table).map(([name, option]) => [name, option.default]))
-  return { table, names: Object.keys(table), defaults: defaults as Resolved<Table> }
+  return { prefix, table, names: Object.keys(table), defaults: defaults as Resolved<Table> }
 }
 
 const serverScope = scopeOf({ ...engineTable, ...socketTable, ...serverTable })
 const clientScope = scopeOf({ ...engineTable, ...socketTable, ...clientTable })
+const reconnectScope = scopeOf(reconnectTable, 'reconnect.')
 
 function resolve<Table extends OptionTable>(given: unknown, scope: Scope<Table>): Resolved<Table> {
-  const { table, names, defaults } = scope
+  const { prefix, table, names, defaults } = scope
   const result = { ...defaults } as Record<string, unknown>
   if (given === undefined) return result as Resolved<Table>
   const found = readProperties(given, names, {
     code: 'ZERIO_BAD_OPTION',
     notAnObject: (what) => `Options must be an object, not ${what}.`,
-    unknown: (name) => `There is no option "${name}"; there are ${names.join(', ')}.`
+    unknown: (name) => `There is no option "${prefix}${name}"; there are ${names.join(', ')}.`
   })
   for (const [name, value] of Object.entries(found)) {
-    checkOption(name, table[name], value)
+    checkOption(prefix + name, table[name], value)
     result[name] = value
   }
   return result as Resolved<Table>
@@ -104,7 +113,24 @@ export function resolveClientOptions(given: unknown): ResolvedClientOptions {
       `Option "credential" must have at most ${Limit.CredentialBytes} bytes, not ${length}.`
     )
   }
-  return { ...options, credential: copyOf(credential, length) }
+  return {
+    ...options,
+    credential: copyOf(credential, length),
+    reconnect: resolveReconnect(options.reconnect)
+  }
+}
+
+/** Undefined when a client is not to connect again. */
+function resolveReconnect(given: unknown): ResolvedReconnectOptions | undefined {
+  if (given === false) return undefined
+  const options = resolve(given === true ? undefined : given, reconnectScope)
+  if (options.delayMsMax < options.delayMs) {
+    throw misuse(
+      'ZERIO_BAD_OPTION',
+      `Option "reconnect.delayMsMax" must be at least reconnect.delayMs (${options.delayMs}), not ${options.delayMsMax}.`
+    )
+  }
+  return options
 }
 
 function copyOf(credential: string | Uint8Array, length: number): Uint8Array {
@@ -159,4 +185,28 @@ export function checkChannel(channel: unknown): void {
 /** Whether it is an address and no name. */
 export function isNumericHost(host: string): boolean {
   return isIP(host.split('%', 1)[0]) !== 0
+}
+
+/** What a program has passed to `start` beside the id. Throws `ZERIO_BAD_ARGUMENT`. */
+export function checkStartOptions(given: unknown): { signal: AbortSignal | undefined } {
+  if (given === undefined) return { signal: undefined }
+  const { signal } = readProperties(given, ['signal'], {
+    code: 'ZERIO_BAD_ARGUMENT',
+    notAnObject: (what) => `The second argument of start must be an object with a signal, not ${what}.`,
+    unknown: (name) => `start takes a signal, and no "${name}".`
+  })
+  if (signal !== undefined && !isSignal(signal))
+    throw misuse('ZERIO_BAD_ARGUMENT', `signal must be an AbortSignal, not ${describe(signal)}.`)
+  return { signal }
+}
+
+/** Also one of another realm, or a program's own. */
+function isSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== 'object' || value === null) return false
+  const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>
+  return (
+    typeof aborted === 'boolean' &&
+    typeof addEventListener === 'function' &&
+    typeof removeEventListener === 'function'
+  )
 }

@@ -1,7 +1,6 @@
 // The options of servers alone.
+import type { Authenticate } from './authenticate.js'
 import { choice, flag, integer, special } from './option.js'
-
-type Authenticate = (peerId: string, credential: Buffer) => boolean
 
 export const serverTable = {
   maxPeers: integer({
@@ -36,13 +35,13 @@ export const serverTable = {
     text: 'Whether a second connection with the same peer id is refused, or takes the place of the first. When it is refused, a native first one is asked for a sign of life, and ends (`ZERIO_HEARTBEAT_TIMEOUT`) unless something comes from it within `2 * handshakeTimeoutMs`: so a hung process does not keep its id.'
   }),
   authenticate: special<Authenticate, undefined>({
-    type: '((peerId: string, credential: Buffer) => boolean)',
+    type: 'Authenticate',
     expected: 'a function',
     rangeText: 'function',
     default: undefined,
     defaultText: 'every peer may connect',
     isValid: (value): value is Authenticate => typeof value === 'function',
-    text: "Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or false at once. Anything else, an exception or a promise for instance, refuses the peer, and the server emits an `error` event with `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers."
+    text: "Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or false, or a promise of one; the peer waits for that within `handshakeTimeoutMs`, and counts as one of `maxHandshakes`. Anything else, an exception or a rejection for instance, refuses the peer, and the server emits an `error` event with `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers; `info` has the peer's `remoteAddress` and `protocol`."
   }),
   backlog: integer({
     unit: 'connections',

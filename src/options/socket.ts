@@ -1,10 +1,20 @@
 // The options of sockets: servers and clients have them.
-import { flag, integer } from './option.js'
+import type { LookupFunction } from 'node:net'
+import { flag, integer, special } from './option.js'
 
 /** The largest socket buffer that can be asked for: the system doubles it, and counts in 32 bits. */
 const SOCKET_BUFFER_MAX = 0x3fffffff
 
 export const socketTable = {
+  lookup: special<LookupFunction, undefined>({
+    type: "import('node:net').LookupFunction",
+    expected: 'a function',
+    rangeText: 'function',
+    default: undefined,
+    defaultText: '`dns.promises.lookup`',
+    isValid: (value): value is LookupFunction => typeof value === 'function',
+    text: 'Finds the numeric addresses of a host name, as the option of `net.connect` does: `(hostname, options, callback)`, and `options.all` is true. It is called again for each attempt to connect.'
+  }),
   noDelay: flag({ default: true, text: 'Send small messages at once (`TCP_NODELAY`).' }),
   socketSendBytes: integer({
     unit: 'bytes',

@@ -1,4 +1,6 @@
 // What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.
+import type { Authenticate } from './authenticate.js'
+
 /** Which system interface does the I/O. */
 export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio' | 'winsock'
 
@@ -49,6 +51,13 @@ export interface EngineOptions {
 
 /** Options of the sockets. */
 export interface SocketOptions {
+  /**
+   * Finds the numeric addresses of a host name, as the option of `net.connect` does: `(hostname, options, callback)`, and
+   * `options.all` is true. It is called again for each attempt to connect.
+   *
+   * Default `dns.promises.lookup`.
+   */
+  lookup?: import('node:net').LookupFunction | undefined
   /**
    * Send small messages at once (`TCP_NODELAY`).
    *
@@ -139,13 +148,15 @@ export interface ServerOptions extends EngineOptions, SocketOptions {
    */
   duplicateIds?: 'refuse' | 'replace' | undefined
   /**
-   * Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or false
-   * at once. Anything else, an exception or a promise for instance, refuses the peer, and the server emits an `error` event with
-   * `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers.
+   * Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or
+   * false, or a promise of one; the peer waits for that within `handshakeTimeoutMs`, and counts as one of `maxHandshakes`.
+   * Anything else, an exception or a rejection for instance, refuses the peer, and the server emits an `error` event with
+   * `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers; `info` has the peer's
+   * `remoteAddress` and `protocol`.
    *
    * Default every peer may connect.
    */
-  authenticate?: ((peerId: string, credential: Buffer) => boolean) | undefined
+  authenticate?: Authenticate | undefined
   /**
    * Length of the listen queue; the system may allow less.
    *
@@ -186,4 +197,51 @@ export interface ClientOptions extends EngineOptions, SocketOptions {
    * In milliseconds: 1 to 600,000; default 5,000.
    */
   connectTimeoutMs?: number | undefined
+  /**
+   * Whether the client connects again, by itself, when its connection breaks.
+   *
+   * Default `false`.
+   */
+  reconnect?: boolean | ReconnectOptions | undefined
+}
+
+/** Options of a client's `reconnect`. */
+export interface ReconnectOptions {
+  /**
+   * The longest delay before the first attempt.
+   *
+   * In milliseconds: 1 to 3,600,000; default 100.
+   */
+  delayMs?: number | undefined
+  /**
+   * The longest delay of all; at least `delayMs`.
+   *
+   * In milliseconds: 1 to 3,600,000; default 10,000.
+   */
+  delayMsMax?: number | undefined
+  /**
+   * How many times longer each delay can be than the one before.
+   *
+   * Default 2.
+   */
+  factor?: number | undefined
+  /**
+   * Which part of a delay is left to chance. With 1 a delay is anything from 0 to the longest one, so that the clients of a
+   * server that restarts do not come back in one wave; with 0 it is always the longest one.
+   *
+   * Default 1.
+   */
+  jitter?: number | undefined
+  /**
+   * How many attempts in a row may fail. After the last one the client emits `reconnectFailed`.
+   *
+   * Default `Infinity`.
+   */
+  attemptsMax?: number | undefined
+  /**
+   * Whether `start`, too, tries again until it is connected. Otherwise it rejects when the first attempt fails.
+   *
+   * Default `false`.
+   */
+  first?: boolean | undefined
 }

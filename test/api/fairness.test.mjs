@@ -34,7 +34,7 @@ for (const waitStrategy of ['blocking', 'spin']) {
       workerData: { ids: FLOODERS, port: server.listeningPort }
     })
     t.teardown(() => flood.terminate())
-    await until(() => server.engine.counters.messagesReceived > 1_000_000)
+    await until(() => server.engine.counters.messagesReceived > 1_000_000, 'the flood', 120_000)
     const { polls, messagesReceived } = server.engine.counters
     const answersBefore = answers
     await until(() => answers > answersBefore + ANSWERS)
@@ -57,7 +57,7 @@ test('a peer that has a small message in each turn does not keep the others wait
     workerData: { id: 'busy', port: server.listeningPort, underWay: 16 }
   })
   t.teardown(() => busy.terminate())
-  await until(() => server.engine.counters.messagesReceived > 10_000)
+  await until(() => server.engine.counters.messagesReceived > 10_000, 'the flood', 120_000)
   const client = await startClient(t, server, 'other', ownEngine({ waitStrategy: 'blocking' }))
   for (let answers = 0; answers < 20; answers++) {
     // Meanwhile the busy peer is the only one that has something.

@@ -220,7 +220,7 @@ test('a credential is copied when the client is made, from every Uint8Array', as
   assertThrows(t, () => new ZerioClient(1, { credential: long }), 'ZERIO_BAD_OPTION', '512')
 })
 
-test('authenticate lets a peer in with true and nothing else', async (t) => {
+test('authenticate lets a peer in with true, or a promise of it, and nothing else', async (t) => {
   const fail = () => {
     throw new Error('not today')
   }
@@ -233,7 +233,7 @@ test('authenticate lets a peer in with true and nothing else', async (t) => {
     undefined,
     1n,
     Symbol('yes'),
-    vm.runInNewContext('Promise.resolve(true)'),
+    vm.runInNewContext('Promise.resolve(1)'),
     vm.runInNewContext('Promise.reject(new Error("no"))'),
     hostile,
     new Proxy({}, { get: fail }),
@@ -249,6 +249,10 @@ test('authenticate lets a peer in with true and nothing else', async (t) => {
     await t.throwsAsync(makeClient(t, server).start('client'), { code: 'ZERIO_UNAUTHORIZED' })
   await until(() => errors.length === answers.length)
   t.true(errors.every(({ code, message }) => code === 'ZERIO_AUTHENTICATE_FAILED' && sentence.test(message)))
-  answer = true
-  await makeClient(t, server).start('client')
+  for (answer of [true, vm.runInNewContext('Promise.resolve(true)')]) {
+    const client = makeClient(t, server)
+    await client.start('client')
+    await client.stop()
+    await until(() => server.peerCount === 0)
+  }
 })

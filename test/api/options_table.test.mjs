@@ -13,8 +13,14 @@ const classesOf = {
   engine: [ZerioServer, ZerioClient],
   socket: [ZerioServer, ZerioClient],
   server: [ZerioServer],
-  client: [ZerioClient]
+  client: [ZerioClient],
+  reconnect: [ZerioClient]
 }
+/** Options with one of this scope. */
+const optionsWith = (scope, name, value) =>
+  scope === 'reconnect'
+    ? { reconnect: { delayMs: 1, delayMsMax: 3_600_000, [name]: value } }
+    : { [name]: value }
 const all = Object.entries(scopes).flatMap(([scope, { table }]) =>
   Object.entries(table).map(([name, option]) => ({ scope, name, option }))
 )
@@ -24,7 +30,12 @@ for (const { path, is, shouldBe } of outputs())
 
 test('each option has a sentence, and its name ends with its unit', (t) => {
   t.true(all.length > 25)
-  const endings = { milliseconds: /Ms$/, microseconds: /Us$/, bytes: /(Bytes|Length)$/, connections: /./ }
+  const endings = {
+    milliseconds: /Ms(Max)?$/,
+    microseconds: /Us$/,
+    bytes: /(Bytes|Length)$/,
+    connections: /./
+  }
   for (const { name, option } of all) {
     t.regex(option.text, /^[A-Z].*\.$/, name)
     t.regex(name, endings[option.unit] ?? /^[a-z]/, name)
@@ -35,10 +46,13 @@ for (const { scope, name, option } of all) {
   test(`${name}: the check is that of the table`, (t) => {
     for (const Class of classesOf[scope]) {
       const refuses = (value) =>
-        t.throws(() => new Class(1, { [name]: value }), { instanceOf: ZerioError, code: 'ZERIO_BAD_OPTION' })
-      const takes = (value) => t.notThrows(() => new Class(1, { [name]: value }))
+        t.throws(() => new Class(1, optionsWith(scope, name, value)), {
+          instanceOf: ZerioError,
+          code: 'ZERIO_BAD_OPTION'
+        })
+      const takes = (value) => t.notThrows(() => new Class(1, optionsWith(scope, name, value)))
       refuses(null)
-      refuses({})
+      if (name !== 'reconnect') refuses({})
       if (option.kind === 'choice') for (const value of option.values) takes(value)
       if (option.kind === 'flag') for (const value of [true, false]) takes(value)
       if (option.kind !== 'integer') continue
@@ -78,10 +92,11 @@ function complaints(program) {
 }
 
 const proof = `
-import type { ClientOptions, EngineOptions, ServerOptions, SocketOptions } from './types.js'
+import type { ClientOptions, EngineOptions, ReconnectOptions, ServerOptions, SocketOptions } from './types.js'
 import type { clientTable } from './client.js'
 import type { engineTable } from './engine.js'
 import type { Given } from './option.js'
+import type { reconnectTable } from './reconnect.js'
 import type { serverTable } from './server.js'
 import type { socketTable } from './socket.js'
 
@@ -93,6 +108,7 @@ type Socket = typeof socketTable
 export const engine: Equal<Flat<EngineOptions>, Flat<Given<Engine>>> = true
 export const socket: Equal<Flat<SocketOptions>, Flat<Given<Socket>>> = true
 export const server: Equal<Flat<ServerOptions>, Flat<Given<Engine & Socket & typeof serverTable>>> = true
+export const reconnect: Equal<Flat<ReconnectOptions>, Flat<Given<typeof reconnectTable>>> = true
 export const client: Equal<Flat<ClientOptions>, Flat<Given<Engine & Socket & typeof clientTable>>> = true
 `
 

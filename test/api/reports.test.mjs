@@ -179,7 +179,9 @@ test('the reason of a client that closes prints nothing but text', async (t) => 
 test('the reason of a server that closes or refuses prints nothing but text', async (t) => {
   const server = await startServer(t)
   server.on('clientConnected', (_, peer) => peer.close(4001, hostile))
-  const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
+  // The other tests of this file keep the loop of a slow machine busy for long.
+  const patient = { connectTimeoutMs: 60_000 }
+  const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, patient)
   const reasons = []
   client.on('disconnected', (reason) => reasons.push(reason))
   await client.start('client')
@@ -187,7 +189,7 @@ test('the reason of a server that closes or refuses prints nothing but text', as
   t.is(reasons[0].message, 'a [2Jb c 0md e f g h i ')
 
   const rawServer = await startRawServer(t)
-  const refused = new ZerioClient({ host: '127.0.0.1', port: rawServer.port })
+  const refused = new ZerioClient({ host: '127.0.0.1', port: rawServer.port }, patient)
   const started = t.throwsAsync(refused.start('client'))
   const raw = await rawServer.next()
   raw.write(farewell(OPCODE.reject, CODE.unauthorized, hostile))

@@ -48,8 +48,9 @@ async function formsOf(file, name) {
     }
   )
   if (!/^.* extends Endpoint</.test(body)) return own
-  const common = (await formsOf('endpoint', 'Endpoint')).filter((form) => !form.startsWith('new '))
-  return [...new Set([...own, ...common])]
+  const names = new Set(own.map(withoutArguments))
+  const common = (await formsOf('endpoint', 'Endpoint')).filter((form) => !names.has(withoutArguments(form)))
+  return [...own, ...common.filter((form) => !form.startsWith('new '))]
 }
 
 const withoutArguments = (form) => form.replace(/^new .*|\(.*/, '')

@@ -1,0 +1,21 @@
+// The two ends of a connection, as programs and people read them.
+import type { Engine } from '../engine/engine.js'
+
+/** As in `127.0.0.1:50000` or `[::1]:50000`. Both are empty when the system has forgotten them already. */
+export interface Addresses {
+  readonly local: string
+  readonly remote: string
+}
+
+/** The addresses of the connection that has this slot now. */
+export function addressesOf(engine: Engine, slot: number): Addresses {
+  const { localHost, localPort, remoteHost, remotePort } = engine.native.addresses(slot)
+  return { local: textOf(localHost, localPort), remote: textOf(remoteHost, remotePort) }
+}
+
+function textOf(address: string, port: number): string {
+  if (address === '') return ''
+  // An IPv4 address on a listener for both.
+  const host = address.replace(/^::ffff:(?=\d+\.)/, '')
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

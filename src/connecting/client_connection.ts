@@ -1,0 +1,141 @@
+// A client's connection: one attempt to connect and, when it succeeds, the connection until its slot is released.
+import { AsyncResource } from 'node:async_hooks'
+import type { Connection, Hello } from '../engine/connection.js'
+import type { Engine } from '../engine/engine.js'
+import { Code } from '../engine/layout.js'
+import type { PoolBuffer } from '../engine/pool.js'
+import { EngineUse } from '../engine/registry.js'
+import type { SendRing } from '../engine/send_ring.js'
+import type { ZerioError } from '../errors.js'
+import { CloseCode, DisconnectReason } from '../reason.js'
+import { stopped } from './failures.js'
+import type { Contender, Race } from './race.js'
+
+/**
+ * Called once for each message, on the stack of the engine, without garbage. The message is the `length` bytes of `buffer` from
+ * `offset` on. They may be read until the handler returns; what is to stay longer must be copied.
+ */
+export type ClientMessageHandler = (
+  buffer: PoolBuffer,
+  offset: number,
+  length: number,
+  channel: number
+) => void
+
+/** What a connection needs of its client. */
+export interface ConnectionOwner {
+  readonly onMessage: ClientMessageHandler | null | undefined
+  readonly _copies: boolean
+  _deliverCopy(buffer: PoolBuffer, offset: number, length: number, channel: number): void
+  _connected(connection: ClientConnection, hello: Hello): void
+  _connectError(reason: DisconnectReason, host: string): ZerioError
+  _disconnected(connection: ClientConnection, reason: DisconnectReason): void
+  _released(connection: ClientConnection): void
+  emit(event: 'drain'): boolean
+}
+
+/** Whose failure it is when no server has answered. */
+const failures: Readonly<Record<number, 'address' | 'timeout'>> = {
+  [Code.ConnectFailed]: 'address',
+  [Code.ConnectTimeout]: 'timeout'
+}
+
+export class ClientConnection implements Connection, Contender {
+  readonly _scope = new AsyncResource('ZerioClient', { requireManualDestroy: true })
+  _receiving = true
+  established = false
+  readonly use: EngineUse
+  #released = false
+  /** What this side closed it with. */
+  #closeCode = 0
+  #closeText = ''
+  #onReleased: (() => void) | undefined
+  #whenReleased: Promise<void> | undefined
+
+  constructor(
+    readonly client: ConnectionOwner,
+    readonly engine: Engine,
+    readonly ring: SendRing,
+    readonly host: string,
+    readonly race: Race<ClientConnection>,
+    referenced: boolean
+  ) {
+    this.use = new EngineUse(engine, referenced)
+  }
+
+  greet(): void {
+    this.engine.native.greet(this.ring.slot)
+  }
+  abandon(): Promise<void> {
+    this.close()
+    return this.ended()
+  }
+  close(code: number = CloseCode.Normal, text = ''): void {
+    if (this._receiving) {
+      this.#closeCode = code
+      this.#closeText = text
+    }
+    this._receiving = false
+    this.ring.close()
+    if (!this.#released) this.engine.native.close(this.ring.slot, code, text)
+  }
+  /** Ends it at once, with a reset. */
+  terminate(): void {
+    this._receiving = false
+    this.ring.close()
+    if (!this.#released) this.engine.abort(this.ring)
+  }
+  _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+    const client = this.client
+    if (client.onMessage != null) client.onMessage(buffer, offset, length, channel)
+    if (client._copies === true && this._receiving) client._deliverCopy(buffer, offset, length, channel)
+  }
+  _reached(): void {
+    if (this._receiving) this.race.reached(this)
+  }
+  _connected(hello: Hello): void {
+    // Abandoned in the same batch.
+    if (!this._receiving) return
+    this.established = true
+    this.ring.open(hello.classic, hello.lengthMax)
+    this.race.succeeded(this)
+    this.client._connected(this, hello)
+  }
+  _connectFailed(reason: DisconnectReason): void {
+    const failure = failures[reason.closeCode] ?? 'answer'
+    this.race.failed(this, this.client._connectError(reason, this.host), failure)
+  }
+  _disconnected(closeCode: number, text: string, errno: number): void {
+    const local = !this._receiving
+    this._receiving = false
+    this.ring.close()
+    if (!this.established) return
+    this.established = false
+    const words = text === '' && errno === 0 && closeCode === this.#closeCode ? this.#closeText : text
+    this.client._disconnected(this, new DisconnectReason(closeCode, words, errno, local))
+  }
+  _drained(): void {
+    this.client.emit('drain')
+  }
+  _released(): void {
+    this.#released = true
+    this.race.failed(this, stopped(), 'answer')
+    this.use.release()
+    this.client._released(this)
+    this.#onReleased?.()
+    this._scope.emitDestroy()
+  }
+  /** Resolves when all that was accepted has been sent, or cannot be sent any more. Makes it happen with `manual`, too. */
+  ended(): Promise<void> {
+    if (this.#released) return Promise.resolve()
+    if (this.#whenReleased === undefined) {
+      // As for the end of a start.
+      this.use.referenced = true
+      this.engine.drive(1)
+      this.#whenReleased = new Promise<void>((resolve) => {
+        this.#onReleased = resolve
+      }).then(() => this.engine.drive(-1))
+    }
+    return this.#whenReleased
+  }
+}
