@@ -54,6 +54,7 @@ async function build(tree, zig, name) {
     const table = `${folder}/host_functions.cc`
     writeHostTable(tree, join(tree, table), sources)
     sources.push('addon/binding/host_windows.cc', table)
+    definitions.push('ZERIO_FINDS_HOST')
     libraries.push('-lws2_32', '-lmswsock')
   } else {
     const script = `${folder}/exported.map`
