@@ -1,7 +1,7 @@
 // The programs that `npm run test:runtimes` runs the package in: Node.js, Bun and Deno from npm, at the versions named here, in a folder
 // outside of the repository; those for 64-bit ARM under qemu, and those for musl with the loader of Debian's package `musl`.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -45,7 +45,7 @@ function emulated(major) {
 }
 
 /** Bun for musl wants a libstdc++, which Debian has for glibc alone: lab/runtimes/glibc_of_musl.c is what that one misses in musl. */
-export function muslLibraries() {
+function muslLibraries() {
   const folder = join(cache, 'musl')
   const system = '/usr/lib/x86_64-linux-gnu'
   needs([MUSL_LOADER, `${system}/libstdc++.so.6`], 'musl libstdc++6')
@@ -74,6 +74,18 @@ function bunOfMusl() {
 
 const machine = process.arch === 'arm64' ? 'aarch64' : 'x64'
 const target = `linux-${process.arch}`
+
+/** What an image needs to run a program: the program, its libraries and its environment. With musl that is Bun. */
+export function imageOf(wanted) {
+  if (wanted === target) {
+    const node = realpathSync(process.execPath)
+    const libraries = execFileSync('ldd', [node], { encoding: 'utf8' }).match(/\/\S+/g)
+    return { program: node, files: [node, ...libraries], env: {} }
+  }
+  const { command, env } = bunOfMusl()
+  const libraries = readdirSync(env.LD_LIBRARY_PATH).map((name) => join(env.LD_LIBRARY_PATH, name))
+  return { program: command[0], files: [command[0], MUSL_LOADER, ...libraries], env }
+}
 
 /** By name: which of the package's binaries it must load, and `start`, which brings it and returns its command and variables. */
 export const runtimes = {

@@ -23,6 +23,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { nodeOf } from '../lab/host/nodes.mjs'
+import { imageOf } from './runtime_programs.mjs'
 import { archiveIn, installedProject } from './user_project.mjs'
 
 const TIMEOUT_MS = 300_000
@@ -31,6 +32,8 @@ const TOOLS = [
   ...['postject@1.0.0-alpha.6', 'typescript@5.9', '@types/node@22']
 ]
 const UNPRIVILEGED = 65_534
+/** The target that the page writes. */
+const IMAGE_TARGET = 'linux-x64'
 const SUCCESS = /^oui$|^undefined 0$|Tests:? +1 passed/m
 const page = readFileSync(join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'recipes.md'), 'utf8')
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'zerio-recipes-')))
@@ -65,33 +68,34 @@ function shell(code, { path, env }, node) {
   return { status, said: `${stdout}${stderr}` }
 }
 
-/** Puts the files of a block, Node.js and the libraries that it needs below a folder, and runs the program there as another user. */
-function image(code, { path, env }) {
+/** Puts the files of a block, and a runtime with what it needs, below a folder, and runs the program there as another user. */
+function image(code, { path }, target) {
+  const { program, files, env } = imageOf(target)
   const system = mkdtempSync(join(folder, 'image-'))
   chmodSync(system, 0o755)
-  const node = realpathSync(process.execPath)
-  const libraries = execFileSync('ldd', [node], { encoding: 'utf8' }).match(/\/\S+/g)
-  for (const file of [node, ...libraries]) cpSync(realpathSync(file), join(system, file))
-  for (const file of code
-    .trim()
-    .split('\n')
-    .map((line) => line.replace('linux-x64', `linux-${process.arch}`)))
+  for (const file of files) cpSync(realpathSync(file), join(system, file))
+  for (const file of code.trim().replaceAll(IMAGE_TARGET, target).split('\n'))
     cpSync(join(path, file), join(system, 'app', file), { recursive: true })
-  const user = `--userspec=${UNPRIVILEGED}:${UNPRIVILEGED}`
-  const args = [user, system, node, '/app/main.mjs']
-  const { status, stdout, stderr } = spawnSync('/usr/sbin/chroot', args, {
-    env,
-    encoding: 'utf8',
-    timeout: TIMEOUT_MS
-  })
-  return { status, said: `${stdout}${stderr}` }
+  const args = [`--userspec=${UNPRIVILEGED}:${UNPRIVILEGED}`, system, program, '/app/main.mjs']
+  const options = { env, encoding: 'utf8', timeout: TIMEOUT_MS }
+  const { status, stdout, stderr } = spawnSync('/usr/sbin/chroot', args, options)
+  return { status, said: `${target}: ${stdout}${stderr}` }
+}
+
+/** An image for each C library that the package has a binary for here. */
+function images(code, project) {
+  const all = [`linux-${process.arch}`, 'linux-x64-musl']
+  const binary = (target) => join(project.path, 'node_modules', 'zerio', 'prebuilds', target, 'zerio.node')
+  const ran = all.filter((target) => existsSync(binary(target))).map((target) => image(code, project, target))
+  const bad = ran.find(({ status, said }) => status !== 0 || !said.endsWith(': oui\n'))
+  return bad ?? { status: ran.length > 0 ? 0 : 1, said: 'oui\n' }
 }
 
 /** What is wrong after a block; undefined when nothing is. */
 function runBlock({ kind, words, code }, project) {
   const major = /\d+$/.exec(words)?.[0]
   const node = major === undefined ? process.execPath : nodeOf(Number(major))
-  const { status, said } = kind === 'files' ? image(code, project) : shell(code, project, node)
+  const { status, said } = kind === 'files' ? images(code, project) : shell(code, project, node)
   const good =
     kind === 'fails'
       ? status !== 0 && said.includes(words.replace(/ \d+$/, ''))
