@@ -25,6 +25,11 @@ export const tools = {
     packages: () => ['clang', fuzzerPackage()],
     isThere: () => answers('clang++') && says('dpkg', '-s', fuzzerPackage()).status === 0
   },
+  qemu: {
+    packages: () => ['qemu-user', 'libc6-arm64-cross', 'libstdc++6-arm64-cross'],
+    isThere: () => answers('qemu-aarch64')
+  },
+  musl: { packages: () => ['musl'], isThere: () => existsSync('/lib/ld-musl-x86_64.so.1') },
   'mingw-w64': {
     packages: () => ['g++-mingw-w64-x86-64-posix'],
     isThere: () => answers('x86_64-w64-mingw32-g++-posix')
@@ -40,6 +45,11 @@ export const toolsOfAll = ['compiler', 'make', 'python']
 
 // On the other backends: what is about the package and the tools is the same on each.
 const ENGINE_TESTS = "'test/{api,backends,engine,host,memory,wire}/*.test.mjs'"
+/** What `npm run prebuilds` makes and this machine can run, with the name of its runtime. */
+const ZIG_TARGETS = [
+  { target: 'linux-arm64', runtime: 'arm64', tools: ['qemu'] },
+  { target: 'linux-x64-musl', runtime: 'musl', tools: ['musl'] }
+]
 const WINDOWS_SUITES = ['22-rio', '20-winsock', '22-winsock', '20-rio']
 
 function windows(name, seconds, major, args, takesTurns) {
@@ -118,6 +128,20 @@ export const stages = [
     takesTurns: 'the host, on two versions of Node.js'
   })),
   { name: 'runtimes', seconds: 300, command: 'npm run test:runtimes' },
+  { name: 'recipes', seconds: 600, command: 'npm run test:recipes', takesTurns: 'what is published' },
+  ...ZIG_TARGETS.map(({ target, runtime, tools: needed }) => ({
+    name: `zig-${target}`,
+    seconds: 900,
+    command: `npm run prebuilds -- ${target} && npm run test:runtimes -- ${runtime}`,
+    tools: needed,
+    takesTurns: 'what is published'
+  })),
+  {
+    name: 'zig-others',
+    seconds: 900,
+    command: 'npm run prebuilds -- win32-x64 win32-arm64',
+    takesTurns: 'what is published'
+  },
   {
     name: 'mutations',
     seconds: 900,

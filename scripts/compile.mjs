@@ -16,13 +16,11 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-/** `compiler` is a program, or a program and its first arguments. */
-async function run(compiler, given, env) {
-  const [program, ...first] = [compiler].flat()
+async function run(compiler, args) {
   try {
-    await execute(program, [...first, ...given], { maxBuffer: 1 << 26, env })
+    await execute(compiler, args, { maxBuffer: 1 << 26 })
   } catch (error) {
-    throw new Error(`${program} failed:\n${error.stderr || error.message}`)
+    throw new Error(`${compiler} failed:\n${error.stderr || error.message}`)
   }
 }
 
@@ -106,15 +104,7 @@ function isStale(object, rules) {
  */
 export async function compile(
   root,
-  {
-    name,
-    folder,
-    sources,
-    flags = [],
-    linkFlags = [],
-    compiler = process.env.CXX ?? 'g++',
-    env = process.env
-  }
+  { name, folder, sources, flags = [], linkFlags = [], compiler = process.env.CXX ?? 'g++' }
 ) {
   mkdirSync(folder, { recursive: true })
   const objectOf = (source) => join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`)
@@ -131,14 +121,13 @@ export async function compile(
   rmSync(program, { force: true })
   const worker = async () => {
     for (let source = stale.pop(); source !== undefined; source = stale.pop())
-      await run(
-        compiler,
-        ['-std=c++20', '-g', '-MMD', ...warnings, ...flags, '-c', join(root, source), '-o', objectOf(source)],
-        env
-      )
+      await run(compiler, [
+        ...['-std=c++20', '-g', '-MMD', ...warnings, ...flags],
+        ...['-c', join(root, source), '-o', objectOf(source)]
+      ])
   }
   await Promise.all(Array.from({ length: availableParallelism() }, worker))
   if (changed) writeFileSync(stamp, all)
-  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags], env)
+  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags])
   return program
 }

@@ -3,20 +3,21 @@
 //   npm run prebuilds [-- --check] [linux-x64 win32-arm64 …]
 //
 // makes prebuilds/<target>/zerio.node and prints what each file exports and needs. `--check` builds everything again from a copy of the
-// sources in another folder, and fails when one byte differs. What was compiled is kept in build/prebuild, and zig's own libraries in its
-// cache. (npm would run a script called `prebuild` before `build`.)
+// sources in another folder, and fails when one byte differs. What was compiled is kept in zig's cache, and so is its C++ library for
+// each target. (npm would run a script called `prebuild` before `build`.)
+import { execFile } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { parseArgs, promisify } from 'node:util'
 import Table from 'cli-table3'
 import { addonOf, nodeHeaders } from './addon_sources.mjs'
 import { binaryFacts } from './binary_facts.mjs'
-import { compile } from './compile.mjs'
 import { writeHostTable } from './windows_host.mjs'
 import { findZig } from './zig.mjs'
 
+const execute = promisify(execFile)
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 /** The oldest glibc that a binary may ask for: that of 2012, which Red Hat Enterprise Linux 7 has. */
 const GLIBC = '2.17'
@@ -31,38 +32,44 @@ const targets = {
   'win32-arm64': { triple: 'aarch64-windows-gnu', system: 'win' }
 }
 
-const flagsOf = (tree, triple, definitions) => [
-  ...['-target', triple, '-O2', '-g0', '-w'],
+/** All paths are relative to the tree, so that none of this machine gets into the binary, and that each clone finds the same in zig's cache. */
+const flagsOf = (triple, definitions) => [
+  ...['-std=c++20', '-target', triple, '-O2', '-g0', '-w'],
   ...['-fPIC', '-fno-rtti', '-fvisibility=hidden', '-DUSING_UV_SHARED=1', '-DBUILDING_NODE_EXTENSION'],
   ...definitions.map((definition) => `-D${definition}`),
-  ...['-I', join(tree, 'addon'), '-isystem', nodeHeaders()],
-  // No path of this machine gets into the binary.
-  `-ffile-prefix-map=${tree}=.`
+  ...['-I', 'addon', '-isystem', nodeHeaders(), '-shared', '-s']
 ]
 
-/** Builds one target of the tree `tree`; returns the bytes. */
+/**
+ * Builds one target of the tree `tree`; returns the bytes. One call of zig compiles all sources and, where its cache has none, the C++
+ * library for this target: what has not changed comes from the cache.
+ */
 async function build(tree, zig, name) {
   const { triple, system } = targets[name]
   const { sources, definitions } = addonOf(tree, system)
-  const folder = join(tree, 'build', 'prebuild', name)
-  const linkFlags = ['-shared', '-s']
+  const folder = `build/prebuild/${name}`
+  const libraries = []
+  mkdirSync(join(tree, folder), { recursive: true })
   if (system === 'win') {
-    const table = `build/prebuild/${name}/host_functions.cc`
+    const table = `${folder}/host_functions.cc`
     writeHostTable(tree, join(tree, table), sources)
     sources.push('addon/binding/host_windows.cc', table)
-    linkFlags.push('-lws2_32', '-lmswsock')
+    definitions.push('ZERIO_FINDS_HOST')
+    libraries.push('-lws2_32', '-lmswsock')
   } else {
-    const script = join(folder, 'exported.map')
-    mkdirSync(folder, { recursive: true })
-    writeFileSync(script, `{ global: ${EXPORTED.join('; ')}; local: *; };\n`)
+    const script = `${folder}/exported.map`
+    writeFileSync(join(tree, script), `{ global: ${EXPORTED.join('; ')}; local: *; };\n`)
     // Deno lacks functions of libuv, which are looked up when they are called first; it never calls them.
-    linkFlags.push(`-Wl,--version-script=${script}`, '-Wl,--build-id=none', '-Wl,-z,lazy')
+    libraries.push(`-Wl,--version-script=${script}`, '-Wl,--build-id=none', '-Wl,-z,lazy')
   }
-  const flags = flagsOf(tree, triple, definitions)
-  const compiler = [zig.program, 'c++']
-  return readFileSync(
-    await compile(tree, { name: 'zerio.node', folder, sources, flags, linkFlags, compiler, env: zig.env })
-  )
+  const output = `${folder}/zerio.node`
+  const args = ['c++', ...flagsOf(triple, definitions), ...sources, '-o', output, ...libraries]
+  try {
+    await execute(zig.program, args, { cwd: tree, env: zig.env, maxBuffer: 1 << 26 })
+  } catch (error) {
+    throw new Error(`zig failed for ${name}:\n${error.stderr || error.message}`)
+  }
+  return readFileSync(join(tree, output))
 }
 
 /** What is wrong with a binary, as sentences. */
@@ -75,12 +82,13 @@ function faultsOf({ exported, libraries, glibc = '0' }) {
   return faults
 }
 
-/** Builds again in another folder, and says what differs. */
+/** Builds again in another folder, without what was compiled of the addon, and says what differs. */
 async function differsAgain(zig, name, bytes) {
   const tree = mkdtempSync(join(tmpdir(), 'zerio-prebuild-'))
+  const env = { ...(zig.env ?? process.env), ZIG_LOCAL_CACHE_DIR: join(tree, 'cache') }
   try {
     cpSync(join(root, 'addon'), join(tree, 'addon'), { recursive: true })
-    return (await build(tree, zig, name)).equals(bytes) ? [] : ['differs from a second build']
+    return (await build(tree, { ...zig, env }, name)).equals(bytes) ? [] : ['differs from a second build']
   } finally {
     rmSync(tree, { recursive: true })
   }
@@ -92,6 +100,37 @@ function publish(name, bytes) {
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'zerio.new'), bytes)
   renameSync(join(folder, 'zerio.new'), join(folder, 'zerio.node'))
+}
+
+/** Builds, checks and publishes one target; returns its row of the table. */
+async function make(zig, name, check) {
+  const began = Date.now()
+  const bytes = await build(root, zig, name)
+  const facts = binaryFacts(bytes)
+  const faults = [...faultsOf(facts), ...(check ? await differsAgain(zig, name, bytes) : [])]
+  if (faults.length > 0) throw new Error(`prebuilds/${name}/zerio.node ${faults.join('; ')}.`)
+  publish(name, bytes)
+  const seconds = Math.round((Date.now() - began) / 1000)
+  return [
+    name,
+    bytes.length,
+    facts.glibc ?? '-',
+    facts.exported.length,
+    facts.libraries.join('\n') || 'nothing',
+    seconds
+  ]
+}
+
+/** As many targets at a time as there are processors: zig does not keep them all busy by itself. */
+async function makeAll(zig, names, check) {
+  const rows = new Map()
+  const queue = [...names]
+  const worker = async () => {
+    for (let name = queue.shift(); name !== undefined; name = queue.shift())
+      rows.set(name, await make(zig, name, check))
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, worker))
+  return names.map((name) => rows.get(name))
 }
 
 const { values, positionals } = parseArgs({
@@ -108,24 +147,10 @@ try {
     head: ['target', 'bytes', 'glibc', 'exported', 'needs', 'seconds'],
     style: { head: [], border: [] }
   })
-  for (const name of positionals.length > 0 ? positionals : Object.keys(targets)) {
-    const began = Date.now()
-    const bytes = await build(root, zig, name)
-    const facts = binaryFacts(bytes)
-    const faults = [...faultsOf(facts), ...(values.check ? await differsAgain(zig, name, bytes) : [])]
-    if (faults.length > 0) throw new Error(`prebuilds/${name}/zerio.node ${faults.join('; ')}.`)
-    publish(name, bytes)
-    const seconds = Math.round((Date.now() - began) / 1000)
-    table.push([
-      name,
-      bytes.length,
-      facts.glibc ?? '-',
-      facts.exported.length,
-      facts.libraries.join('\n'),
-      seconds
-    ])
-  }
-  console.log(String(table))
+  table.push(
+    ...(await makeAll(zig, positionals.length > 0 ? positionals : Object.keys(targets), values.check))
+  )
+  console.log(`${table}\n${Math.round(process.uptime())} seconds`)
   if (values.check) console.log('A second build of each, in another folder, has the same bytes.')
 } catch (error) {
   process.stderr.write(`${error.message}\n`)

@@ -110,7 +110,7 @@ const managers = {
 function installAndRebuild(archive, name, scripts) {
   const { add, rebuild, files = () => ({}), flags = [] } = managers[name]
   // No manager and no loader may mind where a project is.
-  const cwd = project(`${name} é ${scripts ? 'with' : 'without'} scripts`, files(scripts))
+  const cwd = project(`${name} žluťoučký 日本語 ${scripts ? 'with' : 'without'} scripts`, files(scripts))
   // Version 4 of yarn is set up with a file instead.
   const without = scripts || name.startsWith('yarn 4') ? [] : ['--ignore-scripts']
   run(cwd, [...add(archive), ...without])

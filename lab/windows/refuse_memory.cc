@@ -28,9 +28,17 @@ napi_value refuse(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// Where malloc comes from: mingw-w64's C library, and the universal one, which zig links.
+bool replace_malloc(char* module) {
+  for (const char* const library : {"msvcrt.dll", "api-ms-win-crt-heap-l1-1-0.dll"}) {
+    if (zerio::test::replace_import(module, library, "malloc", &counted_malloc, real_malloc)) return true;
+  }
+  return false;
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
   auto* const module = reinterpret_cast<char*>(GetModuleHandleW(L"zerio.node"));
-  if (module == nullptr || !zerio::test::replace_import(module, "msvcrt.dll", "malloc", &counted_malloc, real_malloc)) {
+  if (module == nullptr || !replace_malloc(module)) {
     napi_throw_error(env, nullptr, "The product's addon is not loaded, or does not import malloc.");
     return exports;
   }
