@@ -48,16 +48,30 @@
         ["OS=='linux'", {
           "sources": [
             "binding/loop_portable_linux.cc",
-            "binding/loop_wake_linux.cc",
+            "binding/loop_wake_posix.cc",
             "io/posix/address.cc",
             "io/posix/clock.cc",
-            "io/linux/epoll.cc",
+            "io/linux/epoll_set.cc",
             "io/linux/io_uring.cc",
             "io/linux/linux.cc",
+            "io/linux/socket_calls.cc",
             "io/posix/memory.cc",
             "io/posix/socket.cc",
             "io/linux/uring_operations.cc",
             "io/linux/uring_queue.cc"
+          ]
+        }],
+        ["OS=='mac' or OS=='freebsd'", {
+          "sources": [
+            "binding/loop_portable_none.cc",
+            "binding/loop_wake_posix.cc",
+            "io/bsd/bsd.cc",
+            "io/bsd/kqueue_set.cc",
+            "io/bsd/socket_calls.cc",
+            "io/posix/address.cc",
+            "io/posix/clock.cc",
+            "io/posix/memory.cc",
+            "io/posix/socket.cc"
           ]
         }],
         ["OS=='win'", {

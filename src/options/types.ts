@@ -1,6 +1,6 @@
 // What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.
 /** Which system interface does the I/O. */
-export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio' | 'winsock'
+export type Backend = 'auto' | 'epoll' | 'io_uring' | 'kqueue' | 'rio' | 'winsock'
 
 /** How a thread waits for the network. See docs/tuning.md. */
 export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'
