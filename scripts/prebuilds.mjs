@@ -20,6 +20,8 @@ import { findZig } from './zig.mjs'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 /** The oldest glibc that a binary may ask for: that of 2012, which Red Hat Enterprise Linux 7 has. */
 const GLIBC = '2.17'
+/** The oldest macOS that Node.js 22 runs on. */
+const MACOS = '11.0'
 const EXPORTED = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
 
 const targets = {
@@ -27,6 +29,8 @@ const targets = {
   'linux-arm64': { triple: `aarch64-linux-gnu.${GLIBC}`, system: 'linux' },
   'linux-x64-musl': { triple: 'x86_64-linux-musl', system: 'linux' },
   'linux-arm64-musl': { triple: 'aarch64-linux-musl', system: 'linux' },
+  'darwin-x64': { triple: `x86_64-macos.${MACOS}`, system: 'mac' },
+  'darwin-arm64': { triple: `aarch64-macos.${MACOS}`, system: 'mac' },
   'win32-x64': { triple: 'x86_64-windows-gnu', system: 'win' },
   'win32-arm64': { triple: 'aarch64-windows-gnu', system: 'win' }
 }
@@ -51,6 +55,9 @@ async function build(tree, zig, name) {
     writeHostTable(tree, join(tree, table), sources)
     sources.push('addon/binding/host_windows.cc', table)
     linkFlags.push('-lws2_32', '-lmswsock')
+  } else if (system === 'mac') {
+    // The functions of Node.js are those of the process that loads the binary.
+    linkFlags.push('-Wl,-undefined,dynamic_lookup', '-Wl,-install_name,@rpath/zerio.node')
   } else {
     const script = join(folder, 'exported.map')
     mkdirSync(folder, { recursive: true })
@@ -66,10 +73,12 @@ async function build(tree, zig, name) {
 }
 
 /** What is wrong with a binary, as sentences. */
-function faultsOf({ exported, libraries, glibc = '0' }) {
+function faultsOf({ exported, libraries, glibc = '0', macos = MACOS, signed = true }) {
   const faults = []
   if (exported.toSorted().join() !== EXPORTED.join()) faults.push(`exports ${exported.join(', ')}`)
   if (GLIBC.localeCompare(glibc, 'en', { numeric: true }) < 0) faults.push(`asks for glibc ${glibc}`)
+  if (macos !== MACOS) faults.push(`asks for macOS ${macos}`)
+  if (!signed) faults.push('has no signature that fits')
   const other = libraries.filter((library) => /stdc\+\+|c\+\+|gcc|node/.test(library))
   if (other.length > 0) faults.push(`needs ${other.join(', ')}`)
   return faults
@@ -105,7 +114,7 @@ try {
   const zig = findZig()
   console.log(`zig ${zig.version}, ${zig.program}`)
   const table = new Table({
-    head: ['target', 'bytes', 'glibc', 'exported', 'needs', 'seconds'],
+    head: ['target', 'bytes', 'system', 'exported', 'needs', 'seconds'],
     style: { head: [], border: [] }
   })
   for (const name of positionals.length > 0 ? positionals : Object.keys(targets)) {
@@ -119,7 +128,7 @@ try {
     table.push([
       name,
       bytes.length,
-      facts.glibc ?? '-',
+      facts.glibc ? `glibc ${facts.glibc}` : facts.macos ? `macOS ${facts.macos}` : '-',
       facts.exported.length,
       facts.libraries.join('\n'),
       seconds
