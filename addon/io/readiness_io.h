@@ -1,5 +1,5 @@
-// A readiness backend over a set of descriptors that the kernel watches, EpollSet or KqueueSet: level-triggered, with direct receives
-// from the few connections that are hot.
+// A readiness backend over a set of descriptors that the kernel watches, EpollSet or KqueueSet: level-triggered, with direct
+// receives from the few connections that are hot.
 #pragma once
 
 #include <array>
@@ -14,8 +14,8 @@
 
 namespace zerio {
 
-// What the main set hands back, if not a listener: the newcomers' set; or a connection and which life of it, so that events of a closed
-// connection are recognised.
+// What the main set hands back, if not a listener: the newcomers' set; or a connection and which life of it, so that events of a
+// closed connection are recognised.
 struct ReadyTag {
   static constexpr uint64_t kNewcomers = ~uint64_t{0};
   static uint64_t connection(uint32_t slot, uint32_t life) { return (uint64_t{life & 0x7fffffff} << 32) | slot; }
@@ -41,8 +41,8 @@ struct LostConnection {
 };
 
 // The connection that is probably the next one that has something: it alone had something, twice in a row. A thread that slept
-// receives from it without asking the set, which saves a conversation of two one system call a message. It does so for a few small
-// receives only, so that the others do not wait.
+// receives from it without asking the set, which saves a conversation of two one system call a message. It does so for a few
+// small receives only, so that the others do not wait.
 class LikelyNext {
  public:
   // The set was asked: only this connection has something.
@@ -215,9 +215,7 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
 
   static Interest interest_of(const Connection& connection) { return {connection.receiving, connection.send_blocked}; }
 
-  [[nodiscard]] const Set& set_of(const Connection& connection) const {
-    return connection.is_newcomer ? newcomers_ : main_;
-  }
+  [[nodiscard]] const Set& set_of(const Connection& connection) const { return connection.is_newcomer ? newcomers_ : main_; }
 
   void watch(uint32_t slot) {
     Connection& connection = connections_[slot];
@@ -299,7 +297,7 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
   HotList<ReadinessIo> hot_{*this};
   LikelyNext likely_;
   std::vector<LostConnection> lost_;  // the next poll reports their ends
-  IoSink* sink_ = nullptr;  // of the present poll
+  IoSink* sink_ = nullptr;            // of the present poll
   uint64_t waited_ns_ = 0;
 };
 

@@ -31,8 +31,8 @@ struct Listener {
   Interest watched;
 };
 
-// `Set` is EpollSet or KqueueSet. A backend's Connection has a `Descriptor fd`, a `bool is_newcomer`, and a `uint32_t life` by which events of an earlier
-// connection in the same slot are recognised.
+// `Set` is EpollSet or KqueueSet. A backend's Connection has a `Descriptor fd`, a `bool is_newcomer`, and a `uint32_t life` by
+// which events of an earlier connection in the same slot are recognised.
 template <class Connection, class Set>
 class SocketIo : public Io {
  public:

@@ -1,7 +1,8 @@
 // A set of descriptors that a kqueue watches, level-triggered. Its interface is that of EpollSet (../linux/epoll_set.h), so that
 // what is built on one works on the other.
 //
-// A kqueue has a filter for each direction, so a socket that is readable and writable is two events. A change of both is one call.
+// A kqueue has a filter for each direction, so a socket that is readable and writable is two events. A change of both is one
+// call.
 #pragma once
 
 #include <sys/event.h>

@@ -1,5 +1,5 @@
-// A set of descriptors that epoll watches, level-triggered. Its interface is that of KqueueSet (../bsd/kqueue_set.h), so that what
-// is built on one works on the other.
+// A set of descriptors that epoll watches, level-triggered. Its interface is that of KqueueSet (../bsd/kqueue_set.h), so that
+// what is built on one works on the other.
 #pragma once
 
 #include <sys/epoll.h>

@@ -1,6 +1,6 @@
-// kqueue(2) over epoll, so that the backend of macOS and FreeBSD (addon/io/bsd/) is run by the tests on Linux: the filters of sockets
-// and of other kqueues, level-triggered, and receipts. It follows FreeBSD's manual page. A kqueue is an epoll set, so that another
-// kqueue, and libuv, can watch it. libkqueue's descriptors cannot be watched: they are ends of pipes.
+// kqueue(2) over epoll, so that the backend of macOS and FreeBSD (addon/io/bsd/) is run by the tests on Linux: the filters of
+// sockets and of other kqueues, level-triggered, and receipts. It follows FreeBSD's manual page. A kqueue is an epoll set, so
+// that another kqueue, and libuv, can watch it. libkqueue's descriptors cannot be watched: they are ends of pipes.
 #include <sys/epoll.h>
 #include <sys/event.h>
 #include <unistd.h>
