@@ -10,7 +10,7 @@ export const engineTable = {
     default: 'auto',
     type: { name: 'Backend', text: 'Which system interface does the I/O.' },
     text: 'The system interface that does the I/O; `auto` takes the best one that this system has.',
-    see: 'See [io_uring](io_uring.md) and [Windows](windows.md).'
+    see: 'See [io_uring](io_uring.md), [kqueue](kqueue.md) and [Windows](windows.md).'
   }),
   waitStrategy: choice({
     values: ['blocking', 'spin', 'hybrid', 'manual'],
