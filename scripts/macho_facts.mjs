@@ -69,7 +69,7 @@ function isSigned(bytes, signature) {
   )
 }
 
-/** As `binaryFacts`, with the oldest macOS that loads it and whether it has a signature that fits. */
+/** As `binaryFacts`, with the oldest macOS that loads it, and whether its signature fits; undefined when it has none. */
 export function machoFacts(bytes) {
   const commands = loadCommands(bytes)
   const find = (kind) => commands.find((command) => command.kind === kind)
@@ -84,6 +84,6 @@ export function machoFacts(bytes) {
       .filter(({ kind }) => kind === LOAD_DYLIB || kind === LOAD_WEAK_DYLIB)
       .map(({ at }) => text(bytes, at + bytes.readUInt32LE(at + 8))),
     macos: versionOf(bytes.readUInt32LE(find(BUILD_VERSION).at + 12)),
-    signed: signature !== undefined && isSigned(bytes, part(signature.at + 8))
+    signed: signature && isSigned(bytes, part(signature.at + 8))
   }
 }
