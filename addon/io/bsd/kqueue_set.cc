@@ -5,6 +5,7 @@
 #include <sys/time.h>
 
 #include <array>
+#include <bit>
 #include <cerrno>
 
 namespace zerio {
@@ -20,7 +21,7 @@ class Changes {
   void put(int16_t filter, bool from, bool to) {
     if (from == to) return;
     const auto flags = static_cast<uint16_t>((to ? EV_ADD : EV_DELETE) | EV_RECEIPT);
-    EV_SET(&changes_[count_++], static_cast<uintptr_t>(fd_), filter, flags, 0, 0, reinterpret_cast<void*>(tag_));
+    EV_SET(&changes_[count_++], static_cast<uintptr_t>(fd_), filter, flags, 0, 0, std::bit_cast<void*>(tag_));
   }
 
   // 0 or the first error. With EV_RECEIPT there is an answer to each change, and no event is taken.
@@ -38,7 +39,7 @@ class Changes {
 
  private:
   int fd_;
-  uintptr_t tag_;
+  uint64_t tag_;
   std::array<struct kevent, 2> changes_ = {};
   int count_ = 0;
 };
