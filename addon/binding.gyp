@@ -6,7 +6,7 @@
   "target_defaults": {
     "defines": ["NAPI_VERSION=8"],
     "conditions": [
-      ["OS=='linux'", {
+      ["OS=='linux' or OS=='freebsd'", {
         "cflags!": ["-O3", "-fno-omit-frame-pointer"],
         "ldflags": ["-Wl,-z,lazy"],
         "cflags": [
@@ -17,6 +17,15 @@
         "cflags_cc": ["-std=c++20", "-fexceptions", "-Wno-missing-field-initializers"]
       }],
       ["OS=='linux' and in_checkout=='true'", {"cflags": ["-Werror"]}],
+      ["OS=='mac'", {
+        "xcode_settings": {
+          "CLANG_CXX_LANGUAGE_STANDARD": "c++20",
+          "CLANG_CXX_LIBRARY": "libc++",
+          "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
+          "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+          "MACOSX_DEPLOYMENT_TARGET": "11.0"
+        }
+      }],
       ["OS=='win'", {
         "defines!": ["_HAS_EXCEPTIONS=0"],
         "defines": ["_WIN32_WINNT=0x0A00", "NOMINMAX", "WIN32_LEAN_AND_MEAN"],
