@@ -6,7 +6,7 @@
   "target_defaults": {
     "defines": ["NAPI_VERSION=8"],
     "conditions": [
-      ["OS=='linux'", {
+      ["OS=='linux' or OS=='freebsd'", {
         "cflags!": ["-O3", "-fno-omit-frame-pointer"],
         "ldflags": ["-Wl,-z,lazy"],
         "cflags": [
@@ -17,6 +17,15 @@
         "cflags_cc": ["-std=c++20", "-fexceptions", "-Wno-missing-field-initializers"]
       }],
       ["OS=='linux' and in_checkout=='true'", {"cflags": ["-Werror"]}],
+      ["OS=='mac'", {
+        "xcode_settings": {
+          "CLANG_CXX_LANGUAGE_STANDARD": "c++20",
+          "CLANG_CXX_LIBRARY": "libc++",
+          "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
+          "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+          "MACOSX_DEPLOYMENT_TARGET": "11.0"
+        }
+      }],
       ["OS=='win'", {
         "defines!": ["_HAS_EXCEPTIONS=0"],
         "defines": ["_WIN32_WINNT=0x0A00", "NOMINMAX", "WIN32_LEAN_AND_MEAN"],
@@ -48,16 +57,30 @@
         ["OS=='linux'", {
           "sources": [
             "binding/loop_portable_linux.cc",
-            "binding/loop_wake_linux.cc",
+            "binding/loop_wake_posix.cc",
             "io/posix/address.cc",
             "io/posix/clock.cc",
-            "io/linux/epoll.cc",
+            "io/linux/epoll_set.cc",
             "io/linux/io_uring.cc",
             "io/linux/linux.cc",
+            "io/linux/socket_calls.cc",
             "io/posix/memory.cc",
             "io/posix/socket.cc",
             "io/linux/uring_operations.cc",
             "io/linux/uring_queue.cc"
+          ]
+        }],
+        ["OS=='mac' or OS=='freebsd'", {
+          "sources": [
+            "binding/loop_portable_none.cc",
+            "binding/loop_wake_posix.cc",
+            "io/bsd/bsd.cc",
+            "io/bsd/kqueue_set.cc",
+            "io/bsd/socket_calls.cc",
+            "io/posix/address.cc",
+            "io/posix/clock.cc",
+            "io/posix/memory.cc",
+            "io/posix/socket.cc"
           ]
         }],
         ["OS=='win'", {

@@ -2,13 +2,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-/** The addon's sources and definitions for a system ('linux' or 'win') as addon/binding.gyp of the tree `root` has them. */
+/** The addon's sources and definitions for a system ('linux', 'mac' or 'win') as addon/binding.gyp of the tree `root` has them. */
 export function addonOf(root, system) {
   const gyp = JSON.parse(readFileSync(join(root, 'addon', 'binding.gyp'), 'utf8'))
-  const of = ({ conditions }) => conditions.find(([condition]) => condition === `OS=='${system}'`)[1]
+  const of = ({ conditions }) =>
+    conditions.find(([condition]) => condition.split(' or ').includes(`OS=='${system}'`))?.[1] ?? {}
   const [zerio] = gyp.targets
   return {
-    sources: [...zerio.sources, ...of(zerio).sources].map((source) => `addon/${source}`),
+    sources: [...zerio.sources, ...(of(zerio).sources ?? [])].map((source) => `addon/${source}`),
     definitions: [...gyp.target_defaults.defines, ...(of(gyp.target_defaults).defines ?? [])]
   }
 }

@@ -1,4 +1,5 @@
-// Reads what a shared library needs and exports from its file: ELF and PE, 64 bits, little endian.
+// Reads what a shared library needs and exports from its file: ELF, PE and Mach-O, 64 bits, little endian.
+import { MACHO_MAGIC, machoFacts } from './macho_facts.mjs'
 
 const text = (bytes, at) => bytes.toString('latin1', at, bytes.indexOf(0, at))
 
@@ -72,7 +73,11 @@ function peFacts(bytes) {
   }
 }
 
-/** The names that a library exports, the libraries that it needs, and the newest version of glibc that it asks for. */
+/**
+ * The names that a library exports, the libraries that it needs, the newest version of glibc that it asks for, or the oldest macOS, and
+ * whether it is signed for macOS.
+ */
 export function binaryFacts(bytes) {
+  if (bytes.readUInt32LE(0) === MACHO_MAGIC) return machoFacts(bytes)
   return bytes.toString('latin1', 1, 4) === 'ELF' ? elfFacts(bytes) : peFacts(bytes)
 }

@@ -119,8 +119,14 @@ export const stages = [
     name: `backends-without-${lacks.replace(',', '-')}`,
     seconds: 600,
     command: `npm run test:backends -- ${variantName('io_uring', lacks)} --tap ${ENGINE_TESTS}`,
-    takesTurns: 'io_uring of older kernels'
+    takesTurns: 'other backends'
   })),
+  {
+    name: 'backends-kqueue',
+    seconds: 600,
+    command: `npm run test:backends -- kqueue --tap ${ENGINE_TESTS}`,
+    takesTurns: 'other backends'
+  },
   ...['20,26', '22,24'].map((majors) => ({
     name: `host-${majors.replace(',', '-')}`,
     seconds: 900,

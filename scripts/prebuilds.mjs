@@ -21,13 +21,22 @@ const execute = promisify(execFile)
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 /** The oldest glibc that a binary may ask for: that of 2012, which Red Hat Enterprise Linux 7 has. */
 const GLIBC = '2.17'
+/** The oldest macOS that Node.js 22 runs on. */
+const MACOS = '11.0'
 const EXPORTED = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
+/**
+ * What else a binary of macOS exports, because zig's linker hides nothing there: libc++'s operators new and delete, of which macOS takes
+ * one for the whole process, and two names of the linker's own.
+ */
+const EXPORTED_MACOS = /^_Z(n[aw]|d[al])|^_mh_dylib_header$|^__dso_handle$/
 
 const targets = {
   'linux-x64': { triple: `x86_64-linux-gnu.${GLIBC}`, system: 'linux' },
   'linux-arm64': { triple: `aarch64-linux-gnu.${GLIBC}`, system: 'linux' },
   'linux-x64-musl': { triple: 'x86_64-linux-musl', system: 'linux' },
   'linux-arm64-musl': { triple: 'aarch64-linux-musl', system: 'linux' },
+  'darwin-x64': { triple: `x86_64-macos.${MACOS}`, system: 'mac' },
+  'darwin-arm64': { triple: `aarch64-macos.${MACOS}`, system: 'mac' },
   'win32-x64': { triple: 'x86_64-windows-gnu', system: 'win' },
   'win32-arm64': { triple: 'aarch64-windows-gnu', system: 'win' }
 }
@@ -56,6 +65,9 @@ async function build(tree, zig, name) {
     sources.push('addon/binding/host_windows.cc', table)
     definitions.push('ZERIO_FINDS_HOST')
     libraries.push('-lws2_32', '-lmswsock')
+  } else if (system === 'mac') {
+    // The functions of Node.js are those of the process that loads the binary.
+    libraries.push('-Wl,-undefined,dynamic_lookup', '-Wl,-install_name,@rpath/zerio.node')
   } else {
     const script = `${folder}/exported.map`
     writeFileSync(join(tree, script), `{ global: ${EXPORTED.join('; ')}; local: *; };\n`)
@@ -73,10 +85,16 @@ async function build(tree, zig, name) {
 }
 
 /** What is wrong with a binary, as sentences. */
-function faultsOf({ exported, libraries, glibc = '0' }) {
+function faultsOf({ exported, libraries, glibc = '0', macos, signed }, name) {
   const faults = []
-  if (exported.toSorted().join() !== EXPORTED.join()) faults.push(`exports ${exported.join(', ')}`)
+  const others = exported.filter((name) => !EXPORTED.includes(name))
+  const allowed = others.every((name) => macos !== undefined && EXPORTED_MACOS.test(name))
+  if (exported.length - others.length < EXPORTED.length || !allowed)
+    faults.push(`exports ${exported.join(', ')}`)
   if (GLIBC.localeCompare(glibc, 'en', { numeric: true }) < 0) faults.push(`asks for glibc ${glibc}`)
+  if (macos !== undefined && macos !== MACOS) faults.push(`asks for macOS ${macos}`)
+  // macOS on x64 loads a binary without a signature, too; zig makes none there.
+  if (signed === false || (name === 'darwin-arm64' && !signed)) faults.push('has no signature that fits')
   const other = libraries.filter((library) => /stdc\+\+|c\+\+|gcc|node/.test(library))
   if (other.length > 0) faults.push(`needs ${other.join(', ')}`)
   return faults
@@ -107,14 +125,14 @@ async function make(zig, name, check) {
   const began = Date.now()
   const bytes = await build(root, zig, name)
   const facts = binaryFacts(bytes)
-  const faults = [...faultsOf(facts), ...(check ? await differsAgain(zig, name, bytes) : [])]
+  const faults = [...faultsOf(facts, name), ...(check ? await differsAgain(zig, name, bytes) : [])]
   if (faults.length > 0) throw new Error(`prebuilds/${name}/zerio.node ${faults.join('; ')}.`)
   publish(name, bytes)
   const seconds = Math.round((Date.now() - began) / 1000)
   return [
     name,
     bytes.length,
-    facts.glibc ?? '-',
+    facts.glibc ? `glibc ${facts.glibc}` : facts.macos ? `macOS ${facts.macos}` : '-',
     facts.exported.length,
     facts.libraries.join('\n') || 'nothing',
     seconds
@@ -144,7 +162,7 @@ try {
   const zig = findZig()
   console.log(`zig ${zig.version}, ${zig.program}`)
   const table = new Table({
-    head: ['target', 'bytes', 'glibc', 'exported', 'needs', 'seconds'],
+    head: ['target', 'bytes', 'system', 'exported', 'needs', 'seconds'],
     style: { head: [], border: [] }
   })
   table.push(

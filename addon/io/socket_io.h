@@ -1,8 +1,8 @@
-// What both Linux backends do the same way: they keep a socket for each connection and each listener.
+// What the backends of POSIX systems do the same way: they keep a socket for each connection and each listener, and have a set of
+// newcomers.
 #pragma once
 
 #include <poll.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -11,13 +11,14 @@
 
 #include "clock.h"
 #include "hot_list.h"
+#include "interest.h"
 #include "io.h"
 #include "newcomer_share.h"
 #include "posix/socket.h"
 
 namespace zerio {
 
-// What an epoll set hands back for a listener: its server, and which life of it.
+// What a set hands back for a listener: its server, and which life of it.
 struct ListenerTag {
   static constexpr uint64_t kBit = uint64_t{1} << 63;
   static uint64_t make(uint32_t server, uint32_t life) { return kBit | (uint64_t{life & 0x7fffffff} << 32) | server; }
@@ -27,11 +28,12 @@ struct ListenerTag {
 struct Listener {
   Descriptor fd;
   uint32_t life = 0;
+  Interest watched;
 };
 
-// A backend's Connection has a `Descriptor fd`, a `bool is_newcomer`, and a `uint32_t life` by which events of an earlier
-// connection in the same slot are recognised.
-template <class Connection>
+// `Set` is EpollSet or KqueueSet. A backend's Connection has a `Descriptor fd`, a `bool is_newcomer`, and a `uint32_t life` by
+// which events of an earlier connection in the same slot are recognised.
+template <class Connection, class Set>
 class SocketIo : public Io {
  public:
   int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) override {
@@ -39,18 +41,23 @@ class SocketIo : public Io {
     Listener& listener = listeners_[server];
     ++listener.life;
     int error = open_listener(address, options, listener.fd, bound);
-    if (error == 0) error = watch_listener(EPOLL_CTL_ADD, server, EPOLLIN);
+    if (error == 0) error = newcomers_.add(listener.fd.get(), kReadable, ListenerTag::make(server, listener.life));
     if (error != 0) listener.fd.reset(-1);
+    listener.watched = kReadable;
     return error;
   }
 
   void accept_pause(uint32_t server, bool paused) override {
-    if (listeners_[server].fd.open()) (void)watch_listener(EPOLL_CTL_MOD, server, paused ? 0U : EPOLLIN);
+    Listener& listener = listeners_[server];
+    if (!listener.fd.open()) return;
+    const Interest wanted = paused ? Interest{} : kReadable;
+    const uint64_t tag = ListenerTag::make(server, listener.life);
+    (void)newcomers_.change(listener.fd.get(), std::exchange(listener.watched, wanted), wanted, tag);
   }
 
   void unlisten(uint32_t server) override {
     Listener& listener = listeners_[server];
-    forget(newcomers_, listener.fd);
+    if (listener.fd.open()) (void)newcomers_.remove(listener.fd.get(), listener.watched);
     ++listener.life;
     listener.fd.reset(-1);
   }
@@ -78,8 +85,6 @@ class SocketIo : public Io {
   uint64_t now_ns() const override { return monotonic_ns(); }
 
  protected:
-  explicit SocketIo(Descriptor newcomers) : newcomers_(std::move(newcomers)) {}
-
   // Begins the slot's next life.
   Connection& open_life(uint32_t slot, Descriptor fd) {
     const uint32_t life = connections_[slot].life;
@@ -89,23 +94,18 @@ class SocketIo : public Io {
     return connections_[slot];
   }
 
-  // A closed socket stays in an epoll set, ready for ever, while a forked child has it open, too.
-  static void forget(const Descriptor& set, const Descriptor& fd) {
-    (void)::epoll_ctl(set.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
-  }
-
   // Calls `handle(event)` for events of newcomers while there is time for them. The set is level-triggered, so what is left in it
   // is there for the next poll, too. Returns false when the set has nothing more.
   template <class Handle>
   bool attend_newcomers(const IoSink& sink, Handle handle) {
-    epoll_event event = {};
+    typename Set::Event event = {};
     while (sink.has_room()) {
       if (!share_.has_time()) {
-        // Only a look: an epoll_wait would move the event to the end of the set, and others before it.
-        if (is_readable(newcomers_.get())) share_.keep_waiting();
+        // Only a look: taking it would move the event to the end of the set, and others before it.
+        if (is_readable(newcomers_.handle())) share_.keep_waiting();
         return true;
       }
-      if (::epoll_wait(newcomers_.get(), &event, 1, 0) <= 0) return false;
+      if (newcomers_.take_ready(&event, 1) == 0) return false;
       if (!handle(event)) return true;
     }
     return true;
@@ -118,7 +118,7 @@ class SocketIo : public Io {
     const Listener& listener = listeners_[server];
     if (!listener.fd.open() || ListenerTag::make(server, listener.life) != tag) return true;
     if (!sink.can_accept(server)) return false;
-    const int fd = ::accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = accept_socket(listener.fd.get());
     if (fd >= 0) {
       sink.on_accepted(server, fd);
     } else if (is_shortage(errno)) {
@@ -142,17 +142,11 @@ class SocketIo : public Io {
     return size > 0 ? Received::Something : Received::Nothing;
   }
 
-  Descriptor newcomers_;  // an epoll set: listeners and newcomers
+  Set newcomers_;  // listeners and newcomers
   NewcomerShare share_;
   std::vector<Connection> connections_;
   std::vector<Listener> listeners_;
   size_t received_bytes_ = 0;  // by the last receive that had no error
-
- private:
-  int watch_listener(int operation, uint32_t server, uint32_t events) {
-    const Listener& listener = listeners_[server];
-    return change_epoll(newcomers_.get(), operation, listener.fd.get(), events, ListenerTag::make(server, listener.life));
-  }
 };
 
 }  // namespace zerio

@@ -25,12 +25,13 @@ const causes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 }
 /** To be short of descriptors or memory passes, and is the error of the attempt that meets it. */
 const passing = ['EMFILE', 'ENFILE', 'ZERIO_OUT_OF_MEMORY']
-const always = ['epoll', 'winsock']
+const always = ['epoll', 'kqueue', 'winsock']
 
 /** Why a backend comes first where it can be used. */
 const preferred: Readonly<Record<string, string>> = {
   epoll:
     'measured as fast as io_uring but for fan-out, and works everywhere; io_uring can be asked for by name where it is allowed',
+  kqueue: 'works on every macOS and FreeBSD',
   rio: 'the system has Registered I/O',
   winsock: 'works on every Windows'
 }
@@ -56,6 +57,7 @@ function refusalOf(backend: string): string | undefined {
 const firstCalls: Readonly<Record<string, string>> = {
   epoll: 'epoll_create1',
   io_uring: 'io_uring_setup',
+  kqueue: 'kqueue',
   rio: 'RIOCreateCompletionQueue',
   winsock: 'CreateIoCompletionPort'
 }

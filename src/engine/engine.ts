@@ -16,7 +16,7 @@ import { Slabs } from './slabs.js'
 
 /** What a program may see of the engine behind a server or client. */
 export interface EngineInfo {
-  /** The system interface that does the I/O: `'epoll'`, `'io_uring'`, `'rio'` or `'winsock'`. */
+  /** The system interface that does the I/O: `'epoll'`, `'io_uring'`, `'kqueue'`, `'rio'` or `'winsock'`. */
   readonly backend: string
   /** Why it was chosen. */
   readonly backendReason: string

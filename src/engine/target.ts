@@ -7,6 +7,8 @@ export const targets: readonly string[] = [
   'linux-arm64',
   'linux-x64-musl',
   'linux-arm64-musl',
+  'darwin-x64',
+  'darwin-arm64',
   'win32-x64',
   'win32-arm64'
 ]

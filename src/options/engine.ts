@@ -6,11 +6,11 @@ export const RING_BYTES_DEFAULT = 262144
 
 export const engineTable = {
   backend: choice({
-    values: ['auto', 'epoll', 'io_uring', 'rio', 'winsock'],
+    values: ['auto', 'epoll', 'io_uring', 'kqueue', 'rio', 'winsock'],
     default: 'auto',
     type: { name: 'Backend', text: 'Which system interface does the I/O.' },
     text: 'The system interface that does the I/O; `auto` takes the best one that this system has.',
-    see: 'See [io_uring](io_uring.md) and [Windows](windows.md).'
+    see: 'See [io_uring](io_uring.md), [kqueue](kqueue.md) and [Windows](windows.md).'
   }),
   waitStrategy: choice({
     values: ['blocking', 'spin', 'hybrid', 'manual'],

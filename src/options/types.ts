@@ -2,7 +2,7 @@
 import type { Authenticate } from './authenticate.js'
 
 /** Which system interface does the I/O. */
-export type Backend = 'auto' | 'epoll' | 'io_uring' | 'rio' | 'winsock'
+export type Backend = 'auto' | 'epoll' | 'io_uring' | 'kqueue' | 'rio' | 'winsock'
 
 /** How a thread waits for the network. See docs/tuning.md. */
 export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'

@@ -99,6 +99,6 @@ test('the error of an engine without a descriptor names the cause', async (t) =>
   )
   const error = JSON.parse(result.stdout)
   t.is(error.code, 'EMFILE')
-  t.regex(error.syscall, /^(epoll_create1|io_uring_setup)$/)
+  t.regex(error.syscall, /^(epoll_create1|io_uring_setup|kqueue)$/)
   t.regex(error.message, /Cannot make an engine with the backend '\w+': EMFILE.*ulimit -n/)
 })

@@ -4,8 +4,6 @@
 // from directly for the same reason (hot_list.h). Newcomers are accepted and received from one at a time, as with epoll. So only
 // receives and polls are ever in flight: no send outlives its call.
 // docs/io_uring.md has the figures, and why each kernel feature is asked for.
-#include <sys/epoll.h>
-
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -15,6 +13,7 @@
 
 #include "../hot_list.h"
 #include "../socket_io.h"
+#include "epoll_set.h"
 #include "linux.h"
 #include "uring_buffers.h"
 #include "uring_connection.h"
@@ -42,17 +41,19 @@ constexpr int kWritablePerPollMax = 32;
 // The epoll sets that the ring polls.
 enum class Watch : uint32_t { Writable = 0, Newcomers = 1 };
 
-class IoUring final : public SocketIo<UringConnection> {
+class IoUring final : public SocketIo<UringConnection, EpollSet> {
  public:
-  IoUring(std::unique_ptr<UringQueue> queue, Descriptor writable, Descriptor newcomers)
-      : SocketIo(std::move(newcomers)), writable_(std::move(writable)), operations_(std::move(queue)) {}
+  explicit IoUring(std::unique_ptr<UringQueue> queue) : operations_(std::move(queue)) {}
 
   // 0 or an errno value. `allows(feature)` says whether the kernel's newer features may be used.
   template <class Allows>
   int set_up(Allows allows) {
     // Before 6.15 a receive that ended could be reported behind another one that had got later bytes of the same buffer, and only
     // the order of the completions says which bytes are whose. (Later 6.12 and 6.14 have the repair, too, but nothing shows it.)
-    const int error = buffers_.set_up(queue(), allows("incremental") && queue().has(uring::kFeatureNoIoWait));
+    int error = writable_.open();
+    if (error == 0) error = newcomers_.open();
+    if (error != 0) return error;
+    error = buffers_.set_up(queue(), allows("incremental") && queue().has(uring::kFeatureNoIoWait));
     if (error != 0) return error;
     // No flag shows multishot receives; they came with SEND_ZC, in 6.0. Without them each receive is asked for.
     if (allows("multishot") && queue().supports(uring::kSendZeroCopy)) receive_flags_ = uring::kReceiveMultishot;
@@ -85,7 +86,7 @@ class IoUring final : public SocketIo<UringConnection> {
     Descriptor fd(static_cast<int>(socket));
     if (broken() != 0) return broken();
     set_no_delay(fd.get(), options.no_delay);
-    const int error = change_epoll(newcomers_.get(), EPOLL_CTL_ADD, fd.get(), EPOLLIN, receive_tag(slot));
+    const int error = newcomers_.add(fd.get(), kReadable, receive_tag(slot));
     if (error != 0) return error;
     open_life(slot, std::move(fd));
     return 0;
@@ -309,7 +310,7 @@ class IoUring final : public SocketIo<UringConnection> {
     UringConnection& connection = connections_[slot];
     if (connection.watched) return 0;
     const uint64_t tag = Tag::make(Op::Poll, connection.life, slot);
-    const int error = change_epoll(writable_.get(), EPOLL_CTL_ADD, connection.fd.get(), EPOLLOUT, tag);
+    const int error = writable_.add(connection.fd.get(), kWritable, tag);
     if (error != 0) return error;
     connection.watched = true;
     ++watched_;
@@ -320,22 +321,22 @@ class IoUring final : public SocketIo<UringConnection> {
   void unwatch_writable(uint32_t slot) {
     UringConnection& connection = connections_[slot];
     if (!connection.watched) return;
-    forget(writable_, connection.fd);
+    (void)writable_.remove(connection.fd.get(), kWritable);
     connection.watched = false;
     --watched_;
   }
 
   void report_writable() {
-    std::array<epoll_event, kWritablePerPollMax> ready = {};
-    const int count = ::epoll_wait(writable_.get(), ready.data(), kWritablePerPollMax, 0);
+    std::array<EpollSet::Event, kWritablePerPollMax> ready = {};
+    const int count = writable_.take_ready(ready.data(), kWritablePerPollMax);
     for (int i = 0; i < count; ++i) {
-      const uint64_t tag = ready[static_cast<size_t>(i)].data.u64;
+      const EpollSet::Event& event = ready[static_cast<size_t>(i)];
+      const uint64_t tag = EpollSet::tag_of(event);
       const uint32_t slot = Tag::index(tag);
       UringConnection& connection = connections_[slot];
       if (!Tag::is_life(tag, connection.life) || !connection.watched) continue;
-      const bool failed = (ready[static_cast<size_t>(i)].events & (EPOLLERR | EPOLLHUP)) != 0;
       // A socket reports its error once: while the connection receives, the receive shall get it.
-      if (failed && connection.receiving && !connection.connecting) continue;
+      if (EpollSet::has_failed(event) && connection.receiving && !connection.connecting) continue;
       unwatch_writable(slot);
       if (!connection.connecting) {
         sink_->on_sent(slot, 0, 0);
@@ -353,12 +354,12 @@ class IoUring final : public SocketIo<UringConnection> {
 
   void forget_newcomer(uint32_t slot) {
     const UringConnection& connection = connections_[slot];
-    if (connection.is_newcomer && connection.fd.open()) forget(newcomers_, connection.fd);
+    if (connection.is_newcomer && connection.fd.open()) (void)newcomers_.remove(connection.fd.get(), kReadable);
   }
 
   void serve_newcomers() {
-    newcomers_ready_ = attend_newcomers(*sink_, [this](const epoll_event& event) {
-      const uint64_t tag = event.data.u64;
+    newcomers_ready_ = attend_newcomers(*sink_, [this](const EpollSet::Event& event) {
+      const uint64_t tag = EpollSet::tag_of(event);
       return ListenerTag::is_one(tag) ? accept(*sink_, tag) : receive_into(*sink_, Tag::index(tag)) != Received::Full;
     });
     if (!newcomers_ready_) arm_poll(Watch::Newcomers);
@@ -370,7 +371,7 @@ class IoUring final : public SocketIo<UringConnection> {
   void arm_poll(Watch watch) {
     const auto index = static_cast<uint32_t>(watch);
     if (poll_armed_[index]) return;
-    operations_.poll(watch == Watch::Writable ? writable_.get() : newcomers_.get(), Tag::make(Op::Poll, 0, index));
+    operations_.poll(watch == Watch::Writable ? writable_.handle() : newcomers_.handle(), Tag::make(Op::Poll, 0, index));
     poll_armed_[index] = true;
   }
 
@@ -394,7 +395,7 @@ class IoUring final : public SocketIo<UringConnection> {
     }
   }
 
-  Descriptor writable_;  // an epoll set: sockets that are to have room
+  EpollSet writable_;  // sockets that are to have room
   uint32_t watched_ = 0;
   std::array<bool, 2> poll_armed_ = {};
   bool newcomers_ready_ = false;  // the newcomers' set may have something
@@ -424,13 +425,7 @@ std::unique_ptr<Io> make_io_uring(int& error) {
   std::unique_ptr<UringQueue> queue =
       UringQueue::create(tiny ? kTinySqEntries : kSqEntries, tiny ? kTinyCqEntries : kCqEntries, allows("defer"), error);
   if (queue == nullptr) return nullptr;
-  Descriptor writable(::epoll_create1(EPOLL_CLOEXEC));
-  Descriptor newcomers(::epoll_create1(EPOLL_CLOEXEC));
-  if (!writable.open() || !newcomers.open()) {
-    error = errno;
-    return nullptr;
-  }
-  auto io = std::make_unique<IoUring>(std::move(queue), std::move(writable), std::move(newcomers));
+  auto io = std::make_unique<IoUring>(std::move(queue));
   error = io->set_up(allows);
   if (error != 0) return nullptr;
   return io;

@@ -4,10 +4,13 @@
 #include <array>
 #include <cerrno>
 
+#include "../readiness_io.h"
+#include "epoll_set.h"
+
 namespace zerio {
 namespace {
 
-constexpr std::array<std::string_view, 2> kBackends = {"epoll", "io_uring"};
+constexpr std::array<std::string_view, 2> kBackends = {EpollSet::kName, "io_uring"};
 
 }  // namespace
 
@@ -15,7 +18,7 @@ std::span<const std::string_view> backend_names() { return kBackends; }
 
 std::unique_ptr<Io> make_io(std::string_view backend, int& error) {
   error = EINVAL;
-  if (backend == "epoll") return make_epoll(error);
+  if (backend == EpollSet::kName) return make_readiness_io<EpollSet>(error);
   if (backend == "io_uring") return make_io_uring(error);
   return nullptr;
 }

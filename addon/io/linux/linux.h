@@ -1,4 +1,4 @@
-// The backends of Linux. Each has a function that makes it, or returns nullptr with the errno value that prevents it.
+// The io_uring backend. Its function makes it, or returns nullptr with the errno value that prevents it.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,6 @@
 
 namespace zerio {
 
-[[nodiscard]] std::unique_ptr<Io> make_epoll(int& error);
 [[nodiscard]] std::unique_ptr<Io> make_io_uring(int& error);
 
 }  // namespace zerio

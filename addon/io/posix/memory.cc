@@ -14,11 +14,24 @@ void advise(uint8_t* at, size_t bytes, int advice) {
   (void)::madvise(at + skipped, (bytes - skipped) / page * page, advice);
 }
 
+// What gives pages back at once. On macOS MADV_DONTNEED and MADV_FREE leave them counted until memory is short.
+#if defined(MADV_FREE_REUSABLE)
+constexpr int kDiscard = MADV_FREE_REUSABLE;
+#elif defined(__FreeBSD__)
+constexpr int kDiscard = MADV_FREE;
+#else
+constexpr int kDiscard = MADV_DONTNEED;
+#endif
+
 }  // namespace
 
-void memory_use_small_pages(uint8_t* at, size_t bytes) { advise(at, bytes, MADV_NOHUGEPAGE); }
+void memory_use_small_pages([[maybe_unused]] uint8_t* at, [[maybe_unused]] size_t bytes) {
+#ifdef MADV_NOHUGEPAGE
+  advise(at, bytes, MADV_NOHUGEPAGE);
+#endif
+}
 
-void memory_discard(uint8_t* at, size_t bytes) { advise(at, bytes, MADV_DONTNEED); }
+void memory_discard(uint8_t* at, size_t bytes) { advise(at, bytes, kDiscard); }
 
 void memory_prefetch(const void* at, size_t bytes) {
   constexpr size_t kLineBytes = 64;

@@ -1,12 +1,10 @@
-// Sockets of the Linux backends.
+// Sockets of the backends of POSIX systems.
 #include "socket.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -17,23 +15,13 @@
 namespace zerio {
 namespace {
 
-constexpr uint32_t kRetriesMax = 10000;
-
-void set_flag(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
-
 // A system that refuses one of these still provides a working connection, so errors are ignored.
 void apply(int fd, const SocketOptions& options) {
   set_no_delay(fd, options.no_delay);
   if (options.send_buffer_bytes > 0) set_flag(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.send_buffer_bytes));
   if (options.receive_buffer_bytes > 0) set_flag(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(options.receive_buffer_bytes));
-  if (options.keep_alive_ms > 0) {
-    const KeepAlive keep_alive(options.keep_alive_ms);
-    set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(keep_alive.idle_s));
-    set_flag(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(keep_alive.interval_s));
-    set_flag(fd, IPPROTO_TCP, TCP_KEEPCNT, KeepAlive::kProbes);
-    set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  }
-  if (options.user_timeout_ms > 0) set_flag(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.user_timeout_ms));
+  if (options.keep_alive_ms > 0) set_keep_alive(fd, KeepAlive(options.keep_alive_ms));
+  if (options.user_timeout_ms > 0) set_user_timeout(fd, options.user_timeout_ms);
 }
 
 [[nodiscard]] const sockaddr* as_sockaddr(const Address& address) { return reinterpret_cast<const sockaddr*>(address.data()); }
@@ -45,22 +33,22 @@ void read_name(Call call, int fd, Address& out) {
 }
 
 int open_socket(const Address& address, Descriptor& out) {
-  out.reset(::socket(address.is_ipv6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  out.reset(make_socket(address.is_ipv6() ? AF_INET6 : AF_INET));
   return out.open() ? 0 : errno;
 }
 
 }  // namespace
+
+void set_flag(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
 
 void Descriptor::reset(int fd) {
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;
 }
 
-// System calls without the C library: its functions are cancellation points, which costs two atomic operations in a process with
-// threads, as Node.js always is. No thread is cancelled here.
 ssize_t receive_bytes(int fd, uint8_t* data, size_t size) {
   ssize_t received = 0;
-  do received = ::syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, nullptr, nullptr);
+  do received = receive_call(fd, data, size);
   while (received < 0 && errno == EINTR);
   return received;
 }
@@ -68,7 +56,7 @@ ssize_t receive_bytes(int fd, uint8_t* data, size_t size) {
 ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count) {
   ssize_t sent = 0;
   if (count == 1) {
-    do sent = ::syscall(SYS_sendto, fd, slices[0].data, slices[0].size, MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0);
+    do sent = send_call(fd, slices[0].data, slices[0].size);
     while (sent < 0 && errno == EINTR);
     return sent;
   }
@@ -76,8 +64,8 @@ ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) vectors[i] = {const_cast<uint8_t*>(slices[i].data), slices[i].size};
   msghdr message = {};
   message.msg_iov = vectors.data();
-  message.msg_iovlen = count;
-  do sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
+  do sent = ::sendmsg(fd, &message, kSendFlags);
   while (sent < 0 && errno == EINTR);
   return sent;
 }
@@ -93,21 +81,12 @@ bool is_readable(int fd) {
   return ::poll(&asked, 1, 0) > 0;
 }
 
-int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag) {
-  epoll_event event = {events, {.u64 = tag}};
-  for (uint32_t i = 0; i < kRetriesMax; ++i) {
-    if (::epoll_ctl(set, operation, fd, &event) == 0) return 0;
-    if (errno != ENOMEM && errno != ENOSPC) break;
-  }
-  return errno;
-}
-
 int open_listener(const Address& address, const ListenOptions& options, Descriptor& out, Address& bound) {
   Descriptor fd;
   const int error = open_socket(address, fd);
   if (error != 0) return error;
   set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
-  if (options.reuse_port) set_flag(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+  if (options.reuse_port) set_reuse_port(fd.get());
   if (address.is_ipv6()) set_flag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
   // Accepted sockets inherit all of them; and a buffer size can change the TCP window scale only if it is set before the
   // handshake.

@@ -1,14 +1,16 @@
-// Sockets as the Linux backends need them: an owner for descriptors, and the calls that both make the same way.
+// Sockets as the backends of POSIX systems need them: an owner for descriptors, and the calls that all make the same way.
 #pragma once
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "../address.h"
 #include "../io.h"
+#include "socket_calls.h"
 
 namespace zerio {
 
@@ -54,8 +56,19 @@ ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count);
 void shutdown_sending(int fd);
 void shutdown_both(int fd);
 [[nodiscard]] bool is_readable(int fd);
-// epoll_ctl, repeated while the kernel is short of memory or watches. Returns 0 or an errno value.
-int change_epoll(int set, int operation, int fd, uint32_t events, uint64_t tag);
+
+// Calls `attempt()`, which returns 0 or an errno value, until the kernel is not short of memory or watches any more, but not for
+// ever. Returns what it returned last.
+template <class Attempt>
+int repeat_while_short(Attempt attempt) {
+  constexpr uint32_t kRetriesMax = 10000;
+  int error = 0;
+  for (uint32_t i = 0; i < kRetriesMax; ++i) {
+    error = attempt();
+    if (error != ENOMEM && error != ENOSPC) break;
+  }
+  return error;
+}
 
 // Each returns 0 or an errno value.
 int open_listener(const Address& address, const ListenOptions& options, Descriptor& out, Address& bound);

@@ -1,27 +1,22 @@
-// The Linux readiness backend: level-triggered epoll, with direct receives from the few connections that are hot.
-#include <sys/epoll.h>
-#include <sys/socket.h>
+// A readiness backend over a set of descriptors that the kernel watches, EpollSet or KqueueSet: level-triggered, with direct
+// receives from the few connections that are hot.
+#pragma once
 
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <utility>
 #include <vector>
 
-#include "../clock.h"
-#include "../hot_list.h"
-#include "../socket_io.h"
-#include "linux.h"
+#include "clock.h"
+#include "hot_list.h"
+#include "socket_io.h"
 
 namespace zerio {
-namespace {
 
-constexpr int kReadyMax = 256;
-// While some connections are hot, epoll is asked at least this often. A program that polls less often asks it in each poll.
-constexpr uint64_t kDirectNs = 20000;
-
-// What epoll hands back, if not a listener: the newcomers' set; or a connection and which life of it, so that events of a closed
-// connection are recognised.
-struct Tag {
+// What the main set hands back, if not a listener: the newcomers' set; or a connection and which life of it, so that events of a
+// closed connection are recognised.
+struct ReadyTag {
   static constexpr uint64_t kNewcomers = ~uint64_t{0};
   static uint64_t connection(uint32_t slot, uint32_t life) { return (uint64_t{life & 0x7fffffff} << 32) | slot; }
   static bool is_connection(uint64_t tag) { return tag != kNewcomers && !ListenerTag::is_one(tag); }
@@ -29,27 +24,28 @@ struct Tag {
   static uint32_t life(uint64_t tag) { return static_cast<uint32_t>(tag >> 32) & 0x7fffffff; }
 };
 
-struct Connection {
+struct ReadyConnection {
   Descriptor fd;
   uint32_t life = 0;
   bool is_newcomer = true;  // and so in the newcomers' set
   bool connecting = false;
   bool receiving = true;
   bool send_blocked = false;
+  Interest watched;  // what its set watches it for, while it is not hot
 };
 
-// A connection that was hot, and that epoll does not take back. It is ended, because no event of it would ever come.
-struct Lost {
+// A connection that was hot, and that the set does not take back. It is ended, because no event of it would ever come.
+struct LostConnection {
   uint32_t slot;
   int error;
 };
 
 // The connection that is probably the next one that has something: it alone had something, twice in a row. A thread that slept
-// receives from it without asking epoll, which saves a conversation of two one system call a message. It does so for a few small
-// receives only, so that the others do not wait.
+// receives from it without asking the set, which saves a conversation of two one system call a message. It does so for a few
+// small receives only, so that the others do not wait.
 class LikelyNext {
  public:
-  // epoll was asked: only this connection has something.
+  // The set was asked: only this connection has something.
   void found_alone(uint32_t slot) {
     tries_ = slot == slot_ ? kTries : 0;
     slot_ = slot;
@@ -60,7 +56,7 @@ class LikelyNext {
     tries_ = 0;
   }
 
-  // Whether to receive from slot() before epoll is asked.
+  // Whether to receive from slot() before the set is asked.
   [[nodiscard]] bool try_once() { return tries_ > 0 && tries_-- > 0; }
   [[nodiscard]] uint32_t slot() const { return slot_; }
 
@@ -74,14 +70,21 @@ class LikelyNext {
   uint32_t tries_ = 0;
 };
 
-class Epoll final : public SocketIo<Connection> {
+template <class Set>
+class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
  public:
-  Epoll(Descriptor main, Descriptor newcomers) : SocketIo(std::move(newcomers)), main_(std::move(main)) {}
+  using Connection = ReadyConnection;
+  using Event = typename Set::Event;
+  using Tag = ReadyTag;
 
   // Returns 0 or an errno value.
-  int set_up() { return change_epoll(main_.get(), EPOLL_CTL_ADD, newcomers_.get(), EPOLLIN, Tag::kNewcomers); }
+  int set_up() {
+    int error = main_.open();
+    if (error == 0) error = newcomers_.open();
+    return error != 0 ? error : main_.add(newcomers_.handle(), kReadable, Tag::kNewcomers);
+  }
 
-  const char* name() const override { return "epoll"; }
+  const char* name() const override { return Set::kName; }
   void reserve(uint32_t count) override {
     if (count > connections_.size()) connections_.resize(count);
     lost_.reserve(count);
@@ -92,14 +95,16 @@ class Epoll final : public SocketIo<Connection> {
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override {
     Descriptor fd(static_cast<int>(socket));
     set_no_delay(fd.get(), options.no_delay);
-    return add(newcomers_, slot, std::move(fd), EPOLLIN);
+    return add(newcomers_, slot, std::move(fd), kReadable);
   }
 
   int promote(uint32_t slot) override {
     Connection& connection = connections_[slot];
-    const int error = change(main_, EPOLL_CTL_ADD, connection.fd, events_of(connection), Tag::connection(slot, connection.life));
+    const Interest wanted = interest_of(connection);
+    const int error = main_.add(connection.fd.get(), wanted, tag_of(slot));
     if (error != 0) return error;
-    forget(newcomers_, connection.fd);
+    (void)newcomers_.remove(connection.fd.get(), connection.watched);
+    connection.watched = wanted;
     connection.is_newcomer = false;
     return 0;
   }
@@ -107,7 +112,7 @@ class Epoll final : public SocketIo<Connection> {
   int connect(uint32_t slot, const Address& address, const SocketOptions& options) override {
     Descriptor fd;
     int error = open_connecting(address, options, fd);
-    if (error == 0) error = add(main_, slot, std::move(fd), EPOLLOUT);
+    if (error == 0) error = add(main_, slot, std::move(fd), kWritable);
     if (error != 0) return error;
     connections_[slot].is_newcomer = false;
     connections_[slot].connecting = true;
@@ -136,8 +141,9 @@ class Epoll final : public SocketIo<Connection> {
     Connection& connection = connections_[slot];
     if (reset && connection.fd.open()) set_reset_on_close(connection.fd.get());
     hot_.cool(slot);
-    forget(set_of(connection), connection.fd);
-    std::erase_if(lost_, [slot](const Lost& one) { return one.slot == slot; });
+    // A closed socket stays in an epoll set, ready for ever, while a forked child has it open, too.
+    if (connection.fd.open()) (void)set_of(connection).remove(connection.fd.get(), connection.watched);
+    std::erase_if(lost_, [slot](const LostConnection& one) { return one.slot == slot; });
     connection.fd.reset(-1);
     ++connection.life;
     return true;
@@ -157,14 +163,13 @@ class Epoll final : public SocketIo<Connection> {
           return;
         }
         waited_ns_ = now;
-        // A program that polls seldom comes here each time, and epoll does not know the connections that have left it.
+        // A program that polls seldom comes here each time, and the set does not know the connections that have left it.
         (void)hot_.receive();
       }
-      const int count = ::epoll_wait(main_.get(), ready_.data(), kReadyMax, 0);
       ready_next_ = 0;
-      ready_count_ = count > 0 ? count : 0;
-      if (count == 1 && ready_[0].events == EPOLLIN && Tag::is_connection(ready_[0].data.u64)) {
-        likely_.found_alone(Tag::index(ready_[0].data.u64));
+      ready_count_ = main_.take_ready(ready_.data(), kReadyMax);
+      if (ready_count_ == 1 && Set::is_only_readable(ready_[0]) && Tag::is_connection(Set::tag_of(ready_[0]))) {
+        likely_.found_alone(Tag::index(Set::tag_of(ready_[0])));
       } else {
         likely_.forget();
       }
@@ -178,65 +183,63 @@ class Epoll final : public SocketIo<Connection> {
 
   bool has_news() const override { return ready_next_ < ready_count_ || !lost_.empty(); }
 
-  int wait_handle() const override { return main_.get(); }
+  int wait_handle() const override { return main_.handle(); }
 
   // For the hot list.
 
-  Received receive_directly(uint32_t slot) { return receive_into(*sink_, slot); }
+  Received receive_directly(uint32_t slot) { return this->receive_into(*sink_, slot); }
 
   bool leave(uint32_t slot) {
     const Connection& connection = connections_[slot];
-    return !connection.send_blocked && ::epoll_ctl(main_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr) == 0;
+    return !connection.send_blocked && main_.remove(connection.fd.get(), connection.watched) == 0;
   }
 
   void come_back(uint32_t slot) {
     const Connection& connection = connections_[slot];
-    const int error = change(main_, EPOLL_CTL_ADD, connection.fd, EPOLLIN, Tag::connection(slot, connection.life));
+    const int error = main_.add(connection.fd.get(), connection.watched, tag_of(slot));
     if (error != 0) lost_.push_back({slot, error});
   }
 
  private:
-  static int change(const Descriptor& set, int operation, const Descriptor& fd, uint32_t events, uint64_t tag) {
-    return change_epoll(set.get(), operation, fd.get(), events, tag);
-  }
+  // While some connections are hot, the set is asked at least this often. A program that polls less often asks it in each poll.
+  static constexpr uint64_t kDirectNs = 20000;
+  static constexpr int kReadyMax = 256;
 
-  int add(const Descriptor& set, uint32_t slot, Descriptor fd, uint32_t events) {
-    const int error = change(set, EPOLL_CTL_ADD, fd, events, Tag::connection(slot, connections_[slot].life));
-    if (error == 0) open_life(slot, std::move(fd));
+  int add(const Set& set, uint32_t slot, Descriptor fd, Interest interest) {
+    const int error = set.add(fd.get(), interest, tag_of(slot));
+    if (error == 0) this->open_life(slot, std::move(fd)).watched = interest;
     return error;
   }
 
-  static uint32_t events_of(const Connection& connection) {
-    return (connection.receiving ? EPOLLIN : 0U) | (connection.send_blocked ? EPOLLOUT : 0U);
-  }
+  [[nodiscard]] uint64_t tag_of(uint32_t slot) const { return Tag::connection(slot, connections_[slot].life); }
 
-  [[nodiscard]] const Descriptor& set_of(const Connection& connection) const {
-    return connection.is_newcomer ? newcomers_ : main_;
-  }
+  static Interest interest_of(const Connection& connection) { return {connection.receiving, connection.send_blocked}; }
+
+  [[nodiscard]] const Set& set_of(const Connection& connection) const { return connection.is_newcomer ? newcomers_ : main_; }
 
   void watch(uint32_t slot) {
-    const Connection& connection = connections_[slot];
-    const uint64_t tag = Tag::connection(slot, connection.life);
-    (void)change(set_of(connection), EPOLL_CTL_MOD, connection.fd, events_of(connection), tag);
+    Connection& connection = connections_[slot];
+    const Interest wanted = interest_of(connection);
+    (void)set_of(connection).change(connection.fd.get(), std::exchange(connection.watched, wanted), wanted, tag_of(slot));
   }
 
   void report_lost(IoSink& sink) {
     while (!lost_.empty() && sink.has_room()) {
-      const Lost one = lost_.back();
+      const LostConnection one = lost_.back();
       lost_.pop_back();
       sink.on_received(one.slot, nullptr, 0, one.error);
     }
   }
 
   // Returns false when the batch is full and the event must be looked at again.
-  bool handle(IoSink& sink, const epoll_event& event) {
-    if (event.data.u64 == Tag::kNewcomers) {
+  bool handle(IoSink& sink, const Event& event) {
+    if (Set::tag_of(event) == Tag::kNewcomers) {
       share_.renew();
-      (void)attend_newcomers(sink, [&](const epoll_event& one) { return handle(sink, one); });
+      (void)this->attend_newcomers(sink, [&](const Event& one) { return handle(sink, one); });
       return true;
     }
-    if (ListenerTag::is_one(event.data.u64)) return accept(sink, event.data.u64);
-    const uint32_t index = Tag::index(event.data.u64);
+    if (ListenerTag::is_one(Set::tag_of(event))) return this->accept(sink, Set::tag_of(event));
+    const uint32_t index = Tag::index(Set::tag_of(event));
     Connection& connection = connections_[index];
     if (!connection.fd.open() || !is_life(connection.life, event)) return true;
     if (connection.connecting) {
@@ -246,17 +249,17 @@ class Epoll final : public SocketIo<Connection> {
       sink.on_connected(index, error);
       return true;
     }
-    const bool failed = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
+    const bool failed = Set::has_failed(event);
     // A socket reports its error once: while the connection receives, the receive shall get it.
-    if (connection.send_blocked && (failed ? !connection.receiving : (event.events & EPOLLOUT) != 0)) {
+    if (connection.send_blocked && (failed ? !connection.receiving : Set::is_writable(event))) {
       connection.send_blocked = false;
       watch(index);
       sink.on_sent(index, 0, 0);
       if (!connection.fd.open() || !is_life(connection.life, event)) return true;
     }
-    if ((event.events & EPOLLIN) == 0 && !failed) return true;
+    if (!Set::is_readable(event) && !failed) return true;
     if (!connection.receiving) {
-      // Both directions are gone. No receive follows that would read the error, and epoll would repeat the event for ever.
+      // Both directions are gone. No receive follows that would read the error, and the set would repeat the event for ever.
       if (failed) sink.on_received(index, nullptr, 0, ECONNRESET);
       return true;
     }
@@ -280,29 +283,28 @@ class Epoll final : public SocketIo<Connection> {
     return true;
   }
 
-  static bool is_life(uint32_t life, const epoll_event& event) { return (life & 0x7fffffff) == Tag::life(event.data.u64); }
+  static bool is_life(uint32_t life, const Event& event) { return (life & 0x7fffffff) == Tag::life(Set::tag_of(event)); }
 
-  Descriptor main_;  // an epoll set: all other connections, and the newcomers' set
-  std::array<epoll_event, kReadyMax> ready_ = {};
+  using SocketIo<Connection, Set>::connections_;
+  using SocketIo<Connection, Set>::newcomers_;
+  using SocketIo<Connection, Set>::received_bytes_;
+  using SocketIo<Connection, Set>::share_;
+
+  Set main_;  // all other connections, and the newcomers' set
+  std::array<Event, kReadyMax> ready_ = {};
   int ready_count_ = 0;
   int ready_next_ = 0;
-  HotList<Epoll> hot_{*this};
+  HotList<ReadinessIo> hot_{*this};
   LikelyNext likely_;
-  std::vector<Lost> lost_;  // the next poll reports their ends
-  IoSink* sink_ = nullptr;  // of the present poll
+  std::vector<LostConnection> lost_;  // the next poll reports their ends
+  IoSink* sink_ = nullptr;            // of the present poll
   uint64_t waited_ns_ = 0;
 };
 
-}  // namespace
-
-std::unique_ptr<Io> make_epoll(int& error) {
-  Descriptor main(::epoll_create1(EPOLL_CLOEXEC));
-  Descriptor newcomers(::epoll_create1(EPOLL_CLOEXEC));
-  if (!main.open() || !newcomers.open()) {
-    error = errno;
-    return nullptr;
-  }
-  auto io = std::make_unique<Epoll>(std::move(main), std::move(newcomers));
+// nullptr with the errno value that prevents it.
+template <class Set>
+[[nodiscard]] std::unique_ptr<Io> make_readiness_io(int& error) {
+  auto io = std::make_unique<ReadinessIo<Set>>();
   error = io->set_up();
   if (error != 0) return nullptr;
   return io;

@@ -1,4 +1,4 @@
-// LoopWake on Linux: a poll handle on the engine's wait handle.
+// LoopWake on POSIX systems: a poll handle on the engine's wait handle.
 #include "loop_wake.h"
 
 namespace zerio {
