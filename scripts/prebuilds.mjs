@@ -4,7 +4,7 @@
 //
 // makes prebuilds/<target>/zerio.node and prints what each file exports and needs. `--check` builds everything again from a copy of the
 // sources in another folder, and fails when one byte differs. What was compiled is kept in zig's cache, and so is its C++ library for
-// each target. (npm would run a script called `prebuild` before `build`.)
+// each target. (For `npm run prebuild` see prebuild.mjs.)
 import { execFile } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
