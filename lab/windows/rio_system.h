@@ -62,6 +62,7 @@ struct Operation {
 struct Connection {  // what a RequestQueue points to
   SOCKET socket = INVALID_SOCKET;
   bool open = true;
+  bool connected = false;
   bool shut = false;  // the program has ended the stream; the other side learns of it behind the last send
   bool shut_done = false;
   bool is_reset = false;
@@ -131,6 +132,8 @@ extern std::atomic<uint64_t> requests;
 
 // Posts a request that was checked.
 void post(Operation operation);
+// A commit was tried, and refused.
+void forget_uncommitted(Connection& connection, bool sends);
 // Starts all deferred requests of this kind.
 void commit(Connection& connection, bool sends);
 // Checks that the program left the memory of a completed request alone, fills the memory of a receive, and forgets the request.
