@@ -30,7 +30,8 @@ function judge(major, mode, name, good, ran) {
   return { passed: failed > 0 ? 0 : 1, failed, requests }
 }
 
-async function rounds(major, mode, script, count, name, env = {}) {
+/** A program of as many rounds. With `leaves` it may leave objects to the system. */
+async function rounds(major, mode, script, count, name, { leaves = false, ...env } = {}) {
   const args = [`lab/windows/${script}.mjs`, String(count)]
   const ran = await runNode(major, mode, args, { name: script, timeoutMs: TIMEOUT_MS, env })
   const right = [...ran.text.matchAll(/^round \d+: (\w+)/gm)].filter(([, backend]) => backend === mode)
@@ -39,7 +40,7 @@ async function rounds(major, mode, script, count, name, env = {}) {
     mode,
     count === 1 ? name : `${count} ${name}`,
     ran.code === 0 && right.length === count,
-    ran
+    leaves ? { ...ran, live: 0 } : ran
   )
 }
 
@@ -155,6 +156,7 @@ export function programs(major, mode) {
           () => rounds(major, mode, 'refusals', 1, 'refused calls of Registered I/O'),
           () => rounds(major, mode, 'shortage', 1, 'calls of Registered I/O that fail for good'),
           () => rounds(major, mode, 'fallback', 1, 'a system that refuses Registered I/O'),
+          () => rounds(major, mode, 'abandoned', 1, 'requests that do not complete', { leaves: true }),
           () => rounds(major, mode, 'corrupt', 1, 'a corrupt completion queue'),
           () => exitAfterSend(major, mode, 'delayed')
         ])

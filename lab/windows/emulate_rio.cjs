@@ -11,6 +11,7 @@
 //                           commit, receive, notify
 //   limit(bytes)            how much registrations and completion queues may lock, in whole pages
 //   delay(boolean)          as ZERIO_RIO_ACKS
+//   late(ms)                how much later than otherwise the requests of closed sockets complete
 //   corrupt()               every completion queue is corrupt from now on
 //   locked()                the most bytes that were locked at a time
 const { join } = require('node:path')

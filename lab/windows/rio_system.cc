@@ -19,6 +19,7 @@ std::map<Connection*, std::unique_ptr<Connection>> connections;
 std::map<SOCKET, Connection*> by_socket;
 std::set<SOCKET> registered_sockets;
 std::atomic<uint64_t> requests = 0;
+uint64_t late_more_ns = 0;
 
 namespace {
 
@@ -166,7 +167,7 @@ void complete_late(Connection& connection) {
   }
   connection.receiving.clear();
   connection.sending.clear();
-  connection.late_ns = now_ns() + (2 + chance(20)) * kMillisecondNs;
+  connection.late_ns = now_ns() + (2 + chance(20)) * kMillisecondNs + late_more_ns;
 }
 
 // What the time brings: late completions, and room that is given back.

@@ -122,6 +122,8 @@ extern std::map<Connection*, std::unique_ptr<Connection>> connections;
 extern std::map<SOCKET, Connection*> by_socket;
 extern std::set<SOCKET> registered_sockets;
 extern std::atomic<uint64_t> requests;
+// How much later than otherwise the requests of closed sockets complete.
+extern uint64_t late_more_ns;
 
 // A number that looks as if by chance, below `range`, and is the same in each run.
 [[nodiscard]] uint32_t chance(uint32_t range);
