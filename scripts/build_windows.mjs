@@ -46,6 +46,7 @@ function targets() {
     'acknowledgements',
     'connecting',
     'injection',
+    'ordinary_calls',
     'refusals',
     'report',
     'rio_emulator',

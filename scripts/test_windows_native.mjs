@@ -12,6 +12,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { exclusionsOf } from '../lab/windows/exclusions.mjs'
+import { names } from './windows_sides.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const BACKENDS = ['rio', 'winsock']
@@ -57,7 +58,7 @@ function run(backend, args) {
 
 function runProgram(backend, [script, ...args]) {
   const { status, text } = run(backend, [`lab/windows/${script}.mjs`, ...args])
-  judge(status === 0 && text.includes(backend), `${backend}: ${script}`, text)
+  judge(status === 0 && names(text, backend), `${backend}: ${script}`, text)
 }
 
 /** Resolves with the exit code and the output. */
@@ -83,7 +84,7 @@ async function runPair(backend, [script, first, second, ...more]) {
   const ran = await Promise.all(sides)
   rmSync(folder, { recursive: true })
   const text = ran.map((side) => side.text).join('')
-  judge(ran.every(({ code }) => code === 0) && text.includes(backend), `${backend}: ${script}`, text)
+  judge(ran.every(({ code }) => code === 0) && names(text, backend), `${backend}: ${script}`, text)
 }
 
 function runFile(backend, file) {

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { userProgram } from './user_program.mjs'
-import { runSides } from './windows_sides.mjs'
+import { names, runSides } from './windows_sides.mjs'
 import { build, nodeProgram, root, runNode } from './wine.mjs'
 
 const TIMEOUT_MS = 240_000
@@ -13,6 +13,7 @@ const RESET_ROUNDS = 20
 const TEARDOWN_ROUNDS = 3
 const CROWD = 10_000
 const CROWD_WITHOUT_RIO = 2000
+const DELAYED = { ZERIO_RIO_ACKS: 'delayed' }
 // What docs/windows.md promises.
 const LOCKED_BYTES_PER_CONNECTION = 8192
 const LOCKED_BYTES_FOR_ALL = 64 * 1024 * 1024
@@ -29,7 +30,8 @@ function judge(major, mode, name, good, ran) {
   return { passed: failed > 0 ? 0 : 1, failed, requests }
 }
 
-async function rounds(major, mode, script, count, name, env = {}) {
+/** A program of as many rounds. With `leaves` it may leave objects to the system. */
+async function rounds(major, mode, script, count, name, { leaves = false, ...env } = {}) {
   const args = [`lab/windows/${script}.mjs`, String(count)]
   const ran = await runNode(major, mode, args, { name: script, timeoutMs: TIMEOUT_MS, env })
   const right = [...ran.text.matchAll(/^round \d+: (\w+)/gm)].filter(([, backend]) => backend === mode)
@@ -38,14 +40,14 @@ async function rounds(major, mode, script, count, name, env = {}) {
     mode,
     count === 1 ? name : `${count} ${name}`,
     ran.code === 0 && right.length === count,
-    ran
+    leaves ? { ...ran, live: 0 } : ran
   )
 }
 
 /** A program with one side in Windows' Node.js and the other on Linux. With `leaves` it may leave objects to the system. */
 async function cross(major, mode, { name, good = () => true, leaves = false, ...program }) {
   const ran = await runSides(major, mode, { name: `${program.script}-${program.windowsSide}`, ...program })
-  const right = ran.code === 0 && ran.linux.code === 0 && ran.text.includes(mode) && good(ran)
+  const right = ran.code === 0 && ran.linux.code === 0 && names(ran.text, mode) && good(ran)
   if (!right) process.stdout.write(ran.linux.text)
   return judge(major, mode, name, right, leaves ? { ...ran, live: 0 } : ran)
 }
@@ -140,11 +142,8 @@ export function programs(major, mode) {
     () => rounds(major, mode, 'memory', 1, 'refused memory'),
     () => rounds(major, mode, 'restart', 1, 'a server that starts again on its port'),
     () => rounds(major, mode, 'connects', 1, 'targets that Windows treats in its own way'),
-    () => rounds(major, mode, 'closing', 1, 'ends of streams'),
-    () =>
-      rounds(major, mode, 'one_way', 1, 'a one-way stream, acknowledgements delayed', {
-        ZERIO_RIO_ACKS: 'delayed'
-      }),
+    () => rounds(major, mode, 'closing', 1, 'ends of streams, acknowledgements delayed', DELAYED),
+    () => rounds(major, mode, 'one_way', 1, 'a one-way stream, acknowledgements delayed', DELAYED),
     () => exitAfterSend(major, mode, 'prompt'),
     () => converse(major, mode, 'server'),
     () => converse(major, mode, 'client'),
@@ -155,7 +154,9 @@ export function programs(major, mode) {
       ? [() => installed(major, mode, 'node.exe'), () => installed(major, mode, 'host.exe')]
       : [
           () => rounds(major, mode, 'refusals', 1, 'refused calls of Registered I/O'),
+          () => rounds(major, mode, 'shortage', 1, 'calls of Registered I/O that fail for good'),
           () => rounds(major, mode, 'fallback', 1, 'a system that refuses Registered I/O'),
+          () => rounds(major, mode, 'abandoned', 1, 'requests that do not complete', { leaves: true }),
           () => rounds(major, mode, 'corrupt', 1, 'a corrupt completion queue'),
           () => exitAfterSend(major, mode, 'delayed')
         ])

@@ -7,6 +7,9 @@ import { readIfThere, root, runNode } from './wine.mjs'
 
 const TIMEOUT_MS = 60_000
 
+/** Whether a program says that it ran with this backend: as a word, because "zerio" contains "rio". */
+export const names = (text, backend) => new RegExp(`\\b${backend}\\b`).test(text)
+
 /**
  * Both sides get a file through which they find each other behind the name of their side, and then `more`. Windows' side runs in the
  * tree `cwd`. Resolves with what runNode() has, and `linux` with the exit code and the output of the other side.

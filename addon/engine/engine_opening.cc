@@ -90,7 +90,7 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
   double* const counts = server_counters(server);
   counts[layout::kServerCounterAccepted] += 1;
   if (!make_room(server)) {
-    io_->discard(socket, {nullptr, 0});
+    io_->discard(socket);
     counts[layout::kServerCounterTooManyHandshakes] += 1;
     refuse(server, Code::TooManyHandshakes, 0);
     return;

@@ -122,8 +122,8 @@ class Io {
     (void)slot;
     return 0;
   }
-  // Sends as much of `farewell` as the system takes at once, and closes.
-  virtual void discard(AcceptedSocket socket, IoSlice farewell) = 0;
+  // Closes an accepted socket.
+  virtual void discard(AcceptedSocket socket) = 0;
 
   // Stops receiving for good: nothing more is read from this connection.
   virtual void receive_stop(uint32_t slot) = 0;

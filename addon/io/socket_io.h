@@ -62,10 +62,7 @@ class SocketIo : public Io {
     listener.fd.reset(-1);
   }
 
-  void discard(AcceptedSocket socket, IoSlice farewell) override {
-    const Descriptor fd(static_cast<int>(socket));
-    if (farewell.size > 0) (void)send_slices(fd.get(), &farewell, 1);
-  }
+  void discard(AcceptedSocket socket) override { const Descriptor fd(static_cast<int>(socket)); }
 
   bool is_broken_pipe(int error) const override { return error == EPIPE; }
 

@@ -111,10 +111,9 @@ int SimulatedIo::attach(uint32_t slot, AcceptedSocket socket, const SocketOption
   return 0;
 }
 
-void SimulatedIo::discard(AcceptedSocket socket, IoSlice farewell) {
+void SimulatedIo::discard(AcceptedSocket socket) {
   const Counting not_counting(false);
   const auto link = static_cast<uint32_t>(socket);
-  network_.write(link, kServerSide, farewell.data, std::min(farewell.size, network_.room(link, kServerSide)));
   network_.close(link, kServerSide, false);
   ++counts_.discarded;
 }

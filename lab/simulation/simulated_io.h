@@ -61,7 +61,7 @@ class SimulatedIo final : public Io {
   void accept_pause(uint32_t server, bool paused) override;
   void unlisten(uint32_t server) override;
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override;
-  void discard(AcceptedSocket socket, IoSlice farewell) override;
+  void discard(AcceptedSocket socket) override;
   void receive_stop(uint32_t slot) override;
   [[nodiscard]] int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override;
   [[nodiscard]] uint32_t sends_per_batch() const override { return shape_ == Shape::Completion ? kSendsPerBatchMax : 1; }

@@ -84,6 +84,8 @@ BOOL PASCAL ruled_connect(SOCKET socket, const sockaddr* name, int bytes, void* 
                           OVERLAPPED* overlapped) {
   const Target target = target_of(name);
   std::unique_lock lock(facts_mutex);
+  facts[socket].joins = true;
+  facts[socket].knows_peer = false;
   const SocketFacts it = facts[socket];
   if (target.any) return WSASetLastError(WSAEADDRNOTAVAIL), FALSE;
   if (target.mapped && it.v6_only) return WSASetLastError(WSAENETUNREACH), FALSE;

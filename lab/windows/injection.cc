@@ -34,6 +34,12 @@ using test::replace_import;
 bool injected = false;
 bool has_rio = false;
 
+template <class Function>
+void replace(void* at, Function& original, Function ruled) {
+  std::memcpy(&original, at, sizeof original);
+  std::memcpy(at, &ruled, sizeof ruled);
+}
+
 int WSAAPI emulated_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_bytes, void* out, DWORD out_bytes, DWORD* bytes,
                           WSAOVERLAPPED* overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
   const auto asks_for = [&](const GUID& id) {
@@ -47,11 +53,9 @@ int WSAAPI emulated_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_bytes, v
     return 0;
   }
   const int result = real.ioctl(socket, code, in, in_bytes, out, out_bytes, bytes, overlapped, routine);
-  if (result == 0 && code == SIO_GET_EXTENSION_FUNCTION_POINTER && asks_for(WSAID_CONNECTEX)) {
-    const LPFN_CONNECTEX ruled = &ruled_connect;
-    std::memcpy(&real.connect, out, sizeof real.connect);
-    std::memcpy(out, &ruled, sizeof ruled);
-  }
+  if (result != 0 || code != SIO_GET_EXTENSION_FUNCTION_POINTER) return result;
+  if (asks_for(WSAID_ACCEPTEX)) replace(out, real.accept, &ruled_accept);
+  if (asks_for(WSAID_CONNECTEX)) replace(out, real.connect, &ruled_connect);
   return result;
 }
 
@@ -62,12 +66,17 @@ int WSAAPI emulated_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_bytes, v
                    replace_import(module, kSockets, "closesocket", &ruled_close, real.close) &&
                    replace_import(module, kSockets, "WSASocketW", &ruled_socket, real.socket) &&
                    replace_import(module, kSockets, "WSARecv", &ruled_receive, real.receive) &&
+                   replace_import(module, kSockets, "WSASend", &ruled_send, real.send) &&
+                   replace_import(module, kSockets, "recv", &ruled_plain_receive, real.plain_receive) &&
+                   replace_import(module, kSockets, "ioctlsocket", &ruled_control, real.control) &&
+                   replace_import(module, kSockets, "getpeername", &ruled_peer_name, real.peer_name) &&
                    replace_import(module, kSockets, "setsockopt", &ruled_set_option, real.set_option) &&
                    replace_import(module, kSockets, "bind", &ruled_bind, real.bind) &&
                    replace_import(module, kSockets, "listen", &ruled_listen, real.listen) &&
                    replace_import(module, kSockets, "shutdown", &ruled_shutdown, real.shutdown) &&
                    replace_import(module, kKernel, "CreateIoCompletionPort", &ruled_create_port, real.create_port);
-  // The product need not cancel anything.
+  // The product need not send in this way, nor cancel anything.
+  (void)replace_import(module, kSockets, "send", &ruled_plain_send, real.plain_send);
   if (!replace_import(module, kKernel, "CancelIoEx", &ruled_cancel, real.cancel)) real.cancel = &CancelIoEx;
   return all;
 }
@@ -98,7 +107,6 @@ napi_value js_inject(napi_env env, napi_callback_info info) {
   auto* const module = reinterpret_cast<char*>(GetModuleHandleW(L"zerio.node"));
   if (!injected && module != nullptr) {
     napi_get_value_bool(env, arguments[0], &has_rio);
-    refuse_by_environment();
     Acknowledgements::delay_by_environment();
     injected = inject_into(module);
   }
@@ -106,13 +114,25 @@ napi_value js_inject(napi_env env, napi_callback_info info) {
 }
 
 napi_value js_refuse(napi_env env, napi_callback_info info) {
-  napi_value arguments[2] = {};
+  napi_value arguments[3] = {};
   arguments_of(env, info, arguments);
   int64_t n = 0;
   napi_get_value_int64(env, arguments[1], &n);
+  int error = WSAENOBUFS;
+  napi_get_value_int32(env, arguments[2], &error);
   napi_value result = nullptr;
-  napi_create_int64(env, refuse(text_of(env, arguments[0]), n), &result);
+  napi_create_int64(env, refuse(text_of(env, arguments[0]), n, error), &result);
   return result;
+}
+
+napi_value js_limit(napi_env env, napi_callback_info info) {
+  napi_value arguments[1] = {};
+  arguments_of(env, info, arguments);
+  int64_t bytes = 0;
+  napi_get_value_int64(env, arguments[0], &bytes);
+  const std::lock_guard lock(mutex);
+  limit_locked_bytes(static_cast<uint64_t>(bytes));
+  return nullptr;
 }
 
 napi_value js_delay(napi_env env, napi_callback_info info) {
@@ -121,6 +141,16 @@ napi_value js_delay(napi_env env, napi_callback_info info) {
   bool delayed = false;
   napi_get_value_bool(env, arguments[0], &delayed);
   Acknowledgements::delay(delayed);
+  return nullptr;
+}
+
+napi_value js_late(napi_env env, napi_callback_info info) {
+  napi_value arguments[1] = {};
+  arguments_of(env, info, arguments);
+  uint32_t milliseconds = 0;
+  napi_get_value_uint32(env, arguments[0], &milliseconds);
+  const std::lock_guard lock(mutex);
+  late_more_ns = uint64_t{milliseconds} * 1'000'000;
   return nullptr;
 }
 
@@ -141,6 +171,11 @@ void report_left(void*) {
   const std::lock_guard lock(mutex);
   const DWORD thread = GetCurrentThreadId();
   const auto mine = [thread](const auto& entry) { return entry.second->thread == thread; };
+  // What the system may still write into is rightly left.
+  const bool waits = std::any_of(queues.begin(), queues.end(), [&](const auto& entry) {
+    return mine(entry) && !entry.second->connections.empty();
+  });
+  if (waits) return;
   const auto left_queues = std::count_if(queues.begin(), queues.end(), mine);
   const auto left_buffers = std::count_if(buffers.begin(), buffers.end(), mine);
   if (left_queues > 0) violation(std::to_string(left_queues) + " completion queues are left by a thread");
@@ -156,7 +191,8 @@ void report_end() {
 
 napi_value initialise(napi_env env, napi_value exports) {
   constexpr std::pair<const char*, napi_callback> kFunctions[] = {
-      {"inject", js_inject}, {"refuse", js_refuse}, {"delay", js_delay}, {"corrupt", js_corrupt}, {"locked", js_locked}};
+      {"inject", js_inject},   {"refuse", js_refuse}, {"limit", js_limit},
+      {"corrupt", js_corrupt}, {"delay", js_delay},   {"locked", js_locked}, {"late", js_late}};
   for (const auto& [name, callback] : kFunctions) {
     napi_value function = nullptr;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);

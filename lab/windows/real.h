@@ -13,12 +13,18 @@ struct Real {
   decltype(&closesocket) close = nullptr;
   decltype(&WSASocketW) socket = nullptr;
   decltype(&WSARecv) receive = nullptr;
+  decltype(&WSASend) send = nullptr;
+  decltype(&::recv) plain_receive = nullptr;
+  decltype(&::send) plain_send = nullptr;
+  decltype(&ioctlsocket) control = nullptr;
+  decltype(&::getpeername) peer_name = nullptr;
   decltype(&::setsockopt) set_option = nullptr;
   decltype(&::bind) bind = nullptr;
   decltype(&::listen) listen = nullptr;
   decltype(&::shutdown) shutdown = nullptr;
   decltype(&CancelIoEx) cancel = nullptr;
   decltype(&CreateIoCompletionPort) create_port = nullptr;
+  LPFN_ACCEPTEX accept = nullptr;
   LPFN_CONNECTEX connect = nullptr;
 };
 

@@ -1,22 +1,22 @@
-// Which calls of Registered I/O are refused with WSAENOBUFS although nothing is wrong with them, as a system short of memory
-// does.
+// Which calls of Registered I/O fail although nothing is wrong with them: with WSAENOBUFS, as on a system short of memory, or with
+// another error, as when the connection has just ended.
 #pragma once
+
+#include <winsock2.h>
 
 #include <cstdint>
 #include <string_view>
 
 namespace zerio::emulator {
 
-enum class Call : uint8_t { Register, CompletionQueue, RequestQueue, Resize, Send, Receive, Count };
+enum class Call : uint8_t { Register, CompletionQueue, RequestQueue, Resize, Send, Commit, Receive, Notify, Count };
 
-// Counts this call. Returns true, with WSAENOBUFS as the last error, when it must fail.
-[[nodiscard]] bool is_refused(Call call);
+// Counts this call. Returns the error with which it must fail, also as the last error, or 0.
+[[nodiscard]] int refusal_of(Call call);
 
-// From now on the n-th call of this kind is refused, once; with 0 none, with -1 each. Returns how many calls there were since the
-// last refuse(), or -1 when there is no such kind. The kinds: register, completion_queue, request_queue, resize, send, receive.
-int64_t refuse(std::string_view kind, int64_t n);
-
-// What ZERIO_RIO_REFUSE says: kind:n,... with * for each call.
-void refuse_by_environment();
+// From now on the n-th call of this kind fails with this error, once; with 0 none, with -1 each. Returns how many calls there were
+// since the last refuse(), or -1 when there is no such kind. The kinds: register, completion_queue, request_queue, resize, send,
+// commit, receive, notify.
+int64_t refuse(std::string_view kind, int64_t n, int error = WSAENOBUFS);
 
 }  // namespace zerio::emulator

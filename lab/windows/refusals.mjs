@@ -9,7 +9,7 @@ import { ZerioClient, ZerioServer } from 'zerio'
 import { frame } from '../../test/helpers/classic.mjs'
 
 const { refuse } = createRequire(import.meta.url)('./emulate_rio.cjs')
-const KINDS = ['register', 'completion_queue', 'request_queue', 'resize', 'send', 'receive']
+const KINDS = ['register', 'completion_queue', 'request_queue', 'resize', 'send', 'commit', 'receive']
 const CODES = [
   'ZERIO_OUT_OF_MEMORY',
   'ZERIO_BACKEND_UNAVAILABLE',

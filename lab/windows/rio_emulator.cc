@@ -12,7 +12,6 @@
 // A queue belongs to the thread that makes it. Registered I/O only forbids calls at the same time; but the engine has one thread,
 // and so calls that could meet are found whether they did or not.
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -20,6 +19,7 @@
 #include "refusals.h"
 #include "rio_functions.h"
 #include "rio_system.h"
+#include "socket_facts.h"
 
 namespace zerio::emulator {
 namespace {
@@ -33,9 +33,22 @@ uintptr_t next_buffer = 1;
 uint64_t locked_bytes = 0;
 uint64_t locked_bytes_max = 0;
 
-uint64_t locked_limit() {
-  const char* const value = std::getenv("ZERIO_RIO_LOCKED_MAX");
-  return value == nullptr ? UINT64_MAX : std::strtoull(value, nullptr, 10);
+uint64_t locked_limit = UINT64_MAX;
+
+[[nodiscard]] uint64_t in_pages(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
+[[nodiscard]] uint64_t bytes_of_queue(DWORD size) { return in_pages(uint64_t{size} * sizeof(Result)); }
+
+// False, with WSAENOBUFS, when that is more than the process may lock.
+[[nodiscard]] bool lock_instead(uint64_t bytes, uint64_t unlocked = 0) {
+  if (locked_bytes - unlocked + bytes > locked_limit) return WSASetLastError(WSAENOBUFS), false;
+  locked_bytes += bytes - unlocked;
+  locked_bytes_max = std::max(locked_bytes_max, locked_bytes);
+  return true;
+}
+
+[[nodiscard]] bool joins(SOCKET socket) {
+  const std::lock_guard lock(facts_mutex);
+  return facts[socket].joins;
 }
 
 // nullptr, after a violation, when these bytes may not be sent or received.
@@ -60,18 +73,24 @@ BOOL begin(RequestQueue id, Slice* slice, ULONG count, DWORD flags, void* contex
       violation("RIO_MSG_COMMIT_ONLY with something else");
       return WSASetLastError(WSAEINVAL), FALSE;
     }
+    if (refusal_of(Call::Commit) != 0) return forget_uncommitted(*connection, sends), FALSE;
     commit(*connection, sends);
     work(*connection->queue);
     return TRUE;
   }
   if ((flags & ~kKnownFlags) != 0) violation("flags that do not exist");
+  if (!connection->connected) return WSASetLastError(WSAENOTCONN), FALSE;
+  if (sends && connection->shut) {
+    violation("a send behind the end of the stream");
+    return WSASetLastError(WSAESHUTDOWN), FALSE;
+  }
   if ((sends ? connection->sends : connection->receives) == (sends ? connection->sends_max : connection->receives_max)) {
     violation("more requests than the request queue has room for");
     return WSASetLastError(WSAENOBUFS), FALSE;
   }
   const std::shared_ptr<Buffer> buffer = check_slice(slice, count);
   if (buffer == nullptr) return WSASetLastError(WSAEINVAL), FALSE;
-  if (is_refused(sends ? Call::Send : Call::Receive)) return FALSE;
+  if (refusal_of(sends ? Call::Send : Call::Receive) != 0) return FALSE;
   const auto& earlier = sends ? connection->sending : connection->receiving;
   Operation operation;
   operation.connection = connection;
@@ -109,7 +128,7 @@ CompletionQueue PASCAL rio_create_completion_queue(DWORD size, Notification* not
   const std::lock_guard lock(mutex);
   static bool works = false;
   if (size == 0 || size > kMaxQueueSize) return WSASetLastError(WSAEINVAL), nullptr;
-  if (is_refused(Call::CompletionQueue)) return nullptr;
+  if (refusal_of(Call::CompletionQueue) != 0 || !lock_instead(bytes_of_queue(size))) return nullptr;
   auto queue = std::make_unique<Queue>();
   queue->size = size;
   if (notification != nullptr) queue->notification = *notification;
@@ -129,6 +148,7 @@ void PASCAL rio_close_completion_queue(CompletionQueue id) {
     by_socket.erase(connection->socket);
     connections.erase(connection);
   }
+  locked_bytes -= bytes_of_queue(queue->size);
   queues.erase(queue);
 }
 
@@ -140,7 +160,7 @@ BOOL PASCAL rio_resize_completion_queue(CompletionQueue id, DWORD size) {
     violation("a completion queue becomes smaller than what is reserved in it");
     return WSASetLastError(WSAETOOMANYREFS), FALSE;
   }
-  if (is_refused(Call::Resize)) return FALSE;
+  if (refusal_of(Call::Resize) != 0 || !lock_instead(bytes_of_queue(size), bytes_of_queue(queue->size))) return FALSE;
   queue->size = size;
   return TRUE;
 }
@@ -155,7 +175,7 @@ RequestQueue PASCAL rio_create_request_queue(SOCKET socket, ULONG receives, ULON
   if (by_socket.contains(socket)) violation("a second request queue for one socket");
   if (receives + sends == 0) return WSASetLastError(WSAEINVAL), nullptr;
   if (queue->reserved + receives + sends > queue->size) return WSASetLastError(WSAENOBUFS), nullptr;
-  if (is_refused(Call::RequestQueue)) return nullptr;
+  if (refusal_of(Call::RequestQueue) != 0) return nullptr;
   queue->reserved += receives + sends;
   auto connection = std::make_unique<Connection>();
   connection->socket = socket;
@@ -163,6 +183,10 @@ RequestQueue PASCAL rio_create_request_queue(SOCKET socket, ULONG receives, ULON
   connection->sends_max = sends;
   connection->queue = queue;
   connection->context = context;
+  connection->connected = joins(socket);
+  // For the emulator, which carries requests out with ordinary calls.
+  u_long yes = 1;
+  (void)ioctlsocket(socket, FIONBIO, &yes);
   connection->event = CreateEventW(nullptr, TRUE, FALSE, nullptr);
   Connection* const key = connection.get();
   queue->connections.push_back(key);
@@ -208,6 +232,7 @@ int PASCAL rio_notify(CompletionQueue id) {
     violation("RIONotify before the last notification came");
     return WSAEALREADY;
   }
+  if (const int error = refusal_of(Call::Notify); error != 0) return error;
   if (queue->uncommitted > 0) violation("RIONotify while a deferred request is not committed");
   queue->armed = true;
   // At once or a little later.
@@ -218,13 +243,11 @@ int PASCAL rio_notify(CompletionQueue id) {
 BufferId PASCAL rio_register_buffer(char* data, DWORD bytes) {
   const std::lock_guard lock(mutex);
   if (bytes == 0) return WSASetLastError(WSAEINVAL), kInvalidBuffer;
-  if (is_refused(Call::Register)) return kInvalidBuffer;
+  if (refusal_of(Call::Register) != 0) return kInvalidBuffer;
   const auto first = reinterpret_cast<uintptr_t>(data) / kPageBytes;
   const auto last = (reinterpret_cast<uintptr_t>(data) + bytes - 1) / kPageBytes;
   const uint64_t locked = (last - first + 1) * kPageBytes;
-  if (locked_bytes + locked > locked_limit()) return WSASetLastError(WSAENOBUFS), kInvalidBuffer;
-  locked_bytes += locked;
-  locked_bytes_max = std::max(locked_bytes_max, locked_bytes);
+  if (!lock_instead(locked)) return kInvalidBuffer;
   // The real one locks the pages: touch each of them.
   for (DWORD at = 0; at < bytes; at += kPageBytes) (void)*static_cast<volatile char*>(data + at);
   const auto id = reinterpret_cast<BufferId>(next_buffer++);
@@ -263,5 +286,6 @@ Functions rio_functions() {
 }
 
 uint64_t locked_bytes_at_most() { return locked_bytes_max; }
+void limit_locked_bytes(uint64_t bytes) { locked_limit = bytes; }
 
 }  // namespace zerio::emulator

@@ -19,6 +19,7 @@ std::map<Connection*, std::unique_ptr<Connection>> connections;
 std::map<SOCKET, Connection*> by_socket;
 std::set<SOCKET> registered_sockets;
 std::atomic<uint64_t> requests = 0;
+uint64_t late_more_ns = 0;
 
 namespace {
 
@@ -151,13 +152,13 @@ void work_on(Connection& connection, uint64_t now) {
   }
 }
 
-// What was sent counts as sent; all else is cancelled. Both is known later.
+// What was sent counts as sent; all else is cancelled, which Windows calls WSAECONNABORTED for receives. Both is known later.
 void complete_late(Connection& connection) {
   for (Operation& operation : connection.receiving) {
     const uint64_t until = now_ns() + 1000 * kMillisecondNs;
     while (operation.started && !HasOverlappedIoCompleted(&operation.overlapped) && now_ns() < until) std::this_thread::yield();
     const int error = operation.started ? finish_receive(operation) : WSA_OPERATION_ABORTED;
-    connection.late.push_back({std::move(operation), error});
+    connection.late.push_back({std::move(operation), error == WSA_OPERATION_ABORTED ? WSAECONNABORTED : error});
   }
   for (Operation& operation : connection.sending) {
     const bool sent = operation.done == operation.bytes;
@@ -166,7 +167,7 @@ void complete_late(Connection& connection) {
   }
   connection.receiving.clear();
   connection.sending.clear();
-  connection.late_ns = now_ns() + (2 + chance(20)) * kMillisecondNs;
+  connection.late_ns = now_ns() + (2 + chance(20)) * kMillisecondNs + late_more_ns;
 }
 
 // What the time brings: late completions, and room that is given back.
@@ -241,8 +242,12 @@ void post(Operation operation) {
   work_on(connection, now_ns());
 }
 
-void commit(Connection& connection, bool sends) {
+void forget_uncommitted(Connection& connection, bool sends) {
   connection.queue->uncommitted -= std::exchange(sends ? connection.uncommitted_sends : connection.uncommitted_receives, 0);
+}
+
+void commit(Connection& connection, bool sends) {
+  forget_uncommitted(connection, sends);
   for (Operation& operation : sends ? connection.sending : connection.receiving) {
     operation.held = false;
     if (!sends && !operation.started) start_receive(operation);

@@ -62,6 +62,7 @@ struct Operation {
 struct Connection {  // what a RequestQueue points to
   SOCKET socket = INVALID_SOCKET;
   bool open = true;
+  bool connected = false;
   bool shut = false;  // the program has ended the stream; the other side learns of it behind the last send
   bool shut_done = false;
   bool is_reset = false;
@@ -121,6 +122,8 @@ extern std::map<Connection*, std::unique_ptr<Connection>> connections;
 extern std::map<SOCKET, Connection*> by_socket;
 extern std::set<SOCKET> registered_sockets;
 extern std::atomic<uint64_t> requests;
+// How much later than otherwise the requests of closed sockets complete.
+extern uint64_t late_more_ns;
 
 // A number that looks as if by chance, below `range`, and is the same in each run.
 [[nodiscard]] uint32_t chance(uint32_t range);
@@ -131,6 +134,8 @@ extern std::atomic<uint64_t> requests;
 
 // Posts a request that was checked.
 void post(Operation operation);
+// A commit was tried, and refused.
+void forget_uncommitted(Connection& connection, bool sends);
 // Starts all deferred requests of this kind.
 void commit(Connection& connection, bool sends);
 // Checks that the program left the memory of a completed request alone, fills the memory of a receive, and forgets the request.

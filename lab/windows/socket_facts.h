@@ -16,6 +16,8 @@ struct SocketFacts {
   bool shut = false;
   bool exclusive = false;
   bool v6_only = true;
+  bool joins = false;       // AcceptEx or ConnectEx was called with it
+  bool knows_peer = true;   // false from then to SO_UPDATE_ACCEPT_CONTEXT or SO_UPDATE_CONNECT_CONTEXT
   bool fails_fast = false;  // SIO_TCP_INITIAL_RTO was set
   uint16_t accepted_on = 0;
   const OVERLAPPED* receive = nullptr;

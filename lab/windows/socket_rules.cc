@@ -73,15 +73,6 @@ int WSAAPI ruled_close(SOCKET socket) {
   return real.close(socket);
 }
 
-int WSAAPI ruled_receive(SOCKET socket, WSABUF* spaces, DWORD count, DWORD* bytes, DWORD* flags, WSAOVERLAPPED* overlapped,
-                         LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
-  {
-    const std::lock_guard lock(facts_mutex);
-    facts[socket].receive = overlapped;
-  }
-  return real.receive(socket, spaces, count, bytes, flags, overlapped, routine);
-}
-
 int WSAAPI ruled_set_option(SOCKET socket, int level, int name, const char* value, int bytes) {
   {
     const std::lock_guard lock(facts_mutex);
@@ -90,7 +81,9 @@ int WSAAPI ruled_set_option(SOCKET socket, int level, int name, const char* valu
     if (level == SOL_SOCKET && name == SO_EXCLUSIVEADDRUSE) it.exclusive = on;
     if (level == SOL_SOCKET && name == SO_REUSEADDR && on) violation("SO_REUSEADDR lets two programs have one port");
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) it.v6_only = on;
+    if (level == SOL_SOCKET && name == SO_UPDATE_CONNECT_CONTEXT) it.knows_peer = true;
     if (level == SOL_SOCKET && name == SO_UPDATE_ACCEPT_CONTEXT) {
+      it.knows_peer = true;
       it.accepted_on = local_port(*reinterpret_cast<const SOCKET*>(value));
       ++accepted[it.accepted_on].connections;
     }
@@ -121,7 +114,9 @@ int WSAAPI ruled_listen(SOCKET socket, int backlog) {
 int WSAAPI ruled_shutdown(SOCKET socket, int how) {
   {
     const std::lock_guard lock(facts_mutex);
-    if (how != SD_RECEIVE) facts[socket].shut = true;
+    SocketFacts& it = facts[socket];
+    if (!it.knows_peer) return WSASetLastError(WSAENOTCONN), SOCKET_ERROR;
+    if (how != SD_RECEIVE) it.shut = true;
   }
   return how == SD_SEND && end_stream(socket) ? 0 : real.shutdown(socket, how);
 }

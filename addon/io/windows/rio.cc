@@ -64,9 +64,11 @@ void Rio::remove_slots(uint32_t first) {
   WindowsIo::remove_slots(first);
 }
 
-int Rio::begin(uint32_t slot) {
+void Rio::begin(uint32_t slot) {
   const int error = begin_now(slot);
-  return error == rio::kRefused ? 0 : error;
+  if (error == 0 || error == rio::kRefused) return;
+  queues_[slot].begin_error = error;
+  looks_.enter(slot);
 }
 
 void Rio::released(uint32_t slot) {
@@ -95,7 +97,7 @@ bool Rio::poll_more(IoSink& sink) {
 bool Rio::arm_more() {
   if (queue_ == nullptr) return false;
   if (!notify_pending_) notify_pending_ = rio_.notify(queue_) == 0;
-  if (!notify_pending_) return true;
+  notify_failed_ = !notify_pending_;
   // What has completed since the last look may notify only together with the next completion.
   if (next_ == count_) dequeue();
   return next_ < count_;
@@ -127,7 +129,9 @@ int Rio::begin_now(uint32_t slot) {
     if ((open_ + kHeadroom) * kResultsPerConnection > capacity_) grow_queue();
     const SOCKET socket = connection(slot).socket.get();
     queue.requests = create_requests(socket, slot);
-    if (queue.requests == nullptr && is_shortage(WSAGetLastError())) {
+    // The room of closed connections may come back late: of as many as are open. More would not help, however often it is tried.
+    const uint32_t owed = 2 * (open_ + kHeadroom) * kResultsPerConnection;
+    if (queue.requests == nullptr && is_shortage(WSAGetLastError()) && capacity_ <= owed) {
       grow_queue();
       queue.requests = create_requests(socket, slot);
     }
@@ -139,9 +143,14 @@ int Rio::begin_now(uint32_t slot) {
   return error;
 }
 
+bool Rio::has_lasted(uint64_t& since_ns) {
+  const uint64_t now = monotonic_ns();
+  if (since_ns == 0) since_ns = now;
+  return now - since_ns >= kRefusedNs;
+}
+
 int Rio::refuse(uint32_t slot) {
-  Queue& queue = queues_[slot];
-  if (queue.refused_ns == 0) queue.refused_ns = monotonic_ns();
+  (void)has_lasted(queues_[slot].refused_ns);
   looks_.enter(slot);
   return rio::kRefused;
 }
@@ -152,16 +161,26 @@ void Rio::look_if_quiet(uint32_t slot) {
 
 bool Rio::look_at(IoSink& sink, uint32_t slot) {
   Queue& queue = queues_[slot];
+  if (queue.begin_error != 0) {
+    end_receiving(sink, slot, queue.begin_error);
+    return true;
+  }
   if (queue.refused_ns != 0) {
     const int error = begin_now(slot);
-    if (error == rio::kRefused && monotonic_ns() - queue.refused_ns < kRefusedNs) return false;
+    if (error == rio::kRefused && !has_lasted(queue.refused_ns)) return false;
     if (error != 0) {
       queue.refused_ns = 0;
       end_receiving(sink, slot, error);
       return true;
     }
   }
-  if (queue.uncommitted && commit(slot) != 0) return false;
+  if (queue.uncommitted) {
+    const int error = commit(slot);
+    if (error == rio::kRefused && !has_lasted(queue.send_refused_ns)) return false;
+    if (error != 0) queue.send_error = error;
+    if (error != 0) return report_sent(sink, slot);
+    queue.send_refused_ns = 0;
+  }
   const bool waits = queue.waits_for_room || queue.waits_for_end;
   if (!waits || queue.sends > 0) return !waits || queue.notifying > 0;
   return report_sent(sink, slot);

@@ -38,7 +38,7 @@ class Rio final : public WindowsIo {
   int64_t wait_writable(uint32_t slot, uint32_t timeout_ms) override;
 
  protected:
-  int begin(uint32_t slot) override;
+  void begin(uint32_t slot) override;
   void released(uint32_t slot) override;
 
   bool bytes_come_by_port() const override { return false; }
@@ -46,7 +46,7 @@ class Rio final : public WindowsIo {
 
   bool poll_more(IoSink& sink) override;
   bool arm_more() override;
-  bool wants_look() const override { return !looks_.empty(); }
+  bool wants_look() const override { return notify_failed_ || !looks_.empty(); }
 
   void drop_more() override;
 
@@ -71,15 +71,17 @@ class Rio final : public WindowsIo {
   struct Queue {
     rio::RequestQueue requests = nullptr;  // nullptr: the system has refused it so far
     uint32_t own = LockedPool::kNoPiece;
-    uint8_t posted = 0;           // receives
-    bool fills_receives = false;  // the last receive filled its memory
-    bool uncommitted = false;     // the last send was posted, and not committed
-    bool waits_for_room = false;  // on_sent() is owed when there is room
-    bool waits_for_end = false;   // on_sent() is owed when all sends have completed
-    int send_error = 0;           // of a send that counted as taken
-    uint32_t sends = 0;           // that have not completed
-    uint32_t notifying = 0;       // those of them whose completion notifies
-    uint64_t refused_ns = 0;      // since when the system refuses what the connection cannot do without
+    uint8_t posted = 0;            // receives
+    bool fills_receives = false;   // the last receive filled its memory
+    bool uncommitted = false;      // the last send was posted, and not committed
+    bool waits_for_room = false;   // on_sent() is owed when there is room
+    bool waits_for_end = false;    // on_sent() is owed when all sends have completed
+    int begin_error = 0;           // for the next poll to report
+    int send_error = 0;            // of a send that counted as taken
+    uint32_t sends = 0;            // that have not completed
+    uint32_t notifying = 0;        // those of them whose completion notifies
+    uint64_t refused_ns = 0;       // since when the system refuses what the connection cannot do without
+    uint64_t send_refused_ns = 0;  // since when it refuses a send although none is under way, or a commit
     SendAreas areas;
     std::array<Receive, kReceives> receives = {};
   };
@@ -97,6 +99,8 @@ class Rio final : public WindowsIo {
   // What a connection needs, or as much of it as the system gives. kRefused when it is not all: then it is tried again.
   int begin_now(uint32_t slot);
   int refuse(uint32_t slot);
+  // Whether the system has refused for so long that the connection ends. `since_ns` is set at the first call.
+  [[nodiscard]] static bool has_lasted(uint64_t& since_ns);
 
   // ---- Looking after connections that no completion wakes
 
@@ -154,6 +158,7 @@ class Rio final : public WindowsIo {
   uint32_t open_ = 0;   // request queues
   Operation notified_;
   bool notify_pending_ = false;
+  bool notify_failed_ = false;
   LockedPool own_{rio_, kOwnBytes, kOwnPerRegion, kOwnRegionsMax};
   LockedPool receive_chunks_{rio_, SendChunks::kBytes, SendChunks::kPerRegion, kReceiveRegionsMax};
   LockedPool send_chunks_{rio_, SendChunks::kBytes, SendChunks::kPerRegion, SendChunks::kRegionsMax};

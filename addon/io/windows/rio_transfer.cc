@@ -11,6 +11,7 @@ bool Rio::sent_all(uint32_t slot) {
   Queue& queue = queues_[slot];
   queue.waits_for_end = queue.sends > 0 && queue.send_error == 0;
   if (queue.waits_for_end) look_if_quiet(slot);
+  look_soon();
   return !queue.waits_for_end;
 }
 
@@ -32,12 +33,17 @@ int64_t Rio::send(uint32_t slot, const IoSlice* slices, uint32_t count) {
     const int refused = commit(slot);
     if (error == 0) error = refused;
   }
-  if (error != 0 && error != rio::kRefused) return -error;
+  if (error == 0) {
+    queue.send_refused_ns = 0;
+  } else {
+    // With sends under way, the completion of one brings the next try.
+    const bool goes_on = error == rio::kRefused && queue.sends > 0 && !queue.uncommitted;
+    if (!goes_on && (error != rio::kRefused || has_lasted(queue.send_refused_ns))) return -error;
+  }
   queue.waits_for_room = taken < total;
   if (queue.waits_for_room || queue.uncommitted) {
     look_if_quiet(slot);
-    // The last poll() did not know of it, and the loop may sleep.
-    if (wants_look()) port().wake_now();
+    look_soon();
   }
   return static_cast<int64_t>(taken);
 }
@@ -158,7 +164,8 @@ int Rio::post_receives(uint32_t slot) {
 int Rio::post_receive(uint32_t slot, uint32_t part) {
   Queue& queue = queues_[slot];
   Receive receive;
-  if (queue.fills_receives) receive.chunk = receive_chunks_.take();
+  // One of the two is enough for a stream, and an idle connection keeps what it has posted.
+  if (queue.fills_receives && part == 0) receive.chunk = receive_chunks_.take();
   const bool chunk = receive.chunk != LockedPool::kNoPiece;
   rio::Slice slice = {own_.buffer(queue.own), own_.offset(queue.own) + part * kReceiveBytes, kReceiveBytes};
   if (chunk) slice = {receive_chunks_.buffer(receive.chunk), receive_chunks_.offset(receive.chunk), SendChunks::kBytes};

@@ -29,7 +29,7 @@ struct SendAreas {
   uint32_t chunks = 0;   // how many this connection holds
 };
 
-// The chunks, as areas. Receives take chunks of the same pool.
+// The chunks, as areas.
 class SendChunks {
  public:
   static constexpr uint32_t kBytes = 16384;

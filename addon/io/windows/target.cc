@@ -58,8 +58,8 @@ int Target::prepare(SOCKET socket) const {
     (void)setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, reinterpret_cast<const char*>(&no), sizeof no);
   }
   if (is_loopback()) {
-    // Windows sends SYN again after a refusal, for two seconds. On loopback nothing is lost, so one SYN is enough. Before Windows
-    // 10 the system does not know it; then a refusal takes its time.
+    // Windows sends SYN again after a refusal, for two seconds. On loopback nothing is lost, so one SYN is enough. Before build
+    // 16299 (version 1709) the system does not know it; then a refusal takes its time.
     TCP_INITIAL_RTO_PARAMETERS once = {TCP_INITIAL_RTO_UNSPECIFIED_RTT, TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS};
     DWORD bytes = 0;
     (void)WSAIoctl(socket, SIO_TCP_INITIAL_RTO, &once, sizeof once, nullptr, 0, &bytes, nullptr, nullptr);

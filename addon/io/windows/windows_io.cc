@@ -284,23 +284,13 @@ bool WindowsIo::report_accepts(IoSink& sink) {
 }
 
 int WindowsIo::attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) {
-  int error = take(slot, Socket(static_cast<SOCKET>(socket)), options);
-  if (error == 0) error = begin(slot);
-  if (error != 0) connections_[slot].socket.reset();
+  const int error = take(slot, Socket(static_cast<SOCKET>(socket)), options);
+  if (error == 0) begin(slot);
   return error;
 }
 
-void WindowsIo::discard(AcceptedSocket socket, IoSlice farewell) {
-  const Socket it(static_cast<SOCKET>(socket));
-  u_long yes = 1;
-  if (farewell.size == 0 || ioctlsocket(it.get(), FIONBIO, &yes) != 0) return;
-  (void)::send(it.get(), reinterpret_cast<const char*>(farewell.data), static_cast<int>(farewell.size), 0);
-}
-
 int WindowsIo::take(uint32_t slot, Socket socket, const SocketOptions& options) {
-  u_long yes = 1;
   if (!port_.associate(socket.get())) return error_number(static_cast<int>(GetLastError()));
-  if (ioctlsocket(socket.get(), FIONBIO, &yes) != 0) return last_error_number();
   apply(socket.get(), options);
   Connection& connection = connections_[slot];
   connection.socket = std::move(socket);
@@ -340,7 +330,7 @@ void WindowsIo::connected(IoSink& sink, uint32_t slot) {
   if (error == 0 && setsockopt(connection.socket.get(), SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, nullptr, 0) != 0) {
     error = last_error_number();
   }
-  if (error == 0) error = begin(slot);
+  if (error == 0) begin(slot);
   sink.on_connected(slot, error);
 }
 
@@ -408,6 +398,7 @@ bool WindowsIo::asks_port(bool spinning) {
 
 void WindowsIo::poll(IoSink& sink, bool spinning) {
   constexpr DWORD kLookMs = 10;
+  polling_ = true;
   if (asks_port(spinning)) {
     port_.begin();
     for (OVERLAPPED* done = nullptr; sink.has_room() && (done = port_.front()) != nullptr; port_.pop()) {
@@ -416,6 +407,7 @@ void WindowsIo::poll(IoSink& sink, bool spinning) {
   }
   left_ = report_accepts(sink);
   left_ = poll_more(sink) || left_ || !port_.empty();
+  polling_ = false;
   if (spinning || left_) return;
   if (arm_more()) {
     port_.wake_now();

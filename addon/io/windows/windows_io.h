@@ -67,7 +67,7 @@ class WindowsIo : public Io, private AtProcessEnd {
   void accept_pause(uint32_t server, bool paused) override;
   void unlisten(uint32_t server) override;
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override;
-  void discard(AcceptedSocket socket, IoSlice farewell) override;
+  void discard(AcceptedSocket socket) override { closesocket(static_cast<SOCKET>(socket)); }
   void receive_stop(uint32_t slot) override { connections_[slot].receiving = false; }
   bool is_broken_pipe(int error) const override { return error == error_number(WSAESHUTDOWN); }
   void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].socket.get(), SD_SEND); }
@@ -122,8 +122,8 @@ class WindowsIo : public Io, private AtProcessEnd {
   // The result of a completed operation.
   [[nodiscard]] static int result_of(const Connection& connection, Operation& operation, DWORD& bytes);
 
-  // The socket of a slot is connected: start to receive. 0 or an error number.
-  virtual int begin(uint32_t slot) = 0;
+  // The socket of a slot is connected: start to receive. An error ends the connection in a poll(): it is none of its listener.
+  virtual void begin(uint32_t slot) = 0;
   // A completion of kind Receive or Send. Returns false when the sink has no room, so that it must be handled again.
   virtual bool complete(IoSink&, Operation&) { return true; }
   // Whether receives and sends complete at the completion port, so that each poll() must ask it.
@@ -135,6 +135,10 @@ class WindowsIo : public Io, private AtProcessEnd {
   virtual bool arm_more() { return false; }
   // Whether poll() must be called within milliseconds although nothing may complete.
   [[nodiscard]] virtual bool wants_look() const { return false; }
+  // Has wants_look() looked at again, when the loop may sleep.
+  void look_soon() {
+    if (!polling_ && wants_look()) port_.wake_now();
+  }
   // As poll_more(), when nothing is reported any more: drops the completions.
   virtual void drop_more() {}
   // A completion of kind Other, which arm_more() has asked for.
@@ -180,6 +184,7 @@ class WindowsIo : public Io, private AtProcessEnd {
   void process_ends() override;
 
   DWORD socket_flags_;
+  bool polling_ = false;
   bool left_ = false;      // the last poll() had no room for all
   uint64_t asked_ns_ = 0;  // when a spinning poll() asked the completion port last
   LPFN_ACCEPTEX accept_ex_ = nullptr;

@@ -65,9 +65,11 @@ class Winsock final : public WindowsIo {
   }
 
  protected:
-  int begin(uint32_t slot) override {
-    await_bytes(slot);
-    return 0;
+  void begin(uint32_t slot) override {
+    // What is received and sent at once must not wait. (Sockets of Registered I/O take no such call, and need none.)
+    u_long yes = 1;
+    const int error = ioctlsocket(connection(slot).socket.get(), FIONBIO, &yes) == 0 ? 0 : last_error_number();
+    await_bytes(slot, error);
   }
 
   bool complete(IoSink& sink, Operation& operation) override {
@@ -81,15 +83,19 @@ class Winsock final : public WindowsIo {
   }
 
  private:
-  void await_bytes(uint32_t slot) {
+  // An error, also one from before, is reported as that of the receive.
+  void await_bytes(uint32_t slot, int error = 0) {
     Connection& it = connection(slot);
     it.receive.clear();
     WSABUF nothing = {};
     DWORD flags = 0;
     begin_operation(slot);
-    if (WSARecv(it.socket.get(), &nothing, 1, nullptr, &flags, &it.receive.overlapped, nullptr) != 0 &&
+    if (error == 0 && WSARecv(it.socket.get(), &nothing, 1, nullptr, &flags, &it.receive.overlapped, nullptr) != 0 &&
         WSAGetLastError() != WSA_IO_PENDING) {
-      it.receive.error = last_error_number();
+      error = last_error_number();
+    }
+    if (error != 0) {
+      it.receive.error = error;
       port().post(&it.receive.overlapped);
     }
   }
