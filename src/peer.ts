@@ -92,6 +92,7 @@ export class Peer {
   get onMessage(): ServerMessageHandler | null {
     return this.#receiver === this.#server ? null : (this.#receiver.onMessage ?? null)
   }
+  /** See the getter. */
   set onMessage(handler: ServerMessageHandler | null | undefined) {
     if (handler != null && typeof handler !== 'function')
       throw misuse('ZERIO_BAD_ARGUMENT', `onMessage must be a function or null, not ${describe(handler)}.`)
