@@ -168,5 +168,7 @@ export const stages = [
   ...[22, 20].map((major) =>
     windows(`windows-programs-${major}`, 600, major, '--only programs', 'the programs under Wine')
   ),
-  windows('windows-planted', 600, 22, '--only planted', 'planted bugs')
+  ...[1, 2].map((share) =>
+    windows(`windows-planted-${share}`, 900, 22, `--only planted --share ${share}/2`, 'planted bugs')
+  )
 ]

@@ -9,6 +9,8 @@
 // `--again` runs a file that failed once more, and takes the second result: Wine loses a process or a wake-up now and then when the
 // machine is busy. Both results are printed, and the files counted in the last line.
 //
+// `--share 1/2` plants half of the bugs, `--share 2/2` the others.
+//
 // `--build zig` takes the addon that `npm run prebuilds` makes in place of mingw-w64's, which has no planted bugs.
 //
 // `--everything` runs what lab/windows/exclusions.mjs leaves out, too, to see whether its reasons still hold.
@@ -32,6 +34,7 @@ const { values, positionals } = parseArgs({
     node: { type: 'string', default: '20,22' },
     mode: { type: 'string', default: 'winsock,rio' },
     only: { type: 'string', default: 'suite,programs,planted' },
+    share: { type: 'string', default: '1/1' },
     build: { type: 'string', default: 'mingw' },
     jobs: { type: 'string', default: '2' },
     again: { type: 'boolean', default: false },
@@ -113,7 +116,7 @@ async function work() {
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) add(await next())
 }
 await Promise.all(Array.from({ length: Number(values.jobs) }, work))
-if (parts.includes('planted')) add(await runPlanted(majors[0]))
+if (parts.includes('planted')) add(await runPlanted(majors[0], { share: values.share }))
 endWine()
 console.log(
   `${sum.passed} tests passed, ${sum.failed} tests failed in Windows Node.js ${values.node} under Wine; ${sum.requests} emulated requests, ${repeated} files run again`
