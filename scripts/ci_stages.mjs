@@ -145,7 +145,7 @@ export const stages = [
   {
     name: 'zig-others',
     seconds: 900,
-    command: 'npm run prebuilds -- win32-x64 win32-arm64',
+    command: 'npm run prebuilds -- win32-x64 win32-arm64 darwin-x64 darwin-arm64',
     takesTurns: 'what is published'
   },
   {
