@@ -5,7 +5,7 @@ import { ClientConnection, type ClientMessageHandler } from './connecting/client
 import { Failures, stopped } from './connecting/failures.js'
 import { Race } from './connecting/race.js'
 import { BackOff, isLasting } from './connecting/reconnecting.js'
-import { aborted, onAbort, Starting, type StartOptions } from './connecting/starting.js'
+import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
 import type { ConnectionCounters } from './counters.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello } from './engine/connection.js'
@@ -123,8 +123,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   /**
    * Connects and introduces itself, within `connectTimeoutMs`. When the host has several addresses, attempts overlap: the next address
    * is tried when the one before has failed, or has not answered for 250 ms; the first connection is used and the others are
-   * abandoned. Can be called again after `stop`, after `disconnected`
-   * without `reconnect`, and after `reconnectFailed`.
+   * abandoned. Can be called again after `stop`, after `disconnected` without `reconnect`, and after `reconnectFailed`.
    *
    * Rejects with the system's code (`ECONNREFUSED`, `ENOTFOUND`, …; `errors` has one error for each address when there were several),
    * the server's refusal (`ZERIO_DUPLICATE_PEER_ID`, `ZERIO_SERVER_FULL`, `ZERIO_UNAUTHORIZED`, …), `ZERIO_CONNECT_TIMEOUT`,
@@ -142,30 +141,25 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     const { signal } = checkStartOptions(options)
     const starting = new Starting(this.#options.connectTimeoutMs)
     await this._start(starting, async () => {
-      if (signal?.aborted) throw aborted(signal)
       this.#peerId = peerId
       this.#signal = signal
       this.#calls++
-      // What a handler of a connection enters into its async context is not that of the next connection.
-      this.#inContextOfStart = AsyncResource.bind((run: () => void) => run())
-      this.#backOff?.reset()
+      if (this.#backOff !== undefined) {
+        this.#backOff.reset()
+        // What a handler of a connection enters into its async context is not that of the next connection.
+        this.#inContextOfStart = AsyncResource.bind((run: () => void) => run())
+      }
       await this.#untilAborted(starting, () => this.#firstConnect(starting))
     })
   }
 
-  /** What `run` resolves to, unless the signal of the start is aborted before. */
-  async #untilAborted(starting: Starting, run: () => Promise<void>): Promise<void> {
-    const signal = this.#signal
-    const forget = onAbort(signal, () => {
+  /** Runs a part of a start, until the signal is aborted. */
+  #untilAborted(starting: Starting, run: () => Promise<void>): Promise<void> {
+    const abort = (error: ZerioError): void => {
       // A `connected` handler may abort it, before `run` has resolved.
-      if (this._starting === starting && this._state !== 'running')
-        void this.#end(aborted(signal as AbortSignal))
-    })
-    try {
-      await run()
-    } finally {
-      forget()
+      if (this._starting === starting && this._state !== 'running') void this.#end(error)
     }
+    return withSignal(this.#signal, abort, run)
   }
 
   async #firstConnect(starting: Starting): Promise<void> {

@@ -7,7 +7,7 @@ import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
 import { misuse } from './errors.js'
 import { describe } from './options/given.js'
-import { CloseCode, checkClose, DisconnectReason } from './reason.js'
+import { CloseCode, checkClose, type DisconnectReason, notClosing, reasonOfEnd } from './reason.js'
 import { type SendStatus, Status } from './status.js'
 
 /**
@@ -63,9 +63,7 @@ export class Peer {
   /** Whose `onMessage` gets its messages: the server, or what has this peer's own. */
   #receiver: { readonly onMessage: ServerMessageHandler | null | undefined }
   readonly #engine: Engine
-  /** What this side closed it with. */
-  #closeCode = 0
-  #closeText = ''
+  #closing = notClosing
 
   /** @internal */
   constructor(
@@ -223,8 +221,7 @@ export class Peer {
   _leave(code: number, reason: string): boolean {
     if (!this._receiving) return false
     this._receiving = false
-    this.#closeCode = code
-    this.#closeText = reason
+    this.#closing = { code, text: reason }
     this._ring.close()
     return true
   }
@@ -244,8 +241,7 @@ export class Peer {
     const local = !this._receiving
     this._receiving = false
     this._ring.close()
-    const words = text === '' && errno === 0 && closeCode === this.#closeCode ? this.#closeText : text
-    this.#server._left(this, new DisconnectReason(closeCode, words, errno, local))
+    this.#server._left(this, reasonOfEnd(closeCode, text, errno, local, this.#closing))
   }
 
   /** @internal */

@@ -151,3 +151,24 @@ export class DisconnectReason {
     return this.message
   }
 }
+
+/** @internal What this side has closed a connection with. */
+export interface Closing {
+  readonly code: number
+  readonly text: string
+}
+
+/** @internal This side has not closed it. */
+export const notClosing: Closing = { code: 0, text: '' }
+
+/** @internal Why a connection ended: in the other side's words, or in those of this side where it was this side that closed it. */
+export function reasonOfEnd(
+  closeCode: number,
+  text: string,
+  errno: number,
+  local: boolean,
+  closing: Closing
+): DisconnectReason {
+  const words = text === '' && errno === 0 && closeCode === closing.code ? closing.text : text
+  return new DisconnectReason(closeCode, words, errno, local)
+}

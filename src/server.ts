@@ -2,7 +2,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { addressesOf } from './connecting/addresses.js'
 import { Admission } from './connecting/admission.js'
-import { aborted, onAbort, Starting, type StartOptions } from './connecting/starting.js'
+import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello, ServerEvents } from './engine/connection.js'
@@ -121,15 +121,12 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     const { signal } = checkStartOptions(options)
     const starting = new Starting()
     await this._start(starting, async () => {
-      if (signal?.aborted) throw aborted(signal)
-      const forget = onAbort(signal, () => starting.abandon(aborted(signal as AbortSignal)))
-      try {
+      const listen = async (): Promise<void> => {
         const hosts = await this.#hosts(starting)
         starting.check()
         this.#listen(serverId, hosts)
-      } finally {
-        forget()
       }
+      await withSignal(signal, (error) => starting.abandon(error), listen)
       this._state = 'running'
     })
   }

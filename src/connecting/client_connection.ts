@@ -7,7 +7,7 @@ import type { PoolBuffer } from '../engine/pool.js'
 import { EngineUse } from '../engine/registry.js'
 import type { SendRing } from '../engine/send_ring.js'
 import type { ZerioError } from '../errors.js'
-import { CloseCode, DisconnectReason } from '../reason.js'
+import { CloseCode, type DisconnectReason, notClosing, reasonOfEnd } from '../reason.js'
 import { stopped } from './failures.js'
 import type { Contender, Race } from './race.js'
 
@@ -46,9 +46,7 @@ export class ClientConnection implements Connection, Contender {
   established = false
   readonly use: EngineUse
   #released = false
-  /** What this side closed it with. */
-  #closeCode = 0
-  #closeText = ''
+  #closing = notClosing
   #onReleased: (() => void) | undefined
   #whenReleased: Promise<void> | undefined
 
@@ -71,10 +69,7 @@ export class ClientConnection implements Connection, Contender {
     return this.ended()
   }
   close(code: number = CloseCode.Normal, text = ''): void {
-    if (this._receiving) {
-      this.#closeCode = code
-      this.#closeText = text
-    }
+    if (this._receiving) this.#closing = { code, text }
     this._receiving = false
     this.ring.close()
     if (!this.#released) this.engine.native.close(this.ring.slot, code, text)
@@ -111,8 +106,7 @@ export class ClientConnection implements Connection, Contender {
     this.ring.close()
     if (!this.established) return
     this.established = false
-    const words = text === '' && errno === 0 && closeCode === this.#closeCode ? this.#closeText : text
-    this.client._disconnected(this, new DisconnectReason(closeCode, words, errno, local))
+    this.client._disconnected(this, reasonOfEnd(closeCode, text, errno, local, this.#closing))
   }
   _drained(): void {
     this.client.emit('drain')

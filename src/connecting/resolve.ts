@@ -22,9 +22,8 @@ export async function lookupAll(host: string, lookup: LookupFunction | undefined
   }
   const addresses = found.map((one) => one?.address)
   if (addresses.length === 0) throw failed(host, 'ENOTFOUND')
-  const wrong = addresses.find((address) => typeof address !== 'string' || !isNumericHost(address))
-  if (wrong !== undefined || addresses.includes(undefined as never))
-    throw badLookup(host, `must answer with numeric addresses, not ${describe(wrong)}`)
+  const at = addresses.findIndex((address) => typeof address !== 'string' || !isNumericHost(address))
+  if (at >= 0) throw badLookup(host, `must answer with numeric addresses, not ${describe(addresses[at])}`)
   return [...new Set(addresses)]
 }
 

@@ -105,17 +105,29 @@ export interface StartOptions {
   signal?: AbortSignal | undefined
 }
 
-/** What `start` rejects with when its signal is aborted. */
-export function aborted(signal: AbortSignal): ZerioError {
+function aborted(signal: AbortSignal): ZerioError {
   const text = 'The start was aborted by its signal; see the cause.'
   const error = new ZerioError('ABORT_ERR', text, { cause: signal.reason })
   error.name = 'AbortError'
   return error
 }
 
-/** Calls `abort` when the signal is aborted, until the returned function is called. */
-export function onAbort(signal: AbortSignal | undefined, abort: () => void): () => void {
-  if (signal === undefined) return () => {}
-  signal.addEventListener('abort', abort, { once: true })
-  return () => signal.removeEventListener('abort', abort)
+/**
+ * Runs a part of a start. Calls `abort` with the error to reject with when the signal is aborted meanwhile, and throws that error when
+ * the signal was aborted before.
+ */
+export async function withSignal(
+  signal: AbortSignal | undefined,
+  abort: (error: ZerioError) => void,
+  run: () => Promise<void>
+): Promise<void> {
+  if (signal === undefined) return run()
+  if (signal.aborted) throw aborted(signal)
+  const onAbort = (): void => abort(aborted(signal))
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await run()
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }
