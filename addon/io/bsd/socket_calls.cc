@@ -30,6 +30,12 @@ int make_socket(int family) { return prepared(::socket(family, SOCK_STREAM, 0));
 
 int accept_socket(int listener) { return prepared(::accept(listener, nullptr, nullptr)); }
 
+#ifdef TCP_KEEPIDLE
+const int kKeepIdleOption = TCP_KEEPIDLE;
+#else
+const int kKeepIdleOption = TCP_KEEPALIVE;
+#endif
+
 #ifdef SO_NOSIGPIPE
 const int kSendFlags = MSG_DONTWAIT;
 #else
@@ -39,17 +45,6 @@ const int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 ssize_t receive_call(int fd, uint8_t* data, size_t size) { return ::recv(fd, data, size, MSG_DONTWAIT); }
 
 ssize_t send_call(int fd, const uint8_t* data, size_t size) { return ::send(fd, data, size, kSendFlags); }
-
-void set_keep_alive(int fd, const KeepAlive& keep_alive) {
-#ifdef TCP_KEEPIDLE
-  set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(keep_alive.idle_s));
-#else
-  set_flag(fd, IPPROTO_TCP, TCP_KEEPALIVE, static_cast<int>(keep_alive.idle_s));
-#endif
-  set_flag(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(keep_alive.interval_s));
-  set_flag(fd, IPPROTO_TCP, TCP_KEEPCNT, KeepAlive::kProbes);
-  set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-}
 
 void set_user_timeout(int fd, uint32_t milliseconds) {
 #if defined(TCP_USER_TIMEOUT)

@@ -13,6 +13,8 @@ int make_socket(int family) { return ::socket(family, SOCK_STREAM | SOCK_NONBLOC
 
 int accept_socket(int listener) { return ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 
+const int kKeepIdleOption = TCP_KEEPIDLE;
+
 const int kSendFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
 // System calls without the C library: its functions are cancellation points, which costs two atomic operations in a process with
@@ -23,13 +25,6 @@ ssize_t receive_call(int fd, uint8_t* data, size_t size) {
 
 ssize_t send_call(int fd, const uint8_t* data, size_t size) {
   return ::syscall(SYS_sendto, fd, data, size, kSendFlags, nullptr, 0);
-}
-
-void set_keep_alive(int fd, const KeepAlive& keep_alive) {
-  set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(keep_alive.idle_s));
-  set_flag(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(keep_alive.interval_s));
-  set_flag(fd, IPPROTO_TCP, TCP_KEEPCNT, KeepAlive::kProbes);
-  set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 void set_user_timeout(int fd, uint32_t milliseconds) {

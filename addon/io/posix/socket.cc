@@ -15,6 +15,13 @@
 namespace zerio {
 namespace {
 
+void set_keep_alive(int fd, const KeepAlive& keep_alive) {
+  set_flag(fd, IPPROTO_TCP, kKeepIdleOption, static_cast<int>(keep_alive.idle_s));
+  set_flag(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(keep_alive.interval_s));
+  set_flag(fd, IPPROTO_TCP, TCP_KEEPCNT, KeepAlive::kProbes);
+  set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
 // A system that refuses one of these still provides a working connection, so errors are ignored.
 void apply(int fd, const SocketOptions& options) {
   set_no_delay(fd, options.no_delay);

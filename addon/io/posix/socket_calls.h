@@ -16,6 +16,9 @@ void set_flag(int fd, int level, int name, int value);
 int make_socket(int family);
 int accept_socket(int listener);
 
+// The option for the silence before the first question of keep-alive, in seconds.
+extern const int kKeepIdleOption;
+
 // For sendmsg(): do not block, and send no signal when the other side has left.
 extern const int kSendFlags;
 // Neither blocks. Each returns a count, or -1 with errno, which may be EINTR.
@@ -23,7 +26,6 @@ ssize_t receive_call(int fd, uint8_t* data, size_t size);
 ssize_t send_call(int fd, const uint8_t* data, size_t size);
 
 // A system that refuses one of these, or has not got it, still provides a working connection.
-void set_keep_alive(int fd, const KeepAlive& keep_alive);
 void set_user_timeout(int fd, uint32_t milliseconds);
 
 // Several listeners may have the same address; where the system can, it deals connections out among them.

@@ -177,8 +177,10 @@ bool Rio::look_at(IoSink& sink, uint32_t slot) {
   if (queue.uncommitted) {
     const int error = commit(slot);
     if (error == rio::kRefused && !has_lasted(queue.send_refused_ns)) return false;
-    if (error != 0) queue.send_error = error;
-    if (error != 0) return report_sent(sink, slot);
+    if (error != 0) {
+      queue.send_error = error;
+      return report_sent(sink, slot);
+    }
     queue.send_refused_ns = 0;
   }
   const bool waits = queue.waits_for_room || queue.waits_for_end;
