@@ -100,13 +100,24 @@ void arguments_of(napi_env env, napi_callback_info info, napi_value (&arguments)
   napi_get_cb_info(env, info, &given, arguments, nullptr, nullptr);
 }
 
-napi_value js_inject(napi_env env, napi_callback_info info) {
-  const std::lock_guard lock(mutex);
+// Of a function that has one argument.
+napi_value argument_of(napi_env env, napi_callback_info info) {
   napi_value arguments[1] = {};
   arguments_of(env, info, arguments);
+  return arguments[0];
+}
+
+int64_t integer_of(napi_env env, napi_value value) {
+  int64_t result = 0;
+  napi_get_value_int64(env, value, &result);
+  return result;
+}
+
+napi_value js_inject(napi_env env, napi_callback_info info) {
+  const std::lock_guard lock(mutex);
   auto* const module = reinterpret_cast<char*>(GetModuleHandleW(L"zerio.node"));
   if (!injected && module != nullptr) {
-    napi_get_value_bool(env, arguments[0], &has_rio);
+    napi_get_value_bool(env, argument_of(env, info), &has_rio);
     Acknowledgements::delay_by_environment();
     injected = inject_into(module);
   }
@@ -116,41 +127,29 @@ napi_value js_inject(napi_env env, napi_callback_info info) {
 napi_value js_refuse(napi_env env, napi_callback_info info) {
   napi_value arguments[3] = {};
   arguments_of(env, info, arguments);
-  int64_t n = 0;
-  napi_get_value_int64(env, arguments[1], &n);
   int error = WSAENOBUFS;
   napi_get_value_int32(env, arguments[2], &error);
   napi_value result = nullptr;
-  napi_create_int64(env, refuse(text_of(env, arguments[0]), n, error), &result);
+  napi_create_int64(env, refuse(text_of(env, arguments[0]), integer_of(env, arguments[1]), error), &result);
   return result;
 }
 
 napi_value js_limit(napi_env env, napi_callback_info info) {
-  napi_value arguments[1] = {};
-  arguments_of(env, info, arguments);
-  int64_t bytes = 0;
-  napi_get_value_int64(env, arguments[0], &bytes);
   const std::lock_guard lock(mutex);
-  limit_locked_bytes(static_cast<uint64_t>(bytes));
+  limit_locked_bytes(static_cast<uint64_t>(integer_of(env, argument_of(env, info))));
   return nullptr;
 }
 
 napi_value js_delay(napi_env env, napi_callback_info info) {
-  napi_value arguments[1] = {};
-  arguments_of(env, info, arguments);
   bool delayed = false;
-  napi_get_value_bool(env, arguments[0], &delayed);
+  napi_get_value_bool(env, argument_of(env, info), &delayed);
   Acknowledgements::delay(delayed);
   return nullptr;
 }
 
 napi_value js_late(napi_env env, napi_callback_info info) {
-  napi_value arguments[1] = {};
-  arguments_of(env, info, arguments);
-  uint32_t milliseconds = 0;
-  napi_get_value_uint32(env, arguments[0], &milliseconds);
   const std::lock_guard lock(mutex);
-  late_more_ns = uint64_t{milliseconds} * 1'000'000;
+  late_more_ns = static_cast<uint64_t>(integer_of(env, argument_of(env, info))) * 1'000'000;
   return nullptr;
 }
 
