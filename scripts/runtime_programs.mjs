@@ -2,10 +2,10 @@
 // outside of the repository; those for 64-bit ARM under qemu, and those for musl with the loader of Debian's package `musl`.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MAJORS, nodeOf } from '../lab/host/nodes.mjs'
+import { cacheFolder, installedOnce } from './npm_cache.mjs'
 
 const BUN = '1.4.4'
 const DENO = '2.9.6'
@@ -14,21 +14,12 @@ const MUSL_LOADER = '/lib/ld-musl-x86_64.so.1'
 /** Where Debian's libc6-arm64-cross and libstdc++6-arm64-cross put a system for qemu. */
 const ARM64_SYSTEM = '/usr/aarch64-linux-gnu'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'zerio-runtimes')
+const cache = cacheFolder('zerio-runtimes')
 
-/** A program of a package of npm, which is installed once. */
+/** A program of a package of npm, also of one for other machines. */
 function programOf(name, version, ...path) {
   const folder = join(cache, `${name.replace('/', '+')}-${version}`)
-  const program = join(folder, 'node_modules', name, ...path)
-  if (!existsSync(program)) {
-    mkdirSync(folder, { recursive: true })
-    // Packages for other machines, too.
-    const flags = ['--prefix', folder, '--no-save', '--no-audit', '--no-fund', '--loglevel=error', '--force']
-    execFileSync('npm', ['install', ...flags, `${name}@${version}`], {
-      stdio: ['ignore', 'ignore', 'inherit']
-    })
-  }
-  return program
+  return installedOnce(folder, [`${name}@${version}`], [name, ...path], ['--force'])
 }
 
 function needs(what, packages) {

