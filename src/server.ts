@@ -125,9 +125,10 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
         const hosts = await this.#hosts(starting)
         starting.check()
         this.#listen(serverId, hosts)
+        // In the same turn: a stop that comes before this start resolves has a server to stop.
+        this._state = 'running'
       }
       await withSignal(signal, (error) => starting.abandon(error), listen)
-      this._state = 'running'
     })
   }
 

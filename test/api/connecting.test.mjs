@@ -214,6 +214,7 @@ test('stop between the look-up and the first attempt ends the start', async (t) 
     listens = one.listeningPort > 0
     await one.stop()
     t.is(await start, listens ? 'started' : 'ZERIO_STOPPED', `after ${turns} turns`)
+    t.is(one.state, 'idle', `after ${turns} turns`)
   }
 })
 
