@@ -15,12 +15,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
+const ownCompiler = [process.env.CXX ?? 'g++']
 
-async function run(compiler, args) {
+async function run([program, ...first], args, env) {
   try {
-    await execute(compiler, args, { maxBuffer: 1 << 26 })
+    await execute(program, [...first, ...args], { maxBuffer: 1 << 26, env })
   } catch (error) {
-    throw new Error(`${compiler} failed:\n${error.stderr || error.message}`)
+    throw new Error(`${program} failed:\n${error.stderr || error.message}`)
   }
 }
 
@@ -83,8 +84,8 @@ export function copyObjects(root, folder, copy) {
 }
 
 /** What tells whether all objects of a folder were made in the same way. */
-function stampOf(flags, compiler = process.env.CXX ?? 'g++') {
-  return JSON.stringify([compiler, ...flags])
+function stampOf(flags, compiler = ownCompiler) {
+  return JSON.stringify([...compiler, ...flags])
 }
 
 /** Whether an object is missing, or older than something that it was made from. */
@@ -100,11 +101,11 @@ function isStale(object, rules) {
 
 /**
  * Compiles `sources` of the tree `root` and links them into `folder`/`name`. Returns the program's path; throws an Error that holds
- * what the compiler said. `linkFlags` stand behind the objects.
+ * what the compiler said. `linkFlags` stand behind the objects; `compiler` is a command and its first arguments, which runs in `env`.
  */
 export async function compile(
   root,
-  { name, folder, sources, flags = [], linkFlags = [], compiler = process.env.CXX ?? 'g++' }
+  { name, folder, sources, flags = [], linkFlags = [], compiler = ownCompiler, env = process.env }
 ) {
   mkdirSync(folder, { recursive: true })
   const objectOf = (source) => join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`)
@@ -112,7 +113,10 @@ export async function compile(
   const stamp = join(folder, 'flags.txt')
   const all = stampOf(flags, compiler)
   const changed = !existsSync(stamp) || readFileSync(stamp, 'utf8') !== all
-  const stale = sources.filter((source) => changed || isStale(objectOf(source), rulesOf(source)))
+  // Objects of other programs in this folder, too, were made in another way.
+  if (changed)
+    for (const name of readdirSync(folder).filter((file) => file.endsWith('.o'))) rmSync(join(folder, name))
+  const stale = sources.filter((source) => isStale(objectOf(source), rulesOf(source)))
   const program = join(folder, name)
   const made = existsSync(program) ? statSync(program).mtimeMs : 0
   // Another program of this folder may have made an object anew.
@@ -121,13 +125,17 @@ export async function compile(
   rmSync(program, { force: true })
   const worker = async () => {
     for (let source = stale.pop(); source !== undefined; source = stale.pop())
-      await run(compiler, [
-        ...['-std=c++20', '-g', '-MMD', ...warnings, ...flags],
-        ...['-c', join(root, source), '-o', objectOf(source)]
-      ])
+      await run(
+        compiler,
+        [
+          ...['-std=c++20', '-g', '-MMD', ...warnings, ...flags],
+          ...['-c', join(root, source), '-o', objectOf(source)]
+        ],
+        env
+      )
   }
   await Promise.all(Array.from({ length: availableParallelism() }, worker))
   if (changed) writeFileSync(stamp, all)
-  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags])
+  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags], env)
   return program
 }
