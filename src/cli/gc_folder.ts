@@ -48,6 +48,6 @@ export class GcFolder {
   }
 
   remove(): void {
-    rmSync(this.path, { recursive: true, force: true })
+    rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
   }
 }
