@@ -28,7 +28,7 @@
       }],
       ["OS=='win'", {
         "defines!": ["_HAS_EXCEPTIONS=0"],
-        "defines": ["_WIN32_WINNT=0x0a00", "NOMINMAX", "WIN32_LEAN_AND_MEAN"],
+        "defines": ["_WIN32_WINNT=0x0A00", "NOMINMAX", "WIN32_LEAN_AND_MEAN"],
         "msvs_settings": {
           "VCCLCompilerTool": {
             "AdditionalOptions": ["/std:c++20", "/Zc:__cplusplus"], "ExceptionHandling": 1, "WarningLevel": "3"

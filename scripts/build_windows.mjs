@@ -1,7 +1,7 @@
-// Cross-compiles for 64-bit Windows with zig, as prebuilds.mjs does, but file by file, with warnings as errors: npm run build:windows makes
-// prebuilds/win32-x64/zerio.node, and the addons of the tests in build/windows. Nothing but the system's own libraries is linked
-// dynamically, and node.exe by the addons of the tests; the product finds its host at load. On Windows itself node-gyp builds the same
-// files with MSVC. `--tree` names another copy of the sources to build, with its output in it.
+// Cross-compiles the addon for 64-bit Windows with mingw-w64: npm run build:windows makes
+// prebuilds/win32-x64/zerio.node, and the addons of the tests in build/windows. Nothing but the system's own libraries is linked dynamically, and node.exe by the
+// addons of the tests; the product finds its host at load. On Windows itself node-gyp
+// builds the same files with MSVC. `--tree` names another copy of the sources to build, with its output in it.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -11,28 +11,20 @@ import { parseArgs } from 'node:util'
 import { addonOf, nodeHeaders } from './addon_sources.mjs'
 import { compile } from './compile.mjs'
 import { writeHostTable } from './windows_host.mjs'
-import { findZig } from './zig.mjs'
 
 const require = createRequire(import.meta.url)
 const { values } = parseArgs({ options: { tree: { type: 'string' } } })
 const root = values.tree ?? join(dirname(fileURLToPath(import.meta.url)), '..')
 const out = join(root, 'build', 'windows')
 const published = join(root, 'prebuilds', 'win32-x64')
+const compiler = 'x86_64-w64-mingw32-g++-posix'
+const dlltool = 'x86_64-w64-mingw32-dlltool'
 
 function fail(sentence) {
   process.stderr.write(`${sentence}\n`)
   process.exit(1)
 }
 
-function zigOrFail() {
-  try {
-    return findZig()
-  } catch (error) {
-    return fail(error.message)
-  }
-}
-
-const zig = zigOrFail()
 const { sources: addonSources, definitions } = addonOf(root, 'win')
 
 /** The product's sources, and where it finds its host. */
@@ -78,15 +70,12 @@ const nodeApi = ['js_native_api.def', 'node_api.def'].flatMap((name) =>
 )
 writeFileSync(exported, ['NAME NODE.EXE', 'EXPORTS', ...nodeApi, ''].join('\n'))
 const library = join(out, 'libnode.a')
-const dlltool = ['dlltool', '-m', 'i386:x86-64', '-d', exported, '-l', library]
-const made = spawnSync(zig.program, dlltool, { stdio: 'inherit', env: zig.env })
+const made = spawnSync(dlltool, ['--input-def', exported, '--output-lib', library], { stdio: 'inherit' })
+if (made.error) fail(`${dlltool} is missing; on Debian: apt-get install g++-mingw-w64-x86-64-posix`)
 if (made.status !== 0) process.exit(made.status ?? 1)
 
 const flags = [
-  ...['-target', 'x86_64-windows-gnu'],
   ...['-O2', '-fno-rtti', '-fvisibility=hidden'],
-  // Which GCC's -Wconversion leaves out: macros of Windows' headers mix signs.
-  '-Wno-sign-conversion',
   '-DBUILDING_NODE_EXTENSION',
   // As node-gyp has it.
   '-DUSING_UV_SHARED=1',
@@ -98,11 +87,11 @@ const flags = [
   ...['-isystem', dirname(require.resolve('node-addon-api/package.json'))],
   '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'
 ]
-const linkFlags = ['-shared', '-s', '-lws2_32', '-lmswsock']
+const linkFlags = ['-shared', '-static', '-s', '-lws2_32', '-lmswsock']
 for (const { name, sources } of targets()) {
   try {
     console.log(
-      `built ${await compile(root, { name: `${name}.node`, folder: out, sources, flags, linkFlags: name === 'zerio' ? linkFlags : [library, ...linkFlags], compiler: [zig.program, 'c++'], env: zig.env })}`
+      `built ${await compile(root, { name: `${name}.node`, folder: out, sources, flags, linkFlags: name === 'zerio' ? linkFlags : [library, ...linkFlags], compiler })}`
     )
   } catch (error) {
     fail(error.message)

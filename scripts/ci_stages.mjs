@@ -30,6 +30,10 @@ export const tools = {
     isThere: () => answers('qemu-aarch64')
   },
   musl: { packages: () => ['musl'], isThere: () => existsSync('/lib/ld-musl-x86_64.so.1') },
+  'mingw-w64': {
+    packages: () => ['g++-mingw-w64-x86-64-posix'],
+    isThere: () => answers('x86_64-w64-mingw32-g++-posix')
+  },
   Wine: {
     packages: () => ['wine64'],
     isThere: () => ['/usr/lib/wine/wine64', '/usr/bin/wine64'].some(existsSync)
@@ -50,7 +54,7 @@ const WINDOWS_SUITES = ['22-rio', '20-winsock', '22-winsock', '20-rio']
 
 function windows(name, seconds, major, args, takesTurns) {
   const command = `node scripts/windows_node.mjs ${major} && npm run test:windows -- --node ${major} ${args}`
-  return { name, seconds, command, tools: ['Wine'], takesTurns }
+  return { name, seconds, command, tools: ['mingw-w64', 'Wine'], takesTurns }
 }
 
 /**

@@ -15,13 +15,12 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
-const ownCompiler = [process.env.CXX ?? 'g++']
 
-async function run([program, ...first], args, env) {
+async function run(compiler, args) {
   try {
-    await execute(program, [...first, ...args], { maxBuffer: 1 << 26, env })
+    await execute(compiler, args, { maxBuffer: 1 << 26 })
   } catch (error) {
-    throw new Error(`${program} failed:\n${error.stderr || error.message}`)
+    throw new Error(`${compiler} failed:\n${error.stderr || error.message}`)
   }
 }
 
@@ -66,13 +65,15 @@ export function simulationOf(root, { folder = join(root, 'build', 'simulation'),
   }
 }
 
+const objectsIn = (folder) => readdirSync(folder).filter((name) => name.endsWith('.o'))
+
 /**
  * Copies what `compile` has made of the tree `root` in `folder` to the folder of `copy`, a copy of the tree whose files have kept their
  * times: only files that change there are compiled again. The flags of `copy` may differ in warnings alone.
  */
 export function copyObjects(root, folder, copy) {
   mkdirSync(copy.folder, { recursive: true })
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.o'))) {
+  for (const name of objectsIn(folder)) {
     copyFileSync(join(folder, name), join(copy.folder, name))
     const rules = name.replace(/\.o$/, '.d')
     writeFileSync(
@@ -84,8 +85,8 @@ export function copyObjects(root, folder, copy) {
 }
 
 /** What tells whether all objects of a folder were made in the same way. */
-function stampOf(flags, compiler = ownCompiler) {
-  return JSON.stringify([...compiler, ...flags])
+function stampOf(flags, compiler = process.env.CXX ?? 'g++') {
+  return JSON.stringify([compiler, ...flags])
 }
 
 /** Whether an object is missing, or older than something that it was made from. */
@@ -101,11 +102,11 @@ function isStale(object, rules) {
 
 /**
  * Compiles `sources` of the tree `root` and links them into `folder`/`name`. Returns the program's path; throws an Error that holds
- * what the compiler said. `linkFlags` stand behind the objects; `compiler` is a command and its first arguments, which runs in `env`.
+ * what the compiler said. `linkFlags` stand behind the objects.
  */
 export async function compile(
   root,
-  { name, folder, sources, flags = [], linkFlags = [], compiler = ownCompiler, env = process.env }
+  { name, folder, sources, flags = [], linkFlags = [], compiler = process.env.CXX ?? 'g++' }
 ) {
   mkdirSync(folder, { recursive: true })
   const objectOf = (source) => join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`)
@@ -113,9 +114,8 @@ export async function compile(
   const stamp = join(folder, 'flags.txt')
   const all = stampOf(flags, compiler)
   const changed = !existsSync(stamp) || readFileSync(stamp, 'utf8') !== all
-  // Objects of other programs in this folder, too, were made in another way.
-  if (changed)
-    for (const name of readdirSync(folder).filter((file) => file.endsWith('.o'))) rmSync(join(folder, name))
+  // Those of the folder's other programs, too: with the new stamp they would look as if they had been made in the same way.
+  if (changed) for (const object of objectsIn(folder)) rmSync(join(folder, object))
   const stale = sources.filter((source) => isStale(objectOf(source), rulesOf(source)))
   const program = join(folder, name)
   const made = existsSync(program) ? statSync(program).mtimeMs : 0
@@ -125,17 +125,13 @@ export async function compile(
   rmSync(program, { force: true })
   const worker = async () => {
     for (let source = stale.pop(); source !== undefined; source = stale.pop())
-      await run(
-        compiler,
-        [
-          ...['-std=c++20', '-g', '-MMD', ...warnings, ...flags],
-          ...['-c', join(root, source), '-o', objectOf(source)]
-        ],
-        env
-      )
+      await run(compiler, [
+        ...['-std=c++20', '-g', '-MMD', ...warnings, ...flags],
+        ...['-c', join(root, source), '-o', objectOf(source)]
+      ])
   }
   await Promise.all(Array.from({ length: availableParallelism() }, worker))
   if (changed) writeFileSync(stamp, all)
-  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags], env)
+  await run(compiler, [...flags, ...sources.map(objectOf), '-o', program, ...linkFlags])
   return program
 }

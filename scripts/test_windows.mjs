@@ -1,6 +1,6 @@
 // Runs the test suite inside Windows' node.exe under Wine.
 //
-//   npm run test:windows [-- --node 20,22 --mode winsock,rio --only suite,programs,planted --jobs 2 test/x.test.mjs …]
+//   npm run test:windows [-- --node 20,22 --mode winsock,rio --only suite,programs,planted --build mingw --jobs 2 test/x.test.mjs …]
 //
 // Once as Wine is, without Registered I/O, and once with the emulator (lab/windows/rio_emulator.cc) under the same addon, where
 // any misuse of the API, and any object that is left at the end, fails the run. Nothing is installed here; what is missing is
@@ -11,9 +11,12 @@
 //
 // `--share 1/2` plants half of the bugs, `--share 2/2` the others.
 //
+// `--build zig` takes the addon that `npm run prebuilds` makes in place of mingw-w64's, which has no planted bugs.
+//
 // `--everything` runs what lab/windows/exclusions.mjs leaves out, too, to see whether its reasons still hold.
 //
 // The last lines count tests as TAP does, so that a summary of several commands can add them up.
+import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -32,6 +35,7 @@ const { values, positionals } = parseArgs({
     mode: { type: 'string', default: 'winsock,rio' },
     only: { type: 'string', default: 'suite,programs,planted' },
     share: { type: 'string', default: '1/1' },
+    build: { type: 'string', default: 'mingw' },
     jobs: { type: 'string', default: '2' },
     again: { type: 'boolean', default: false },
     everything: { type: 'boolean', default: false }
@@ -79,6 +83,11 @@ async function runFile(major, mode, file) {
   return result
 }
 
+if (values.build === 'zig') {
+  const args = ['scripts/prebuilds.mjs', 'win32-x64']
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+  if (status !== 0) process.exit(1)
+}
 const missing = whatIsMissing(majors)
 if (missing !== undefined) {
   process.stderr.write(`${missing}\n`)

@@ -4,7 +4,7 @@
 //
 // For a person with Windows 10, Server 2019 or later, Node.js 20.19 or later, and a checkout in which `npm install` was run. The addon is
 // prebuilds/win32-x64/zerio.node: `npm run build` makes it there with Visual Studio's compiler, `npm run build:windows` on Linux with
-// zig. docs/windows.md says what the output must be. `--quick` leaves out the suite.
+// mingw-w64. docs/windows.md says what the output must be. `--quick` leaves out the suite.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { release, tmpdir } from 'node:os'

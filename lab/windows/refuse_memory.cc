@@ -28,8 +28,12 @@ napi_value refuse(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// Where malloc comes from: mingw-w64's C library, and the universal one, which zig links.
 bool replace_malloc(char* module) {
-  return zerio::test::replace_import(module, "api-ms-win-crt-heap-l1-1-0.dll", "malloc", &counted_malloc, real_malloc);
+  for (const char* const library : {"msvcrt.dll", "api-ms-win-crt-heap-l1-1-0.dll"}) {
+    if (zerio::test::replace_import(module, library, "malloc", &counted_malloc, real_malloc)) return true;
+  }
+  return false;
 }
 
 napi_value initialise(napi_env env, napi_value exports) {
