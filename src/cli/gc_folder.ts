@@ -47,6 +47,7 @@ export class GcFolder {
     return [...this.#states.values()].map(({ state }) => state)
   }
 
+  /** A process that the program has left behind may write a file meanwhile: then the folder is not empty, and it is tried again. */
   remove(): void {
     rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
   }
