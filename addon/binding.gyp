@@ -64,6 +64,7 @@
             "io/linux/io_uring.cc",
             "io/linux/linux.cc",
             "io/linux/socket_calls.cc",
+            "io/linux/tcp_status.cc",
             "io/posix/memory.cc",
             "io/posix/socket.cc",
             "io/linux/uring_operations.cc",
@@ -77,6 +78,7 @@
             "io/bsd/bsd.cc",
             "io/bsd/kqueue_set.cc",
             "io/bsd/socket_calls.cc",
+            "io/bsd/tcp_status.cc",
             "io/posix/address.cc",
             "io/posix/clock.cc",
             "io/posix/memory.cc",
@@ -97,6 +99,7 @@
             "io/windows/rio.cc",
             "io/windows/rio_transfer.cc",
             "io/windows/target.cc",
+            "io/windows/tcp_status.cc",
             "io/windows/windows.cc",
             "io/windows/windows_io.cc",
             "io/windows/winsock.cc"

@@ -2,11 +2,13 @@
 import { AsyncResource } from 'node:async_hooks'
 import { type Addresses, addressesOf } from './connecting/addresses.js'
 import { ClientConnection, type ClientMessageHandler } from './connecting/client_connection.js'
+import type { ClientEventMap } from './connecting/client_events.js'
 import { Failures, stopped } from './connecting/failures.js'
 import { Race } from './connecting/race.js'
 import { BackOff, isLasting } from './connecting/reconnecting.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
 import type { ConnectionCounters } from './counters.js'
+import { inspectText, readStatus } from './diagnostics.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello } from './engine/connection.js'
 import type { Engine } from './engine/engine.js'
@@ -28,42 +30,10 @@ import { CloseCode, checkClose, type DisconnectReason } from './reason.js'
 import type { SendStatus } from './status.js'
 
 export type { ClientMessageHandler } from './connecting/client_connection.js'
+export type { ClientEventMap, Reconnecting } from './connecting/client_events.js'
 
 /** What a client does; see {@link ZerioClient.state}. */
 export type ClientState = 'idle' | 'starting' | 'connected' | 'reconnecting' | 'stopping'
-
-/** What a `reconnecting` event says. */
-export interface Reconnecting {
-  /** The number of the attempt since the client was connected, from 1. */
-  readonly attempt: number
-  /** How long the client waits before it, in milliseconds. */
-  readonly delayMs: number
-  /** What ended the connection, or the error of the attempt before. */
-  readonly reason: DisconnectReason | ZerioError
-}
-
-/** Events of {@link ZerioClient} and their arguments. */
-export interface ClientEventMap {
-  /** The server has accepted this client. Emitted before the first message is delivered and before `start` resolves. */
-  connected: []
-  /** The connection is gone. Emitted exactly once for each `connected`, after the last message. */
-  disconnected: [reason: DisconnectReason]
-  /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
-  message: [message: Buffer, channel: number]
-  /** The send ring that refused a message with `BackPressured` has room for it now. */
-  drain: []
-  /**
-   * With the option `reconnect`: another attempt to connect follows, after `delayMs`. Emitted before each, after `disconnected` or the
-   * failure of the attempt before.
-   */
-  reconnecting: [next: Reconnecting]
-  /**
-   * With the option `reconnect`: the client tries no more, because there were `attemptsMax` attempts, or because the next one would
-   * meet the same refusal. The error is that of the last attempt, or has the code that ended the connection. `start` can be called
-   * again. Not emitted after `stop`, nor when the signal of `start` is aborted.
-   */
-  reconnectFailed: [error: ZerioError]
-}
 
 /**
  * A client of a {@link ZerioServer}, or with `protocol: 'classic'` of a C# Zerio server.
@@ -306,6 +276,29 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   /** Counters of the present or last connection. Reading them allocates nothing. */
   get counters(): ConnectionCounters {
     return this.#ring.counters
+  }
+
+  /** As {@link Peer.rttUs}, of the present or last connection. NaN before the first. */
+  get rttUs(): number {
+    return this.#ring.rttUs
+  }
+
+  /**
+   * As {@link Peer.readStatus}, of the present or last connection: the place `StatusField.Connection` tells one from the next. Throws
+   * `ZERIO_BAD_ARGUMENT`.
+   */
+  readStatus(target: Float64Array): Float64Array {
+    return readStatus(this.#ring, this._engine, target)
+  }
+
+  /** As {@link Peer.inspectText}, of the present or last connection. */
+  inspectText(): string {
+    const { protocol } = this.#options
+    const { local: localAddress, remote: remoteAddress } = this.#addresses
+    const { state } = this
+    const id = this.#peerId
+    const about = { kind: 'Client', id, state, protocol, localAddress, remoteAddress } as const
+    return inspectText(this.#ring, this._engine, about)
   }
 
   /**

@@ -33,6 +33,7 @@ export {
   type ServerState,
   type SocketOptions,
   type StartOptions,
+  StatusField,
   type WaitStrategy,
   ZerioClient,
   ZerioError,

@@ -9,6 +9,7 @@ export {
 export { readClock } from './clock.js'
 export type { StartOptions } from './connecting/starting.js'
 export { ConnectionCounters, type Counters, EngineCounters, ServerCounters } from './counters.js'
+export { StatusField } from './diagnostics.js'
 export type { EngineInfo } from './engine/engine.js'
 export type { MemoryKind, PoolBuffer } from './engine/pool.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'

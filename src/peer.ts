@@ -2,6 +2,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { addressesOf } from './connecting/addresses.js'
 import type { ConnectionCounters } from './counters.js'
+import { inspectText, readStatus } from './diagnostics.js'
 import type { Engine } from './engine/engine.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
@@ -142,6 +143,35 @@ export class Peer {
    */
   get pendingBytes(): number {
     return this._ring.pendingBytes
+  }
+
+  /**
+   * How long the last answer to a PING took, in microseconds: from the moment in which the engine queued the PING behind what the ring
+   * held until it read the PONG, so that what waits on the way counts. Heartbeats send one when the other side is silent for
+   * `heartbeatMs`. NaN while no answer has come, and always with the classic protocol. Keeps its value after the connection's end.
+   */
+  get rttUs(): number {
+    return this._ring.rttUs
+  }
+
+  /**
+   * Writes what is known of the connection into `target`, each number at its place in {@link StatusField}: totals and rates of
+   * messages and bytes, what waits, round trips, and what the system's TCP knows. Two or three calls of the system; allocates nothing.
+   * After the connection's end the totals stay, and what the system knew is NaN. Returns `target`. Throws `ZERIO_BAD_ARGUMENT`.
+   *
+   * Rates are means since the last reading of this connection into this array.
+   *
+   * @param target at least `StatusField.Count` elements, and the same one each time.
+   */
+  readStatus(target: Float64Array): Float64Array {
+    return readStatus(this._ring, this.#engine, target)
+  }
+
+  /** What {@link readStatus} tells and the addresses, as some lines for people, which may change with any version. Allocates. */
+  inspectText(): string {
+    const { id, state, protocol, localAddress, remoteAddress } = this
+    const about = { kind: 'Peer', id, state, protocol, localAddress, remoteAddress } as const
+    return inspectText(this._ring, this.#engine, about)
   }
 
   /**

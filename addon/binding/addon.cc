@@ -6,9 +6,12 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "../engine/layout.h"
+#include "../engine/status.h"
 #include "../io/clock.h"
 #include "../io/io.h"
 #include "border.h"
@@ -169,6 +172,19 @@ napi_value addresses(const Call& call) {
   return result.raw();
 }
 
+// The array that readStatus() fills, or nothing when it is too short.
+std::optional<StatusArray> status_array(const Value& value) {
+  const std::span<double> values = value.doubles();
+  if (values.size() < StatusArray::kCount) return std::nullopt;
+  return StatusArray(values.first<StatusArray::kCount>());
+}
+
+// readTcpStatus(slot, target)
+void read_tcp_status(const Call& call) {
+  std::optional<StatusArray> target = status_array(call[1]);
+  if (target) target->write(engine_of(call).tcp_status(argument(call, 0)));
+}
+
 // The functions of the message path ask for no argument that they do not need.
 napi_value poll(napi_env env, napi_callback_info info) {
   void* data = nullptr;
@@ -278,6 +294,7 @@ constexpr Method kMethods[] = {
     {"close", enter_engine<close>},
     {"abort", enter_engine<abort>},
     {"addresses", enter_engine<addresses>},
+    {"readTcpStatus", enter_engine<read_tcp_status>},
     {"openScope", enter_engine<open_scope>},
     {"closeScope", enter_engine<close_scope>},
     {"handOver", enter_engine<hand_over>},
@@ -343,6 +360,17 @@ napi_value make_clock(const Call& call) {
   return made;
 }
 
+// readStatus(target, counters, connection, pendingBytes): all but what the system's TCP knows.
+napi_value read_status(const Call& call) {
+  std::optional<StatusArray> target = status_array(call[0]);
+  const std::span<double> counters = call[1].doubles();
+  if (!target || counters.size() < layout::kSlotCounters) return nullptr;
+  target->write(argument(call, 2), counters.first<layout::kSlotCounters>(), call[3].number(),
+                static_cast<double>(monotonic_ns()));
+  target->write(TcpStatus{});
+  return nullptr;
+}
+
 napi_value layout_of(napi_env env) {
   Object result(env);
   for (const auto& [name, value] : kBorder) result.set(name, value);
@@ -366,6 +394,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   result.set("createEngine", enter<create_engine>, nullptr);
   result.set("makeClock", enter<make_clock>, nullptr);
   result.set("probeBackend", enter<probe_backend>, nullptr);
+  result.set("readStatus", enter<read_status>, nullptr);
   result.set("backends", backends_of(env));
   result.set("layout", layout_of(env));
   return exports;

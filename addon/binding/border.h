@@ -1,5 +1,6 @@
 // The addon's table of all numbers on which JavaScript and native code must agree: src/engine/border.ts compares it, name by
-// name, with the mirror in src/engine/layout.ts. What is added to layout.h, events.h or codes.h is added here and there.
+// name, with the mirror in src/engine/layout.ts. What is added to layout.h, events.h, codes.h or status.h is added here and
+// there.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include "../engine/framing.h"
 #include "../engine/handshake.h"
 #include "../engine/layout.h"
+#include "../engine/status.h"
 #include "loop.h"
 
 namespace zerio {
@@ -74,6 +76,26 @@ inline constexpr BorderNumber kBorder[] = {
     {"EngineCounter.MessagesReceived", layout::kEngineCounterMessagesReceived},
     {"EngineCounter.MessagesAssembled", layout::kEngineCounterMessagesAssembled},
     {"EngineCounter.Corruptions", layout::kEngineCounterCorruptions},
+    {"StatusField.Connection", number_of(StatusField::Connection)},
+    {"StatusField.AtNs", number_of(StatusField::AtNs)},
+    {"StatusField.PingUs", number_of(StatusField::PingUs)},
+    {"StatusField.MessagesIn", number_of(StatusField::MessagesIn)},
+    {"StatusField.MessagesOut", number_of(StatusField::MessagesOut)},
+    {"StatusField.BytesIn", number_of(StatusField::BytesIn)},
+    {"StatusField.BytesOut", number_of(StatusField::BytesOut)},
+    {"StatusField.MessagesInPerSecond", number_of(StatusField::MessagesInPerSecond)},
+    {"StatusField.MessagesOutPerSecond", number_of(StatusField::MessagesOutPerSecond)},
+    {"StatusField.BytesInPerSecond", number_of(StatusField::BytesInPerSecond)},
+    {"StatusField.BytesOutPerSecond", number_of(StatusField::BytesOutPerSecond)},
+    {"StatusField.PendingBytes", number_of(StatusField::PendingBytes)},
+    {"StatusField.UnacknowledgedBytes", number_of(StatusField::UnacknowledgedBytes)},
+    {"StatusField.KernelRttUs", number_of(StatusField::KernelRttUs)},
+    {"StatusField.KernelRttDeviationUs", number_of(StatusField::KernelRttDeviationUs)},
+    {"StatusField.KernelRttMinUs", number_of(StatusField::KernelRttMinUs)},
+    {"StatusField.Retransmits", number_of(StatusField::Retransmits)},
+    {"StatusField.RetransmittedBytes", number_of(StatusField::RetransmittedBytes)},
+    {"StatusField.CongestionWindowBytes", number_of(StatusField::CongestionWindowBytes)},
+    {"StatusField.Count", number_of(StatusField::Count)},
     {"EventKind.Run", number_of(EventKind::Run)},
     {"EventKind.Message", number_of(EventKind::Message)},
     {"EventKind.Connected", number_of(EventKind::Connected)},
@@ -125,6 +147,7 @@ inline constexpr BorderNumber kBorder[] = {
     {"Layout.EventsOffset", layout::kEventsOffset},
     {"Layout.EventWords", layout::kEventWords},
     {"Layout.SlotCountersOffset", layout::kSlotCountersOffset},
+    {"Layout.SlotPingUs", layout::kSlotPingUs},
     {"Layout.SlotCounters", layout::kSlotCounters},
     {"Layout.SlotFrontOffset", layout::kSlotFrontOffset},
     {"Layout.SlotFrontBytes", layout::kSlotFrontBytes},

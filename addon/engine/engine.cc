@@ -258,6 +258,7 @@ bool Engine::on_control(Connection& connection, uint32_t header, const uint8_t* 
         return true;
       case Opcode::Pong:
         if (length != kPingBytes) break;
+        on_pong(connection, payload);
         return true;
       case Opcode::Close:
         if (read_farewell(payload, length, farewell) != Code::None) break;

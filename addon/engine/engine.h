@@ -144,6 +144,8 @@ class Engine final : private IoSink {
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }
   void addresses(uint32_t slot, Address& local, Address& remote) const;
+  // What the system's TCP knows of an open connection; of others nothing.
+  [[nodiscard]] TcpStatus tcp_status(uint32_t slot) const;
   // Address of [offset, offset + bytes) in a slab, or nullptr when it does not lie inside.
   [[nodiscard]] uint8_t* slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) const;
 
@@ -302,6 +304,7 @@ class Engine final : private IoSink {
   void question(Connection& connection);
   void end_question(Connection& connection);
   void ping(Connection& connection, uint64_t now_ns);
+  void on_pong(Connection& connection, const uint8_t* payload);
   void expire(Connection& connection);
   void end_probation(Connection& connection);
 

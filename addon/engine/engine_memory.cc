@@ -243,6 +243,12 @@ void Engine::addresses(uint32_t slot, Address& local, Address& remote) const {
   if (slot < connections_.size() && connections_[slot]->life.state != State::Free) io_->addresses(slot, local, remote);
 }
 
+TcpStatus Engine::tcp_status(uint32_t slot) const {
+  TcpStatus status;
+  if (slot < connections_.size() && connections_[slot]->life.state == State::Open) io_->tcp_status(slot, status);
+  return status;
+}
+
 uint8_t* Engine::slab_range(uint32_t slab, uint64_t offset, uint64_t bytes) const {
   const bool inside = slab < slabs_.size() && offset <= slabs_[slab].bytes && bytes <= slabs_[slab].bytes - offset;
   return inside ? slabs_[slab].base + offset : nullptr;

@@ -243,8 +243,17 @@ void Engine::ping(Connection& connection, uint64_t now_ns) {
   uint8_t frame[kControlFrameBytesMax];
   uint8_t payload[kPingBytes];
   store<uint64_t>(payload, now_ns);
-  queue_control(connection, frame, write_echo(frame, Opcode::Ping, payload));
+  if (queue_control(connection, frame, write_echo(frame, Opcode::Ping, payload))) connection.life.ping_ns = now_ns;
   pump(connection);
+}
+
+// The other side chooses what it sends: only the answer to the newest PING counts, and only once.
+void Engine::on_pong(Connection& connection, const uint8_t* payload) {
+  constexpr double kNsPerMicrosecond = 1000;
+  Life& life = connection.life;
+  if (life.ping_ns == 0 || load<uint64_t>(payload) != life.ping_ns) return;
+  const uint64_t took_ns = std::max<uint64_t>(io_->now_ns() - std::exchange(life.ping_ns, 0), 1);
+  connection.counters[layout::kSlotPingUs] = static_cast<double>(took_ns) / kNsPerMicrosecond;
 }
 
 }  // namespace zerio

@@ -83,6 +83,7 @@ inline constexpr uint32_t kSlotCounterBytesReceived = 3;     // engine
 inline constexpr uint32_t kSlotCounterBytesSent = 4;         // engine
 inline constexpr uint32_t kSlotCounterReceives = 5;          // engine
 inline constexpr uint32_t kSlotCounterSends = 6;             // engine
+inline constexpr uint32_t kSlotPingUs = 7;                   // engine: how long the last answer to a PING took; 0: none came
 inline constexpr uint32_t kSlotCounters = 8;
 inline constexpr uint32_t kSlotFrontOffset = kSlotCountersOffset + kSlotCounters * 8;
 inline constexpr uint32_t kSlotFrontBytes = 512;

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "address.h"
+#include "tcp_status.h"
 
 namespace zerio {
 
@@ -166,6 +167,11 @@ class Io {
 
   // The addresses of a connection; empty ones when the system has forgotten them.
   virtual void addresses(uint32_t slot, Address& local, Address& remote) const = 0;
+  // Fills in what the system's TCP knows of a connection. Does not wait.
+  virtual void tcp_status(uint32_t slot, TcpStatus& status) const {
+    (void)slot;
+    (void)status;
+  }
 
   // Reports what is complete. Never blocks. `spinning` says that the caller polls again at once, without waiting for the wait
   // handle.

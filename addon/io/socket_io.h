@@ -15,6 +15,7 @@
 #include "io.h"
 #include "newcomer_share.h"
 #include "posix/socket.h"
+#include "posix/socket_calls.h"
 
 namespace zerio {
 
@@ -78,6 +79,8 @@ class SocketIo : public Io {
   void addresses(uint32_t slot, Address& local, Address& remote) const override {
     read_addresses(connections_[slot].fd.get(), local, remote);
   }
+
+  void tcp_status(uint32_t slot, TcpStatus& status) const override { read_tcp_status(connections_[slot].fd.get(), status); }
 
   uint64_t now_ns() const override { return monotonic_ns(); }
 

@@ -217,6 +217,11 @@ export class Engine implements EngineInfo, DispatchEngine, Exiting {
     if (this.#slabs.rings[ring.slot] === ring) this.native.abort(ring.slot)
   }
 
+  /** Adds to a status what the system knows of this connection, unless its slot has begun another life. */
+  readTcpStatus(ring: SendRing, target: Float64Array): void {
+    if (this.#slabs.rings[ring.slot] === ring) this.native.readTcpStatus(ring.slot, target)
+  }
+
   // ---- Pools
 
   growFor(server: ServerEvents | undefined): void {

@@ -70,6 +70,30 @@ export const enum EngineCounter {
   Corruptions = 9
 }
 
+/** Places of an array that `readStatus` fills; src/diagnostics.ts explains each. */
+export const enum StatusField {
+  Connection = 0,
+  AtNs = 1,
+  PingUs = 2,
+  MessagesIn = 3,
+  MessagesOut = 4,
+  BytesIn = 5,
+  BytesOut = 6,
+  MessagesInPerSecond = 7,
+  MessagesOutPerSecond = 8,
+  BytesInPerSecond = 9,
+  BytesOutPerSecond = 10,
+  PendingBytes = 11,
+  UnacknowledgedBytes = 12,
+  KernelRttUs = 13,
+  KernelRttDeviationUs = 14,
+  KernelRttMinUs = 15,
+  Retransmits = 16,
+  RetransmittedBytes = 17,
+  CongestionWindowBytes = 18,
+  Count = 19
+}
+
 /** What an event says; addon/engine/events.h explains each. */
 export const enum EventKind {
   Run = 1,
@@ -161,6 +185,8 @@ export const enum Layout {
   EventsOffset = DirtyOffset + SlotsMax * 4,
   EventWords = 8,
   SlotCountersOffset = 64,
+  /** Among the counters of a slot: how long the last answer to a PING took, in microseconds; 0 while there is none. */
+  SlotPingUs = 7,
   SlotCounters = 8,
   SlotFrontOffset = SlotCountersOffset + SlotCounters * 8,
   SlotFrontBytes = 512,

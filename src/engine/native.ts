@@ -81,6 +81,8 @@ export interface NativeEngine {
   close(slot: number, code: number, reason: string): void
   abort(slot: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
+  /** Writes what the system's TCP knows of an open connection into an array for `StatusField`. */
+  readTcpStatus(slot: number, target: Float64Array): void
   /** From now on the loop delivers the events of a server, or of a slot, in the async context that is current now. */
   openScope(ofServer: boolean, index: number): void
   closeScope(ofServer: boolean, index: number): void
@@ -126,6 +128,8 @@ interface Native {
     flush: () => void
   ): NativeEngine
   makeClock(words: Float64Array): () => void
+  /** Fills an array for `StatusField`; what the system's TCP knows is unknown then, and readTcpStatus() adds it. */
+  readStatus(target: Float64Array, counters: Float64Array, connection: number, pendingBytes: number): void
   /** What this build has for this system, the best first. */
   readonly backends: readonly string[]
   /** 0, or the errno value with which the system refuses this backend. */

@@ -57,12 +57,16 @@ export interface RingEngine {
   handOver(ring: SendRing): void
 }
 
+let ringsMade = 0
+
 export class SendRing {
   /** The memory that holds this connection's send ring; `claim` returns an offset in it. */
   readonly buffer: PoolBuffer
   /** The same memory as a DataView, for fields of all widths. */
   readonly view: DataView
   readonly counters: ConnectionCounters
+  /** Which life of a slot it is, among all of this thread. */
+  readonly number = ++ringsMade
 
   readonly #engine: RingEngine
   readonly #slab: number = 0
@@ -122,6 +126,12 @@ export class SendRing {
     const head = this.#head()
     const jumps = head < MAIN && this.#tail >= MAIN
     return this.#unsent() + (jumps ? Math.max(0, this.#words[this.#tailWord + SlotWord.JumpEnd] - head) : 0)
+  }
+
+  /** How long the last answer to a PING took, in microseconds; NaN while there is none. */
+  get rttUs(): number {
+    const pingUs = this.counters._words[Layout.SlotPingUs]
+    return pingUs > 0 ? pingUs : Number.NaN
   }
 
   open(classic: boolean, remoteLengthMax: number): void {

@@ -84,7 +84,7 @@ function declared(file) {
   }
 }
 
-test('the native table leaves nothing out that layout.h, events.h and codes.h declare', (t) => {
+test('the native table leaves nothing out that layout.h, events.h, status.h and codes.h declare', (t) => {
   const table = readFileSync(join(root, 'addon', 'binding', 'border.h'), 'utf8')
   const { constants } = declared('layout.h')
   t.true(constants.length > 60)
@@ -102,6 +102,9 @@ test('the native table leaves nothing out that layout.h, events.h and codes.h de
     if (event === 'ReleasedEvent' && ['kind', 'slot'].includes(field)) continue
     t.true(table.includes(`offsetof(${named[0]}, ${named[1]})`), `${event}.${field}`)
   }
+  const places = declared('status.h').enumerators
+  t.true(places.length > 15)
+  for (const place of places) t.true(table.includes(`number_of(StatusField::${place})`), place)
   const codes = declared('codes.h').enumerators.filter((name) => name !== 'None')
   t.true(codes.length > 20)
   for (const code of codes) t.true(table.includes(`number_of(Code::${code})`), code)

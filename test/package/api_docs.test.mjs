@@ -85,7 +85,7 @@ test('every method, property and event of servers, clients and peers', async (t)
   await isComplete(t, 'Peer', peer, Object.prototype, 'peer')
   for (const [title, file, map] of [
     ['ZerioServer', 'server', 'ServerEventMap'],
-    ['ZerioClient', 'client', 'ClientEventMap']
+    ['ZerioClient', 'connecting/client_events', 'ClientEventMap']
   ]) {
     const source = await read(`src/${file}.ts`)
     const [, body] = new RegExp(`interface ${map} {\n([^}]*)\n}`).exec(source.replaceAll(/\{@link.*?\}/g, ''))
@@ -112,6 +112,7 @@ test('every method, property and event of servers, clients and peers', async (t)
 test('every member of what else is exported', async (t) => {
   namesIt(t, 'SendStatus', Object.keys(zerio.SendStatus))
   namesIt(t, 'CloseCode', Object.keys(zerio.CloseCode))
+  namesIt(t, 'StatusField', Object.keys(zerio.StatusField))
   for (const [name, value] of Object.entries(zerio.SendStatus))
     t.true(section('SendStatus').includes(`| \`${name}\` | ${value} |`), name)
   for (const [name, value] of Object.entries(zerio.CloseCode)) {

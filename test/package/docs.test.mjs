@@ -90,7 +90,8 @@ const outputs = {
   'manual.mjs': '1 answer\n',
   'measure.mjs': '40 bytes an operation\n',
   'probe.mjs': '32 bytes\n',
-  'slow_peer.mjs': 'sleeper left: ZERIO_ABORTED, 20 stay\n'
+  'slow_peer.mjs': 'sleeper left: ZERIO_ABORTED, 20 stay\n',
+  'status.mjs': '100 messages, up to 1000 a second: true\n'
 }
 for (const [name, expected] of Object.entries(outputs)) {
   test(`${name} prints what it says`, async (t) => {

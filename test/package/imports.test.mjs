@@ -90,7 +90,7 @@ const layers = [
   ['options/'],
   ['counters.ts', 'reason.ts', 'repeated_source.ts'],
   ['engine/'],
-  ['clock.ts', 'connecting/'],
+  ['clock.ts', 'connecting/', 'diagnostics.ts'],
   ['endpoint.ts', 'peer.ts'],
   ['client.ts', 'server.ts'],
   ['index.ts', 'index.mts'],

@@ -23,6 +23,7 @@ const names = [
   'EngineCounters',
   'SendStatus',
   'ServerCounters',
+  'StatusField',
   'ZerioClient',
   'ZerioError',
   'ZerioServer',

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "../io.h"
+#include "../tcp_status.h"
 
 namespace zerio {
 
@@ -30,5 +31,8 @@ void set_user_timeout(int fd, uint32_t milliseconds);
 
 // Several listeners may have the same address; where the system can, it deals connections out among them.
 void set_reuse_port(int fd);
+
+// Fills in what the system knows of a connection.
+void read_tcp_status(int fd, TcpStatus& status);
 
 }  // namespace zerio

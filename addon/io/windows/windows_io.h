@@ -19,6 +19,7 @@
 #include "../newcomer_share.h"
 #include "completion_port.h"
 #include "process_end.h"
+#include "tcp_status.h"
 
 namespace zerio {
 
@@ -73,6 +74,7 @@ class WindowsIo : public Io, private AtProcessEnd {
   void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].socket.get(), SD_SEND); }
   bool close(uint32_t slot, bool reset) override;
   void addresses(uint32_t slot, Address& local, Address& remote) const override;
+  void tcp_status(uint32_t slot, TcpStatus& status) const override { read_tcp_status(connections_[slot].socket.get(), status); }
   void poll(IoSink& sink, bool spinning) override;
   bool has_news() const override { return left_; }
   int wait_handle() const override { return -1; }

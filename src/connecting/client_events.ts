@@ -1,0 +1,36 @@
+// The events of a client.
+import type { ZerioError } from '../errors.js'
+import type { DisconnectReason } from '../reason.js'
+
+/** What a `reconnecting` event says. */
+export interface Reconnecting {
+  /** The number of the attempt since the client was connected, from 1. */
+  readonly attempt: number
+  /** How long the client waits before it, in milliseconds. */
+  readonly delayMs: number
+  /** What ended the connection, or the error of the attempt before. */
+  readonly reason: DisconnectReason | ZerioError
+}
+
+/** Events of {@link ZerioClient} and their arguments. */
+export interface ClientEventMap {
+  /** The server has accepted this client. Emitted before the first message is delivered and before `start` resolves. */
+  connected: []
+  /** The connection is gone. Emitted exactly once for each `connected`, after the last message. */
+  disconnected: [reason: DisconnectReason]
+  /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
+  message: [message: Buffer, channel: number]
+  /** The send ring that refused a message with `BackPressured` has room for it now. */
+  drain: []
+  /**
+   * With the option `reconnect`: another attempt to connect follows, after `delayMs`. Emitted before each, after `disconnected` or the
+   * failure of the attempt before.
+   */
+  reconnecting: [next: Reconnecting]
+  /**
+   * With the option `reconnect`: the client tries no more, because there were `attemptsMax` attempts, or because the next one would
+   * meet the same refusal. The error is that of the last attempt, or has the code that ended the connection. `start` can be called
+   * again. Not emitted after `stop`, nor when the signal of `start` is aborted.
+   */
+  reconnectFailed: [error: ZerioError]
+}
