@@ -4,6 +4,7 @@ import { type Addresses, addressesOf } from './connecting/addresses.js'
 import { ClientConnection, type ClientMessageHandler } from './connecting/client_connection.js'
 import type { ClientEventMap } from './connecting/client_events.js'
 import { Failures, stopped } from './connecting/failures.js'
+import { notConnected, PING_TIMEOUT_MS } from './connecting/question.js'
 import { Race } from './connecting/race.js'
 import { BackOff, isLasting } from './connecting/reconnecting.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
@@ -281,6 +282,12 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   /** As {@link Peer.rttUs}, of the present or last connection. NaN before the first. */
   get rttUs(): number {
     return this.#ring.rttUs
+  }
+
+  /** As {@link Peer.ping}, over the present connection; rejects with `ZERIO_NOT_CONNECTED` when there is none. */
+  async ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
+    if (this.#connection === undefined) throw notConnected('there is none')
+    return this.#connection.question.ask(timeoutMs)
   }
 
   /**

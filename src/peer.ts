@@ -1,6 +1,7 @@
 // A server's handle of one connected peer.
 import { AsyncResource } from 'node:async_hooks'
 import { addressesOf } from './connecting/addresses.js'
+import { PING_TIMEOUT_MS, Question } from './connecting/question.js'
 import type { ConnectionCounters } from './counters.js'
 import { inspectText, readStatus } from './diagnostics.js'
 import type { Engine } from './engine/engine.js'
@@ -64,6 +65,7 @@ export class Peer {
   /** Whose `onMessage` gets its messages: the server, or what has this peer's own. */
   #receiver: { readonly onMessage: ServerMessageHandler | null | undefined }
   readonly #engine: Engine
+  readonly #question: Question
   #closing = notClosing
 
   /** @internal */
@@ -78,6 +80,7 @@ export class Peer {
     this.#server = server
     this.#receiver = server
     this.#engine = engine
+    this.#question = new Question(engine, ring)
     this._ring = ring
     this.id = id
     this.protocol = classic ? 'classic' : 'native'
@@ -148,10 +151,23 @@ export class Peer {
   /**
    * How long the last answer to a PING took, in microseconds: from the moment in which the engine queued the PING behind what the ring
    * held until it read the PONG, so that what waits on the way counts. Heartbeats send one when the other side is silent for
-   * `heartbeatMs`. NaN while no answer has come, and always with the classic protocol. Keeps its value after the connection's end.
+   * `heartbeatMs`, and so does {@link ping}. NaN while no answer has come, and always with the classic protocol. Keeps its value after the connection's end.
    */
   get rttUs(): number {
     return this._ring.rttUs
+  }
+
+  /**
+   * Sends a PING at once and resolves with {@link rttUs} when it is answered. Calls that wait together share one
+   * PING, and the time limit of the first. Allocates, as every promise does.
+   *
+   * Rejects with `ZERIO_PING_TIMEOUT`, `ZERIO_NOT_CONNECTED` when the connection is closing or ends before the answer,
+   * `ZERIO_PING_UNSUPPORTED` with the classic protocol, or `ZERIO_BAD_ARGUMENT`.
+   *
+   * @param timeoutMs how long to wait; 1 to 3,600,000, default 10,000. The wait alone does not keep the process alive.
+   */
+  async ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
+    return this.#question.ask(timeoutMs)
   }
 
   /**
@@ -271,7 +287,14 @@ export class Peer {
     const local = !this._receiving
     this._receiving = false
     this._ring.close()
-    this.#server._left(this, reasonOfEnd(closeCode, text, errno, local, this.#closing))
+    const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing)
+    this.#question.ended(reason)
+    this.#server._left(this, reason)
+  }
+
+  /** @internal */
+  _answered(): void {
+    this.#question.answered()
   }
 
   /** @internal */

@@ -138,6 +138,7 @@ void close(const Call& call) {
   napi_get_value_string_utf8(call.env(), call[2].raw(), reason, sizeof reason, &size);
   engine_of(call).close(argument(call, 0), static_cast<uint16_t>(argument(call, 1)), {reason, size});
 }
+void ask(const Call& call) { engine_of(call).ask(argument(call, 0)); }
 void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
 void hand_over(const Call& call) { engine_of(call).hand_over(); }
 void hand_over_slot(const Call& call) { engine_of(call).hand_over_slot(argument(call, 0)); }
@@ -293,6 +294,7 @@ constexpr Method kMethods[] = {
     {"postpone", enter_engine<postpone>},
     {"close", enter_engine<close>},
     {"abort", enter_engine<abort>},
+    {"ask", enter_engine<ask>},
     {"addresses", enter_engine<addresses>},
     {"readTcpStatus", enter_engine<read_tcp_status>},
     {"openScope", enter_engine<open_scope>},

@@ -109,6 +109,7 @@ inline constexpr BorderNumber kBorder[] = {
     {"EventKind.Asked", number_of(EventKind::Asked)},
     {"EventKind.Reached", number_of(EventKind::Reached)},
     {"EventKind.SlabIdle", number_of(EventKind::SlabIdle)},
+    {"EventKind.Pong", number_of(EventKind::Pong)},
     {"Event.Kind", word_of(offsetof(Event, kind))},
     {"Event.Owner", word_of(offsetof(Event, owner))},
     {"RunEvent.Slab", word_of(offsetof(RunEvent, slab))},

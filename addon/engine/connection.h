@@ -129,6 +129,7 @@ struct Life {
   uint32_t heartbeat_ms = 0;
   uint32_t idle_timeout_ms = 0;
   uint64_t ping_ns = 0;            // when the PING was queued whose PONG is measured; 0: none is on its way
+  bool ping_asked = false;         // by the program, which gets an event
   int send_error = 0;              // the errno value behind send_failed
   uint32_t remote_length_max = 0;  // what the other side's greeting said
   uint32_t hello_slab = 0;         // where the greeting's id lies, until the batch is over

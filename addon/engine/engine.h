@@ -111,6 +111,10 @@ class Engine final : private IoSink {
   // Ends the connection at once and discards what was not sent.
   void abort(uint32_t slot);
 
+  // Sends a PING, and the event `Pong` follows when it is answered; one that was asked for before gets none any more. Does
+  // nothing where there is no PING: with classic, and when the connection is not open.
+  void ask(uint32_t slot);
+
   // Hands the rings in the dirty list to the system.
   void flush();
   void flush_slot(uint32_t slot);
@@ -303,7 +307,7 @@ class Engine final : private IoSink {
   void look_for_idle(Connection& connection, uint64_t now_ns);
   void question(Connection& connection);
   void end_question(Connection& connection);
-  void ping(Connection& connection, uint64_t now_ns);
+  bool ping(Connection& connection, uint64_t now_ns);
   void on_pong(Connection& connection, const uint8_t* payload);
   void expire(Connection& connection);
   void end_probation(Connection& connection);

@@ -239,21 +239,36 @@ void Engine::end_question(Connection& connection) {
   fail(connection, Code::HeartbeatTimeout, 0, "", true);
 }
 
-void Engine::ping(Connection& connection, uint64_t now_ns) {
+void Engine::ask(uint32_t slot) {
+  Connection* const connection = connection_at(slot);
+  if (connection == nullptr || connection->life.state != State::Open || connection->life.protocol != Protocol::Native) return;
+  Life& life = connection->life;
+  if (!life.control.fits(kHeaderBytes + kPingBytes)) pump(*connection);
+  life.ping_asked = false;
+  life.ping_asked = ping(*connection, io_->now_ns());
+}
+
+// Returns false when another side that does not read has left no room for it.
+bool Engine::ping(Connection& connection, uint64_t now_ns) {
+  Life& life = connection.life;
   uint8_t frame[kControlFrameBytesMax];
   uint8_t payload[kPingBytes];
   store<uint64_t>(payload, now_ns);
-  if (queue_control(connection, frame, write_echo(frame, Opcode::Ping, payload))) connection.life.ping_ns = now_ns;
+  const bool queued = queue_control(connection, frame, write_echo(frame, Opcode::Ping, payload));
+  // That of a heartbeat does not take the place of the one that the program waits for.
+  if (queued && !life.ping_asked) life.ping_ns = now_ns;
   pump(connection);
+  return queued;
 }
 
-// The other side chooses what it sends: only the answer to the newest PING counts, and only once.
+// The other side chooses what it sends: only the answer to the PING that is measured counts, and only once.
 void Engine::on_pong(Connection& connection, const uint8_t* payload) {
   constexpr double kNsPerMicrosecond = 1000;
   Life& life = connection.life;
   if (life.ping_ns == 0 || load<uint64_t>(payload) != life.ping_ns) return;
   const uint64_t took_ns = std::max<uint64_t>(io_->now_ns() - std::exchange(life.ping_ns, 0), 1);
   connection.counters[layout::kSlotPingUs] = static_cast<double>(took_ns) / kNsPerMicrosecond;
+  if (std::exchange(life.ping_asked, false)) events_.push(Event{EventKind::Pong, connection.slot});
 }
 
 }  // namespace zerio

@@ -26,11 +26,12 @@ enum class EventKind : int32_t {
   Asked = 11,         // the program is to say whether it takes this peer
   Reached = 12,       // a client that holds its HELLO has a connection; greet() or abort() follows
   SlabIdle = 13,      // JavaScript may let go of the last slab
+  Pong = 14,          // the PING that the program asked for is answered
 };
 
 // Events, word by word. The mirror of the names is in src/engine/layout.ts; addon/binding/border.h exports the places.
 
-// How each event begins, and all that some of them are: Drain, SlotsLow, Reached and SlabIdle.
+// How each event begins, and all that some of them are: Drain, SlotsLow, Reached, SlabIdle and Pong.
 struct Event {
   EventKind kind = EventKind::SlabIdle;
   uint32_t owner = 0;  // the slot or the server that it is about

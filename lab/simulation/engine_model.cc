@@ -208,6 +208,11 @@ void EngineModel::abort(Connection& connection) {
   engine_->abort(connection.slot);
 }
 
+void EngineModel::ask(Connection& connection) {
+  connection.asked += 1;
+  engine_->ask(connection.slot);
+}
+
 // ---- Sending
 
 void EngineModel::mark_dirty(SendRingModel& ring) {
@@ -297,6 +302,7 @@ void EngineModel::native_poll(bool spinning) {
       case EventKind::Run:
       case EventKind::Message:
       case EventKind::Drain:
+      case EventKind::Pong:
         break;
       default:
         ++setups;

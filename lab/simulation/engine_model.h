@@ -33,6 +33,7 @@ struct Connection {
   bool disconnected = false;   // its Disconnected event has come
   bool lost_messages = false;  // of the other side, because this side had closed
   uint64_t received = 0;
+  uint64_t asked = 0;  // for PINGs, whose answers have not come
   std::unique_ptr<SendRingModel> ring;
 
   [[nodiscard]] bool open() const { return ring != nullptr && ring->status() == Status::Sent; }
@@ -101,6 +102,7 @@ class EngineModel final : private RingEngine {
   int connect(const ClientOptions& options, uint16_t port);
   void close(Connection& connection, uint16_t code, const std::string& reason);
   void abort(Connection& connection);
+  void ask(Connection& connection);
   void flush();
 
   // One iteration of the event loop; with Manual, one poll() of the program. Returns whether anything happened.
@@ -153,6 +155,7 @@ class EngineModel final : private RingEngine {
   void greeted(uint32_t slot, const int32_t* event);
   void reached(uint32_t slot);
   void drain(uint32_t slot);
+  void answered(uint32_t slot);
   void connect_failed(uint32_t slot, uint32_t code, uint32_t error);
   void refused(uint32_t server, uint32_t code, uint32_t error, int32_t count);
   void slots_low();

@@ -120,6 +120,9 @@ void EngineModel::dispatch_event(const int32_t* event) {
     case EventKind::Reached:
       reached(slot);
       return;
+    case EventKind::Pong:
+      answered(slot);
+      return;
     case EventKind::ConnectFailed:
       connect_failed(slot, code, error);
       return;
@@ -229,6 +232,14 @@ void EngineModel::drain(uint32_t slot) {
   trace_.add('e', number, "slot # has drained", {slot});
   connection->ring->drained();
   program_.drain(*connection);
+}
+
+void EngineModel::answered(uint32_t slot) {
+  Connection* const connection = connections_[slot].get();
+  require(connection != nullptr && connection->connected && !connection->disconnected, "Pong comes while connected");
+  require(connection->asked > 0, "Pong comes at most once for each PING that the program asks for");
+  connection->asked -= 1;
+  trace_.add('e', number, "slot # is answered", {slot});
 }
 
 void EngineModel::connect_failed(uint32_t slot, uint32_t code, uint32_t error) {

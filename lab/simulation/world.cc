@@ -191,6 +191,9 @@ void World::act(EngineModel& engine) {
         if (connection != nullptr && connection->open()) send_some(*connection, 1);
       }
       return;
+    case 11:
+      if (one != nullptr) engine.ask(*one);
+      return;
     default:
       if (one != nullptr) send_some(*one, random_.chance(100) ? 500 : 20);
   }

@@ -9,6 +9,7 @@ import type { SendRing } from '../engine/send_ring.js'
 import type { ZerioError } from '../errors.js'
 import { CloseCode, type DisconnectReason, notClosing, reasonOfEnd } from '../reason.js'
 import { stopped } from './failures.js'
+import { Question } from './question.js'
 import type { Contender, Race } from './race.js'
 
 /**
@@ -45,6 +46,7 @@ export class ClientConnection implements Connection, Contender {
   _receiving = true
   established = false
   readonly use: EngineUse
+  readonly question: Question
   #released = false
   #closing = notClosing
   #onReleased: (() => void) | undefined
@@ -59,6 +61,7 @@ export class ClientConnection implements Connection, Contender {
     referenced: boolean
   ) {
     this.use = new EngineUse(engine, referenced)
+    this.question = new Question(engine, ring)
   }
 
   greet(): void {
@@ -106,7 +109,12 @@ export class ClientConnection implements Connection, Contender {
     this.ring.close()
     if (!this.established) return
     this.established = false
-    this.client._disconnected(this, reasonOfEnd(closeCode, text, errno, local, this.#closing))
+    const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing)
+    this.question.ended(reason)
+    this.client._disconnected(this, reason)
+  }
+  _answered(): void {
+    this.question.answered()
   }
   _drained(): void {
     this.client.emit('drain')

@@ -37,6 +37,8 @@ export interface Connection {
   _disconnected(closeCode: number, text: string, errno: number): void
   /** The send ring has room again for a message that it refused. */
   _drained(): void
+  /** The PING that the program asked for is answered. */
+  _answered(): void
   /** The slot begins another life; no event follows. */
   _released(): void
 }

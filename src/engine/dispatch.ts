@@ -310,6 +310,9 @@ export class Dispatch {
       case EventKind.Reached:
         this.#connections[slot]?._reached()
         return
+      case EventKind.Pong:
+        this.#connections[slot]?._answered()
+        return
       case EventKind.ConnectFailed: {
         const code = events[at + EndEvent.Code]
         const errno = events[at + EndEvent.Errno]

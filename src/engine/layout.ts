@@ -108,7 +108,8 @@ export const enum EventKind {
   SlotsLow = 10,
   Asked = 11,
   Reached = 12,
-  SlabIdle = 13
+  SlabIdle = 13,
+  Pong = 14
 }
 
 /** The words with which every event begins: the kind, and the slot or server that it is about. */

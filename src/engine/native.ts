@@ -80,6 +80,8 @@ export interface NativeEngine {
   postpone(slot: number): void
   close(slot: number, code: number, reason: string): void
   abort(slot: number): void
+  /** Sends a PING; `Pong` is reported when it is answered. */
+  ask(slot: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
   /** Writes what the system's TCP knows of an open connection into an array for `StatusField`. */
   readTcpStatus(slot: number, target: Float64Array): void

@@ -120,6 +120,11 @@ export class SendRing {
     return this.#status
   }
 
+  /** Whether the other side speaks the classic protocol. */
+  get classic(): boolean {
+    return this.#classic
+  }
+
   /** Bytes of frames, and of what is left unused between them, that the system has not taken. */
   get pendingBytes(): number {
     if (this.#detached) return 0
