@@ -9,6 +9,7 @@ import { Race } from './connecting/race.js'
 import { BackOff, isLasting } from './connecting/reconnecting.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
 import type { ConnectionCounters } from './counters.js'
+import { because, debugLog } from './debug_log.js'
 import { inspectText, readStatus } from './diagnostics.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello } from './engine/connection.js'
@@ -173,6 +174,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     let last = reason
     for (let next = backOff.next(); next !== undefined; next = backOff.next()) {
       const event = { ...next, reason: last }
+      debugLog?.(`client ${this.#peerId} tries again in ${next.delayMs} ms: ${because(last)}`)
       this.#announce(() => this.emit('reconnecting', event))
       await starting.pauseMs(next.delayMs)
       try {
@@ -212,6 +214,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
           if (this._starting !== starting) return
           this._starting = undefined
           this._state = 'idle'
+          debugLog?.(`client ${this.#peerId} gives up: ${because(error)}`)
           this.#announce(() => this.emit('reconnectFailed', error))
         }
       )
@@ -380,6 +383,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   #end(error: ZerioError, code: number = CloseCode.Normal, reason = ''): Promise<void> {
     const connection = this.#connection
     const race = this.#race
+    debugLog?.(`client ${this.#peerId} stops: ${error.code}`)
     this.#calls++
     // From `connected` on the start has succeeded.
     if (this._state !== 'running') this._starting?.abandon(error)
@@ -423,6 +427,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     }
     const open = (host: string): ClientConnection => {
       engine.reserveSlot()
+      debugLog?.(`client ${this.#peerId} connects to ${host} port ${this.#port}`)
       const slot = engine.native.connect({ ...request, host, connectTimeoutMs: starting.remainingMs })
       if (slot < 0) throw this.#failures.system(-slot, host)
       const connection = new ClientConnection(
@@ -456,6 +461,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     this._state = 'running'
     this.#addresses = addressesOf(connection.engine, connection.ring.slot)
     this.#backOff?.connected()
+    debugLog?.(`client ${this.#peerId} is connected to ${this.#serverId}, from ${this.localAddress}`)
     this.emit('connected')
   }
 
@@ -467,6 +473,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
 
   /** @internal */
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void {
+    debugLog?.(`client ${this.#peerId} is disconnected: ${because(reason)}`)
     if (this._state === 'running') {
       this._state = 'idle'
       this._starting = undefined

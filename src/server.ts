@@ -4,6 +4,7 @@ import { addressesOf } from './connecting/addresses.js'
 import { Admission } from './connecting/admission.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
+import { because, debugLog } from './debug_log.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello, ServerEvents } from './engine/connection.js'
 import type { Engine } from './engine/engine.js'
@@ -83,6 +84,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   #use: EngineUse | undefined
   #scope: AsyncResource | undefined
   #server = -1
+  #id = ''
   #listeningHost = ''
   #listeningPort = 0
   #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
@@ -242,6 +244,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
    */
   stopListening(): void {
     if (this.state !== 'listening') return
+    debugLog?.(`server ${this.#id} listens no more; peers: ${this.#peers.length}`)
     this.#listenNoMore(this._engine as Engine)
     this.#endIfOver()
   }
@@ -288,6 +291,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
         this.#counters = new ServerCounters(engine.listenerCounters(result.server))
         this.#scope = new AsyncResource('ZerioServer', { requireManualDestroy: true })
         engine.setServer(result.server, this.#events(this.#scope))
+        this.#id = serverId
+        debugLog?.(`server ${serverId} listens on ${result.host} port ${result.port}, by ${engine.backend}`)
         return
       }
       if (result.errno === NativeError.TooManyServers) {
@@ -310,6 +315,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
 
   async #stop(engine: Engine): Promise<void> {
     const server = this.#server
+    debugLog?.(`server ${this.#id} stops`)
     // The program waits for the end of a stop, whether or not the server kept the process alive.
     if (this.#use !== undefined) this.#use.referenced = true
     engine.drive(1)
@@ -330,6 +336,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     this.#use = undefined
     this.#scope?.emitDestroy()
     this._state = 'idle'
+    debugLog?.(`server ${this.#id} has stopped`)
   }
 
   /**
@@ -352,6 +359,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
       asked: (slot, hello) => inOwnScope(() => this.#asked(slot, hello)),
       greeted: (ring, hello) => this.#greeted(ring, hello),
       refused: (reason, count) => {
+        debugLog?.(`server ${this.#id} has refused ${count}: ${because(reason)}`)
         try {
           inOwnScope(() => this.emit('refused', reason, { count }))
         } finally {
@@ -388,6 +396,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     peer._index = this.#peers.push(peer) - 1
     this.#peersById.set(id, peer)
     engine.setConnection(ring.slot, peer)
+    debugLog?.(`server ${this.#id}: peer ${id} is here, ${peer.protocol}, from ${peer.remoteAddress}`)
     // Greeted in the same batch in which the program called stop.
     if (this._state !== 'running') peer._close(CloseCode.GoingAway, '')
     peer._scope.runInAsyncScope(() => this.emit('clientConnected', id, peer))
@@ -408,6 +417,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     }
     peer._index = -1
     if (this.#peersById.get(peer.id) === peer) this.#peersById.delete(peer.id)
+    debugLog?.(`server ${this.#id}: peer ${peer.id} has left: ${because(reason)}`)
     this.emit('clientDisconnected', peer.id, reason, peer)
   }
 
@@ -416,6 +426,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     const count = this.#errorRate.count(code)
     if (count === 0) return
     const error = make(count)
+    debugLog?.(`server ${this.#id} met ${count}: ${because(error)}`)
     if (this.listenerCount('error') > 0) inOwnScope(() => this.emit('error', error))
     else {
       if (count > 1) error.message += ` (${count} times)`

@@ -1,5 +1,6 @@
 // A client's connection: one attempt to connect and, when it succeeds, the connection until its slot is released.
 import { AsyncResource } from 'node:async_hooks'
+import { because, debugLog } from '../debug_log.js'
 import type { Connection, Hello } from '../engine/connection.js'
 import type { Engine } from '../engine/engine.js'
 import { Code } from '../engine/layout.js'
@@ -100,6 +101,7 @@ export class ClientConnection implements Connection, Contender {
     this.client._connected(this, hello)
   }
   _connectFailed(reason: DisconnectReason): void {
+    debugLog?.(`a connection to ${this.host} could not be made: ${because(reason)}`)
     const failure = failures[reason.closeCode] ?? 'answer'
     this.race.failed(this, this.client._connectError(reason, this.host), failure)
   }

@@ -88,7 +88,7 @@ const layers = [
   ['engine/layout.ts', 'status.ts'],
   ['engine/border.ts', 'errors.ts'],
   ['options/'],
-  ['counters.ts', 'reason.ts', 'repeated_source.ts'],
+  ['counters.ts', 'debug_log.ts', 'reason.ts', 'repeated_source.ts'],
   ['engine/'],
   ['clock.ts', 'connecting/', 'diagnostics.ts'],
   ['endpoint.ts', 'peer.ts'],
