@@ -67,6 +67,7 @@
             "io/linux/tcp_status.cc",
             "io/posix/memory.cc",
             "io/posix/socket.cc",
+            "io/posix/socket_file.cc",
             "io/linux/uring_operations.cc",
             "io/linux/uring_queue.cc"
           ]
@@ -82,7 +83,8 @@
             "io/posix/address.cc",
             "io/posix/clock.cc",
             "io/posix/memory.cc",
-            "io/posix/socket.cc"
+            "io/posix/socket.cc",
+            "io/posix/socket_file.cc"
           ]
         }],
         ["OS=='win'", {

@@ -151,7 +151,8 @@ export function typesText() {
   })
   const title =
     '// What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.'
-  const imports = "import type { Authenticate } from './authenticate.js'\n"
+  const imports =
+    "import type { LocalAddress } from './address.js'\nimport type { Authenticate } from './authenticate.js'\n"
   return [title, imports, ...aliases, ...interfaces].join('\n')
 }
 

@@ -3,7 +3,8 @@ import { AsyncResource } from 'node:async_hooks'
 import { type Addresses, addressesOf } from './connecting/addresses.js'
 import { ClientConnection, type ClientMessageHandler } from './connecting/client_connection.js'
 import type { ClientEventMap } from './connecting/client_events.js'
-import { Failures, stopped } from './connecting/failures.js'
+import { Destination } from './connecting/destination.js'
+import { type Failures, stopped } from './connecting/failures.js'
 import { notConnected, PING_TIMEOUT_MS } from './connecting/question.js'
 import { Race } from './connecting/race.js'
 import { BackOff, isLasting } from './connecting/reconnecting.js'
@@ -18,14 +19,12 @@ import type { PoolBuffer } from './engine/pool.js'
 import { EngineUse, engineFor } from './engine/registry.js'
 import { unconnectedRing } from './engine/send_ring.js'
 import type { ZerioError } from './errors.js'
+import { type ClientAddress, placeText } from './options/address.js'
 import {
-  type Address,
   type ClientOptions,
   checkPeerId,
   checkStartOptions,
-  isNumericHost,
   type ResolvedClientOptions,
-  resolveAddress,
   resolveClientOptions
 } from './options/options.js'
 import { CloseCode, checkClose, type DisconnectReason } from './reason.js'
@@ -55,8 +54,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   onMessage: ClientMessageHandler | null | undefined = null
 
   readonly #options: ResolvedClientOptions
-  readonly #host: string
-  readonly #port: number
+  readonly #destination: Destination
   /** The attempts of the start under way, once there are addresses. */
   #race: Race<ClientConnection> | undefined
   #connection: ClientConnection | undefined
@@ -76,19 +74,18 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   #again: EngineUse | undefined
 
   /**
-   * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
+   * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT`, `ZERIO_BAD_OPTION` and
+   * `ZERIO_ADDRESS_UNSUPPORTED`.
    *
-   * @param address a port on this machine, or host and port.
+   * @param address a port on this machine, host and port, or the path of a Unix domain socket.
    * @param options see docs/options.md.
    */
-  constructor(address: number | Address, options?: ClientOptions) {
+  constructor(address: ClientAddress, options?: ClientOptions) {
     super('client')
-    const { host, port } = resolveAddress(address, 'A client')
-    this.#host = host ?? 'localhost'
-    this.#port = port
     this.#options = resolveClientOptions(options)
-    const { connectTimeoutMs, reconnect } = this.#options
-    this.#failures = new Failures(this.#host, port, connectTimeoutMs)
+    const { connectTimeoutMs, reconnect, localAddress } = this.#options
+    this.#destination = new Destination(address, localAddress, connectTimeoutMs)
+    this.#failures = this.#destination.failures
     this.#backOff = reconnect === undefined ? undefined : new BackOff(reconnect)
   }
 
@@ -147,9 +144,9 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
 
   /** @param isStart whether the program waits for it: then it keeps the process alive, and goes on without `poll`. */
   async #connect(starting: Starting, isStart: boolean): Promise<void> {
-    const hosts = isNumericHost(this.#host)
-      ? [this.#host]
-      : await starting.lookup(this.#host, this.#options.lookup, () => this.#failures.lookupTimeout())
+    const hosts = await this.#destination.candidates((name) =>
+      starting.lookup(name, this.#options.lookup, () => this.#failures.lookupTimeout())
+    )
     starting.check()
     const engine = engineFor(this.#options)
     const use = new EngineUse(engine, isStart)
@@ -246,12 +243,15 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     return this.#serverId
   }
 
-  /** Address and port of this side, as in `127.0.0.1:50000` or `[::1]:50000`, of the present or last connection; empty before the first. */
+  /**
+   * Address and port of this side, as in `127.0.0.1:50000` or `[::1]:50000`, of the present or last connection; `unix:` for a path;
+   * empty before the first.
+   */
   get localAddress(): string {
     return this.#addresses.local
   }
 
-  /** Address and port of the server, in the form of {@link localAddress}. */
+  /** Address and port of the server, in the form of {@link localAddress}; for a path as in `unix:/run/one.sock`. */
   get remoteAddress(): string {
     return this.#addresses.remote
   }
@@ -422,12 +422,12 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
       ...options,
       classic: protocol === 'classic',
       id: this.#peerId,
-      port: this.#port,
+      ...this.#destination.request,
       holdsHello: hosts.length > 1
     }
     const open = (host: string): ClientConnection => {
       engine.reserveSlot()
-      debugLog?.(`client ${this.#peerId} connects to ${host} port ${this.#port}`)
+      debugLog?.(`client ${this.#peerId} connects to ${placeText(host, this.#destination.port)}`)
       const slot = engine.native.connect({ ...request, host, connectTimeoutMs: starting.remainingMs })
       if (slot < 0) throw this.#failures.system(-slot, host)
       const connection = new ClientConnection(
@@ -442,7 +442,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
       return connection
     }
     const late = (host: string): ZerioError => this.#failures.timeout(host, 'the address did not answer')
-    const race = new Race(this.#host, hosts, open, late)
+    const race = new Race(this.#destination.host, hosts, open, late)
     this.#race = race
     return race.run()
   }

@@ -28,6 +28,7 @@ export type FateCode =
   | 'ZERIO_HANDSHAKE_FAILED'
   | 'ZERIO_TOO_MANY_SERVERS'
   | 'ZERIO_AUTHENTICATE_FAILED'
+  | 'ZERIO_ADDRESS_UNSUPPORTED'
   | 'ZERIO_NO_BINARY'
   | 'ZERIO_ADDONS_FORBIDDEN'
   | 'ZERIO_TOO_MUCH_GARBAGE'
@@ -56,7 +57,7 @@ export class ZerioError extends Error {
   readonly code: string
   /** The system call that failed, such as `connect` or `listen`, where there was one. */
   readonly syscall?: string
-  /** The numeric address, or the host name, that it was about. */
+  /** The numeric address, the host name, or the path, that it was about. */
   readonly address?: string
   /** The port that it was about. */
   readonly port?: number
@@ -104,6 +105,34 @@ const advice: Readonly<Record<string, string>> = {
   'connect ENOBUFS':
     'the system is out of socket memory or of free local ports; close some connections, or widen the range of ports',
   'connect EPERM': 'a firewall rule or a security policy of this machine forbids the connection; change it',
+  'connect EACCES path':
+    'this process may not write to the socket or not enter its directory; change their permissions, or the umask of the server',
+  'connect EAGAIN path':
+    "the server's listen queue is full; try again, or raise the option backlog of the server",
+  'connect ECONNREFUSED path': 'no program listens there; start the server first and check the path',
+  'connect ENOENT path': 'nothing is there; start the server first and check the path',
+  'connect ENOTDIR path': 'a part of the path is no directory; check the path',
+  'connect EPROTOTYPE path': 'a socket of another kind is there; check the path',
+  'listen EACCES path':
+    'this process may not make or replace a file there; change the permissions of the directory, or choose another path',
+  'listen EADDRINUSE path': 'another program listens on this path; choose another one, or end that program',
+  'listen ENOENT path': 'there is no such directory; make it first, or choose another path',
+  'listen ENOTDIR path': 'a part of the path is no directory; choose another path',
+  'listen ENOTSOCK path':
+    'a file is there that is no socket, and zerio removes none; remove it, or choose another path',
+  'listen EOPNOTSUPP path': 'this file system has no sockets; choose a path on another one',
+  'listen EPERM path':
+    'this process may not replace the file there, or the file system has no sockets; choose another path',
+  'listen EROFS path': 'this file system is read-only; choose a path on another one',
+  'listen EAFNOSUPPORT descriptor':
+    'this socket is of a family that zerio does not know; pass one of TCP or of a Unix domain',
+  'listen EBADF descriptor':
+    'it is not open in this process; check its number, and that the parent passes it on (stdio)',
+  'listen EEXIST descriptor':
+    'another server of this process has it already; pass each descriptor to one server',
+  'listen EINVAL descriptor':
+    'this socket does not listen, or has no streams; pass one of SOCK_STREAM for which listen() was called',
+  'listen ENOTSOCK descriptor': 'this descriptor is no socket; check its number',
   'listen EACCES': 'a security policy of this machine forbids this port; choose another one',
   'listen EACCES below 1024': 'this port needs privileges; choose one above 1023',
   'listen EADDRINUSE':
@@ -143,6 +172,7 @@ function isClusterWorker(): boolean {
 /** What to look for in `advice`, the most special first. */
 function* situations(code: string, { syscall, address, port }: ErrorDetails): Generator<string> {
   const call = `${syscall} ${code}`
+  if (port === undefined) yield `${call} ${address === undefined ? 'descriptor' : 'path'}`
   if (syscall === 'connect' && address?.includes(':')) yield `${call} IPv6`
   if (syscall === 'listen' && isClusterWorker()) yield `${call} worker`
   if (syscall === 'listen' && port !== undefined && port > 0 && port < 1024) yield `${call} below 1024`

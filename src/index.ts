@@ -13,9 +13,16 @@ export { StatusField } from './diagnostics.js'
 export type { EngineInfo } from './engine/engine.js'
 export type { MemoryKind, PoolBuffer } from './engine/pool.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
-export type { Authenticate, PeerInfo } from './options/authenticate.js'
 export type {
   Address,
+  ClientAddress,
+  DescriptorAddress,
+  LocalAddress,
+  PathAddress,
+  ServerAddress
+} from './options/address.js'
+export type { Authenticate, PeerInfo } from './options/authenticate.js'
+export type {
   Backend,
   ClientOptions,
   EngineOptions,

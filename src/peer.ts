@@ -46,8 +46,8 @@ export class Peer {
   /** `'native'` or `'classic'`. */
   readonly protocol: 'native' | 'classic'
   /**
-   * Address and port of the other side when it connected, as in `127.0.0.1:50000` or `[::1]:50000`; empty when it was gone before
-   * it could be asked.
+   * Address and port of the other side when it connected, as in `127.0.0.1:50000` or `[::1]:50000`; `unix:` for one that came over a
+   * Unix domain socket; empty when it was gone before it could be asked.
    */
   readonly remoteAddress: string
   /** A place for a value that the program keeps with the peer. zerio never reads it. */
@@ -115,7 +115,7 @@ export class Peer {
   }
 
   /**
-   * Address and port of this side, in the form of {@link remoteAddress}. The system is asked the first time; empty when the connection
+   * Address and port of this side, in the form of {@link remoteAddress}; for a path as in `unix:/run/one.sock`. The system is asked the first time; empty when the connection
    * had ended then.
    */
   get localAddress(): string {

@@ -2,25 +2,25 @@
 import { AsyncResource } from 'node:async_hooks'
 import { addressesOf } from './connecting/addresses.js'
 import { Admission } from './connecting/admission.js'
+import { descriptorIsClosed, hostsOf, listenError, listeningOf, nowhere } from './connecting/listening.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
 import { because, debugLog } from './debug_log.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello, ServerEvents } from './engine/connection.js'
 import type { Engine } from './engine/engine.js'
-import { Layout, NativeError } from './engine/layout.js'
+import { Layout } from './engine/layout.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { EngineUse, engineFor } from './engine/registry.js'
 import { ReportRate } from './engine/report_rate.js'
 import { type SendRing, unconnectedRing } from './engine/send_ring.js'
 import { misuse, systemError, systemErrorName, ZerioError } from './errors.js'
+import { type CheckedAddress, checkAddress, placeText, type ServerAddress } from './options/address.js'
 import {
-  type Address,
   checkPeerId,
   checkStartOptions,
   describe,
   type ResolvedServerOptions,
-  resolveAddress,
   resolveServerOptions,
   type ServerOptions
 } from './options/options.js'
@@ -77,32 +77,32 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   onMessage: ServerMessageHandler | null | undefined = null
 
   readonly #options: ResolvedServerOptions
-  readonly #host: string | undefined
-  readonly #port: number
+  readonly #address: CheckedAddress
+  /** Whether the descriptor of its address was the server's once. */
+  #hadDescriptor = false
   readonly #peersById = new Map<string, Peer>()
   readonly #peers: Peer[] = []
   #use: EngineUse | undefined
   #scope: AsyncResource | undefined
   #server = -1
   #id = ''
-  #listeningHost = ''
-  #listeningPort = 0
+  #listening = nowhere
   #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
   #onOver: (() => void) | undefined
   readonly #errorRate = new ReportRate()
   readonly #admission: Admission | undefined
 
   /**
-   * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_BAD_OPTION`.
+   * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT`, `ZERIO_BAD_OPTION` and
+   * `ZERIO_ADDRESS_UNSUPPORTED`.
    *
-   * @param address a port, or host and port; 0 to 65,535, and 0 means any free port.
+   * @param address a port, or host and port; 0 to 65,535, and 0 means any free port. Or the path of a Unix domain socket, or the
+   * descriptor of a socket that listens already.
    * @param options see docs/options.md.
    */
-  constructor(address: number | Address, options?: ServerOptions) {
+  constructor(address: ServerAddress, options?: ServerOptions) {
     super('server')
-    const { host, port } = resolveAddress(address, 'A server')
-    this.#host = host
-    this.#port = port
+    this.#address = checkAddress(address, 'A server', ['path', 'fd'])
     this.#options = resolveServerOptions(options)
     const { authenticate } = this.#options
     if (authenticate !== undefined)
@@ -112,7 +112,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   /**
    * Listens. When it resolves, {@link listeningPort} is known. Can be called again after `stop`.
    *
-   * Rejects with the system's code (`EADDRINUSE`, `EACCES`, `ENOTFOUND`, …), `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`,
+   * Rejects with the system's code (`EADDRINUSE`, `EACCES`, `ENOTFOUND`, `ENOTSOCK`, …), `ZERIO_BAD_PEER_ID`, `ZERIO_ALREADY_STARTED`,
    * `ZERIO_STOPPING`, `ZERIO_BACKEND_UNAVAILABLE`, `ZERIO_OUT_OF_MEMORY`, `ZERIO_TOO_MANY_SERVERS`, `ZERIO_BAD_ARGUMENT`,
    * `ZERIO_BAD_LOOKUP`, `ABORT_ERR` when the signal is aborted, or `ZERIO_STOPPED` when `stop` is called meanwhile.
    *
@@ -124,7 +124,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     const starting = new Starting()
     await this._start(starting, async () => {
       const listen = async (): Promise<void> => {
-        const hosts = await this.#hosts(starting)
+        const hosts = await hostsOf(this.#address, (name) => starting.lookup(name, this.#options.lookup))
         starting.check()
         this.#listen(serverId, hosts)
         // In the same turn: a stop that comes before this start resolves has a server to stop.
@@ -142,17 +142,25 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   /** What the server does. `serving` is the time from {@link stopListening} until the last peer has left. */
   get state(): ServerState {
     if (this._state !== 'running') return this._state as ServerState
-    return this.#listeningPort > 0 ? 'listening' : 'serving'
+    return this.#listening === nowhere ? 'serving' : 'listening'
   }
 
-  /** The port on which the server listens; 0 when it does not. */
+  /** The port on which the server listens; 0 when it does not, and for a Unix domain socket. */
   get listeningPort(): number {
-    return this.#listeningPort
+    return this.#listening.port
   }
 
-  /** The numeric address on which the server listens; empty when it does not. */
+  /** The numeric address on which the server listens; empty when it does not, and for a Unix domain socket. */
   get listeningHost(): string {
-    return this.#listeningHost
+    return this.#listening.host
+  }
+
+  /**
+   * The path of the Unix domain socket on which the server listens, as it was given. That of a `fd` is as the system has it, with @ for
+   * the zero byte of a name without a file. Empty when the server does not listen, and for a port.
+   */
+  get listeningPath(): string {
+    return this.#listening.path
   }
 
   /** How many peers are connected. */
@@ -251,13 +259,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
 
   #listenNoMore(engine: Engine): void {
     engine.native.unlisten(this.#server)
-    this.#listeningPort = 0
-    this.#listeningHost = ''
-  }
-
-  async #hosts(starting: Starting): Promise<readonly string[]> {
-    if (this.#host === undefined) return ['::', '0.0.0.0']
-    return (await starting.lookup(this.#host, this.#options.lookup)).slice(0, 1)
+    this.#listening = nowhere
   }
 
   #listen(serverId: string, hosts: readonly string[]): void {
@@ -274,38 +276,34 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
 
   #listenOn(engine: Engine, serverId: string, hosts: readonly string[]): void {
     const options = this.#options
+    const address = this.#address
+    const fd = address.kind === 'descriptor' ? address.fd : undefined
+    if (fd !== undefined && this.#hadDescriptor) throw descriptorIsClosed(fd)
     for (const host of hosts) {
       const result = engine.native.listen({
         ...options,
         id: serverId,
         host,
-        port: this.#port,
+        port: address.kind === 'port' ? address.port : 0,
+        fd,
         replaceDuplicates: options.duplicateIds === 'replace',
         asksForVerdict: options.authenticate !== undefined
       })
       if (result.errno === 0) {
         this._engine = engine
         this.#server = result.server
-        this.#listeningHost = result.host
-        this.#listeningPort = result.port
+        this.#hadDescriptor = fd !== undefined
+        this.#listening = listeningOf(address, result.host, result.port)
         this.#counters = new ServerCounters(engine.listenerCounters(result.server))
         this.#scope = new AsyncResource('ZerioServer', { requireManualDestroy: true })
         engine.setServer(result.server, this.#events(this.#scope))
         this.#id = serverId
-        debugLog?.(`server ${serverId} listens on ${result.host} port ${result.port}, by ${engine.backend}`)
+        debugLog?.(
+          `server ${serverId} listens on ${placeText(result.host, result.port)}, by ${engine.backend}`
+        )
         return
       }
-      if (result.errno === NativeError.TooManyServers) {
-        throw new ZerioError(
-          'ZERIO_TOO_MANY_SERVERS',
-          'An engine has at most 64 servers; stop some, or use more threads.'
-        )
-      }
-      const error = systemError(result.errno, `Cannot listen on ${host} port ${this.#port}`, {
-        syscall: 'listen',
-        address: host,
-        port: this.#port
-      })
+      const error = listenError(result.errno, address, host)
       // Without IPv6 a server without a host listens on IPv4 alone.
       const next =
         host === '::' && hosts.length > 1 && (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL')

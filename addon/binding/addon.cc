@@ -23,8 +23,13 @@ namespace {
 
 // Options come from src/options/options.ts, which has checked them.
 SocketOptions socket_options(const Value& options) {
-  return {options.get("noDelay").flag(), options.get("socketSendBytes").number(), options.get("socketReceiveBytes").number(),
-          options.get("keepAliveMs").number(), options.get("userTimeoutMs").number()};
+  return {
+      options.get("noDelay").flag(),       options.get("socketSendBytes").number(), options.get("socketReceiveBytes").number(),
+      options.get("keepAliveMs").number(), options.get("userTimeoutMs").number(),   {}};
+}
+
+bool address_of(const Value& options, const char* host, const char* port, Address& out) {
+  return Address::parse(options.get(host).text(), static_cast<uint16_t>(options.get(port).number()), out);
 }
 
 uint32_t argument(const Call& call, size_t index) { return call[index].number(kNone); }
@@ -73,6 +78,8 @@ int listen_on(Engine& engine, const Value& options, uint32_t& server, Address& b
   server_options.listen.backlog = options.get("backlog").number();
   server_options.listen.ipv6_only = options.get("ipv6Only").flag();
   server_options.listen.reuse_port = options.get("reusePort").flag();
+  const Value descriptor = options.get("fd");
+  if (descriptor.is_number()) server_options.listen.descriptor = static_cast<int>(descriptor.number());
   server_options.listen.socket = socket_options(options);
   server_options.peers_max = options.get("maxPeers").number();
   server_options.handshakes_max = options.get("maxHandshakes").number();
@@ -83,9 +90,8 @@ int listen_on(Engine& engine, const Value& options, uint32_t& server, Address& b
   server_options.replace_duplicates = options.get("replaceDuplicates").flag();
   server_options.asks_for_verdict = options.get("asksForVerdict").flag();
   server_options.allow_classic = options.get("allowClassic").flag();
-  const auto port = static_cast<uint16_t>(options.get("port").number());
   Address address;
-  const bool parsed = Address::parse(options.get("host").text(), port, address);
+  const bool parsed = server_options.listen.descriptor >= 0 || address_of(options, "host", "port", address);
   return parsed ? engine.listen(std::move(server_options), address, server, bound) : UV_EINVAL;
 }
 
@@ -113,9 +119,10 @@ int connect_to(Engine& engine, const Value& options, uint32_t& slot) {
   client_options.linger_ms = options.get("lingerMs").number();
   client_options.heartbeat_ms = options.get("heartbeatMs").number();
   client_options.idle_timeout_ms = options.get("idleTimeoutMs").number();
-  const auto port = static_cast<uint16_t>(options.get("port").number());
   Address address;
-  const bool parsed = Address::parse(options.get("host").text(), port, address);
+  bool parsed = address_of(options, "host", "port", address);
+  if (options.get("sourceHost").is_text())
+    parsed = parsed && address_of(options, "sourceHost", "sourcePort", client_options.socket.source);
   return parsed ? engine.connect(std::move(client_options), address, slot) : UV_EINVAL;
 }
 

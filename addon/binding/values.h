@@ -31,6 +31,9 @@ class Value {
     return napi_get_value_uint32(env_, value_, &found) == napi_ok ? found : otherwise;
   }
 
+  [[nodiscard]] bool is_number() const { return type() == napi_number; }
+  [[nodiscard]] bool is_text() const { return type() == napi_string; }
+
   [[nodiscard]] bool flag() const {
     bool found = false;
     return napi_get_value_bool(env_, value_, &found) == napi_ok && found;
@@ -55,6 +58,12 @@ class Value {
   }
 
  private:
+  [[nodiscard]] napi_valuetype type() const {
+    napi_valuetype found = napi_undefined;
+    (void)napi_typeof(env_, value_, &found);
+    return found;
+  }
+
   template <class Element>
   [[nodiscard]] std::span<Element> elements(napi_typedarray_type wanted) const {
     napi_typedarray_type type = napi_int8_array;

@@ -41,6 +41,7 @@ int Engine::listen(ServerOptions options, const Address& address, uint32_t& serv
   it = Server(id_key_);
   it.used = it.listening = true;
   it.options = std::move(options);
+  it.options.listen.socket = it.options.listen.socket.at(bound);
   std::fill_n(server_counters(server), layout::kServerCountersBytes / sizeof(double), 0.0);
   return 0;
 }

@@ -10,6 +10,7 @@ namespace zerio {
 static_assert(sizeof(sockaddr_storage) <= Address::kBytesMax);
 
 bool Address::parse(const std::string& host, uint16_t port, Address& out) {
+  if (host.starts_with(kPathPrefix)) return parse_path(host.substr(sizeof kPathPrefix - 1), out);
   addrinfo hints = {};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
@@ -27,6 +28,7 @@ bool Address::parse(const std::string& host, uint16_t port, Address& out) {
 
 // Empty when there is none.
 Address::Host Address::host() const {
+  if (is_path()) return path_text();
   Host host;
   static_assert(sizeof host.text > INET6_ADDRSTRLEN);
   const bool named = size_ != 0 && getnameinfo(reinterpret_cast<const sockaddr*>(bytes_), size_, host.text, sizeof host.text,
@@ -42,6 +44,10 @@ uint16_t Address::port() const {
   return 0;
 }
 
+bool Address::is_ipv4() const { return reinterpret_cast<const sockaddr*>(bytes_)->sa_family == AF_INET; }
+
 bool Address::is_ipv6() const { return reinterpret_cast<const sockaddr*>(bytes_)->sa_family == AF_INET6; }
+
+bool Address::is_path() const { return size_ != 0 && reinterpret_cast<const sockaddr*>(bytes_)->sa_family == AF_UNIX; }
 
 }  // namespace zerio

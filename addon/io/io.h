@@ -41,6 +41,12 @@ struct SocketOptions {
   uint32_t receive_buffer_bytes = 0;  // likewise
   uint32_t keep_alive_ms = 0;    // silence after which the system probes the other side; after three times of it, it gives up
   uint32_t user_timeout_ms = 0;  // how long sent bytes may stay unacknowledged; 0: the system's default
+  Address source;                // what a connection comes from; of size 0: the system decides
+
+  // What of it there is at this address: a Unix domain socket has nothing of TCP.
+  [[nodiscard]] SocketOptions at(const Address& address) const {
+    return address.is_path() ? SocketOptions{false, send_buffer_bytes, receive_buffer_bytes, 0, 0, {}} : *this;
+  }
 };
 
 // Keep-alive in the units of the systems: whole seconds are the finest that all of them accept.
@@ -59,6 +65,7 @@ struct ListenOptions {
   uint32_t backlog = 1024;
   bool ipv6_only = false;
   bool reuse_port = false;
+  int descriptor = -1;  // a socket that listens already, which the backend adopts and closes; -1: it makes one for the address
   SocketOptions socket;
 };
 

@@ -26,8 +26,7 @@ struct ListenerTag {
   static bool is_one(uint64_t tag) { return (tag & kBit) != 0; }
 };
 
-struct Listener {
-  Descriptor fd;
+struct Listener : Listening {
   uint32_t life = 0;
   Interest watched;
 };
@@ -41,9 +40,12 @@ class SocketIo : public Io {
     if (server >= listeners_.size()) listeners_.resize(server + 1);
     Listener& listener = listeners_[server];
     ++listener.life;
-    int error = open_listener(address, options, listener.fd, bound);
+    const bool adopts = options.descriptor >= 0;
+    int error = adopts ? adopt_listener(options, listener, bound) : open_listener(address, options, listener, bound);
     if (error == 0) error = newcomers_.add(listener.fd.get(), kReadable, ListenerTag::make(server, listener.life));
-    if (error != 0) listener.fd.reset(-1);
+    // What could not be adopted is still the program's.
+    if (error != 0 && adopts) listener.fd.release();
+    if (error != 0) listener.close();
     listener.watched = kReadable;
     return error;
   }
@@ -60,7 +62,7 @@ class SocketIo : public Io {
     Listener& listener = listeners_[server];
     if (listener.fd.open()) (void)newcomers_.remove(listener.fd.get(), listener.watched);
     ++listener.life;
-    listener.fd.reset(-1);
+    listener.close();
   }
 
   void discard(AcceptedSocket socket) override { const Descriptor fd(static_cast<int>(socket)); }

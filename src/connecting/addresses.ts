@@ -1,7 +1,11 @@
 // The two ends of a connection, as programs and people read them.
 import type { Engine } from '../engine/engine.js'
+import { pathOfHost } from '../options/address.js'
 
-/** As in `127.0.0.1:50000` or `[::1]:50000`. Both are empty when the system has forgotten them already. */
+/**
+ * As in `127.0.0.1:50000`, `[::1]:50000` or `unix:/run/one.sock`; `unix:` alone for a socket without a name, as most clients have, and
+ * `unix:@name` for one without a file. Both are empty when the system has forgotten them already.
+ */
 export interface Addresses {
   readonly local: string
   readonly remote: string
@@ -14,7 +18,7 @@ export function addressesOf(engine: Engine, slot: number): Addresses {
 }
 
 function textOf(address: string, port: number): string {
-  if (address === '') return ''
+  if (address === '' || pathOfHost(address) !== undefined) return address
   // An IPv4 address on a listener for both.
   const host = address.replace(/^::ffff:(?=\d+\.)/, '')
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`

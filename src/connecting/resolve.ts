@@ -2,7 +2,8 @@
 import dns, { type LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { ZerioError } from '../errors.js'
-import { describe, isNumericHost } from '../options/options.js'
+import { isNumericHost } from '../options/address.js'
+import { describe } from '../options/options.js'
 
 export type { LookupFunction } from 'node:net'
 

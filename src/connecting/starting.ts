@@ -1,6 +1,6 @@
 // A start under way, in one attempt or several: the time limit of an attempt, and how stop() or a signal ends it in whatever phase it is.
 import { ZerioError } from '../errors.js'
-import { isNumericHost } from '../options/options.js'
+import { isNumericHost } from '../options/address.js'
 import { type LookupFunction, lookupAll } from './resolve.js'
 
 export class Starting {

@@ -7,8 +7,11 @@ import { thisTarget } from './target.js'
 
 export interface ListenRequest {
   id: string
+  /** A numeric address, or `unix:` and a path. */
   host: string
   port: number
+  /** A socket that listens already, instead of host and port. */
+  fd: number | undefined
   backlog: number
   ipv6Only: boolean
   reusePort: boolean
@@ -30,8 +33,12 @@ export interface ListenRequest {
 
 export interface ConnectRequest {
   id: string
+  /** As that of {@link ListenRequest}. */
   host: string
   port: number
+  /** A numeric address, when the system is not to choose where the connection comes from. */
+  sourceHost: string | undefined
+  sourcePort: number | undefined
   credential: Uint8Array
   classic: boolean
   connectTimeoutMs: number

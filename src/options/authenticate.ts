@@ -2,7 +2,10 @@
 
 /** A connection that wants to be a peer. */
 export interface PeerInfo {
-  /** Address and port of the other side, as in `127.0.0.1:50000` or `[::1]:50000`; empty when it was gone before it could be asked. */
+  /**
+   * Address and port of the other side, as in `127.0.0.1:50000` or `[::1]:50000`; `unix:` when it came over a Unix domain socket; empty
+   * when it was gone before it could be asked.
+   */
   readonly remoteAddress: string
   /** What it speaks. */
   readonly protocol: 'native' | 'classic'

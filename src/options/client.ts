@@ -1,4 +1,5 @@
 // The options of clients alone.
+import type { LocalAddress } from './address.js'
 import { choice, integer, special } from './option.js'
 import { kindOf } from './typed_arrays.js'
 import type { ReconnectOptions } from './types.js'
@@ -27,6 +28,15 @@ export const clientTable = {
     max: 600_000,
     default: 5000,
     text: 'How long connecting may take: the look-up of a host name, all its addresses, and the handshake together.'
+  }),
+  localAddress: special<LocalAddress, undefined>({
+    type: 'LocalAddress',
+    expected: 'an object with a host',
+    rangeText: '`{ host, port }`; the host is numeric, the port may be missing',
+    default: undefined,
+    defaultText: 'the system chooses',
+    isValid: (value): value is LocalAddress => typeof value === 'object' && value !== null,
+    text: 'The address of this machine that connections come from. Of a host with several addresses only those of the same family are tried. Not for a `path`.'
   }),
   reconnect: special<Reconnect, false>({
     type: 'boolean | ReconnectOptions',

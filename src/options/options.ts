@@ -1,7 +1,7 @@
-// What programs pass: their options, checked by the tables beside this file, and addresses, ids and channels.
-import { isIP } from 'node:net'
+// What programs pass: their options, checked by the tables beside this file, and ids and channels.
 import { Header, Limit } from '../engine/layout.js'
 import { misuse } from '../errors.js'
+import { checkLocalAddress, type LocalAddress } from './address.js'
 import { clientTable } from './client.js'
 import { engineTable, RING_BYTES_DEFAULT } from './engine.js'
 import { describe, readProperties } from './given.js'
@@ -22,14 +22,6 @@ export type {
   WaitStrategy
 } from './types.js'
 
-/** Where to listen or to connect: a port, or host and port. */
-export interface Address {
-  /** Host name or numeric address. A server's default is all addresses, IPv6 and IPv4; a client's is `'localhost'`. */
-  host?: string | undefined
-  /** 0 to 65,535. A server's 0 means any free port. */
-  port: number
-}
-
 export type ResolvedEngineOptions = Resolved<typeof engineTable>
 type ResolvedSocketOptions = Resolved<typeof socketTable>
 export type ResolvedServerOptions = ResolvedEngineOptions &
@@ -38,8 +30,9 @@ export type ResolvedServerOptions = ResolvedEngineOptions &
 export type ResolvedReconnectOptions = Resolved<typeof reconnectTable>
 export type ResolvedClientOptions = ResolvedEngineOptions &
   ResolvedSocketOptions &
-  Omit<Resolved<typeof clientTable>, 'credential' | 'reconnect'> & {
+  Omit<Resolved<typeof clientTable>, 'credential' | 'reconnect' | 'localAddress'> & {
     credential: Uint8Array
+    localAddress: Required<LocalAddress> | undefined
     reconnect: ResolvedReconnectOptions | undefined
   }
 
@@ -105,7 +98,7 @@ export function resolveServerOptions(given: unknown): ResolvedServerOptions {
 export function resolveClientOptions(given: unknown): ResolvedClientOptions {
   const options = resolve(given, clientScope)
   finish(options)
-  const { credential } = options
+  const { credential, localAddress } = options
   const length = typeof credential === 'string' ? Buffer.byteLength(credential) : lengthOf.call(credential)
   if (length > Limit.CredentialBytes) {
     throw misuse(
@@ -116,6 +109,7 @@ export function resolveClientOptions(given: unknown): ResolvedClientOptions {
   return {
     ...options,
     credential: copyOf(credential, length),
+    localAddress: localAddress === undefined ? undefined : checkLocalAddress(localAddress),
     reconnect: resolveReconnect(options.reconnect)
   }
 }
@@ -141,26 +135,6 @@ function copyOf(credential: string | Uint8Array, length: number): Uint8Array {
   return copy
 }
 
-/** The host and port that a program has passed. Throws `ZERIO_BAD_ARGUMENT`. */
-export function resolveAddress(given: unknown, who: string): { host: string | undefined; port: number } {
-  const address: Record<string, unknown> =
-    typeof given === 'object' && given !== null
-      ? readProperties(given, ['host', 'port'], {
-          code: 'ZERIO_BAD_ARGUMENT',
-          notAnObject: (what) => `${who} needs a port, or host and port, not ${what}.`,
-          unknown: (name) => `${who} takes host and port, and no "${name}".`
-        })
-      : { port: given }
-  const { host, port } = address
-  if (!Number.isInteger(port) || (port as number) < 0 || (port as number) > 65535) {
-    throw misuse('ZERIO_BAD_ARGUMENT', `${who} needs a port from 0 to 65535, not ${describe(port)}.`)
-  }
-  if (host !== undefined && (typeof host !== 'string' || host.length === 0 || host.length > 253)) {
-    throw misuse('ZERIO_BAD_ARGUMENT', `${who} needs a host name or address, not ${describe(host)}.`)
-  }
-  return { host: host as string | undefined, port: port as number }
-}
-
 /** Throws unless `id` can travel: 1 to 255 bytes of UTF-8 without control characters; for classic, printable ASCII. */
 export function checkPeerId(id: unknown, classic: boolean): asserts id is string {
   const allowed = classic ? /^[\x20-\x7e]+$/ : /^[^\p{Cc}\p{Cs}]+$/u
@@ -180,11 +154,6 @@ export function checkChannel(channel: unknown): void {
       `A channel must be an integer from 0 to ${Header.ChannelMax}, not ${describe(channel)}.`
     )
   }
-}
-
-/** Whether it is an address and no name. */
-export function isNumericHost(host: string): boolean {
-  return isIP(host.split('%', 1)[0]) !== 0
 }
 
 /** What a program has passed to `start` beside the id. Throws `ZERIO_BAD_ARGUMENT`. */

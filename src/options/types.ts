@@ -1,4 +1,5 @@
 // What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.
+import type { LocalAddress } from './address.js'
 import type { Authenticate } from './authenticate.js'
 
 /** Which system interface does the I/O. */
@@ -197,6 +198,13 @@ export interface ClientOptions extends EngineOptions, SocketOptions {
    * In milliseconds: 1 to 600,000; default 5,000.
    */
   connectTimeoutMs?: number | undefined
+  /**
+   * The address of this machine that connections come from. Of a host with several addresses only those of the same family are
+   * tried. Not for a `path`.
+   *
+   * Default the system chooses.
+   */
+  localAddress?: LocalAddress | undefined
   /**
    * Whether the client connects again, by itself, when its connection breaks.
    *

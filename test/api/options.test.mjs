@@ -116,7 +116,8 @@ for (const [Class, own] of [
     }
     bad({ host: 'localhost' }, 'port')
     for (const host of ['', 5, null, {}, 'x'.repeat(254)]) bad({ host, port: 1 }, 'host')
-    bad({ port: 1, path: '/tmp/x' }, '"path"')
+    bad({ port: 1, path: '/tmp/x' }, 'not "port" and "path" together')
+    bad({ port: 1, place: 1 }, '"place"')
     t.notThrows(() => new Class({ port: 1, host: undefined }))
   })
 

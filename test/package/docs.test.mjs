@@ -85,10 +85,12 @@ const outputs = {
   'await_using.mjs': 'oui\nboth have stopped\n',
   'channel.mjs': 'channel 5: abcdefgh\nchannel 0: fgh\nchannel 7: fgh\n',
   'claim.mjs': 'trader bids 1469.25 for 100\n',
+  'descriptor.mjs': 'client is here\n',
   'drain.mjs': '100000 messages\n',
   'live.mjs': '500000 round trips, 0 bytes each\n',
   'manual.mjs': '1 answer\n',
   'measure.mjs': '40 bytes an operation\n',
+  'path.mjs': 'oui true\n',
   'probe.mjs': '32 bytes\n',
   'slow_peer.mjs': 'sleeper left: ZERIO_ABORTED, 20 stay\n',
   'status.mjs': '100 messages, up to 1000 a second: true\n'

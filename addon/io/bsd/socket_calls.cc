@@ -56,6 +56,8 @@ void set_user_timeout(int fd, uint32_t milliseconds) {
 #endif
 }
 
+void choose_port_at_connect(int /*fd*/) {}
+
 void set_reuse_port(int fd) {
 #ifdef SO_REUSEPORT_LB
   set_flag(fd, SOL_SOCKET, SO_REUSEPORT_LB, 1);

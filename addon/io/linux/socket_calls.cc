@@ -31,6 +31,8 @@ void set_user_timeout(int fd, uint32_t milliseconds) {
   set_flag(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(milliseconds));
 }
 
+void choose_port_at_connect(int fd) { set_flag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1); }
+
 void set_reuse_port(int fd) { set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1); }
 
 }  // namespace zerio

@@ -1,6 +1,7 @@
 // Sockets of the backends of POSIX systems.
 #include "socket.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -40,8 +41,16 @@ void read_name(Call call, int fd, Address& out) {
 }
 
 int open_socket(const Address& address, Descriptor& out) {
-  out.reset(make_socket(address.is_ipv6() ? AF_INET6 : AF_INET));
+  out.reset(make_socket(address.is_path() ? AF_UNIX : address.is_ipv6() ? AF_INET6 : AF_INET));
   return out.open() ? 0 : errno;
+}
+
+int bind_to(int fd, const Address& address) {
+  const auto attempt = [&] { return ::bind(fd, as_sockaddr(address), address.size()) == 0 ? 0 : errno; };
+  const int error = attempt();
+  if (error != EADDRINUSE || !address.is_path()) return error;
+  const int stays = remove_stale_socket(address);
+  return stays == 0 ? attempt() : stays;
 }
 
 }  // namespace
@@ -88,21 +97,42 @@ bool is_readable(int fd) {
   return ::poll(&asked, 1, 0) > 0;
 }
 
-int open_listener(const Address& address, const ListenOptions& options, Descriptor& out, Address& bound) {
-  Descriptor fd;
-  const int error = open_socket(address, fd);
+int adopt_listener(const ListenOptions& options, Listening& out, Address& bound) {
+  const int fd = options.descriptor;
+  int type = 0;
+  int listens = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return errno;
+  read_name(::getsockname, fd, bound);
+  if (bound.size() == 0) return errno;
+  if (!bound.is_path() && !bound.is_ipv6() && !bound.is_ipv4()) return EAFNOSUPPORT;
+  size = sizeof listens;
+  if (type != SOCK_STREAM || ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) return EINVAL;
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return errno;
+  apply(fd, options.socket.at(bound));
+  out.fd = Descriptor(fd);
+  return 0;
+}
+
+int open_listener(const Address& address, const ListenOptions& options, Listening& out, Address& bound) {
+  Listening listening;
+  const int error = open_socket(address, listening.fd);
   if (error != 0) return error;
-  set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
-  if (options.reuse_port) set_reuse_port(fd.get());
-  if (address.is_ipv6()) set_flag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
+  const int fd = listening.fd.get();
+  if (!address.is_path()) set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reuse_port) set_reuse_port(fd);
+  if (address.is_ipv6()) set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
   // Accepted sockets inherit all of them; and a buffer size can change the TCP window scale only if it is set before the
   // handshake.
-  apply(fd.get(), options.socket);
-  if (::bind(fd.get(), as_sockaddr(address), address.size()) != 0) return errno;
-  if (::listen(fd.get(), static_cast<int>(options.backlog)) != 0) return errno;
-  read_name(::getsockname, fd.get(), bound);
+  apply(fd, options.socket.at(address));
+  const int taken = bind_to(fd, address);
+  if (taken != 0) return taken;
+  listening.file = SocketFile::made_for(address);
+  if (::listen(fd, static_cast<int>(options.backlog)) != 0) return errno;
+  read_name(::getsockname, fd, bound);
   if (bound.size() == 0) return errno;
-  out = std::move(fd);
+  out = std::move(listening);
   return 0;
 }
 
@@ -110,7 +140,13 @@ int open_connecting(const Address& address, const SocketOptions& options, Descri
   Descriptor fd;
   const int error = open_socket(address, fd);
   if (error != 0) return error;
-  apply(fd.get(), options);
+  apply(fd.get(), options.at(address));
+  if (options.source.size() > 0) {
+    // Connections of the same port to other servers, and those that ended a short while ago, do not stand in the way.
+    set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    if (options.source.port() == 0) choose_port_at_connect(fd.get());
+    if (::bind(fd.get(), as_sockaddr(options.source), options.source.size()) != 0) return errno;
+  }
   if (::connect(fd.get(), as_sockaddr(address), address.size()) != 0 && errno != EINPROGRESS) return errno;
   out = std::move(fd);
   return 0;

@@ -11,6 +11,7 @@
 #include "../address.h"
 #include "../io.h"
 #include "socket_calls.h"
+#include "socket_file.h"
 
 namespace zerio {
 
@@ -70,8 +71,23 @@ int repeat_while_short(Attempt attempt) {
   return error;
 }
 
+// A socket that listens, and the file that it has when its address is a path.
+struct Listening {
+  Descriptor fd;
+  SocketFile file;
+
+  // The file goes first, so that no client finds a path on which nothing listens.
+  void close() {
+    file.remove();
+    fd.reset(-1);
+  }
+};
+
 // Each returns 0 or an errno value.
-int open_listener(const Address& address, const ListenOptions& options, Descriptor& out, Address& bound);
+// Adopts `options.descriptor`, and leaves it alone when it returns an error: EBADF, ENOTSOCK, EAFNOSUPPORT, or EINVAL for a
+// socket that does not listen, or has no streams.
+int adopt_listener(const ListenOptions& options, Listening& out, Address& bound);
+int open_listener(const Address& address, const ListenOptions& options, Listening& out, Address& bound);
 int open_connecting(const Address& address, const SocketOptions& options, Descriptor& out);
 
 void set_no_delay(int fd, bool no_delay);

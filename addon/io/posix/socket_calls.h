@@ -29,6 +29,10 @@ ssize_t send_call(int fd, const uint8_t* data, size_t size);
 // A system that refuses one of these, or has not got it, still provides a working connection.
 void set_user_timeout(int fd, uint32_t milliseconds);
 
+// bind() shall leave the port of a connecting socket to connect(), which can choose one that other connections have to other
+// addresses. Only Linux can.
+void choose_port_at_connect(int fd);
+
 // Several listeners may have the same address; where the system can, it deals connections out among them.
 void set_reuse_port(int fd);
 

@@ -51,7 +51,7 @@ bool Target::is_loopback() const {
   return IN6_IS_ADDR_LOOPBACK(&host) || (IN6_IS_ADDR_V4MAPPED(&host) && network_of(host.s6_addr + kIpv4At) == kLoopbackNetwork);
 }
 
-int Target::prepare(SOCKET socket) const {
+int Target::prepare(SOCKET socket, const Address& source) const {
   if (address_.is_ipv6()) {
     // Without it a socket reaches no IPv4-mapped address. Systems without IPv4 refuse it, and need it not.
     const DWORD no = 0;
@@ -67,8 +67,10 @@ int Target::prepare(SOCKET socket) const {
   // ConnectEx needs a bound socket.
   sockaddr_storage any = {};
   any.ss_family = static_cast<decltype(any.ss_family)>(family());
-  const int size = address_.is_ipv6() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
-  return bind(socket, reinterpret_cast<const sockaddr*>(&any), size) == 0 ? 0 : last_error_number();
+  const int any_size = address_.is_ipv6() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  const bool is_given = source.size() > 0;
+  const auto* const name = is_given ? reinterpret_cast<const sockaddr*>(source.data()) : reinterpret_cast<const sockaddr*>(&any);
+  return bind(socket, name, is_given ? static_cast<int>(source.size()) : any_size) == 0 ? 0 : last_error_number();
 }
 
 }  // namespace zerio

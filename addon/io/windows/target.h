@@ -16,8 +16,8 @@ class Target {
   [[nodiscard]] int family() const { return address_.is_ipv6() ? AF_INET6 : AF_INET; }
   [[nodiscard]] const sockaddr* name() const { return reinterpret_cast<const sockaddr*>(address_.data()); }
   [[nodiscard]] int size() const { return static_cast<int>(address_.size()); }
-  // Prepares a new socket for ConnectEx, and binds it. 0 or an error number.
-  [[nodiscard]] int prepare(SOCKET socket) const;
+  // Prepares a new socket for ConnectEx, and binds it to its source, where that has a size. 0 or an error number.
+  [[nodiscard]] int prepare(SOCKET socket, const Address& source) const;
 
  private:
   [[nodiscard]] bool is_loopback() const;

@@ -154,7 +154,7 @@ Socket WindowsIo::make_socket(int family) const {
 // ---- Listening
 
 int WindowsIo::listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) {
-  if (options.reuse_port) return -UV_ENOTSUP;
+  if (options.reuse_port || options.descriptor >= 0) return -UV_ENOTSUP;
   // All memory that the listener needs is allocated here: its room among the closed ones, too.
   if (server >= listeners_.size()) listeners_.resize(server + 1);
   closed_listeners_.reserve(closed_listeners_.size() + listeners_.size());
@@ -305,7 +305,7 @@ int WindowsIo::connect(uint32_t slot, const Address& address, const SocketOption
   const Target target(address);
   Socket socket = make_socket(target.family());
   if (!socket.open()) return last_error_number();
-  int error = target.prepare(socket.get());
+  int error = target.prepare(socket.get(), options.source);
   if (error == 0) error = take(slot, std::move(socket), options);
   if (error != 0) return error;
   Connection& connection = connections_[slot];
