@@ -17,6 +17,7 @@ export {
   type EngineInfo,
   type EngineOptions,
   type FateCode,
+  type ListeningAddress,
   type LocalAddress,
   type MemoryKind,
   type MisuseCode,

@@ -17,6 +17,7 @@ export type {
   Address,
   ClientAddress,
   DescriptorAddress,
+  ListeningAddress,
   LocalAddress,
   PathAddress,
   ServerAddress

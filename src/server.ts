@@ -2,7 +2,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { addressesOf } from './connecting/addresses.js'
 import { Admission } from './connecting/admission.js'
-import { descriptorIsClosed, hostsOf, listenError, listeningOf, nowhere } from './connecting/listening.js'
+import { descriptorIsClosed, listenOnAll, type Target, targetsOf } from './connecting/listening.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
 import { ServerCounters } from './counters.js'
 import { because, debugLog } from './debug_log.js'
@@ -15,7 +15,13 @@ import { EngineUse, engineFor } from './engine/registry.js'
 import { ReportRate } from './engine/report_rate.js'
 import { type SendRing, unconnectedRing } from './engine/send_ring.js'
 import { misuse, systemError, systemErrorName, ZerioError } from './errors.js'
-import { type CheckedAddress, checkAddress, placeText, type ServerAddress } from './options/address.js'
+import {
+  type CheckedAddress,
+  checkServerAddresses,
+  type ListeningAddress,
+  placeText,
+  type ServerAddress
+} from './options/address.js'
 import {
   checkPeerId,
   checkStartOptions,
@@ -77,8 +83,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   onMessage: ServerMessageHandler | null | undefined = null
 
   readonly #options: ResolvedServerOptions
-  readonly #address: CheckedAddress
-  /** Whether the descriptor of its address was the server's once. */
+  readonly #addresses: readonly CheckedAddress[]
+  /** Whether the descriptors of its addresses were the server's once. */
   #hadDescriptor = false
   readonly #peersById = new Map<string, Peer>()
   readonly #peers: Peer[] = []
@@ -86,7 +92,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   #scope: AsyncResource | undefined
   #server = -1
   #id = ''
-  #listening = nowhere
+  /** Empty when it does not listen. */
+  #listening: readonly ListeningAddress[] = []
   #counters = new ServerCounters(new Float64Array(Layout.ServerCounters))
   #onOver: (() => void) | undefined
   readonly #errorRate = new ReportRate()
@@ -97,12 +104,13 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
    * `ZERIO_ADDRESS_UNSUPPORTED`.
    *
    * @param address a port, or host and port; 0 to 65,535, and 0 means any free port. Or the path of a Unix domain socket, or the
-   * descriptor of a socket that listens already.
+   * descriptor of a socket that listens already. Or an array of 1 to 16 of these: the server listens on all of them, or on none, and has
+   * one set of peers, options and counters.
    * @param options see docs/options.md.
    */
-  constructor(address: ServerAddress, options?: ServerOptions) {
+  constructor(address: ServerAddress | readonly ServerAddress[], options?: ServerOptions) {
     super('server')
-    this.#address = checkAddress(address, 'A server', ['path', 'fd'])
+    this.#addresses = checkServerAddresses(address)
     this.#options = resolveServerOptions(options)
     const { authenticate } = this.#options
     if (authenticate !== undefined)
@@ -124,9 +132,11 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     const starting = new Starting()
     await this._start(starting, async () => {
       const listen = async (): Promise<void> => {
-        const hosts = await hostsOf(this.#address, (name) => starting.lookup(name, this.#options.lookup))
+        const lookup = (name: string): Promise<readonly string[]> =>
+          starting.lookup(name, this.#options.lookup)
+        const targets = await targetsOf(this.#addresses, lookup)
         starting.check()
-        this.#listen(serverId, hosts)
+        this.#listen(serverId, targets)
         // In the same turn: a stop that comes before this start resolves has a server to stop.
         this._state = 'running'
       }
@@ -142,25 +152,34 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   /** What the server does. `serving` is the time from {@link stopListening} until the last peer has left. */
   get state(): ServerState {
     if (this._state !== 'running') return this._state as ServerState
-    return this.#listening === nowhere ? 'serving' : 'listening'
+    return this.#listening.length === 0 ? 'serving' : 'listening'
   }
 
-  /** The port on which the server listens; 0 when it does not, and for a Unix domain socket. */
+  /** The port on which the server listens; 0 when it does not, and for a Unix domain socket. Of several addresses that of the first. */
   get listeningPort(): number {
-    return this.#listening.port
+    return this.#listening[0]?.port ?? 0
   }
 
-  /** The numeric address on which the server listens; empty when it does not, and for a Unix domain socket. */
+  /**
+   * The numeric address on which the server listens; empty when it does not, and for a Unix domain socket. Of several addresses that of
+   * the first.
+   */
   get listeningHost(): string {
-    return this.#listening.host
+    return this.#listening[0]?.host ?? ''
   }
 
   /**
    * The path of the Unix domain socket on which the server listens, as it was given. That of a `fd` is as the system has it, with @ for
-   * the zero byte of a name without a file. Empty when the server does not listen, and for a port.
+   * the zero byte of a name without a file. Empty when the server does not listen, and for a port. Of several addresses that of the
+   * first.
    */
   get listeningPath(): string {
-    return this.#listening.path
+    return this.#listening[0]?.path ?? ''
+  }
+
+  /** All places where the server listens, in the order in which they were given; empty when it does not listen. Allocates an array. */
+  get listeningAddresses(): ListeningAddress[] {
+    return this.#listening.slice()
   }
 
   /** How many peers are connected. */
@@ -259,14 +278,14 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
 
   #listenNoMore(engine: Engine): void {
     engine.native.unlisten(this.#server)
-    this.#listening = nowhere
+    this.#listening = []
   }
 
-  #listen(serverId: string, hosts: readonly string[]): void {
+  #listen(serverId: string, targets: readonly Target[]): void {
     const engine = engineFor(this.#options)
     const use = new EngineUse(engine, this._referenced)
     try {
-      this.#listenOn(engine, serverId, hosts)
+      this.#listenOn(engine, serverId, targets)
       this.#use = use
     } catch (error) {
       use.release()
@@ -274,40 +293,28 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     }
   }
 
-  #listenOn(engine: Engine, serverId: string, hosts: readonly string[]): void {
+  #listenOn(engine: Engine, serverId: string, targets: readonly Target[]): void {
     const options = this.#options
-    const address = this.#address
-    const fd = address.kind === 'descriptor' ? address.fd : undefined
-    if (fd !== undefined && this.#hadDescriptor) throw descriptorIsClosed(fd)
-    for (const host of hosts) {
-      const result = engine.native.listen({
-        ...options,
-        id: serverId,
-        host,
-        port: address.kind === 'port' ? address.port : 0,
-        fd,
-        replaceDuplicates: options.duplicateIds === 'replace',
-        asksForVerdict: options.authenticate !== undefined
-      })
-      if (result.errno === 0) {
-        this._engine = engine
-        this.#server = result.server
-        this.#hadDescriptor = fd !== undefined
-        this.#listening = listeningOf(address, result.host, result.port)
-        this.#counters = new ServerCounters(engine.listenerCounters(result.server))
-        this.#scope = new AsyncResource('ZerioServer', { requireManualDestroy: true })
-        engine.setServer(result.server, this.#events(this.#scope))
-        this.#id = serverId
-        debugLog?.(
-          `server ${serverId} listens on ${placeText(result.host, result.port)}, by ${engine.backend}`
-        )
-        return
-      }
-      const error = listenError(result.errno, address, host)
-      // Without IPv6 a server without a host listens on IPv4 alone.
-      const next =
-        host === '::' && hosts.length > 1 && (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL')
-      if (!next) throw error
+    const adopted = this.#addresses.find((one) => one.kind === 'descriptor')
+    if (adopted !== undefined && this.#hadDescriptor) throw descriptorIsClosed(adopted.fd)
+    const settings = {
+      ...options,
+      id: serverId,
+      replaceDuplicates: options.duplicateIds === 'replace',
+      asksForVerdict: options.authenticate !== undefined
+    }
+    const { server, listening } = listenOnAll(engine.native, settings, targets)
+    this._engine = engine
+    this.#server = server
+    this.#hadDescriptor = adopted !== undefined
+    this.#listening = listening
+    this.#counters = new ServerCounters(engine.listenerCounters(server))
+    this.#scope = new AsyncResource('ZerioServer', { requireManualDestroy: true })
+    engine.setServer(server, this.#events(this.#scope))
+    this.#id = serverId
+    for (const { host, port, path } of listening) {
+      const place = path === '' ? placeText(host, port) : `unix:${path}`
+      debugLog?.(`server ${serverId} listens on ${place}, by ${engine.backend}`)
     }
   }
 

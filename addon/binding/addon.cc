@@ -92,7 +92,11 @@ int listen_on(Engine& engine, const Value& options, uint32_t& server, Address& b
   server_options.allow_classic = options.get("allowClassic").flag();
   Address address;
   const bool parsed = server_options.listen.descriptor >= 0 || address_of(options, "host", "port", address);
-  return parsed ? engine.listen(std::move(server_options), address, server, bound) : UV_EINVAL;
+  if (!parsed) return UV_EINVAL;
+  const Value also = options.get("server");
+  if (!also.is_number()) return engine.listen(std::move(server_options), address, server, bound);
+  server = also.number();
+  return engine.listen_also(server, address, server_options.listen.descriptor, bound);
 }
 
 napi_value listen(const Call& call) {

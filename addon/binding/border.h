@@ -140,6 +140,7 @@ inline constexpr BorderNumber kBorder[] = {
     {"Layout.EngineCountersOffset", layout::kEngineCountersOffset},
     {"Layout.EngineCounters", layout::kEngineCounters},
     {"Layout.ServersMax", layout::kServersMax},
+    {"Layout.ServerAddressesMax", layout::kServerAddressesMax},
     {"Layout.ServerCountersOffset", layout::kServerCountersOffset},
     {"Layout.ServerCountersBytes", layout::kServerCountersBytes},
     {"Layout.ServerCounters", layout::kServerCounters},

@@ -89,6 +89,8 @@ class Engine final : private IoSink {
 
   // Each returns 0, an errno value, or one of layout.h's errors.
   int listen(ServerOptions options, const Address& address, uint32_t& server, Address& bound);
+  // One more address for a server that listens already, or a descriptor to adopt when that is not -1.
+  int listen_also(uint32_t server, const Address& address, int descriptor, Address& bound);
   int connect(ClientOptions options, const Address& address, uint32_t& slot);
 
   void unlisten(uint32_t server);
@@ -184,6 +186,8 @@ class Engine final : private IoSink {
 
     bool used = false;
     bool listening = false;
+    uint32_t listeners = 0;   // how many sockets it listens on
+    uint32_t paths = 0;       // a bit for each of them that is a Unix domain socket
     uint16_t close_code = 0;  // with which all its peers are to be closed; 0: they stay
     ServerOptions options;
     uint32_t handshakes = 0;  // in state Greeting
@@ -218,8 +222,8 @@ class Engine final : private IoSink {
   class Reading;
 
   // IoSink
-  void on_accepted(uint32_t server, AcceptedSocket socket) override;
-  void on_accept_error(uint32_t server, int error) override;
+  void on_accepted(uint32_t listener, AcceptedSocket socket) override;
+  void on_accept_error(uint32_t listener, int error) override;
   void on_connected(uint32_t slot, int error) override;
   IoSpace receive_space() override;
   [[nodiscard]] uint32_t receive_bytes_max() const override { return contended_ > 0 ? fair_bytes_ : kNoLimit; }
@@ -227,7 +231,7 @@ class Engine final : private IoSink {
   void on_sent(uint32_t slot, size_t size, int error) override;
   void on_closed(uint32_t slot) override;
   bool has_room() const override;
-  bool can_accept(uint32_t server) override;
+  bool can_accept(uint32_t listener) override;
 
   // Frames
   bool on_first_frame(Connection& connection, uint32_t header, const uint8_t* payload);
@@ -325,6 +329,7 @@ class Engine final : private IoSink {
   void defer(Connection& connection);
   Connection* take_slot();
   void return_slot(uint32_t slot);
+  void pause_all_listeners(uint32_t server, bool paused);
   void pause_accept(uint32_t server, uint64_t retry_ns);
   void resume_accept(uint32_t server);
   void resume_accepts();

@@ -15,6 +15,11 @@ constexpr uint64_t kAcceptRetryNs = 50 * kMillisecondNs;
 // A client sends nothing before WELCOME; a classic one may send a little behind its id.
 constexpr uint32_t kEarlyBytesMax = 1024;
 
+// The backend's number for the socket of a server's address: its place is 0 for the first one.
+uint32_t listener_of(uint32_t server, uint32_t place) { return server + place * layout::kServersMax; }
+uint32_t server_of(uint32_t listener) { return listener % layout::kServersMax; }
+uint32_t bit_of(uint32_t listener) { return 1U << (listener / layout::kServersMax); }
+
 }  // namespace
 
 bool Engine::Server::remember(const Connection& connection) {
@@ -35,14 +40,29 @@ int Engine::listen(ServerOptions options, const Address& address, uint32_t& serv
   while (server < servers_.size() && is_taken(servers_[server])) ++server;
   if (server == layout::kServersMax) return layout::kErrorTooManyServers;
   if (server == servers_.size()) servers_.emplace_back(id_key_);
-  const int error = io_->listen(server, address, options.listen, bound);
+  const int error = io_->listen(listener_of(server, 0), address, options.listen, bound);
   if (error != 0) return error;
   Server& it = servers_[server];
   it = Server(id_key_);
   it.used = it.listening = true;
   it.options = std::move(options);
-  it.options.listen.socket = it.options.listen.socket.at(bound);
+  it.listeners = 1;
+  it.paths = bound.is_path() ? 1 : 0;
   std::fill_n(server_counters(server), layout::kServerCountersBytes / sizeof(double), 0.0);
+  return 0;
+}
+
+int Engine::listen_also(uint32_t server, const Address& address, int descriptor, Address& bound) {
+  if (server >= servers_.size() || !servers_[server].listening) return layout::kErrorNoSlot;
+  Server& it = servers_[server];
+  if (it.listeners == layout::kServerAddressesMax) return layout::kErrorTooManyServers;
+  const uint32_t listener = listener_of(server, it.listeners);
+  ListenOptions options = it.options.listen;
+  options.descriptor = descriptor;
+  const int error = io_->listen(listener, address, options, bound);
+  if (error != 0) return error;
+  ++it.listeners;
+  if (bound.is_path()) it.paths |= bit_of(listener);
   return 0;
 }
 
@@ -53,7 +73,7 @@ void Engine::unlisten(uint32_t server) {
   it.accept_retry_ns = 0;
   set_accept_retry();
   it.wants_slot = false;
-  io_->unlisten(server);
+  for (uint32_t place = 0; place < it.listeners; ++place) io_->unlisten(listener_of(server, place));
   // The next polls end the connections that are in their handshake.
   dismissals_ += it.handshakes;
   report_last_refusals_soon(it);
@@ -72,7 +92,8 @@ void Engine::forget_server(uint32_t server) {
   servers_[server].batch_at_end = batch_;
 }
 
-bool Engine::can_accept(uint32_t server) {
+bool Engine::can_accept(uint32_t listener) {
+  const uint32_t server = server_of(listener);
   if (!has_room()) return false;
   if (!free_.empty()) return true;
   if (slab_retry_ns_ > io_->now_ns()) {
@@ -86,7 +107,8 @@ bool Engine::can_accept(uint32_t server) {
   return false;
 }
 
-void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
+void Engine::on_accepted(uint32_t listener, AcceptedSocket socket) {
+  const uint32_t server = server_of(listener);
   Server& it = servers_[server];
   double* const counts = server_counters(server);
   counts[layout::kServerCounterAccepted] += 1;
@@ -100,10 +122,12 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
   check(taken != nullptr, "a connection was accepted without a slot");
   Connection& connection = *taken;
   Life& life = connection.life;
-  const int error = io_->attach(connection.slot, socket, it.options.listen.socket);
+  const SocketOptions& options = it.options.listen.socket;
+  const bool is_path = (it.paths & bit_of(listener)) != 0;
+  const int error = io_->attach(connection.slot, socket, is_path ? options.of_path() : options);
   if (error != 0) {
     return_slot(connection.slot);
-    on_accept_error(server, error);
+    on_accept_error(listener, error);
     return;
   }
   life.of_server = true;
@@ -119,18 +143,23 @@ void Engine::on_accepted(uint32_t server, AcceptedSocket socket) {
   set_deadline(connection, it.options.handshake_timeout_ms);
 }
 
-void Engine::on_accept_error(uint32_t server, int error) {
+void Engine::on_accept_error(uint32_t listener, int error) {
+  const uint32_t server = server_of(listener);
   server_counters(server)[layout::kServerCounterAcceptErrors] += 1;
   events_.push(AcceptErrorEvent{.server = server, .error = static_cast<uint32_t>(error)});
   // The connection stays in the listen queue. A retry at once would only spin until descriptors are free again.
   pause_accept(server, kAcceptRetryNs);
 }
 
+void Engine::pause_all_listeners(uint32_t server, bool paused) {
+  for (uint32_t place = 0; place < servers_[server].listeners; ++place) io_->accept_pause(listener_of(server, place), paused);
+}
+
 void Engine::pause_accept(uint32_t server, uint64_t retry_ns) {
   Server& it = servers_[server];
   it.accept_retry_ns = io_->now_ns() + retry_ns;
   set_accept_retry();
-  io_->accept_pause(server, true);
+  pause_all_listeners(server, true);
 }
 
 void Engine::resume_accept(uint32_t server) {
@@ -138,7 +167,7 @@ void Engine::resume_accept(uint32_t server) {
   it.accept_retry_ns = 0;
   it.wants_slot = false;
   set_accept_retry();
-  io_->accept_pause(server, false);
+  pause_all_listeners(server, false);
 }
 
 // ---- Clients

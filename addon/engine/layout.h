@@ -33,6 +33,7 @@ inline constexpr int kErrorOutOfMemory = 0x10002;
 
 // Counters of one server (float64), written by the engine only.
 inline constexpr uint32_t kServersMax = 64;
+inline constexpr uint32_t kServerAddressesMax = 16;
 inline constexpr uint32_t kServerCountersOffset = 1024;
 inline constexpr uint32_t kServerCounters = 32;
 inline constexpr uint32_t kServerCountersBytes = kServerCounters * 8;

@@ -43,10 +43,10 @@ struct SocketOptions {
   uint32_t user_timeout_ms = 0;  // how long sent bytes may stay unacknowledged; 0: the system's default
   Address source;                // what a connection comes from; of size 0: the system decides
 
-  // What of it there is at this address: a Unix domain socket has nothing of TCP.
-  [[nodiscard]] SocketOptions at(const Address& address) const {
-    return address.is_path() ? SocketOptions{false, send_buffer_bytes, receive_buffer_bytes, 0, 0, {}} : *this;
-  }
+  // What of it there is at this address.
+  [[nodiscard]] SocketOptions at(const Address& address) const { return address.is_path() ? of_path() : *this; }
+  // A Unix domain socket has nothing of TCP.
+  [[nodiscard]] SocketOptions of_path() const { return {false, send_buffer_bytes, receive_buffer_bytes, 0, 0, {}}; }
 };
 
 // Keep-alive in the units of the systems: whole seconds are the finest that all of them accept.
@@ -77,8 +77,8 @@ using AcceptedSocket = intptr_t;
 class IoSink {
  public:
   // The sink either gives the socket to Io::attach() or to Io::discard().
-  virtual void on_accepted(uint32_t server, AcceptedSocket socket) = 0;
-  virtual void on_accept_error(uint32_t server, int error) = 0;
+  virtual void on_accepted(uint32_t listener, AcceptedSocket socket) = 0;
+  virtual void on_accept_error(uint32_t listener, int error) = 0;
   virtual void on_connected(uint32_t slot, int error) = 0;
   // Memory for one receive; size 0 when the batch is full and the backend must leave the rest for the next poll().
   virtual IoSpace receive_space() = 0;
@@ -95,7 +95,7 @@ class IoSink {
   // Whether one more event of a connection can be reported; when not, the backend leaves it for the next poll().
   [[nodiscard]] virtual bool has_room() const = 0;
   // Whether one more connection can be taken now; when not, the backend leaves it in the listen queue.
-  [[nodiscard]] virtual bool can_accept(uint32_t server) = 0;
+  [[nodiscard]] virtual bool can_accept(uint32_t listener) = 0;
 
  protected:
   ~IoSink() = default;
@@ -115,12 +115,12 @@ class Io {
   // it makes ahead; what on_received() shows of them stays as it is until the next poll().
   [[nodiscard]] virtual uint32_t keep_ahead(uint8_t* arena, uint32_t bytes) = 0;
 
-  // Each returns 0 or an errno value.
-  virtual int listen(uint32_t server, const Address& address, const ListenOptions& options, Address& bound) = 0;
+  // Each returns 0 or an errno value. A listener is one socket that listens: a server has one for each of its addresses.
+  virtual int listen(uint32_t listener, const Address& address, const ListenOptions& options, Address& bound) = 0;
   virtual int connect(uint32_t slot, const Address& address, const SocketOptions& options) = 0;
 
-  virtual void accept_pause(uint32_t server, bool paused) = 0;
-  virtual void unlisten(uint32_t server) = 0;
+  virtual void accept_pause(uint32_t listener, bool paused) = 0;
+  virtual void unlisten(uint32_t listener) = 0;
 
   // Gives an accepted socket its slot and starts to receive. 0 or an errno value; on error the socket is closed.
   virtual int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) = 0;

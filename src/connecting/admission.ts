@@ -26,7 +26,8 @@ export class Admission {
     const id = hello.buffer.toString('utf8', hello.offset, idEnd)
     const credential = Buffer.from(hello.buffer.subarray(idEnd, idEnd + hello.credentialLength))
     const protocol = hello.classic ? 'classic' : 'native'
-    const info = { remoteAddress: addressesOf(engine, slot).remote, protocol } as const
+    const { local, remote } = addressesOf(engine, slot)
+    const info = { remoteAddress: remote, localAddress: local, protocol } as const
     let verdict: unknown
     let isLater = false
     try {

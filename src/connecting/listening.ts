@@ -1,27 +1,94 @@
 // Where one server listens: what it asks the engine for, and the errors when that is refused.
 import { NativeError } from '../engine/layout.js'
+import type { ListenRequest, NativeEngine } from '../engine/native.js'
 import { systemError, ZerioError } from '../errors.js'
-import { type CheckedAddress, hostOfPath, pathOfHost, placeDetails, placeText } from '../options/address.js'
+import {
+  type CheckedAddress,
+  hostOfPath,
+  type ListeningAddress,
+  pathOfHost,
+  placeDetails,
+  placeText
+} from '../options/address.js'
 
-/** Where a server listens, as programs read it. */
-export interface Listening {
-  readonly host: string
-  readonly port: number
-  readonly path: string
+/** An address of a server, and the hosts on one of which it listens there, as the engine takes them. */
+export interface Target {
+  readonly address: CheckedAddress
+  readonly hosts: readonly string[]
 }
 
-/** What a server that does not listen has. */
-export const nowhere: Listening = { host: '', port: 0, path: '' }
+/** What all addresses of a server ask the engine for. */
+export type ListenSettings = Omit<ListenRequest, 'host' | 'port' | 'fd' | 'server'>
+
+/** `lookup` is asked for the hosts of a name. */
+export async function targetsOf(
+  addresses: readonly CheckedAddress[],
+  lookup: (name: string) => Promise<readonly string[]>
+): Promise<readonly Target[]> {
+  const targets: Target[] = []
+  for (const address of addresses) targets.push({ address, hosts: await hostsOf(address, lookup) })
+  return targets
+}
+
+/**
+ * Listens on all targets with one server of the engine, or on none. Returns the server's number, and where it listens, in the order of
+ * the targets. Throws the error of the first that is refused.
+ */
+export function listenOnAll(
+  native: NativeEngine,
+  settings: ListenSettings,
+  targets: readonly Target[]
+): { server: number; listening: readonly ListeningAddress[] } {
+  const listening: ListeningAddress[] = []
+  let server: number | undefined
+  // What is refused shall leave the descriptors to the program, so they are adopted last.
+  const isDescriptor = (place: number): boolean => targets[place].address.kind === 'descriptor'
+  const places = [...targets.keys()].sort(
+    (one, other) => Number(isDescriptor(one)) - Number(isDescriptor(other))
+  )
+  try {
+    for (const place of places) {
+      const { address } = targets[place]
+      const made = listenOn(native, { ...settings, server }, targets[place])
+      server = made.server
+      listening[place] = listeningOf(address, made.host, made.port)
+    }
+  } catch (error) {
+    if (server !== undefined) {
+      native.unlisten(server)
+      native.forgetServer(server)
+    }
+    throw error
+  }
+  return { server: server as number, listening }
+}
+
+function listenOn(
+  native: NativeEngine,
+  settings: ListenSettings & { server: number | undefined },
+  { address, hosts }: Target
+): { server: number; host: string; port: number } {
+  const port = address.kind === 'port' ? address.port : 0
+  const fd = address.kind === 'descriptor' ? address.fd : undefined
+  for (const host of hosts) {
+    const result = native.listen({ ...settings, host, port, fd })
+    if (result.errno === 0) return result
+    const error = listenError(result.errno, address, host)
+    // Without IPv6 a server without a host listens on IPv4 alone.
+    const isWithoutIpv6 = error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL'
+    if (!(host === '::' && hosts.length > 1 && isWithoutIpv6)) throw error
+  }
+  throw new Error('An address has at least one host.')
+}
 
 /** What the engine says of where it listens. */
-export function listeningOf(address: CheckedAddress, host: string, port: number): Listening {
+function listeningOf(address: CheckedAddress, host: string, port: number): ListeningAddress {
   const path = pathOfHost(host)
   if (path === undefined) return { host, port, path: '' }
   return { host: '', port: 0, path: address.kind === 'path' ? address.path : path }
 }
 
-/** The hosts on one of which the server listens, as the engine takes them. `lookup` is asked for those of a name. */
-export async function hostsOf(
+async function hostsOf(
   address: CheckedAddress,
   lookup: (name: string) => Promise<readonly string[]>
 ): Promise<readonly string[]> {
@@ -32,7 +99,7 @@ export async function hostsOf(
 }
 
 /** Why the engine does not listen there. `errno` is positive. */
-export function listenError(errno: number, address: CheckedAddress, host: string): ZerioError {
+function listenError(errno: number, address: CheckedAddress, host: string): ZerioError {
   if (errno === NativeError.TooManyServers) {
     return new ZerioError(
       'ZERIO_TOO_MANY_SERVERS',

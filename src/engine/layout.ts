@@ -178,6 +178,7 @@ export const enum Layout {
   /** How many float64 there are; not all are in use. */
   EngineCounters = 16,
   ServersMax = 64,
+  ServerAddressesMax = 16,
   ServerCountersOffset = 1024,
   ServerCountersBytes = 256,
   ServerCounters = 32,

@@ -12,6 +12,8 @@ export interface ListenRequest {
   port: number
   /** A socket that listens already, instead of host and port. */
   fd: number | undefined
+  /** The server that gets one more address by this, with the options that it has; undefined for a new one. */
+  server: number | undefined
   backlog: number
   ipv6Only: boolean
   reusePort: boolean

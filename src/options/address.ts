@@ -1,5 +1,6 @@
 // Where servers listen and clients connect: what a program passes, and its check.
 import { isIP } from 'node:net'
+import { Layout } from '../engine/layout.js'
 import { misuse, ZerioError } from '../errors.js'
 import { describe, readProperties } from './given.js'
 
@@ -28,6 +29,19 @@ export interface DescriptorAddress {
 
 /** Where a server listens. */
 export type ServerAddress = number | Address | PathAddress | DescriptorAddress
+
+/** A place where a server listens. */
+export interface ListeningAddress {
+  /** The numeric address; empty for a Unix domain socket. */
+  readonly host: string
+  /** The port; 0 for a Unix domain socket. */
+  readonly port: number
+  /**
+   * The path of a Unix domain socket, as it was given; empty for a port. That of a `fd` is as the system has it, with @ for the zero byte
+   * of a name without a file.
+   */
+  readonly path: string
+}
 
 /** Where a client connects to. */
 export type ClientAddress = number | Address | PathAddress
@@ -111,6 +125,18 @@ export function checkAddress(given: unknown, who: string, names: readonly ('path
 
 function isObject(given: unknown): boolean {
   return typeof given === 'object' && given !== null
+}
+
+/** The addresses of a server: one, or an array of them. Throws as {@link checkAddress} does. */
+export function checkServerAddresses(given: unknown): readonly CheckedAddress[] {
+  const addresses: unknown[] = Array.isArray(given) ? [...given] : [given]
+  if (addresses.length === 0 || addresses.length > Layout.ServerAddressesMax) {
+    throw misuse(
+      'ZERIO_BAD_ARGUMENT',
+      `A server needs 1 to ${Layout.ServerAddressesMax} addresses, not ${addresses.length}; use several servers for more.`
+    )
+  }
+  return addresses.map((address) => checkAddress(address, 'A server', ['path', 'fd']))
 }
 
 /** The systems have 108 or 104 bytes, the last of which is zero. */

@@ -7,6 +7,8 @@ export interface PeerInfo {
    * when it was gone before it could be asked.
    */
   readonly remoteAddress: string
+  /** The server's address and port that it has reached, in the same form; as in `unix:/run/one.sock` for a path. */
+  readonly localAddress: string
   /** What it speaks. */
   readonly protocol: 'native' | 'classic'
 }

@@ -41,7 +41,7 @@ export const serverTable = {
     default: undefined,
     defaultText: 'every peer may connect',
     isValid: (value): value is Authenticate => typeof value === 'function',
-    text: "Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or false, or a promise of one; the peer waits for that within `handshakeTimeoutMs`, and counts as one of `maxHandshakes`. Anything else, an exception or a rejection for instance, refuses the peer, and the server emits an `error` event with `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers; `info` has the peer's `remoteAddress` and `protocol`."
+    text: "Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or false, or a promise of one; the peer waits for that within `handshakeTimeoutMs`, and counts as one of `maxHandshakes`. Anything else, an exception or a rejection for instance, refuses the peer, and the server emits an `error` event with `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers; `info` has the peer's `remoteAddress` and `protocol`, and the `localAddress` that it has reached."
   }),
   backlog: integer({
     unit: 'connections',

@@ -153,7 +153,7 @@ export interface ServerOptions extends EngineOptions, SocketOptions {
    * false, or a promise of one; the peer waits for that within `handshakeTimeoutMs`, and counts as one of `maxHandshakes`.
    * Anything else, an exception or a rejection for instance, refuses the peer, and the server emits an `error` event with
    * `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers; `info` has the peer's
-   * `remoteAddress` and `protocol`.
+   * `remoteAddress` and `protocol`, and the `localAddress` that it has reached.
    *
    * Default every peer may connect.
    */
