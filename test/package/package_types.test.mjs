@@ -27,7 +27,9 @@ const strict = {
 }
 
 const consumer = `
-import { type Address, type ClientOptions, type ServerOptions, ZerioClient, ZerioError, ZerioServer } from 'zerio'
+import {
+  type Address, type ClientAddress, type ClientOptions, type ServerAddress, type ServerOptions, ZerioClient, ZerioError, ZerioServer
+} from 'zerio'
 import { type GcMeasureOptions, GcProbe } from 'zerio/gc'
 
 type Given<T> = { [K in keyof Required<T>]: Required<T>[K] | undefined }
@@ -46,6 +48,12 @@ export const report = GcProbe.measure((i) => i, measureOptions)
 export const error = new ZerioError('ZERIO_BAD_OPTION', 'Text.', details)
 export const sent = client.send(new Uint8Array(1), channel)
 export const none = new ZerioServer(0, undefined)
+const places: readonly ServerAddress[] = [1, address, { path: 'socket' }, { fd: 3 }]
+export const several = new ZerioServer(places)
+const near: ClientAddress = { path: 'socket' }
+export const neighbour = new ZerioClient(near, { localAddress: { host: '127.0.0.1' } })
+// @ts-expect-error a client adopts no descriptor
+export const adopting = new ZerioClient({ fd: 3 })
 // @ts-expect-error null is a value, and not one of a host
 export const wrong: Address = { host: null, port: 0 }
 `
