@@ -91,7 +91,10 @@ export function inspectText(ring: SendRing, engine: Engine | undefined, about: I
   const of = (field: StatusField, unit: string): string => quantity(status[field], unit)
   const { counters } = ring
   return [
-    `${printableText(`${about.kind} ${about.id}`.trimEnd())}: ${about.state}, ${about.protocol}, ${about.localAddress || '?'} to ${about.remoteAddress || '?'}`,
+    // The other side chooses its id, and the path of a Unix domain socket.
+    printableText(
+      `${`${about.kind} ${about.id}`.trimEnd()}: ${about.state}, ${about.protocol}, ${about.localAddress || '?'} to ${about.remoteAddress || '?'}`
+    ),
     `  in: ${of(StatusField.MessagesIn, 'messages')}, ${of(StatusField.BytesIn, 'B')}`,
     `  out: ${of(StatusField.MessagesOut, 'messages')}, ${of(StatusField.BytesOut, 'B')}, back-pressured ${quantity(counters.backPressured, 'times')}`,
     `  waiting: ${of(StatusField.PendingBytes, 'B')}, unacknowledged ${of(StatusField.UnacknowledgedBytes, 'B')}`,

@@ -303,10 +303,11 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
       replaceDuplicates: options.duplicateIds === 'replace',
       asksForVerdict: options.authenticate !== undefined
     }
-    const { server, listening } = listenOnAll(engine.native, settings, targets)
+    const { server, listening } = listenOnAll(engine.native, settings, targets, () => {
+      this.#hadDescriptor = true
+    })
     this._engine = engine
     this.#server = server
-    this.#hadDescriptor = adopted !== undefined
     this.#listening = listening
     this.#counters = new ServerCounters(engine.listenerCounters(server))
     this.#scope = new AsyncResource('ZerioServer', { requireManualDestroy: true })

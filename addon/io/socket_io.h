@@ -123,7 +123,7 @@ class SocketIo : public Io {
     const int fd = accept_socket(listener.fd.get());
     if (fd >= 0) {
       sink.on_accepted(server, fd);
-    } else if (is_shortage(errno)) {
+    } else if (is_shortage(errno) || is_end_of_listener(errno)) {
       sink.on_accept_error(server, errno);
     }
     return true;

@@ -32,12 +32,13 @@ export async function targetsOf(
 
 /**
  * Listens on all targets with one server of the engine, or on none. Returns the server's number, and where it listens, in the order of
- * the targets. Throws the error of the first that is refused.
+ * the targets. Throws the error of the first that is refused. Calls `onAdopted` when a descriptor is the engine's, which closes it.
  */
 export function listenOnAll(
   native: NativeEngine,
   settings: ListenSettings,
-  targets: readonly Target[]
+  targets: readonly Target[],
+  onAdopted: () => void
 ): { server: number; listening: readonly ListeningAddress[] } {
   const listening: ListeningAddress[] = []
   let server: number | undefined
@@ -51,6 +52,7 @@ export function listenOnAll(
       const { address } = targets[place]
       const made = listenOn(native, { ...settings, server }, targets[place])
       server = made.server
+      if (address.kind === 'descriptor') onAdopted()
       listening[place] = listeningOf(address, made.host, made.port)
     }
   } catch (error) {
@@ -84,8 +86,8 @@ function listenOn(
 /** What the engine says of where it listens. */
 function listeningOf(address: CheckedAddress, host: string, port: number): ListeningAddress {
   const path = pathOfHost(host)
-  if (path === undefined) return { host, port, path: '' }
-  return { host: '', port: 0, path: address.kind === 'path' ? address.path : path }
+  if (path === undefined) return Object.freeze({ host, port, path: '' })
+  return Object.freeze({ host: '', port: 0, path: address.kind === 'path' ? address.path : path })
 }
 
 async function hostsOf(

@@ -129,14 +129,22 @@ function isObject(given: unknown): boolean {
 
 /** The addresses of a server: one, or an array of them. Throws as {@link checkAddress} does. */
 export function checkServerAddresses(given: unknown): readonly CheckedAddress[] {
-  const addresses: unknown[] = Array.isArray(given) ? [...given] : [given]
-  if (addresses.length === 0 || addresses.length > Layout.ServerAddressesMax) {
+  const count = Array.isArray(given) ? given.length : 1
+  if (count === 0 || count > Layout.ServerAddressesMax) {
     throw misuse(
       'ZERIO_BAD_ARGUMENT',
-      `A server needs 1 to ${Layout.ServerAddressesMax} addresses, not ${addresses.length}; use several servers for more.`
+      `A server needs 1 to ${Layout.ServerAddressesMax} addresses, not ${count}; use several servers for more.`
     )
   }
-  return addresses.map((address) => checkAddress(address, 'A server', ['path', 'fd']))
+  const addresses: unknown[] = Array.isArray(given) ? [...given] : [given]
+  const checked = addresses.map((address) => checkAddress(address, 'A server', ['path', 'fd']))
+  const descriptors = checked.flatMap((one) => (one.kind === 'descriptor' ? [one.fd] : []))
+  if (new Set(descriptors).size < descriptors.length)
+    throw misuse(
+      'ZERIO_BAD_ARGUMENT',
+      'A server takes each descriptor once; two of its addresses have the same fd.'
+    )
+  return checked
 }
 
 /** The systems have 108 or 104 bytes, the last of which is zero. */

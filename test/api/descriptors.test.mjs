@@ -38,9 +38,9 @@ const program = `
     console.log(JSON.stringify({ closed, again }))
   })`
 
-/** Starts the program above with the socket of `listener` as its descriptor 3, and closes it in this process. */
-async function activate(t, listener) {
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+/** Starts a program with the socket of `listener` as its descriptor 3, and closes it in this process. It says one line of JSON. */
+async function activate(t, listener, source = program) {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe', listener._handle.fd],
     env: { ...process.env, NODE_OPTIONS: process.env.ZERIO_TEST_NODE_OPTIONS ?? '' }
@@ -131,9 +131,57 @@ testDescriptors('what is no socket that listens is refused, and stays open', asy
   listener.close()
 })
 
+testDescriptors('a descriptor is adopted once, by whatever engine', async (t) => {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  const { said, ended } = await activate(
+    t,
+    listener,
+    `
+    import { ZerioServer } from 'zerio'
+    const first = new ZerioServer({ fd: 3 })
+    first.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
+    first.on('clientDisconnected', () => first.stop())
+    await first.start('activated')
+    const codes = []
+    for (const options of [{}, { sendRingBytes: 524288 }])
+      codes.push(await new ZerioServer({ fd: 3 }, options).start('second').catch(({ code }) => code))
+    console.log(JSON.stringify(codes))`
+  )
+  t.deepEqual(said, ['EEXIST', 'EEXIST'])
+  await talk(t, { host: '127.0.0.1', port })
+  await ended
+})
+
+testDescriptors(
+  'a descriptor that was closed because another one was refused is not taken again',
+  async (t) => {
+    const listener = createServer().listen(0, '127.0.0.1')
+    await once(listener, 'listening')
+    const { said, ended } = await activate(
+      t,
+      listener,
+      `
+    import { ZerioServer } from 'zerio'
+    const server = new ZerioServer([{ fd: 3 }, { fd: 1000000 }])
+    const texts = []
+    for (let i = 0; i < 2; i++) texts.push(await server.start('server').catch(({ message }) => message))
+    console.log(JSON.stringify(texts))`
+    )
+    t.regex(said[0], /^Cannot listen on the descriptor 1000000: EBADF, /)
+    t.regex(said[1], /^Cannot listen on the descriptor 3 again: EBADF, /)
+    await ended
+  }
+)
+
 test('a descriptor is a number, and for servers alone', (t) => {
   for (const fd of [-1, 1.5, '3', null])
     t.throws(() => new ZerioServer({ fd }), { code: 'ZERIO_BAD_ARGUMENT' }, String(fd))
+  if (process.platform !== 'win32') {
+    const message = 'A server takes each descriptor once; two of its addresses have the same fd.'
+    t.throws(() => new ZerioServer([{ fd: 3 }, { fd: 3 }]), { code: 'ZERIO_BAD_ARGUMENT', message })
+  }
   t.throws(() => new ZerioClient({ fd: 3 }), {
     code: 'ZERIO_BAD_ARGUMENT',
     message: 'A client takes a port, host and port, path, and no "fd".'

@@ -9,12 +9,28 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <vector>
 
 namespace zerio {
 namespace {
+
+std::mutex adopted_mutex;
+std::vector<int> adopted;
+
+// macOS does not tell whether a socket listens. There, a second listen() is harmless, and fails for one that is connected; and a
+// socket without an address would get one.
+bool is_listening(int fd, const ListenOptions& options, const Address& bound) {
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0) return listens != 0;
+  const bool has_address = bound.is_path() || bound.port() != 0;
+  return errno == ENOPROTOOPT && has_address && ::listen(fd, static_cast<int>(options.backlog)) == 0;
+}
 
 void set_keep_alive(int fd, const KeepAlive& keep_alive) {
   set_flag(fd, IPPROTO_TCP, kKeepIdleOption, static_cast<int>(keep_alive.idle_s));
@@ -97,21 +113,37 @@ bool is_readable(int fd) {
   return ::poll(&asked, 1, 0) > 0;
 }
 
+int Adoption::begin(int fd) {
+  const std::lock_guard lock(adopted_mutex);
+  if (std::ranges::find(adopted, fd) != adopted.end()) return EEXIST;
+  adopted.push_back(fd);
+  fd_ = fd;
+  return 0;
+}
+
+void Adoption::end() {
+  if (fd_ < 0) return;
+  const std::lock_guard lock(adopted_mutex);
+  std::erase(adopted, std::exchange(fd_, -1));
+}
+
 int adopt_listener(const ListenOptions& options, Listening& out, Address& bound) {
   const int fd = options.descriptor;
   int type = 0;
-  int listens = 0;
   socklen_t size = sizeof type;
   if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return errno;
   read_name(::getsockname, fd, bound);
   if (bound.size() == 0) return errno;
   if (!bound.is_path() && !bound.is_ipv6() && !bound.is_ipv4()) return EAFNOSUPPORT;
-  size = sizeof listens;
-  if (type != SOCK_STREAM || ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) return EINVAL;
+  if (type != SOCK_STREAM || !is_listening(fd, options, bound)) return EINVAL;
+  Adoption adoption;
+  const int error = adoption.begin(fd);
+  if (error != 0) return error;
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return errno;
   apply(fd, options.socket.at(bound));
   out.fd = Descriptor(fd);
+  out.adoption = std::move(adoption);
   return 0;
 }
 
@@ -128,8 +160,10 @@ int open_listener(const Address& address, const ListenOptions& options, Listenin
   apply(fd, options.socket.at(address));
   const int taken = bind_to(fd, address);
   if (taken != 0) return taken;
+  // At once: to another server a file on which nothing listens is stale.
+  const int refused = ::listen(fd, static_cast<int>(options.backlog)) == 0 ? 0 : errno;
   listening.file = SocketFile::made_for(address);
-  if (::listen(fd, static_cast<int>(options.backlog)) != 0) return errno;
+  if (refused != 0) return refused;
   read_name(::getsockname, fd, bound);
   if (bound.size() == 0) return errno;
   out = std::move(listening);
@@ -179,6 +213,8 @@ void read_addresses(int fd, Address& local, Address& remote) {
   read_name(::getsockname, fd, local);
   read_name(::getpeername, fd, remote);
 }
+
+bool is_end_of_listener(int error) { return error == EINVAL || error == EBADF || error == ENOTSOCK; }
 
 bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 

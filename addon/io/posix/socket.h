@@ -71,21 +71,46 @@ int repeat_while_short(Attempt attempt) {
   return error;
 }
 
+// Keeps a descriptor that was adopted from being adopted a second time by this process: both would close it, and the second close
+// would hit whatever has the number then.
+class Adoption {
+ public:
+  Adoption() = default;
+  // EEXIST when the descriptor is adopted already.
+  int begin(int fd);
+  Adoption(Adoption&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Adoption& operator=(Adoption&& other) noexcept {
+    end();
+    fd_ = std::exchange(other.fd_, -1);
+    return *this;
+  }
+  Adoption(const Adoption&) = delete;
+  Adoption& operator=(const Adoption&) = delete;
+  ~Adoption() { end(); }
+
+  void end();
+
+ private:
+  int fd_ = -1;
+};
+
 // A socket that listens, and the file that it has when its address is a path.
 struct Listening {
   Descriptor fd;
+  Adoption adoption;
   SocketFile file;
 
   // The file goes first, so that no client finds a path on which nothing listens.
   void close() {
     file.remove();
+    adoption.end();
     fd.reset(-1);
   }
 };
 
 // Each returns 0 or an errno value.
-// Adopts `options.descriptor`, and leaves it alone when it returns an error: EBADF, ENOTSOCK, EAFNOSUPPORT, or EINVAL for a
-// socket that does not listen, or has no streams.
+// Adopts `options.descriptor`, and leaves it alone when it returns an error: EBADF, ENOTSOCK, EAFNOSUPPORT, EEXIST for one that is
+// adopted already, or EINVAL for a socket that does not listen, or has no streams.
 int adopt_listener(const ListenOptions& options, Listening& out, Address& bound);
 int open_listener(const Address& address, const ListenOptions& options, Listening& out, Address& bound);
 int open_connecting(const Address& address, const SocketOptions& options, Descriptor& out);
@@ -100,5 +125,7 @@ void read_addresses(int fd, Address& local, Address& remote);
 // Whether accept() failed because the machine is short of something. Otherwise this one connection ended in the queue (accept(2)
 // lists the network errors that mean so), and the next one can succeed.
 [[nodiscard]] bool is_shortage(int error);
+// Whether accept() failed because nothing listens any more: another process that has the socket, too, has shut it down.
+[[nodiscard]] bool is_end_of_listener(int error);
 
 }  // namespace zerio

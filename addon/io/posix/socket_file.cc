@@ -16,6 +16,9 @@
 namespace zerio {
 namespace {
 
+constexpr int kRetries = 2;
+constexpr useconds_t kRetryUs = 2000;
+
 // Empty for a name that is no path.
 const char* path_of(const Address& address) {
   return address.is_path() ? reinterpret_cast<const char*>(address.data() + offsetof(sockaddr_un, sun_path)) : "";
@@ -81,7 +84,12 @@ int remove_stale_socket(const Address& address) {
   if (::lstat(path, &before) != 0) return errno == ENOENT ? 0 : errno;
   if (!S_ISSOCK(before.st_mode)) return ENOTSOCK;
   // A server that listens there sees a connection that ends before it has said anything.
-  const int error = try_to_connect(address);
+  int error = try_to_connect(address);
+  // One that has just made its file may not listen yet.
+  for (int i = 0; i < kRetries && error == ECONNREFUSED; ++i) {
+    (void)::usleep(kRetryUs);
+    error = try_to_connect(address);
+  }
   if (error == ENOENT) return 0;
   if (error != ECONNREFUSED) return EADDRINUSE;
   // Another server may have found the same stale file, and have made its own since.
