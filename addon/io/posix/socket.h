@@ -109,8 +109,8 @@ struct Listening {
 };
 
 // Each returns 0 or an errno value.
-// Adopts `options.descriptor`, and leaves it alone when it returns an error: EBADF, ENOTSOCK, EAFNOSUPPORT, EEXIST for one that is
-// adopted already, or EINVAL for a socket that does not listen, or has no streams.
+// Adopts `options.descriptor`, and leaves it alone when it returns an error: EBADF, ENOTSOCK, EAFNOSUPPORT, EEXIST for one that
+// is adopted already, or EINVAL for a socket that does not listen, or has no streams.
 int adopt_listener(const ListenOptions& options, Listening& out, Address& bound);
 int open_listener(const Address& address, const ListenOptions& options, Listening& out, Address& bound);
 int open_connecting(const Address& address, const SocketOptions& options, Descriptor& out);
