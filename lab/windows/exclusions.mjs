@@ -96,6 +96,11 @@ const exclusions = [
   { file: 'addresses', title: 'reusePort*', reason: SHARED_PORT },
   { file: 'workers', title: 'workers share a port with reusePort', reason: SHARED_PORT },
   { file: 'docs', title: 'live.mjs prints what it says', reason: LIBUV },
+  ...['path', 'descriptor'].map((name) => ({
+    file: 'docs',
+    title: `${name}.mjs prints what it says`,
+    reason: 'a server on Windows has no such address'
+  })),
   { file: 'examples', title: '*', reason: SIGNAL },
   { file: 'contributing', title: '*', reason: 'is about a checkout on Linux' },
   { file: 'api_reference', title: '*', reason: 'reads the same sources on every system' },
