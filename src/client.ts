@@ -144,9 +144,10 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
 
   /** @param isStart whether the program waits for it: then it keeps the process alive, and goes on without `poll`. */
   async #connect(starting: Starting, isStart: boolean): Promise<void> {
-    const hosts = await this.#destination.candidates((name) =>
+    const found = this.#destination.candidates((name) =>
       starting.lookup(name, this.#options.lookup, () => this.#failures.lookupTimeout())
     )
+    const hosts = found instanceof Promise ? await found : found
     starting.check()
     const engine = engineFor(this.#options)
     const use = new EngineUse(engine, isStart)

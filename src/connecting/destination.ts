@@ -43,10 +43,19 @@ export class Destination {
     this.failures = new Failures(this.host, this.port, timeoutMs, source)
   }
 
-  /** The hosts to try, as the engine takes them. `lookup` is asked for those of a name. */
-  async candidates(lookup: (name: string) => Promise<readonly string[]>): Promise<readonly string[]> {
+  /**
+   * The hosts to try, as the engine takes them. Only for those of a name `lookup` is asked: otherwise there is nothing to wait for, and
+   * the connection is under way when `start` returns.
+   */
+  candidates(
+    lookup: (name: string) => Promise<readonly string[]>
+  ): readonly string[] | Promise<readonly string[]> {
     const isKnown = isNumericHost(this.host) || pathOfHost(this.host) !== undefined
-    const hosts = isKnown ? [this.host] : await lookup(this.host)
+    if (isKnown) return this.#ofFamily([this.host])
+    return lookup(this.host).then((hosts) => this.#ofFamily(hosts))
+  }
+
+  #ofFamily(hosts: readonly string[]): readonly string[] {
     const source = this.#source
     if (source === undefined) return hosts
     const found = hosts.filter((host) => familyOf(host) === familyOf(source.host))

@@ -271,3 +271,12 @@ test('a server that speaks first is not a zerio server', async (t) => {
   connection.write('220 ready\r\n')
   await start
 })
+
+test('without a name to look up, the connection is under way when start returns', async (t) => {
+  const server = await startServer(t)
+  const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort })
+  t.teardown(() => client.stop())
+  const starting = client.start('client')
+  t.is(client.engine?.backend, server.engine.backend)
+  await starting
+})
