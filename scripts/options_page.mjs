@@ -11,6 +11,7 @@ const { socketTable } = require('../dist/options/socket.js')
 const { serverTable } = require('../dist/options/server.js')
 const { clientTable } = require('../dist/options/client.js')
 const { reconnectTable } = require('../dist/options/reconnect.js')
+const { sessionTable, sessionsTable } = require('../dist/options/session.js')
 
 /** Each scope: its table, its interface, and what that says. */
 export const scopes = {
@@ -36,7 +37,9 @@ export const scopes = {
     table: reconnectTable,
     name: 'ReconnectOptions',
     text: "Options of a client's `reconnect`."
-  }
+  },
+  session: { table: sessionTable, name: 'SessionOptions', text: "Options of a client's `session`." },
+  sessions: { table: sessionsTable, name: 'SessionsOptions', text: "Options of a server's `sessions`." }
 }
 
 const LINE_WIDTH = 130

@@ -1,25 +1,24 @@
 // ZerioClient: one connection to a server.
 import { AsyncResource } from 'node:async_hooks'
+import { SendingClient } from './client_sending.js'
 import { type Addresses, addressesOf } from './connecting/addresses.js'
-import { ClientConnection, type ClientMessageHandler } from './connecting/client_connection.js'
-import type { ClientEventMap } from './connecting/client_events.js'
+import { raceOf } from './connecting/attempt.js'
+import type { ClientConnection, ClientMessageHandler } from './connecting/client_connection.js'
+import type { ClientState } from './connecting/client_events.js'
 import { Destination } from './connecting/destination.js'
 import { type Failures, stopped } from './connecting/failures.js'
 import { notConnected, PING_TIMEOUT_MS } from './connecting/question.js'
-import { Race } from './connecting/race.js'
+import type { Race } from './connecting/race.js'
 import { BackOff, isLasting } from './connecting/reconnecting.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
-import type { ConnectionCounters } from './counters.js'
 import { because, debugLog } from './debug_log.js'
 import { inspectText, readStatus } from './diagnostics.js'
-import { Endpoint } from './endpoint.js'
 import type { Hello } from './engine/connection.js'
 import type { Engine } from './engine/engine.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { EngineUse, engineFor } from './engine/registry.js'
-import { unconnectedRing } from './engine/send_ring.js'
 import type { ZerioError } from './errors.js'
-import { type ClientAddress, placeText } from './options/address.js'
+import type { ClientAddress } from './options/address.js'
 import {
   type ClientOptions,
   checkPeerId,
@@ -28,13 +27,9 @@ import {
   resolveClientOptions
 } from './options/options.js'
 import { CloseCode, checkClose, type DisconnectReason } from './reason.js'
-import type { SendStatus } from './status.js'
 
 export type { ClientMessageHandler } from './connecting/client_connection.js'
-export type { ClientEventMap, Reconnecting } from './connecting/client_events.js'
-
-/** What a client does; see {@link ZerioClient.state}. */
-export type ClientState = 'idle' | 'starting' | 'connected' | 'reconnecting' | 'stopping'
+export type { ClientEventMap, ClientState, Reconnecting } from './connecting/client_events.js'
 
 /**
  * A client of a {@link ZerioServer}, or with `protocol: 'classic'` of a C# Zerio server.
@@ -46,7 +41,7 @@ export type ClientState = 'idle' | 'starting' | 'connected' | 'reconnecting' | '
  * client.send(Buffer.from('oui'))
  * ```
  */
-export class ZerioClient extends Endpoint<ClientEventMap> {
+export class ZerioClient extends SendingClient {
   /**
    * Called for each message; see {@link ClientMessageHandler}. Without it and without a `message` listener messages are dropped. May be
    * replaced at any time.
@@ -58,9 +53,10 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   /** The attempts of the start under way, once there are addresses. */
   #race: Race<ClientConnection> | undefined
   #connection: ClientConnection | undefined
+  /** The connection whose session is to be resumed. */
+  #suspended: ClientConnection | undefined
   /** Connections that end, after `disconnected` or a stop and until their slots are released. */
   readonly #leaving = new Set<ClientConnection>()
-  #ring = unconnectedRing
   #serverId = ''
   #addresses: Addresses = { local: '', remote: '' }
   #peerId = ''
@@ -70,6 +66,8 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   #inContextOfStart: (run: () => void) => void = (run) => run()
   /** How often the program has called `start` or `stop`: what is to be emitted later concerns the last of them alone. */
   #calls = 0
+  /** Why the client tries no more, from then until its suspended session has ended. */
+  #lastError: ZerioError | undefined
   /** The use of the engine while the client connects again. */
   #again: EngineUse | undefined
 
@@ -210,10 +208,10 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
         },
         (error: ZerioError) => {
           if (this._starting !== starting) return
-          this._starting = undefined
-          this._state = 'idle'
-          debugLog?.(`client ${this.#peerId} gives up: ${because(error)}`)
-          this.#announce(() => this.emit('reconnectFailed', error))
+          if (this.#suspended === undefined) return this.#giveUp(error)
+          // Without its session the client begins anew, unless it has tried often enough. `disconnected` comes first.
+          this.#lastError = error.code === 'ZERIO_SESSION_LOST' ? undefined : error
+          this.#suspended.lose()
         }
       )
       .finally(() => {
@@ -222,21 +220,29 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
       })
   }
 
+  #giveUp(error: ZerioError): void {
+    debugLog?.(`client ${this.#peerId} gives up: ${because(error)}`)
+    this._starting = undefined
+    this._state = 'idle'
+    this.#announce(() => this.emit('reconnectFailed', error))
+  }
+
   /** @internal */
   protected override *_uses(): Iterable<EngineUse> {
     if (this.#again !== undefined) yield this.#again
-    for (const one of [this.#connection, ...this.#leaving, ...(this.#race?.contenders ?? [])])
-      if (one !== undefined) yield one.use
+    const all = [this.#connection, this.#suspended, ...this.#leaving, ...(this.#race?.contenders ?? [])]
+    for (const one of all) if (one !== undefined) yield one.use
   }
 
-  /** Whether messages can be sent. */
+  /** Whether there is a connection. While a session is suspended there is none, but messages are accepted. */
   get isConnected(): boolean {
     return this._state === 'running'
   }
 
-  /** What the client does. `reconnecting` is the time from a break until it is connected again, or gives up. */
+  /** What the client does. From a break until it is connected again, or gives up, it is `reconnecting`; in a session, `suspended`. */
   get state(): ClientState {
-    return this._state === 'running' ? 'connected' : this._state
+    if (this._state === 'running') return 'connected'
+    return this.#suspended !== undefined && this._state === 'reconnecting' ? 'suspended' : this._state
   }
 
   /** The id of the server; empty before the first connection, and with classic. */
@@ -257,37 +263,6 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     return this.#addresses.remote
   }
 
-  /**
-   * The memory in which `claim` returns an offset; empty before the first connection. Other connections share it, so write only what
-   * you claimed. Valid until the next connection is made.
-   */
-  get buffer(): PoolBuffer {
-    return this.#ring.buffer
-  }
-
-  /** The memory of {@link buffer} as a DataView, at the same offsets. */
-  get view(): DataView {
-    return this.#ring.view
-  }
-
-  /**
-   * How much of what was accepted the system has not taken yet, in bytes, headers included; 0 to `sendRingBytes` and 511 more. Of the
-   * present or last connection. Allocates nothing.
-   */
-  get pendingBytes(): number {
-    return this.#ring.pendingBytes
-  }
-
-  /** Counters of the present or last connection. Reading them allocates nothing. */
-  get counters(): ConnectionCounters {
-    return this.#ring.counters
-  }
-
-  /** As {@link Peer.rttUs}, of the present or last connection. NaN before the first. */
-  get rttUs(): number {
-    return this.#ring.rttUs
-  }
-
   /** As {@link Peer.ping}, over the present connection; rejects with `ZERIO_NOT_CONNECTED` when there is none. */
   async ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
     if (this.#connection === undefined) throw notConnected('there is none')
@@ -299,7 +274,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
    * `ZERIO_BAD_ARGUMENT`.
    */
   readStatus(target: Float64Array): Float64Array {
-    return readStatus(this.#ring, this._engine, target)
+    return readStatus(this._ring, this._engine, target)
   }
 
   /** As {@link Peer.inspectText}, of the present or last connection. */
@@ -309,50 +284,7 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
     const { state } = this
     const id = this.#peerId
     const about = { kind: 'Client', id, state, protocol, localAddress, remoteAddress } as const
-    return inspectText(this.#ring, this._engine, about)
-  }
-
-  /**
-   * Sends one message: all of `bytes`, or `length` of them from `offset`. The bytes are copied before it returns. Allocates
-   * nothing. Returns a {@link SendStatus}. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim is open.
-   *
-   * @param channel 0 (default) to 127; classic servers have channel 0 alone.
-   */
-  send(bytes: Uint8Array, channel?: number): SendStatus
-  send(bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
-  send(bytes: Uint8Array, offset = 0, length?: number, channel = 0): SendStatus {
-    const ring = this.#ring
-    return length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
-  }
-
-  /**
-   * Reserves `length` bytes (0 to `maxMessageLength`) for a message that the program writes in place. Returns their offset in
-   * {@link buffer} and {@link view}, or a negative {@link SendStatus}. The bytes are the program's until `commit` or `abort`, which
-   * must follow in the same turn. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim
-   * is open.
-   *
-   * @param channel 0 (default) to 127; classic servers have channel 0 alone.
-   */
-  claim(length: number, channel = 0): number {
-    return this.#ring.claim(length, channel)
-  }
-
-  /**
-   * Sends what was claimed. Returns `Sent`, or `Closed` when the connection has ended since. Allocates nothing. Throws
-   * `ZERIO_NO_CLAIM` without a claim.
-   */
-  commit(): SendStatus {
-    return this.#ring.commit()
-  }
-
-  /** Gives the claim back, unsent. Allocates nothing. Throws `ZERIO_NO_CLAIM` without one. */
-  abort(): void {
-    this.#ring.abort()
-  }
-
-  /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */
-  override flush(): void {
-    this.#ring.flush()
+    return inspectText(this._ring, this._engine, about)
   }
 
   /**
@@ -377,15 +309,17 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   terminate(): void {
     for (const one of this.#leaving) one.terminate()
     if (this._state === 'running') this.#connection?.terminate()
+    this.#suspended?.terminate()
     void this.stop()
   }
 
   /** @param error what a start under way rejects with. */
   #end(error: ZerioError, code: number = CloseCode.Normal, reason = ''): Promise<void> {
-    const connection = this.#connection
+    const connection = this.#connection ?? this.#suspended
     const race = this.#race
     debugLog?.(`client ${this.#peerId} stops: ${error.code}`)
     this.#calls++
+    this.#suspended = undefined
     // From `connected` on the start has succeeded.
     if (this._state !== 'running') this._starting?.abandon(error)
     this._starting = this.#race = undefined
@@ -418,32 +352,19 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   }
 
   #connectToAny(engine: Engine, hosts: readonly string[], starting: Starting): Promise<void> {
-    const { protocol, ...options } = this.#options
-    const request = {
-      ...options,
-      classic: protocol === 'classic',
-      id: this.#peerId,
-      ...this.#destination.request,
-      holdsHello: hosts.length > 1
-    }
-    const open = (host: string): ClientConnection => {
-      engine.reserveSlot()
-      debugLog?.(`client ${this.#peerId} connects to ${placeText(host, this.#destination.port)}`)
-      const slot = engine.native.connect({ ...request, host, connectTimeoutMs: starting.remainingMs })
-      if (slot < 0) throw this.#failures.system(-slot, host)
-      const connection = new ClientConnection(
-        this,
+    const race = raceOf(
+      {
+        owner: this,
         engine,
-        engine.takeSlot(slot),
-        host,
-        race,
-        this._referenced
-      )
-      engine.setConnection(slot, connection)
-      return connection
-    }
-    const late = (host: string): ZerioError => this.#failures.timeout(host, 'the address did not answer')
-    const race = new Race(this.#destination.host, hosts, open, late)
+        destination: this.#destination,
+        options: this.#options,
+        peerId: this.#peerId,
+        referenced: this._referenced,
+        resumes: this.#suspended?.ring.slot ?? -1,
+        remainingMs: () => starting.remainingMs
+      },
+      hosts
+    )
     this.#race = race
     return race.run()
   }
@@ -455,15 +376,19 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
 
   /** @internal */
   _connected(connection: ClientConnection, hello: Hello): void {
+    const suspended = this.#suspended
     this.#connection = connection
-    this.#race = undefined
-    this.#ring = connection.ring
+    this.#suspended = this.#race = undefined
+    const isWhole = suspended === undefined || connection.takeOver(suspended)
+    if (suspended !== undefined) this.#leaving.add(suspended)
+    this._ring = connection.ring
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     this._state = 'running'
     this.#addresses = addressesOf(connection.engine, connection.ring.slot)
     this.#backOff?.connected()
-    debugLog?.(`client ${this.#peerId} is connected to ${this.#serverId}, from ${this.localAddress}`)
-    this.emit('connected')
+    const how = suspended === undefined ? 'connected' : 'resumed'
+    debugLog?.(`client ${this.#peerId} is ${how} to ${this.#serverId}, from ${this.localAddress}`)
+    if (isWhole) this.emit(how)
   }
 
   /** @internal */
@@ -473,12 +398,32 @@ export class ZerioClient extends Endpoint<ClientEventMap> {
   }
 
   /** @internal */
+  _suspended(connection: ClientConnection, reason: DisconnectReason): void {
+    if (this._state !== 'running' || this.#connection !== connection) return
+    this.#connection = undefined
+    this.#suspended = connection
+    debugLog?.(`client ${this.#peerId} is suspended: ${because(reason)}`)
+    this.#inContextOfStart(() => this.#reconnect(reason))
+    this.emit('suspended', reason)
+  }
+
+  /** @internal */
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void {
     debugLog?.(`client ${this.#peerId} is disconnected: ${because(reason)}`)
-    if (this._state === 'running') {
+    if (this.#suspended === connection) {
+      this.#suspended = undefined
+      this.#leaving.add(connection)
+      // An attempt that is under way asks for the session that is lost.
+      this._starting?.abandon(stopped())
+      void this.#race?.stop()
+      this._starting = this.#race = undefined
       this._state = 'idle'
-      this._starting = undefined
-      if (this.#connection === connection) this.#connection = undefined
+      if (this.#lastError !== undefined) this.#giveUp(this.#lastError)
+      else if (!reason.local) this.#inContextOfStart(() => this.#reconnect(reason))
+      this.#lastError = undefined
+    } else if (this._state === 'running' && this.#connection === connection) {
+      this._state = 'idle'
+      this._starting = this.#connection = undefined
       this.#leaving.add(connection)
       if (this.#backOff !== undefined && !reason.local) this.#resume(reason)
     }

@@ -183,6 +183,18 @@ export class ServerCounters extends Counters<Uncapitalize<keyof typeof ServerCou
   get newcomersEvicted(): number {
     return this._words[ServerCounter.NewcomersEvicted]
   }
+  /** Gauge: peers whose session waits for its next connection; they count as connected. */
+  get suspended(): number {
+    return this._words[ServerCounter.Suspended]
+  }
+  /** Sessions that went on with a new connection. */
+  get resumed(): number {
+    return this._words[ServerCounter.Resumed]
+  }
+  /** Sessions that could not be resumed: their time was over, or a client asked for one that there is not. */
+  get sessionsLost(): number {
+    return this._words[ServerCounter.SessionsLost]
+  }
 }
 
 const engineNames = counterNames<keyof typeof EngineCounter>('EngineCounter')

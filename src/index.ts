@@ -29,6 +29,8 @@ export type {
   EngineOptions,
   ReconnectOptions,
   ServerOptions,
+  SessionOptions,
+  SessionsOptions,
   SocketOptions,
   WaitStrategy
 } from './options/options.js'

@@ -1,7 +1,7 @@
 // A server's handle of one connected peer.
 import { AsyncResource } from 'node:async_hooks'
 import { addressesOf } from './connecting/addresses.js'
-import { PING_TIMEOUT_MS, Question } from './connecting/question.js'
+import { notConnected, PING_TIMEOUT_MS, Question } from './connecting/question.js'
 import type { ConnectionCounters } from './counters.js'
 import { inspectText, readStatus } from './diagnostics.js'
 import type { Engine } from './engine/engine.js'
@@ -25,7 +25,7 @@ export type ServerMessageHandler = (
 ) => void
 
 /** What becomes of a connection; see {@link Peer.state}. */
-export type PeerState = 'open' | 'closing' | 'closed'
+export type PeerState = 'open' | 'suspended' | 'closing' | 'closed'
 
 /** @internal What a {@link Peer} needs of its server. */
 export interface PeerServer {
@@ -33,6 +33,8 @@ export interface PeerServer {
   readonly _copies: boolean
   _deliverCopy(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void
   _left(peer: Peer, reason: DisconnectReason): void
+  _suspended(peer: Peer, reason: DisconnectReason): void
+  _resumed(peer: Peer): void
   emit(event: 'drain', peer: Peer): boolean
 }
 
@@ -45,27 +47,24 @@ export class Peer {
   readonly id: string
   /** `'native'` or `'classic'`. */
   readonly protocol: 'native' | 'classic'
-  /**
-   * Address and port of the other side when it connected, as in `127.0.0.1:50000` or `[::1]:50000`; `unix:` for one that came over a
-   * Unix domain socket; empty when it was gone before it could be asked.
-   */
-  readonly remoteAddress: string
   /** A place for a value that the program keeps with the peer. zerio never reads it. */
   userData: unknown = undefined
   /** @internal */
-  readonly _ring: SendRing
+  _ring: SendRing
   /** @internal Made in the scope of the server, whose async context it takes over. */
   readonly _scope = new AsyncResource('ZerioPeer', { requireManualDestroy: true })
   /** @internal Place in the server's list. */
   _index = -1
   /** @internal Whether messages are still delivered. */
   _receiving = true
+  #remoteAddress: string
   #localAddress: string | undefined
+  #suspended = false
   readonly #server: PeerServer
   /** Whose `onMessage` gets its messages: the server, or what has this peer's own. */
   #receiver: { readonly onMessage: ServerMessageHandler | null | undefined }
   readonly #engine: Engine
-  readonly #question: Question
+  #question: Question
   #closing = notClosing
 
   /** @internal */
@@ -84,7 +83,7 @@ export class Peer {
     this._ring = ring
     this.id = id
     this.protocol = classic ? 'classic' : 'native'
-    this.remoteAddress = remoteAddress
+    this.#remoteAddress = remoteAddress
   }
 
   /**
@@ -103,7 +102,7 @@ export class Peer {
 
   /**
    * The memory in which `claim` returns an offset. Many peers share it, so write only what you claimed. It may be all zeros some time
-   * after the connection's end.
+   * after the connection's end. In a session it may be another one after `clientResumed`.
    */
   get buffer(): PoolBuffer {
     return this._ring.buffer
@@ -112,6 +111,14 @@ export class Peer {
   /** The memory of {@link buffer} as a DataView, at the same offsets. */
   get view(): DataView {
     return this._ring.view
+  }
+
+  /**
+   * Address and port of the other side when it connected, as in `127.0.0.1:50000` or `[::1]:50000`; `unix:` for one that came over a
+   * Unix domain socket; empty when it was gone before it could be asked. In a session it is that of the last connection.
+   */
+  get remoteAddress(): string {
+    return this.#remoteAddress
   }
 
   /**
@@ -124,13 +131,17 @@ export class Peer {
     return this.#localAddress
   }
 
-  /** `closing` is the time from `close` or `terminate`, or from the end of the connection, until `clientDisconnected`. */
+  /**
+   * `closing` is the time from `close` or `terminate`, or from the end of the connection, until `clientDisconnected`; `suspended` the
+   * time in which a session has no connection.
+   */
   get state(): PeerState {
     if (this._index < 0) return 'closed'
-    return this.isOpen ? 'open' : 'closing'
+    if (!this.isOpen) return 'closing'
+    return this.#suspended ? 'suspended' : 'open'
   }
 
-  /** Whether messages can be sent. */
+  /** Whether messages can be sent; in a session also while it is suspended. */
   get isOpen(): boolean {
     return this._ring.status === Status.Sent
   }
@@ -141,8 +152,9 @@ export class Peer {
   }
 
   /**
-   * How much of what was accepted the system has not taken yet, in bytes, headers included; 0 to `sendRingBytes` and 511 more. When a
-   * peer reads too slowly, it grows until `send` returns `BackPressured`. Allocates nothing.
+   * How much of what was accepted the system has not taken yet, in bytes, headers included; 0 to `sendRingBytes` and 511 more. In a
+   * session: what the peer has not acknowledged yet. When a peer reads too slowly, it grows until `send` returns `BackPressured`.
+   * Allocates nothing.
    */
   get pendingBytes(): number {
     return this._ring.pendingBytes
@@ -167,6 +179,7 @@ export class Peer {
    * @param timeoutMs how long to wait; 1 to 3,600,000, default 10,000. The wait alone does not keep the process alive.
    */
   async ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
+    if (this.#suspended) throw notConnected('the session is suspended')
     return this.#question.ask(timeoutMs)
   }
 
@@ -281,13 +294,42 @@ export class Peer {
   }
 
   /** @internal */
-  _disconnected(closeCode: number, text: string, errno: number): void {
+  _suspended(reason: DisconnectReason): void {
+    this.#question.ended(reason)
+    if (this._index < 0 || !this._receiving) return
+    this.#suspended = true
+    this.#server._suspended(this, reason)
+  }
+
+  /** @internal */
+  _resumed(ring: SendRing, lengthMax: number): void {
+    // The program has closed it in the same batch.
+    const closed = !this._receiving
+    ring.open(false, lengthMax, true)
+    const addresses = addressesOf(this.#engine, ring.slot)
+    const hasMoved = this.#engine.moveConnection(this._ring, ring, this)
+    this._ring = ring
+    this.#question = new Question(this.#engine, ring)
+    this.#suspended = false
+    this.#remoteAddress = addresses.remote
+    this.#localAddress = addresses.local
+    if (!closed) {
+      if (hasMoved) this.#server._resumed(this)
+      return
+    }
+    ring.close()
+    if (this.#closing === notClosing) this.#engine.abort(ring)
+    else this.#engine.native.close(ring.slot, this.#closing.code, this.#closing.text)
+  }
+
+  /** @internal */
+  _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void {
     // Reported twice, which only a program that writes into the events can bring about.
     if (this._index < 0) return
     const local = !this._receiving
     this._receiving = false
     this._ring.close()
-    const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing)
+    const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing, unacknowledged)
     this.#question.ended(reason)
     this.#server._left(this, reason)
   }

@@ -29,6 +29,7 @@ const known = {
   },
   1018: { code: 'ZERIO_UNAUTHORIZED', message: 'the server did not accept the credential' },
   1019: { code: 'ZERIO_HEARTBEAT_TIMEOUT', message: 'the other side was silent for too long' },
+  1020: { code: 'ZERIO_SESSION_LOST', message: 'the session cannot be resumed any more' },
   1023: { code: 'ZERIO_IDLE_TIMEOUT', message: 'nothing came for as long as idleTimeoutMs allows' },
   2000: { code: 'ZERIO_PEER_LEFT', message: 'the other side ended the connection without giving a reason' },
   2001: { code: 'ZERIO_CONNECTION_LOST', message: 'the connection broke' },
@@ -81,6 +82,8 @@ export const CloseCode = Object.freeze({
   Unauthorized: 1018,
   /** The other side was silent for four heartbeats, or after a question. */
   HeartbeatTimeout: 1019,
+  /** The session cannot be resumed: the other side does not know it any more, or the time for it is over. */
+  SessionLost: 1020,
   /** Nothing came from the other side for `idleTimeoutMs`. */
   IdleTimeout: 1023,
   /** The first of the codes that are the program's own. */
@@ -120,6 +123,11 @@ export class DisconnectReason {
   readonly message: string
   /** Whether the program on this side ended the connection. */
   readonly local: boolean
+  /**
+   * Of a session that has ended: how many messages of this side the other side has not acknowledged. It has received some of them,
+   * perhaps, in order from the first. 0 without a session.
+   */
+  readonly unacknowledged: number
 
   /**
    * zerio makes them; a test of a program may, too.
@@ -128,13 +136,15 @@ export class DisconnectReason {
    * @param text the other side's words, or empty.
    * @param errno the system's error number, or 0.
    * @param local whether the program on this side ended the connection.
+   * @param unacknowledged messages of an ended session that the other side has not acknowledged.
    */
-  constructor(closeCode: number, text: string, errno: number, local: boolean) {
+  constructor(closeCode: number, text: string, errno: number, local: boolean, unacknowledged = 0) {
     const meaning = meanings[closeCode]
     const application = closeCode >= CloseCode.ApplicationMin && closeCode <= CloseCode.ApplicationMax
     this.closeCode = closeCode
     this.errno = errno
     this.local = local
+    this.unacknowledged = unacknowledged
     this.code =
       errno > 0
         ? systemErrorName(errno)
@@ -167,8 +177,9 @@ export function reasonOfEnd(
   text: string,
   errno: number,
   local: boolean,
-  closing: Closing
+  closing: Closing,
+  unacknowledged: number
 ): DisconnectReason {
   const words = text === '' && errno === 0 && closeCode === closing.code ? closing.text : text
-  return new DisconnectReason(closeCode, words, errno, local)
+  return new DisconnectReason(closeCode, words, errno, local, unacknowledged)
 }

@@ -49,6 +49,13 @@ export interface ServerEventMap {
   clientConnected: [peerId: string, peer: Peer]
   /** A peer is gone. Emitted exactly once for each `clientConnected`, after the peer's last message. */
   clientDisconnected: [peerId: string, reason: DisconnectReason, peer: Peer]
+  /**
+   * The connection of a peer with a session broke. What is sent to the peer waits for its next connection; `clientResumed` follows, or
+   * `clientDisconnected` when it does not come back in time.
+   */
+  clientSuspended: [peerId: string, reason: DisconnectReason, peer: Peer]
+  /** A peer whose session was suspended is connected again. Nothing was lost. Emitted before its next message is delivered. */
+  clientResumed: [peerId: string, peer: Peer]
   /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
   message: [peerId: string, message: Buffer, channel: number, peer: Peer]
   /** The send ring of a peer that refused a message with `BackPressured` has room for it now. */
@@ -398,7 +405,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     const engine = this._engine as Engine
     const id = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     const peer = new Peer(this, engine, ring, id, hello.classic, addressesOf(engine, ring.slot).remote)
-    ring.open(hello.classic, hello.lengthMax)
+    ring.open(hello.classic, hello.lengthMax, hello.inSession)
     peer._index = this.#peers.push(peer) - 1
     this.#peersById.set(id, peer)
     engine.setConnection(ring.slot, peer)
@@ -425,6 +432,16 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     if (this.#peersById.get(peer.id) === peer) this.#peersById.delete(peer.id)
     debugLog?.(`server ${this.#id}: peer ${peer.id} has left: ${because(reason)}`)
     this.emit('clientDisconnected', peer.id, reason, peer)
+  }
+
+  /** @internal */
+  _suspended(peer: Peer, reason: DisconnectReason): void {
+    this.emit('clientSuspended', peer.id, reason, peer)
+  }
+
+  /** @internal */
+  _resumed(peer: Peer): void {
+    this.emit('clientResumed', peer.id, peer)
   }
 
   /** Remote machines can cause the same error again and again: one that is not reported is not even made. */

@@ -90,6 +90,8 @@ int listen_on(Engine& engine, const Value& options, uint32_t& server, Address& b
   server_options.replace_duplicates = options.get("replaceDuplicates").flag();
   server_options.asks_for_verdict = options.get("asksForVerdict").flag();
   server_options.allow_classic = options.get("allowClassic").flag();
+  server_options.sessions_max = options.get("sessionsMax").number();
+  server_options.resume_ms_max = options.get("resumeMsMax").number();
   Address address;
   const bool parsed = server_options.listen.descriptor >= 0 || address_of(options, "host", "port", address);
   if (!parsed) return UV_EINVAL;
@@ -123,6 +125,8 @@ int connect_to(Engine& engine, const Value& options, uint32_t& slot) {
   client_options.linger_ms = options.get("lingerMs").number();
   client_options.heartbeat_ms = options.get("heartbeatMs").number();
   client_options.idle_timeout_ms = options.get("idleTimeoutMs").number();
+  client_options.resume_ms = options.get("resumeMs").number();
+  client_options.resumes = options.get("resumes").number(kNone);
   Address address;
   bool parsed = address_of(options, "host", "port", address);
   if (options.get("sourceHost").is_text())
@@ -141,6 +145,7 @@ void close_peers(const Call& call) { engine_of(call).close_peers(argument(call, 
 napi_value server_is_over(const Call& call) { return call.flag(engine_of(call).server_is_over(argument(call, 0))); }
 void forget_server(const Call& call) { engine_of(call).forget_server(argument(call, 0)); }
 void greet(const Call& call) { engine_of(call).greet(argument(call, 0)); }
+napi_value adopt(const Call& call) { return call.flag(engine_of(call).adopt(argument(call, 0), argument(call, 1))); }
 void postpone(const Call& call) { engine_of(call).postpone(argument(call, 0)); }
 void admit(const Call& call) { engine_of(call).admit(argument(call, 0), call[1].flag()); }
 void close(const Call& call) {
@@ -301,6 +306,7 @@ constexpr Method kMethods[] = {
     {"serverIsOver", enter_engine<server_is_over>},
     {"forgetServer", enter_engine<forget_server>},
     {"greet", enter_engine<greet>},
+    {"adopt", enter_engine<adopt>},
     {"admit", enter_engine<admit>},
     {"postpone", enter_engine<postpone>},
     {"close", enter_engine<close>},

@@ -22,6 +22,7 @@ enum class Code : uint16_t {
   TooManyHandshakes = 1017,
   Unauthorized = 1018,
   HeartbeatTimeout = 1019,
+  SessionLost = 1020,
   IdleTimeout = 1023,
   // Never on the wire.
   PeerLeft = 2000,

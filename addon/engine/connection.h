@@ -47,6 +47,7 @@ enum class State : uint8_t {
   Open,        // messages flow
   Draining,    // what was accepted is being sent; received bytes are ignored
   Lingering,   // everything is sent, and so is the end of stream; the other side's is waited for
+  Suspended,   // its connection broke, and its session waits for the next one
 };
 
 // In which list of its server a connection is. The connections of the first four lists make room for a newcomer, in this order.
@@ -93,6 +94,24 @@ enum class Verdict : uint8_t {
   Refused,    // likewise
 };
 
+// What two connections of one session have in common (engine_sessions.cc).
+struct Session {
+  SessionToken token;
+  uint64_t received = 0;      // messages of the other side
+  uint64_t confirmed = 0;     // messages of this side that the other side has, as the head of the ring says
+  uint64_t credential = 0;    // server: a keyed hash of what the session was opened with
+  uint32_t keep_ms = 0;       // how long it waits for its next connection; a client asks for a session by setting it
+  // Of the present connection.
+  uint64_t announced = 0;     // what the other side says it has received, while the ring is not there yet
+  uint32_t unacknowledged_bytes = 0;  // received since the last ACK
+  uint32_t drain_batch = 0;   // the last batch that reports room in the ring
+  uint64_t early = 0;         // the other side has so many, but the system has not said yet that it took them
+  uint32_t old_slot = 0xffffffff;  // of the connection before, until JavaScript has moved its ring
+  bool resumes = false;       // HELLO: an existing session is asked for
+  bool awaits_ring = false;   // JavaScript has not moved the ring of the connection before to this one yet
+  bool closing = false;       // the system still holds the socket of a suspended connection
+};
+
 // One life of a connection: from taking its slot until the slot is taken again. What the path of a message needs stands first.
 struct Life {
   uint32_t server = kNone;
@@ -104,6 +123,8 @@ struct Life {
   bool send_prepared = false;    // is in the batch that a flush is putting together
   bool farewell_queued = false;  // it is among the control frames, and nothing follows it
   bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
+  bool in_session = false;
+  bool acknowledgement_due = false;  // the next send takes it along
   Verdict verdict = Verdict::None;
   bool holds_hello = false;       // client: sends nothing before the program has chosen this connection
   uint8_t heard = 0;              // which rules have not looked since bytes arrived (kHeardBy…)
@@ -141,6 +162,7 @@ struct Life {
   std::string id;          // the peer's on a server's side, our own on a client's
   std::string credential;  // client: kept until HELLO is written
   std::string reason;      // for the CLOSE frame
+  Session session;
 };
 
 struct Connection {
@@ -156,6 +178,7 @@ struct Connection {
   Deadline heartbeat;  // of an Open one, as the two that follow
   Deadline idle;
   Deadline question;
+  Deadline acknowledgement;  // of one in a session
   ConnectionLinks place_links;
   ConnectionLinks deferred_links;
 

@@ -14,6 +14,7 @@ enum class DeadlineKind : uint8_t {
   Heartbeat,    // of a connection: the next look at whether bytes have arrived
   Idle,         // likewise, for its idle limit
   Question,     // of a connection: how long it has to answer when another one wants its id
+  Acknowledgement,  // of a connection in a session: what was received is acknowledged at last
   AcceptRetry,  // of the engine: a server accepts again
   Report,       // of the engine: refusals that were not reported yet
 };

@@ -157,7 +157,7 @@ IoSpace Engine::receive_space() {
 void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   Connection& connection = *connections_[slot];
   Life& life = connection.life;
-  if (life.state == State::Free) return;
+  if (life.state == State::Free || life.state == State::Suspended) return;
   if (error != 0) {
     fail(connection, Code::ConnectionFailed, error, "", false);
     return;
@@ -196,6 +196,7 @@ bool Engine::read(Connection& connection, uint8_t* data, size_t size) {
   Reading reading(*this, connection);
   const ReadResult result = life.reader.read(data, size, reading);
   if (reading.messages() > 0) life.last_event_batch = batch_;
+  if (life.in_session) note_received(connection, reading.messages(), size);
   connection.counters[layout::kSlotCounterMessagesReceived] += reading.messages();
   counters_[layout::kEngineCounterMessagesReceived] += reading.messages();
   count_server(connection, layout::kServerCounterMessagesReceived, reading.messages());
@@ -227,7 +228,8 @@ bool Engine::on_control(Connection& connection, uint32_t header, const uint8_t* 
   if (life.state == State::Greeting && life.of_server) {
     life.protocol = Protocol::Native;
     Greeting greeting;
-    const Code code = opcode == Opcode::Hello ? read_greeting(payload, length, greeting) : Code::MalformedHello;
+    Code code = opcode == Opcode::Hello ? read_greeting(payload, length, greeting) : Code::MalformedHello;
+    if (code == Code::None) code = read_session_wish(connection, greeting);
     if (code == Code::None) return greet_server(connection, Protocol::Native, greeting);
     fail(connection, code, 0, "", true);
     return false;
@@ -259,6 +261,10 @@ bool Engine::on_control(Connection& connection, uint32_t header, const uint8_t* 
       case Opcode::Pong:
         if (length != kPingBytes) break;
         on_pong(connection, payload);
+        return true;
+      case Opcode::Acknowledge:
+        if (length != kAcknowledgeBytes || !life.in_session) break;
+        if (!take_acknowledgement(connection, load<uint64_t>(payload))) break;
         return true;
       case Opcode::Close:
         if (read_farewell(payload, length, farewell) != Code::None) break;
@@ -351,6 +357,7 @@ bool Engine::prepare_send(Connection& connection, IoSend& send, Sending& sending
   Life& life = connection.life;
   if (connection.ring.follow_rewind()) life.control.barrier = 0;
   if (life.send_failed || life.send_blocked) return false;
+  if (life.acknowledgement_due && life.control.empty() && !life.farewell_queued) queue_acknowledgement(connection);
   if (life.farewell_due && life.control.empty() && connection.ring.empty()) {
     life.farewell_due = false;
     life.farewell_queued = true;
@@ -430,23 +437,24 @@ void Engine::send_lost(Connection& connection, int error) {
   life.send_error = error;
   if (life.state == State::Greeting || life.state == State::Open) set_deadline(connection, life.linger_ms);
   life.farewell_due = false;
-  connection.ring.discard();
+  if (!life.in_session) connection.ring.discard();
   life.control.clear();
 }
 
 void Engine::on_sent(uint32_t slot, size_t size, int error) {
   Connection& connection = *connections_[slot];
   Life& life = connection.life;
-  if (life.state == State::Free) return;
+  if (life.state == State::Free || life.state == State::Suspended) return;
   life.send_blocked = false;
   if (error != 0) {
     send_lost(connection, error);
   } else if (size > 0 && !life.send_failed) {
     count_sent(connection, size, life.blocked_bytes, life.blocked_end);
   }
+  if (life.session.early > 0 && !take_early_acknowledgement(connection)) return;
   pump(connection);
   after_pump(connection);
-  if (life.state == State::Open && connection.ring.drained()) events_.push(Event{EventKind::Drain, slot});
+  if (life.state == State::Open && !life.in_session && connection.ring.drained()) events_.push(Event{EventKind::Drain, slot});
 }
 
 void Engine::after_pump(Connection& connection) {

@@ -55,6 +55,8 @@ struct ServerOptions {
   bool replace_duplicates = false;
   bool asks_for_verdict = false;
   bool allow_classic = true;
+  uint32_t sessions_max = 0;   // 0: none are kept
+  uint32_t resume_ms_max = 0;  // how long one waits for its next connection
 };
 
 struct ClientOptions {
@@ -68,12 +70,16 @@ struct ClientOptions {
   // Reports `Reached` when there is a connection, and sends nothing before greet().
   bool holds_hello = false;
   uint32_t idle_timeout_ms = 0;
+  // A session is asked for when this is not 0: it waits so long for its next connection. `resumes` is the slot of a suspended
+  // connection whose session is to go on.
+  uint32_t resume_ms = 0;
+  uint32_t resumes = kNone;
 };
 
 class Engine final : private IoSink {
  public:
   // How many codes a refusal can have: those of the protocol from 1000 on, and the local ones from 2000 on.
-  static constexpr uint32_t kRefusalsWire = 20;
+  static constexpr uint32_t kRefusalsWire = 24;
   static constexpr uint32_t kRefusals = kRefusalsWire + 8;
 
   Engine(std::unique_ptr<Io> io, const EngineOptions& options) : io_(std::move(io)), options_(options) {}
@@ -108,6 +114,10 @@ class Engine final : private IoSink {
   void postpone(uint32_t slot);
   // Sends the HELLO that a client held back. Only while the event `Reached` is dispatched.
   void greet(uint32_t slot);
+  // Moves what the ring of a suspended connection holds to the connection that goes on with its session, and sends what the other
+  // side lacks. While the event `Resumed` or a client's `Connected` is dispatched. The old slot stays until abort(). False when there
+  // is nothing to move.
+  bool adopt(uint32_t slot, uint32_t old_slot);
   // From the next poll on: sends what was accepted, then the reason, and ends the connection.
   void close(uint32_t slot, uint16_t code, std::string_view reason);
   // Ends the connection at once and discards what was not sent.
@@ -163,7 +173,7 @@ class Engine final : private IoSink {
   static constexpr uint32_t aligned(size_t bytes) {
     return static_cast<uint32_t>((bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
   }
-  static constexpr size_t kDeadlinesPerConnection = 4;
+  static constexpr size_t kDeadlinesPerConnection = 5;
 
   // The reliability tests look inside (lab/simulation/audit.cc).
   friend class EngineAudit;
@@ -193,6 +203,7 @@ class Engine final : private IoSink {
     uint32_t handshakes = 0;  // in state Greeting
     uint32_t ended = 0;       // in state Draining or Lingering: together with the handshakes they are at most handshakes_max
     uint32_t peers = 0;
+    uint32_t sessions = 0;
     uint32_t slots = 0;            // all of these, and those that the system has not let go of
     uint64_t accept_retry_ns = 0;  // when it accepts again; 0 while it does
     bool wants_slot = false;       // it waits because there was no slot
@@ -238,6 +249,7 @@ class Engine final : private IoSink {
   bool on_control(Connection& connection, uint32_t header, const uint8_t* payload);
   bool read(Connection& connection, uint8_t* data, size_t size);
   bool accept_peer(Connection& connection);
+  void open_peer(Connection& connection);
   void report_hello(EventKind kind, const Connection& connection);
   void decide(Connection& connection, bool admitted);
   void hold(Connection& connection, const uint8_t* data, size_t size);
@@ -247,6 +259,25 @@ class Engine final : private IoSink {
   bool greet_server(Connection& connection, Protocol protocol, const Greeting& greeting);
   void send_hello(Connection& connection);
   bool greet_client(Connection& connection, Protocol protocol, const Greeting& greeting);
+
+  // Sessions
+  [[nodiscard]] Code read_session_wish(Connection& connection, const Greeting& greeting) const;
+  void open_session(Connection& connection);
+  bool resume(Connection& connection);
+  using SessionBuffer = std::array<uint8_t, kExtensionHeaderBytes + kSessionWelcomeBytes>;
+  [[nodiscard]] static std::string_view session_extension(const Connection& connection, Opcode opcode, SessionBuffer& buffer);
+  [[nodiscard]] Connection* resumable(const Connection& connection);
+  void suspend(Connection& connection, Code code, int error, std::string_view text);
+  [[nodiscard]] bool welcome_session(Connection& connection, const SessionGreeting& greeting);
+  void leave_session(Connection& old);
+  [[nodiscard]] uint32_t count_unacknowledged(Connection& connection);
+  void note_received(Connection& connection, uint32_t messages, size_t bytes);
+  [[nodiscard]] bool take_acknowledgement(Connection& connection, uint64_t received);
+  [[nodiscard]] bool take_early_acknowledgement(Connection& connection);
+  void queue_acknowledgement(Connection& connection);
+  void acknowledge_late(Connection& connection);
+  [[nodiscard]] SessionToken make_token();
+  [[nodiscard]] uint64_t hash_of_credential(std::string_view credential) const;
 
   // Endings
   void fail(Connection& connection, Code code, int error, std::string_view text, bool with_farewell);
@@ -370,6 +401,8 @@ class Engine final : private IoSink {
   bool ends_left_ = false;   // the last poll has left some
   uint64_t ends_ns_ = 0;     // when the last poll that carried out ends did so
   const SipKey id_key_ = SipKey::random();
+  const SipKey token_key_ = SipKey::random();
+  uint64_t tokens_made_ = 0;
   std::vector<Server> servers_;
   uint32_t unreported_ = 0;  // sum of the servers'
   std::array<IoSend, Io::kSendsPerBatchMax> sends_ = {};

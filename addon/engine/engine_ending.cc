@@ -32,6 +32,11 @@ bool is_protocol_error(Code code) {
   }
 }
 
+// Whether a session goes on after such an end of its connection.
+bool is_break(Code code) {
+  return code == Code::ConnectionFailed || code == Code::PeerLeft || code == Code::HeartbeatTimeout;
+}
+
 }  // namespace
 
 void Engine::close(uint32_t slot, uint16_t code, std::string_view reason) {
@@ -86,7 +91,7 @@ void Engine::carry_out(Connection& connection) {
     }
     return;
   }
-  if (life.reset_on_close || life.state == State::Connecting || life.state == State::Greeting) {
+  if (life.reset_on_close || life.state == State::Connecting || life.state == State::Greeting || life.state == State::Suspended) {
     report_end(connection, life.close_code, 0, "");
     release(connection);
   } else if (life.state == State::Open) {
@@ -106,6 +111,7 @@ void Engine::dismiss() {
     connection->life.close_requested = true;
     connection->life.close_code = server.close_code;
     report_end(*connection, server.close_code, 0, "");
+    if (connection->life.state == State::Suspended) return release(*connection);
     set_farewell(*connection, server.close_code, "");
     drain(*connection);
     return;
@@ -138,8 +144,11 @@ void Engine::fail(Connection& connection, Code code, int error, std::string_view
       refuse(life.server, code, error);
       break;
     case State::Open:
+      if (life.in_session && is_break(code)) return suspend(connection, code, error, text);
       report_end(connection, number, error, text);
       break;
+    case State::Suspended:
+      return;
     case State::Draining:
     case State::Lingering:
       release(connection);
@@ -171,6 +180,7 @@ void Engine::end_of_stream(Connection& connection) {
         fail(connection, Code::ConnectionFailed, life.send_error, "", false);
         return;
       }
+      if (life.in_session) return suspend(connection, Code::PeerLeft, 0, "");
       // The other side may still read. What was accepted before is sent, and nothing is accepted any more.
       report_end(connection, static_cast<uint16_t>(Code::PeerLeft), 0, "");
       drain(connection);
@@ -200,10 +210,12 @@ void Engine::report_end(Connection& connection, uint16_t code, int error, std::s
                         .offset = at.offset,
                         .length = length,
                         .code = code,
-                        .error = static_cast<uint32_t>(error)});
+                        .error = static_cast<uint32_t>(error),
+                        .unacknowledged = count_unacknowledged(connection)});
   end_looks(connection);
   if (!life.of_server) return;
   Server& server = servers_[life.server];
+  if (life.in_session) --server.sessions;
   double* const counts = server_counters(life.server);
   check(server.ids.erase(life.id) == 1, "a peer left whose id is not known");
   if (server.close_code != 0) --dismissals_;
@@ -216,6 +228,8 @@ void Engine::set_farewell(Connection& connection, uint16_t code, std::string_vie
   Life& life = connection.life;
   if (life.protocol != Protocol::Native) return;
   life.farewell_due = true;
+  // So that the other side knows what has arrived.
+  if (life.in_session && life.session.unacknowledged_bytes > 0) life.acknowledgement_due = true;
   life.farewell = life.refused ? Opcode::Reject : Opcode::Close;
   life.close_code = code;
   if (reason.data() != life.reason.data()) (void)keep(life.reason, reason);
@@ -244,6 +258,10 @@ void Engine::release(Connection& connection) {
     if (life.state == State::Draining || life.state == State::Lingering) change_ended(connection, -1);
     move_to(connection, Place::None);
   }
+  // What is on its way of an attempt that is given up must not end the session's next connection.
+  if (life.state == State::Greeting && !life.of_server && life.session.resumes) life.reset_on_close = true;
+  const bool was_suspended = life.state == State::Suspended;
+  if (was_suspended && life.in_session) count_server(connection, layout::kServerCounterSuspended, -1);
   life.state = State::Free;
   clear_deadline(connection);
   if (life.deferred) deferred_.remove(connection);
@@ -252,7 +270,8 @@ void Engine::release(Connection& connection) {
   // The program gave no verdict, because it overwrote the event.
   held_bytes_ -= life.held_bytes;
   life.held_bytes = 0;
-  if (io_->close(connection.slot, life.reset_on_close)) on_closed(connection.slot);
+  const bool closed = was_suspended ? !life.session.closing : io_->close(connection.slot, life.reset_on_close);
+  if (closed) on_closed(connection.slot);
 }
 
 // A connection that is not read any more needs no assembly buffer.
@@ -265,6 +284,8 @@ void Engine::give_back_assembly(Connection& connection) {
 void Engine::on_closed(uint32_t slot) {
   Connection& connection = *connections_[slot];
   Life& life = connection.life;
+  life.session.closing = false;
+  if (life.state == State::Suspended) return;
   check(life.state == State::Free, "a living connection was closed");
   // Discards everything that JavaScript has written, sent or not. (Where no page was touched this takes half a microsecond.)
   memory_discard(connection.ring.main(), connection.ring.main_bytes());

@@ -87,6 +87,7 @@ void Engine::make_connections(uint32_t slab, const SlabParts& parts) {
     connection.heartbeat = {Deadline::kNowhere, connection.slot, DeadlineKind::Heartbeat, false};
     connection.idle = {Deadline::kNowhere, connection.slot, DeadlineKind::Idle, false};
     connection.question = {Deadline::kNowhere, connection.slot, DeadlineKind::Question, false};
+    connection.acknowledgement = {Deadline::kNowhere, connection.slot, DeadlineKind::Acknowledgement, false};
     connection.counters = reinterpret_cast<double*>(shared + layout::kSlotCountersOffset);
     connection.ring = SendRing(base + parts.rings_offset + size_t{i} * options_.send_ring_bytes, options_.send_ring_bytes,
                                reinterpret_cast<int32_t*>(shared));
@@ -168,7 +169,7 @@ void Engine::look_at_rings() {
     const double sends = connection.counters[layout::kSlotCounterSends];
     // A connection whose sends fail ends soon, and its ring is given back then.
     connection.ring_quiet =
-        sends == std::exchange(connection.sends_seen, sends) && !connection.life.send_failed && connection.ring.empty();
+        sends == std::exchange(connection.sends_seen, sends) && !connection.life.send_failed && connection.ring.keeps_nothing();
   }
 }
 
@@ -182,7 +183,7 @@ uint32_t Engine::give_back_rings(uint32_t most) {
     // A ring whose send is blocked is noted again by the next send.
     if (connection.life.state != State::Free && !connection.life.send_blocked) {
       const bool quiet = connection.ring_quiet && connection.counters[layout::kSlotCounterSends] == connection.sends_seen &&
-                         connection.ring.empty();
+                         connection.ring.keeps_nothing();
       if (!quiet) continue;
       memory_discard(connection.ring.main(), connection.ring.main_bytes());
       ++given;
@@ -240,7 +241,9 @@ Engine::Location Engine::locate(const void* at) const {
 }
 
 void Engine::addresses(uint32_t slot, Address& local, Address& remote) const {
-  if (slot < connections_.size() && connections_[slot]->life.state != State::Free) io_->addresses(slot, local, remote);
+  if (slot < connections_.size() && connections_[slot]->life.state != State::Free &&
+      connections_[slot]->life.state != State::Suspended)
+    io_->addresses(slot, local, remote);
 }
 
 TcpStatus Engine::tcp_status(uint32_t slot) const {

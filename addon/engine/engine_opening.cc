@@ -189,6 +189,15 @@ int Engine::connect(ClientOptions options, const Address& address, uint32_t& slo
   connection->life.heartbeat_ms = options.heartbeat_ms;
   connection->life.holds_hello = options.holds_hello;
   connection->life.idle_timeout_ms = options.idle_timeout_ms;
+  connection->life.session.keep_ms = options.resume_ms;
+  const Connection* const old = connection_at(options.resumes);
+  if (old != nullptr && old->life.state == State::Suspended) {
+    connection->life.session.resumes = true;
+    connection->life.session.old_slot = old->slot;
+    connection->life.session.token = old->life.session.token;
+    connection->life.session.received = old->life.session.received;
+    connection->life.session.confirmed = old->life.session.confirmed;
+  }
   connection->life.reader = FrameReader(kPeerIdBytesMax);
   if (options.classic) connection->life.reader.set_classic();
   set_deadline(*connection, options.connect_timeout_ms);
@@ -224,7 +233,9 @@ void Engine::greet(uint32_t slot) {
 void Engine::send_hello(Connection& connection) {
   Life& life = connection.life;
   uint8_t frame[kControlFrameBytesMax];
-  const Greeting greeting = {options_.message_length_max, life.id, life.credential};
+  SessionBuffer buffer;
+  const Greeting greeting = {options_.message_length_max, life.id, life.credential,
+                             session_extension(connection, Opcode::Hello, buffer)};
   queue_control(
       connection, frame,
       life.protocol == Protocol::Classic ? write_classic_id(frame, life.id) : write_greeting(frame, Opcode::Hello, greeting));
@@ -268,6 +279,7 @@ bool Engine::greet_server(Connection& connection, Protocol protocol, const Greet
   life.hello_slab = at.slab;
   life.hello_offset = at.offset;
   life.hello_credential_bytes = static_cast<uint32_t>(greeting.credential.size());
+  if (servers_[life.server].options.sessions_max != 0) life.session.credential = hash_of_credential(greeting.credential);
   if (!servers_[life.server].options.asks_for_verdict) return accept_peer(connection);
   life.verdict = Verdict::Asked;
   asked_ = true;
@@ -277,7 +289,8 @@ bool Engine::greet_server(Connection& connection, Protocol protocol, const Greet
 
 void Engine::report_hello(EventKind kind, const Connection& connection) {
   const Life& life = connection.life;
-  const uint32_t origin = GreetingEvent::origin_of(static_cast<uint32_t>(life.protocol), life.of_server ? life.server + 1 : 0);
+  const uint32_t protocol = static_cast<uint32_t>(life.protocol) | (life.in_session ? GreetingEvent::kInSession : 0);
+  const uint32_t origin = GreetingEvent::origin_of(protocol, life.of_server ? life.server + 1 : 0);
   events_.push(GreetingEvent{.kind = kind,
                              .slot = connection.slot,
                              .slab = life.hello_slab,
@@ -295,17 +308,27 @@ bool Engine::accept_peer(Connection& connection) {
     fail(connection, Code::GoingAway, 0, "", true);
     return false;
   }
+  if (life.session.resumes) return resume(connection);
   const auto found = server.ids.find(life.id);
   if (found != server.ids.end()) {
-    if (!server.options.replace_duplicates) {
+    Connection& other = *connections_[found->second];
+    const bool is_owner = server.options.asks_for_verdict || server.options.replace_duplicates ||
+                          other.life.session.credential == life.session.credential;
+    if (other.life.state == State::Suspended && is_owner) {
+      // Who comes without the token has begun anew.
+      report_end(other, static_cast<uint16_t>(Code::Replaced), 0, "");
+      release(other);
+    } else if (!server.options.replace_duplicates) {
       count_server(connection, layout::kServerCounterDuplicateIds, 1);
-      question(*connections_[found->second]);
+      question(other);
       fail(connection, Code::DuplicatePeerId, 0, "", true);
       return false;
+    } else {
+      fail(other, Code::Replaced, 0, "", true);
     }
-    fail(*connections_[found->second], Code::Replaced, 0, "", true);
   }
-  if (server.peers >= server.options.peers_max) {
+  const bool sessions_full = life.session.keep_ms != 0 && server.sessions >= server.options.sessions_max;
+  if (server.peers >= server.options.peers_max || sessions_full) {
     count_server(connection, layout::kServerCounterServerFull, 1);
     fail(connection, Code::ServerFull, 0, "", true);
     return false;
@@ -316,10 +339,18 @@ bool Engine::accept_peer(Connection& connection) {
   }
   double* const counts = server_counters(life.server);
   counts[layout::kServerCounterPeers] = ++server.peers;
+  counts[layout::kServerCounterConnected] += 1;
+  if (life.session.keep_ms != 0) open_session(connection);
+  report_hello(EventKind::Connected, connection);
+  open_peer(connection);
+  return true;
+}
+
+// From here on messages flow.
+void Engine::open_peer(Connection& connection) {
+  Life& life = connection.life;
   end_handshake(connection);
   move_to(connection, Place::Peer);
-  counts[layout::kServerCounterConnected] += 1;
-  report_hello(EventKind::Connected, connection);
   life.state = State::Open;
   life.last_event_batch = batch_;
   life.connected = true;
@@ -328,12 +359,13 @@ bool Engine::accept_peer(Connection& connection) {
   set_deadline(connection, kProbationMs);
   begin_looks(connection);
   uint8_t frame[kControlFrameBytesMax];
-  const Greeting welcome = {options_.message_length_max, server.options.id, {}};
+  SessionBuffer buffer;
+  const Greeting welcome = {options_.message_length_max, servers_[life.server].options.id, {},
+                            session_extension(connection, Opcode::Welcome, buffer)};
   queue_control(
       connection, frame,
       life.protocol == Protocol::Classic ? write_classic_id(frame, life.id) : write_greeting(frame, Opcode::Welcome, welcome));
   pump(connection);
-  return true;
 }
 
 void Engine::admit(uint32_t slot, bool admitted) {
@@ -433,6 +465,19 @@ bool Engine::greet_client(Connection& connection, Protocol protocol, const Greet
     fail(connection, Code::MalformedWelcome, 0, "", false);
     return false;
   }
+  SessionGreeting session;
+  bool has_session = false;
+  const Code code = read_session(greeting.extensions, Opcode::Welcome, has_session, session);
+  if (code != Code::None || (has_session && (life.session.keep_ms == 0 || !welcome_session(connection, session)))) {
+    fail(connection, Code::MalformedWelcome, 0, "", false);
+    return false;
+  }
+  // The server was started anew, without sessions.
+  if (!has_session && life.session.resumes) {
+    fail(connection, Code::SessionLost, 0, "", false);
+    return false;
+  }
+  const uint32_t origin = static_cast<uint32_t>(protocol) | (life.in_session ? GreetingEvent::kInSession : 0);
   const Location at = locate(greeting.id.data());
   events_.push(GreetingEvent{.kind = EventKind::Connected,
                              .slot = connection.slot,
@@ -440,7 +485,7 @@ bool Engine::greet_client(Connection& connection, Protocol protocol, const Greet
                              .offset = at.offset,
                              .id_bytes = static_cast<uint32_t>(greeting.id.size()),
                              .credential_bytes = 0,
-                             .origin = GreetingEvent::origin_of(static_cast<uint32_t>(protocol), 0),
+                             .origin = GreetingEvent::origin_of(origin, 0),
                              .length_max = greeting.length_max});
   life.state = State::Open;
   life.last_event_batch = batch_;

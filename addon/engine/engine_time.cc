@@ -78,6 +78,8 @@ void Engine::serve(const Deadline& due, uint64_t now_ns) {
       return look_for_idle(*connections_[due.slot], now_ns);
     case DeadlineKind::Question:
       return end_question(*connections_[due.slot]);
+    case DeadlineKind::Acknowledgement:
+      return acknowledge_late(*connections_[due.slot]);
     case DeadlineKind::AcceptRetry:
       return retry_accepts(now_ns);
     case DeadlineKind::Report:
@@ -97,6 +99,8 @@ uint32_t Engine::work_of(const Deadline& deadline) const {
       return (life.heard & kHeardByIdle) != 0 || life.silent_looks + 1 < kIdleLooks ? kLookWork : kDueWork;
     case DeadlineKind::Question:
       return (life.heard & kHeardByQuestion) != 0 ? kLookWork : kDueWork;
+    case DeadlineKind::Acknowledgement:
+      return life.session.unacknowledged_bytes == 0 ? kLookWork : kPromotionWork;
     default:
       return life.state == State::Open ? kPromotionWork : kDueWork;
   }
@@ -154,6 +158,11 @@ void Engine::expire(Connection& connection) {
       life.reset_on_close = true;
       release(connection);
       return;
+    case State::Suspended:
+      count_server(connection, layout::kServerCounterSessionsLost, 1);
+      report_end(connection, static_cast<uint16_t>(Code::SessionLost), 0, "");
+      release(connection);
+      return;
     default:
       release(connection);
   }
@@ -184,6 +193,7 @@ void Engine::end_looks(Connection& connection) {
   deadlines_.clear(connection.heartbeat);
   deadlines_.clear(connection.idle);
   deadlines_.clear(connection.question);
+  deadlines_.clear(connection.acknowledgement);
 }
 
 void Engine::heartbeat(Connection& connection, uint64_t now_ns) {

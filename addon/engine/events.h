@@ -27,6 +27,8 @@ enum class EventKind : int32_t {
   Reached = 12,       // a client that holds its HELLO has a connection; greet() or abort() follows
   SlabIdle = 13,      // JavaScript may let go of the last slab
   Pong = 14,          // the PING that the program asked for is answered
+  Suspended = 15,     // the connection of a session broke
+  Resumed = 16,       // a peer's session has a new connection; adopt() follows
 };
 
 // Events, word by word. The mirror of the names is in src/engine/layout.ts; addon/binding/border.h exports the places.
@@ -65,15 +67,16 @@ struct GreetingEvent {
   uint32_t offset = 0;  // of the id
   uint32_t id_bytes = 0;
   uint32_t credential_bytes = 0;  // right behind the id
-  uint32_t origin = 0;            // origin_of()
+  uint32_t origin = 0;            // origin_of(), and kInSession
   uint32_t length_max = 0;        // the longest payload that the other side accepts
 
+  static constexpr uint32_t kInSession = 0x80;
   // The protocol, and above its 8 bits the number of the server plus 1; 0 for a client's greeting.
   [[nodiscard]] static uint32_t origin_of(uint32_t protocol, uint32_t server_plus_one) { return protocol | server_plus_one << 8; }
   [[nodiscard]] uint32_t server_plus_one() const { return origin >> 8; }
 };
 
-// Disconnected and ConnectFailed.
+// Disconnected, Suspended and ConnectFailed.
 struct EndEvent {
   EventKind kind = EventKind::Disconnected;
   uint32_t slot = 0;
@@ -82,6 +85,15 @@ struct EndEvent {
   uint32_t length = 0;
   uint32_t code = 0;
   uint32_t error = 0;  // the system's errno, or 0
+  uint32_t unacknowledged = 0;  // messages of a session that has ended which the other side may not have received
+};
+
+// Resumed.
+struct ResumedEvent {
+  EventKind kind = EventKind::Resumed;
+  uint32_t slot = 0;  // of the suspended connection
+  uint32_t by = 0;    // the slot of the new one
+  uint32_t length_max = 0;
 };
 
 // Released.

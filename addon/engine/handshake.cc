@@ -21,6 +21,28 @@ void copy(uint8_t* out, std::string_view text) {
 
 std::string_view view(const uint8_t* at, size_t size) { return {reinterpret_cast<const char*>(at), size}; }
 
+// Whether each extension is whole and each type is there once.
+bool are_extensions(std::string_view extensions) {
+  uint64_t seen = 0;
+  uint32_t others[kExtensionsBytesMax / kExtensionHeaderBytes];
+  uint32_t others_count = 0;
+  for (size_t at = 0; at < extensions.size();) {
+    if (extensions.size() - at < kExtensionHeaderBytes) return false;
+    const auto* const header = reinterpret_cast<const uint8_t*>(extensions.data()) + at;
+    const uint32_t type = load<uint16_t>(header);
+    at += kExtensionHeaderBytes + size_t{load<uint16_t>(header + 2)};
+    if (at > extensions.size()) return false;
+    if (type < 64) {
+      if ((seen >> type & 1) != 0) return false;
+      seen |= uint64_t{1} << type;
+    } else {
+      if (std::find(others, others + others_count, type) != others + others_count) return false;
+      others[others_count++] = type;
+    }
+  }
+  return true;
+}
+
 bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
 
 // The length of the well-formed sequence at `at` (Unicode 15, table 3-7), or 0.
@@ -59,16 +81,18 @@ uint32_t write_greeting(uint8_t* out, Opcode opcode, const Greeting& greeting) {
   uint8_t* at = out + kHeaderBytes;
   const auto id_bytes = static_cast<uint16_t>(std::min<size_t>(greeting.id.size(), kPeerIdBytesMax));
   const auto credential_bytes = static_cast<uint16_t>(std::min<size_t>(greeting.credential.size(), kCredentialBytesMax));
+  const auto extensions_bytes = static_cast<uint16_t>(greeting.extensions.size());
   store<uint32_t>(at, kMagic);
   store<uint8_t>(at + 4, kVersion);
   store<uint8_t>(at + 5, 0);
   store<uint16_t>(at + 6, id_bytes);
   store<uint32_t>(at + 8, greeting.length_max);
   store<uint16_t>(at + 12, credential_bytes);
-  store<uint16_t>(at + 14, 0);
+  store<uint16_t>(at + 14, extensions_bytes);
   copy(at + kGreetingBytes, greeting.id.substr(0, id_bytes));
   copy(at + kGreetingBytes + id_bytes, greeting.credential.substr(0, credential_bytes));
-  return finish(out, opcode, kGreetingBytes + id_bytes + credential_bytes);
+  copy(at + kGreetingBytes + id_bytes + credential_bytes, greeting.extensions);
+  return finish(out, opcode, kGreetingBytes + id_bytes + credential_bytes + extensions_bytes);
 }
 
 uint32_t write_farewell(uint8_t* out, Opcode opcode, const Farewell& farewell) {
@@ -81,6 +105,22 @@ uint32_t write_farewell(uint8_t* out, Opcode opcode, const Farewell& farewell) {
 uint32_t write_echo(uint8_t* out, Opcode opcode, const uint8_t* payload) {
   std::memcpy(out + kHeaderBytes, payload, kPingBytes);
   return finish(out, opcode, kPingBytes);
+}
+
+uint32_t write_acknowledge(uint8_t* out, uint64_t received) {
+  store<uint64_t>(out + kHeaderBytes, received);
+  return finish(out, Opcode::Acknowledge, kAcknowledgeBytes);
+}
+
+uint32_t write_session(uint8_t* out, Opcode opcode, const SessionGreeting& session) {
+  const uint32_t bytes = opcode == Opcode::Welcome ? kSessionWelcomeBytes : kSessionHelloBytes;
+  store<uint16_t>(out, static_cast<uint16_t>(Extension::Session));
+  store<uint16_t>(out + 2, static_cast<uint16_t>(bytes));
+  uint8_t* const value = out + kExtensionHeaderBytes;
+  std::memcpy(value, session.token.bytes, SessionToken::kBytes);
+  store<uint64_t>(value + SessionToken::kBytes, session.received);
+  if (opcode == Opcode::Welcome) store<uint32_t>(value + kSessionHelloBytes, session.keep_ms);
+  return kExtensionHeaderBytes + bytes;
 }
 
 uint32_t write_classic_id(uint8_t* out, std::string_view id) {
@@ -97,11 +137,14 @@ Code read_greeting(const uint8_t* payload, uint32_t length, Greeting& out) {
   const uint32_t id_bytes = load<uint16_t>(payload + 6);
   const uint32_t credential_bytes = load<uint16_t>(payload + 12);
   out.length_max = load<uint32_t>(payload + 8);
-  const bool reserved_zero = payload[5] == 0 && load<uint16_t>(payload + 14) == 0;
-  if (!reserved_zero || length != kGreetingBytes + id_bytes + credential_bytes || credential_bytes > kCredentialBytesMax ||
-      out.length_max > kLengthMax) {
+  const uint32_t extensions_bytes = load<uint16_t>(payload + 14);
+  const uint32_t extensions_at = kGreetingBytes + id_bytes + credential_bytes;
+  if (payload[5] != 0 || length != extensions_at + extensions_bytes || credential_bytes > kCredentialBytesMax ||
+      extensions_bytes > kExtensionsBytesMax || out.length_max > kLengthMax) {
     return Code::MalformedHello;
   }
+  out.extensions = view(payload + extensions_at, extensions_bytes);
+  if (!are_extensions(out.extensions)) return Code::MalformedHello;
   out.id = view(payload + kGreetingBytes, id_bytes);
   out.credential = view(payload + kGreetingBytes + id_bytes, credential_bytes);
   return is_native_id(out.id) ? Code::None : Code::InvalidPeerId;
@@ -113,6 +156,31 @@ Code read_farewell(const uint8_t* payload, uint32_t length, Farewell& out) {
   out.reason = view(payload + kFarewellBytes, length - kFarewellBytes);
   const bool local = out.code >= kLocalCodeMin && out.code <= kLocalCodeMax;
   return !local && is_utf8(out.reason) ? Code::None : Code::ProtocolError;
+}
+
+Code read_session(std::string_view extensions, Opcode opcode, bool& has, SessionGreeting& out) {
+  has = false;
+  for (size_t at = 0; at < extensions.size();) {
+    const auto* const header = reinterpret_cast<const uint8_t*>(extensions.data()) + at;
+    const uint32_t bytes = load<uint16_t>(header + 2);
+    at += kExtensionHeaderBytes + size_t{bytes};
+    if (load<uint16_t>(header) != static_cast<uint16_t>(Extension::Session)) continue;
+    if (bytes != (opcode == Opcode::Welcome ? kSessionWelcomeBytes : kSessionHelloBytes)) return Code::MalformedHello;
+    const uint8_t* const value = header + kExtensionHeaderBytes;
+    std::memcpy(out.token.bytes, value, SessionToken::kBytes);
+    out.received = load<uint64_t>(value + SessionToken::kBytes);
+    out.keep_ms = opcode == Opcode::Welcome ? load<uint32_t>(value + kSessionHelloBytes) : 0;
+    has = true;
+  }
+  return Code::None;
+}
+
+bool SessionToken::is_zero() const { return equals(SessionToken{}); }
+
+bool SessionToken::equals(const SessionToken& other) const {
+  uint8_t difference = 0;
+  for (uint32_t i = 0; i < kBytes; ++i) difference = static_cast<uint8_t>(difference | (bytes[i] ^ other.bytes[i]));
+  return difference == 0;
 }
 
 bool is_utf8(std::string_view text) {

@@ -57,6 +57,9 @@ inline constexpr uint32_t kServerCounterIdleTimeouts = 16;
 inline constexpr uint32_t kServerCounterEnded = 17;  // gauge
 inline constexpr uint32_t kServerCounterLingersCut = 18;
 inline constexpr uint32_t kServerCounterNewcomersEvicted = 19;
+inline constexpr uint32_t kServerCounterSuspended = 20;  // gauge
+inline constexpr uint32_t kServerCounterResumed = 21;
+inline constexpr uint32_t kServerCounterSessionsLost = 22;
 
 // The dirty list (int32 slots), written by JavaScript, read by flush.
 inline constexpr uint32_t kSlotsMax = 65536;
@@ -73,9 +76,10 @@ inline constexpr uint32_t kEventBytes = kEventWords * 4;
 inline constexpr uint32_t kSlotTail = 0;         // JavaScript: where the next frame goes
 inline constexpr uint32_t kSlotJumpEnd = 1;      // JavaScript: where the frames before the last jump end
 inline constexpr uint32_t kSlotDrainNeed = 2;    // JavaScript: bytes that did not fit; 0 when the program waits for none
-inline constexpr uint32_t kSlotHead = 3;         // engine: first byte that the socket has not taken
+inline constexpr uint32_t kSlotHead = 3;         // engine: first byte that is still needed
 inline constexpr uint32_t kSlotRewinds = 4;      // JavaScript: how often it has begun again at 0 because the ring was empty
 inline constexpr uint32_t kSlotRewindsSeen = 5;  // engine: how many of these the head has followed
+inline constexpr uint32_t kSlotSent = 6;         // engine, in a session only: first byte that the socket has not taken
 inline constexpr uint32_t kSlotCountersOffset = 64;
 inline constexpr uint32_t kSlotCounterMessagesSent = 0;      // JavaScript
 inline constexpr uint32_t kSlotCounterBackPressured = 1;     // JavaScript

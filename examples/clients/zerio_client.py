@@ -16,7 +16,7 @@ import time
 CONTROL = 0x80000000
 HELLO, WELCOME, REJECT, PING, PONG, CLOSE = range(1, 7)
 MAGIC, VERSION = 0x4F49525A, 1
-# magic, version, flags, bytes of the id, longest message, bytes of the credential, reserved
+# magic, version, flags, bytes of the id, longest message, bytes of the credential, bytes of the extensions
 GREETING = struct.Struct("<IBBHIHH")
 # Refusals that the next attempt may not meet: going away, the id is taken, the server is full, too many handshakes.
 PASSING = (0, 1001, 1014, 1016, 1017)

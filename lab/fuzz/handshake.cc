@@ -22,7 +22,7 @@ void read_and_write(const std::vector<uint8_t>& payload, zerio::Opcode opcode) {
   const bool accepted = kRead(payload.data(), length, content) == zerio::Code::None;
   require(accepted == kNaiveRead(payload.data(), length));
   if (!accepted) return;
-  uint8_t written[zerio::kControlFrameBytesMax];
+  uint8_t written[zerio::kHeaderBytes + zerio::kControlLengthMax];
   require(kWrite(written, opcode, content) == length + zerio::kHeaderBytes);
   require(std::equal(payload.begin(), payload.end(), written + zerio::kHeaderBytes));
 }

@@ -12,6 +12,15 @@ namespace zerio {
 using simulation::require;
 using simulation::require_equal;
 
+namespace {
+
+// Whether the program has it: it is open, or its session waits for the next connection.
+bool is_there(const Life& life) {
+  return life.state == State::Open || (life.state == State::Suspended && life.in_session);
+}
+
+}  // namespace
+
 void EngineAudit::check(const Engine& engine, const std::vector<uint8_t*>& assemblies, const std::vector<bool>& closing) {
   EngineAudit audit(engine, closing);
   audit.check_slots();
@@ -98,7 +107,7 @@ void EngineAudit::check_connections() {
     const Life& life = connection->life;
     check_deadlines_of(*connection);
     held += life.held_bytes;
-    require(life.connected == (life.state == State::Open), "a connection is connected while it is open");
+    require(life.connected == is_there(life), "a connection is connected while it is open, or its session waits");
     const bool counted = life.state != State::Free || closing_[connection->slot];
     if (!life.of_server || !counted) continue;
     ServerTally& server = servers_[life.server];
@@ -110,6 +119,7 @@ void EngineAudit::check_connections() {
     check_place_of(*connection);
     if (!life.connected) continue;
     ++server.peers;
+    if (life.in_session) ++server.sessions;
     const IdTable& ids = engine_.servers_[life.server].ids;
     const auto found = ids.find(life.id);
     require(found != ids.end() && found->second == connection->slot, "each peer is found by its id");
@@ -119,18 +129,23 @@ void EngineAudit::check_connections() {
 
 void EngineAudit::check_deadlines_of(const Connection& connection) {
   const Life& life = connection.life;
-  const bool waits = life.state != State::Free && (life.state != State::Open || life.send_failed);
+  // What is left of a connection whose session another one has.
+  const bool is_husk = life.state == State::Suspended && !life.in_session;
+  const bool waits = life.state != State::Free && !is_husk && (life.state != State::Open || life.send_failed);
   const bool on_probation = life.state == State::Open && life.of_server && !life.send_failed;
   const bool timed = count_deadline(connection.deadline, connection.slot, DeadlineKind::State);
   require(timed == waits || on_probation, "a connection has a deadline exactly while it waits for something");
   const bool native = life.protocol == Protocol::Native;
-  const bool pings = life.connected && life.heartbeat_ms > 0 && native;
+  const bool is_open = life.state == State::Open;
+  const bool pings = is_open && life.heartbeat_ms > 0 && native;
   require(count_deadline(connection.heartbeat, connection.slot, DeadlineKind::Heartbeat) == pings,
           "a native connection has its heartbeat");
-  const bool may_idle = life.connected && life.idle_timeout_ms > 0;
+  const bool may_idle = is_open && life.idle_timeout_ms > 0;
   require(count_deadline(connection.idle, connection.slot, DeadlineKind::Idle) == may_idle, "an idle limit is looked at");
   const bool questioned = count_deadline(connection.question, connection.slot, DeadlineKind::Question);
-  require(!questioned || (life.connected && native && life.of_server), "a server's native peer is questioned");
+  require(!questioned || (is_open && native && life.of_server), "a server's native peer is questioned");
+  const bool acknowledges = count_deadline(connection.acknowledgement, connection.slot, DeadlineKind::Acknowledgement);
+  require(!acknowledges || (is_open && life.in_session), "a connection in a session acknowledges");
 }
 
 void EngineAudit::check_place_of(const Connection& connection) const {
@@ -140,7 +155,7 @@ void EngineAudit::check_place_of(const Connection& connection) const {
   require(life.place != Place::Lingering || life.state == State::Lingering, "only lingering connections have that place");
   require(life.state != State::Lingering || life.place == Place::Lingering, "a lingering connection can make room");
   require(life.place != Place::Draining || life.state == State::Draining, "only draining connections have that place");
-  require((life.place == Place::Peer) == (life.state == State::Open), "peers, and no others, have a peer's place");
+  require((life.place == Place::Peer) == is_there(life), "peers, and no others, have a peer's place");
 }
 
 void EngineAudit::check_deferred() const {
@@ -159,6 +174,8 @@ void EngineAudit::check_servers() {
     require_equal(server.slots, servers_[i].slots, "a server's connections are counted");
     require_equal(server.handshakes, servers_[i].handshakes, "a server's handshakes are counted");
     require_equal(server.peers, servers_[i].peers, "a server's peers are counted");
+    require_equal(server.sessions, servers_[i].sessions, "a server's sessions are counted");
+    require(server.sessions <= server.options.sessions_max, "a server has no more sessions than its limit allows");
     require_equal(server.ended, servers_[i].ended, "a server's ended connections are counted");
     const uint64_t most = uint64_t{server.options.peers_max} + server.options.handshakes_max;
     require(server.peers + uint64_t{server.others()} <= most, "a server holds no more connections than its limits allow");
@@ -207,6 +224,11 @@ bool EngineAudit::has_given_back(const Engine& engine) {
 
 bool EngineAudit::lives(const Engine& engine, uint32_t slot) {
   return slot < engine.connections_.size() && engine.connections_[slot]->life.state != State::Free;
+}
+
+bool EngineAudit::ends(const Engine& engine, uint32_t slot) {
+  const State state = engine.connections_[slot]->life.state;
+  return state == State::Draining || state == State::Lingering;
 }
 
 uint32_t EngineAudit::arena_used(const Engine& engine) { return engine.arena_used_; }

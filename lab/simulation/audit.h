@@ -18,6 +18,8 @@ class EngineAudit {
   static void check(const Engine& engine, const std::vector<uint8_t*>& assemblies, const std::vector<bool>& closing);
   [[nodiscard]] static uint32_t arena_used(const Engine& engine);
   [[nodiscard]] static bool lives(const Engine& engine, uint32_t slot);
+  // Whether it is ended already, and only sends what it has accepted.
+  [[nodiscard]] static bool ends(const Engine& engine, uint32_t slot);
   // Whether nothing is left that is to be given back.
   [[nodiscard]] static bool has_given_back(const Engine& engine);
 
@@ -28,6 +30,7 @@ class EngineAudit {
     uint32_t handshakes = 0;
     uint32_t ended = 0;
     uint32_t peers = 0;
+    uint32_t sessions = 0;
     uint32_t placed = 0;
   };
 

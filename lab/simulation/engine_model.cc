@@ -121,7 +121,7 @@ void EngineModel::take_slot(Connection& connection) {
                            options.message_length_max,
                            shape_.flush_bytes};
   connection.ring = std::make_unique<SendRingModel>(static_cast<RingEngine&>(*this), connection.slot, place,
-                                                    ledger_.stream(connection.link, connection.side));
+                                                    ledger_.stream(connection.ledger_link, connection.side));
 }
 
 // ---- What the program does
@@ -175,9 +175,12 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
   auto made = std::make_unique<Connection>();
   made->engine = this;
   made->slot = slot;
-  made->link = io_.link_of(slot);
+  made->link = made->ledger_link = io_.link_of(slot);
   made->side = kClientSide;
   made->classic = options.classic;
+  made->options = options;
+  made->port = port;
+  if (options.resumes != kNone) made->ledger_link = connections_[options.resumes]->ledger_link;
   made->held = options.holds_hello;
   made->linger_ms = options.linger_ms;
   made->idle_timeout_ms = options.idle_timeout_ms;
@@ -185,6 +188,16 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
   trace_.add('e', number, "slot # connects to port #, link #", {slot, port, made->link});
   connections_[slot] = std::move(made);
   return 0;
+}
+
+void EngineModel::connect_again(const Connection& suspended) {
+  for (const auto& connection : connections_) {
+    const bool tries = connection != nullptr && connection->server == kNone && connection->options.resumes == suspended.slot;
+    if (tries && !connection->connected && !connection->disconnected) return;
+  }
+  ClientOptions options = suspended.options;
+  options.resumes = suspended.slot;
+  (void)connect(options, suspended.port);
 }
 
 void EngineModel::close(Connection& connection, uint16_t code, const std::string& reason) {
@@ -204,7 +217,7 @@ void EngineModel::abort(Connection& connection) {
   trace_.add('e', number, "slot # is aborted by the program", {connection.slot});
   connection.receiving = false;
   connection.ring->close();
-  network_.link(connection.link).touched = true;
+  if (!connection.suspended) network_.link(connection.link).touched = true;
   engine_->abort(connection.slot);
 }
 
@@ -316,7 +329,7 @@ void EngineModel::native_poll(bool spinning) {
 void EngineModel::check_idle_limits(uint64_t from_ns) const {
   for (const auto& connection : connections_) {
     if (connection == nullptr || connection->idle_timeout_ms == 0) continue;
-    if (!connection->connected || connection->disconnected) continue;
+    if (!connection->connected || connection->disconnected || connection->suspended) continue;
     const uint64_t since_ns = std::max(from_ns, io_.heard_ns(connection->slot));
     const uint64_t limit_ns = connection->idle_timeout_ms * kMillisecondNs;
     require(network_.now_ns() - since_ns < limit_ns * 4 / 3 + kPutOffNs, "an idle connection ends");

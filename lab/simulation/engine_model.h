@@ -21,7 +21,9 @@ struct Connection {
   EngineModel* engine = nullptr;
   uint32_t slot = 0;
   uint32_t server = kNone;  // of a client: kNone
-  uint32_t link = 0;
+  uint32_t link = 0;  // kNone while a session has no connection
+  // The link under which the ledger has what both sides accepted: of a session, that of its first connection.
+  uint32_t ledger_link = 0;
   int side = kClientSide;
   bool classic = false;
   uint32_t linger_ms = 0;
@@ -32,6 +34,11 @@ struct Connection {
   bool connected = false;      // its Connected event has come
   bool disconnected = false;   // its Disconnected event has come
   bool lost_messages = false;  // of the other side, because this side had closed
+  bool suspended = false;      // its session waits for the next connection
+  bool moved = false;          // another slot has its session now
+  // Of a client: what it was connected with, and the slot whose session it is to resume.
+  ClientOptions options;
+  uint16_t port = 0;
   uint64_t received = 0;
   uint64_t asked = 0;  // for PINGs, whose answers have not come
   std::unique_ptr<SendRingModel> ring;
@@ -100,6 +107,8 @@ class EngineModel final : private RingEngine {
   void stop_server(uint32_t server);
   void end_server_if_over(uint32_t server);
   int connect(const ClientOptions& options, uint16_t port);
+  // Another attempt of a client whose session is suspended, unless one is under way.
+  void connect_again(const Connection& suspended);
   void close(Connection& connection, uint16_t code, const std::string& reason);
   void abort(Connection& connection);
   void ask(Connection& connection);
@@ -161,6 +170,9 @@ class EngineModel final : private RingEngine {
   void slots_low();
   void check_idle_end(uint32_t slot) const;
   void connected(uint32_t slot, const int32_t* event);
+  void suspended(uint32_t slot, uint32_t code, uint32_t error);
+  void resumed(uint32_t slot, const int32_t* event);
+  [[nodiscard]] bool move_session(Connection& connection, SendRingModel& old_ring);
   void disconnected(uint32_t slot, uint32_t code, uint32_t error);
   void released(uint32_t slot, int32_t server, uint32_t slots_left);
   [[nodiscard]] int32_t& word(uint32_t index) { return core_words_[index]; }

@@ -11,7 +11,8 @@ constexpr uint32_t kSlotsMax = 256;
 
 bool reports_timeout(const int32_t* event) {
   const auto kind = static_cast<EventKind>(event[0]);
-  if (kind != EventKind::Disconnected && kind != EventKind::ConnectFailed && kind != EventKind::Refused) return false;
+  const bool is_end = kind == EventKind::Disconnected || kind == EventKind::Suspended || kind == EventKind::ConnectFailed;
+  if (!is_end && kind != EventKind::Refused) return false;
   if (event[3] != 0) return false;
   switch (static_cast<Code>(event[5])) {
     case Code::HandshakeTimeout:
@@ -83,11 +84,12 @@ bool EngineModel::deliver(Connection* connection, uint32_t slot, const uint8_t* 
   require(connection != nullptr, "a message belongs to a connection");
   require(connection->connected, "no message comes before Connected");
   require(!connection->disconnected, "no message comes after Disconnected");
+  require(!connection->suspended && !connection->moved, "no message comes while there is no connection");
   require(length <= shape_.options.message_length_max, "no message is longer than the limit");
   trace_.add('e', number, "slot # gets a message of # bytes on channel #", {slot, length, channel});
   ++tally_.messages;
   ++connection->received;
-  ledger_.stream(connection->link, 1 - connection->side).deliver(bytes, length, channel);
+  ledger_.stream(connection->ledger_link, 1 - connection->side).deliver(bytes, length, channel);
   if (!connection->receiving) {
     connection->lost_messages = true;
     return false;
@@ -113,6 +115,12 @@ void EngineModel::dispatch_event(const int32_t* event) {
     case EventKind::Disconnected:
       if (code == static_cast<uint32_t>(Code::IdleTimeout) && reports_timeout(event)) check_idle_end(slot);
       disconnected(slot, code, error);
+      return;
+    case EventKind::Suspended:
+      suspended(slot, code, error);
+      return;
+    case EventKind::Resumed:
+      resumed(slot, event);
       return;
     case EventKind::Drain:
       drain(slot);
@@ -180,14 +188,14 @@ void EngineModel::greeted(uint32_t slot, const int32_t* event) {
   made->engine = this;
   made->slot = slot;
   made->server = server;
-  made->link = io_.link_of(slot);
+  made->link = made->ledger_link = io_.link_of(slot);
   made->side = kServerSide;
   made->linger_ms = servers_[server].options.linger_ms;
   made->idle_timeout_ms = servers_[server].options.idle_timeout_ms;
-  made->classic = (event[6] & 0xff) == static_cast<int32_t>(Protocol::Classic);
+  made->classic = (event[6] & 0x7f) == static_cast<int32_t>(Protocol::Classic);
   made->connected = made->established = true;
   take_slot(*made);
-  made->ring->open(made->classic, static_cast<uint32_t>(event[7]));
+  made->ring->open(made->classic, static_cast<uint32_t>(event[7]), (event[6] & GreetingEvent::kInSession) != 0);
   trace_.add('e', number, "slot # is connected, link #", {slot, made->link});
   Connection& connection = *made;
   connections_[slot] = std::move(made);
@@ -221,8 +229,77 @@ void EngineModel::connected(uint32_t slot, const int32_t* event) {
   trace_.add('e', number, "slot # is connected", {slot});
   if (!connection->receiving) return;
   connection->established = true;
-  connection->ring->open(connection->classic, static_cast<uint32_t>(event[7]));
+  const bool in_session = (event[6] & GreetingEvent::kInSession) != 0;
+  connection->ring->open(connection->classic, static_cast<uint32_t>(event[7]), in_session);
+  if (connection->options.resume_ms > 0 && !in_session) {
+    close(*connection, static_cast<uint16_t>(Code::Normal), "");
+    return;
+  }
+  const uint32_t old_slot = connection->options.resumes;
+  if (old_slot != kNone) {
+    Connection* const old = connections_[old_slot].get();
+    const bool is_there = old != nullptr && old->suspended && old->ledger_link == connection->ledger_link;
+    if (!is_there || !old->receiving) {
+      // The session has ended meanwhile, or the program has ended it in this batch. Its end is reported when its slot is released.
+      if (is_there) old->moved = true;
+      close(*connection, static_cast<uint16_t>(Code::Normal), "");
+      return;
+    }
+    old->suspended = false;
+    old->moved = true;
+    connection->received = old->received;
+    const bool has_moved = move_session(*connection, *old->ring);
+    engine_->abort(old_slot);
+    if (!has_moved) return;
+  }
   program_.connected(*connection);
+}
+
+void EngineModel::suspended(uint32_t slot, uint32_t code, uint32_t error) {
+  Connection* const connection = connections_[slot].get();
+  trace_.add('e', number, "slot # is suspended: code #, error #", {slot, code, error});
+  require(connection != nullptr && connection->connected && !connection->disconnected, "Suspended comes while connected");
+  require(!connection->suspended && !connection->moved, "Suspended comes once for each connection");
+  connection->suspended = true;
+  connection->link = kNone;
+}
+
+// A peer's session goes on in another slot, whose ring takes over what the old one holds.
+void EngineModel::resumed(uint32_t slot, const int32_t* event) {
+  const auto by = static_cast<uint32_t>(event[2]);
+  trace_.add('e', number, "slot # goes on with the session of slot #", {by, slot});
+  require(connections_[slot] != nullptr && connections_[slot]->suspended, "Resumed comes after Suspended");
+  require(connections_[by] == nullptr, "a session is resumed in a free slot");
+  auto moved = std::move(connections_[slot]);
+  auto old = std::make_unique<Connection>();
+  old->ring = std::move(moved->ring);
+  moved->slot = by;
+  moved->link = io_.link_of(by);
+  moved->suspended = false;
+  take_slot(*moved);
+  moved->ring->open(false, static_cast<uint32_t>(event[3]), true);
+  const bool closed = !moved->receiving;
+  (void)move_session(*moved, *old->ring);
+  engine_->abort(slot);
+  // A ring object lives for as long as JavaScript's dirty list has it.
+  retired_.push_back(std::move(old));
+  Connection& connection = *moved;
+  connections_[by] = std::move(moved);
+  if (!closed) return;
+  connection.ring->close();
+  engine_->close(by, static_cast<uint16_t>(Code::Normal), "");
+}
+
+// False when the connection has ended in the same batch, whose event follows.
+bool EngineModel::move_session(Connection& connection, SendRingModel& old_ring) {
+  old_ring.close();
+  if (!engine_->adopt(connection.slot, old_ring.slot)) {
+    require(!EngineAudit::lives(*engine_, connection.slot) || EngineAudit::ends(*engine_, connection.slot),
+            "the ring of a suspended connection moves to the next one, unless that has ended");
+    return false;
+  }
+  connection.ring->take_over(old_ring);
+  return true;
 }
 
 void EngineModel::drain(uint32_t slot) {
@@ -249,6 +326,11 @@ void EngineModel::connect_failed(uint32_t slot, uint32_t code, uint32_t error) {
           "ConnectFailed comes once, instead of Connected");
   connection->disconnected = true;
   ++tally_.connect_failed;
+  const uint32_t old_slot = connection->options.resumes;
+  if (old_slot == kNone || code != static_cast<uint32_t>(Code::SessionLost)) return;
+  Connection* const old = connections_[old_slot].get();
+  if (old != nullptr && old->suspended && old->ledger_link == connection->ledger_link)
+    engine_->close(old_slot, static_cast<uint16_t>(Code::SessionLost), "");
 }
 
 void EngineModel::refused(uint32_t server, uint32_t code, uint32_t error, int32_t count) {
@@ -279,7 +361,7 @@ void EngineModel::disconnected(uint32_t slot, uint32_t code, uint32_t error) {
   require(connection != nullptr && connection->connected, "Disconnected comes after Connected");
   require(!connection->disconnected, "Disconnected comes once");
   const bool local = !connection->receiving;
-  connection->receiving = false;
+  connection->receiving = connection->suspended = false;
   connection->disconnected = true;
   ++tally_.disconnected;
   const Slab& slab = slab_of(slot);
@@ -298,7 +380,7 @@ void EngineModel::released(uint32_t slot, int32_t server, uint32_t slots_left) {
   std::erase(postponed_, slot);
   Connection* const connection = connections_[slot].get();
   if (connection != nullptr) {
-    require(!connection->connected || connection->disconnected, "Released comes after Disconnected");
+    require(!connection->connected || connection->disconnected || connection->moved, "Released comes after Disconnected");
     connection->ring->detach();
     // A ring object lives for as long as JavaScript's dirty list has it.
     retired_.push_back(std::move(connections_[slot]));

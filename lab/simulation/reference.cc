@@ -1,6 +1,9 @@
 // The naive reader. It shares no code with the engine.
 #include "reference.h"
 
+#include <map>
+#include <optional>
+
 namespace zerio::simulation {
 namespace {
 
@@ -15,6 +18,27 @@ bool is_printable(const uint8_t* text, size_t size) {
     if (text[i] < 0x20 || text[i] > 0x7e) return false;
   }
   return size >= 1 && size <= 255;
+}
+
+// The lengths of the extensions by their types, or nothing when they are wrong.
+std::optional<std::map<uint32_t, size_t>> naive_extensions(const uint8_t* bytes, size_t count) {
+  std::map<uint32_t, size_t> lengths;
+  while (count > 0) {
+    if (count < 4 || count - 4 < number(bytes + 2, 2)) return std::nullopt;
+    const size_t length = number(bytes + 2, 2);
+    if (!lengths.emplace(number(bytes, 2), length).second) return std::nullopt;
+    bytes += 4 + length;
+    count -= 4 + length;
+  }
+  return lengths;
+}
+
+// Whether the extensions of a good greeting are an answer to one without a session, or can be asked for.
+bool naive_session(const uint8_t* payload, size_t length, bool of_client) {
+  const size_t extensions = number(payload + 14, 2);
+  const auto lengths = naive_extensions(payload + length - extensions, extensions);
+  const auto session = lengths->find(1);
+  return session == lengths->end() || (of_client && session->second == 24);
 }
 
 }  // namespace
@@ -55,9 +79,10 @@ bool naive_greeting(const uint8_t* payload, size_t length) {
   if (length < 16 || number(payload, 4) != 0x4f49525a || payload[4] != 1 || payload[5] != 0) return false;
   const size_t id = number(payload + 6, 2);
   const size_t credential = number(payload + 12, 2);
-  if (number(payload + 8, 4) > 0xffffff || number(payload + 14, 2) != 0) return false;
-  if (id < 1 || id > 255 || credential > 512 || length != 16 + id + credential) return false;
-  return naive_utf8(payload + 16, id, false);
+  const size_t extensions = number(payload + 14, 2);
+  if (number(payload + 8, 4) > 0xffffff || extensions > 512) return false;
+  if (id < 1 || id > 255 || credential > 512 || length != 16 + id + credential + extensions) return false;
+  return naive_utf8(payload + 16, id, false) && naive_extensions(payload + length - extensions, extensions).has_value();
 }
 
 bool naive_farewell(const uint8_t* payload, size_t length) {
@@ -98,7 +123,8 @@ bool Reference::greeting(uint32_t header, const uint8_t* payload, uint32_t lengt
   const uint32_t kind = header >> 24;  // 0x80 + opcode of a control frame, the channel of a data frame
   const uint32_t greeting_kind = role_ == Role::Server ? 0x81 : 0x82;
   const std::string text(reinterpret_cast<const char*>(payload), length);
-  if (role_ != Role::ClassicClient && kind == greeting_kind && naive_greeting(payload, length)) {
+  if (role_ != Role::ClassicClient && kind == greeting_kind && naive_greeting(payload, length) &&
+      naive_session(payload, length, role_ == Role::Server)) {
     phase_ = Phase::Native;
   } else if (kind == 0 && (role_ == Role::Server ? is_printable(payload, length) : role_ == Role::ClassicClient && text == id_)) {
     phase_ = Phase::Classic;

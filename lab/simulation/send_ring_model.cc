@@ -11,10 +11,17 @@ namespace zerio::simulation {
 
 bool SendRingModel::waits_for_drain() const { return !scribbled_ && place_.words[layout::kSlotDrainNeed] != 0; }
 
-void SendRingModel::open(bool classic, uint32_t remote_length_max) {
+void SendRingModel::open(bool classic, uint32_t remote_length_max, bool in_session) {
   classic_ = classic;
+  sent_word_ = in_session ? layout::kSlotSent : layout::kSlotHead;
   length_max_ = std::min<int64_t>(length_max_, remote_length_max);
   status_ = Status::Sent;
+}
+
+void SendRingModel::take_over(const SendRingModel& old) {
+  tail_ = old.tail_;
+  limit_ = kNoLimitLeft;
+  scribbled_ = old.scribbled_;
 }
 
 void SendRingModel::publish() {
@@ -96,7 +103,7 @@ Status SendRingModel::reserve(uint32_t length, uint32_t channel) {
   if (length > length_max_) return Status::TooLarge;
   if (channel != 0 && classic_) return Status::ChannelUnsupported;
   const auto need = static_cast<int64_t>(kHeaderBytes + length);
-  const bool waiting = place_.words[layout::kSlotDrainNeed] != 0 && unsent() > place_.capacity / 2;
+  const bool waiting = place_.words[layout::kSlotDrainNeed] != 0 && behind(head()) > place_.capacity / 2;
   if (waiting) return refuse(need);
   if (unsent() >= place_.flush_bytes || !place(need)) {
     publish();
@@ -118,15 +125,14 @@ Status SendRingModel::refuse(int64_t need) {
   return Status::BackPressured;
 }
 
-int64_t SendRingModel::head() const {
+int64_t SendRingModel::position_in(uint32_t word) const {
   const int32_t* const words = place_.words;
-  return words[layout::kSlotRewinds] == words[layout::kSlotRewindsSeen] ? words[layout::kSlotHead] : 0;
+  return words[layout::kSlotRewinds] == words[layout::kSlotRewindsSeen] ? words[word] : 0;
 }
 
-int64_t SendRingModel::unsent() const {
-  const int64_t head = this->head();
-  if (tail_ < head) return place_.capacity - head + tail_;
-  return tail_ - (head < kMain && tail_ >= kMain ? kMain : head);
+int64_t SendRingModel::behind(int64_t position) const {
+  if (tail_ < position) return place_.capacity - position + tail_;
+  return tail_ - (position < kMain && tail_ >= kMain ? kMain : position);
 }
 
 uint8_t* SendRingModel::at(int64_t position) const {

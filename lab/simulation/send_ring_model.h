@@ -55,7 +55,9 @@ class SendRingModel {
   [[nodiscard]] bool waits_for_drain() const;
   [[nodiscard]] Stream& stream() { return stream_; }
 
-  void open(bool classic, uint32_t remote_length_max);
+  void open(bool classic, uint32_t remote_length_max, bool in_session);
+  // The session has a new connection, whose ring this is; the engine has moved what the old one holds.
+  void take_over(const SendRingModel& old);
   void publish();
   void close();
   void detach() { close(); }
@@ -81,8 +83,10 @@ class SendRingModel {
   void append(uint32_t length, uint32_t channel);
   Status reserve(uint32_t length, uint32_t channel);
   Status refuse(int64_t need);
-  [[nodiscard]] int64_t head() const;
-  [[nodiscard]] int64_t unsent() const;
+  [[nodiscard]] int64_t position_in(uint32_t word) const;
+  [[nodiscard]] int64_t head() const { return position_in(layout::kSlotHead); }
+  [[nodiscard]] int64_t behind(int64_t position) const;
+  [[nodiscard]] int64_t unsent() const { return behind(position_in(sent_word_)); }
   [[nodiscard]] uint8_t* at(int64_t position) const;
   [[nodiscard]] bool place(int64_t need);
 
@@ -93,6 +97,7 @@ class SendRingModel {
   int64_t tail_ = 0;
   int64_t limit_ = kNoLimitLeft;
   int64_t claimed_ = kNoClaim;  // length | channel << 24
+  uint32_t sent_word_ = layout::kSlotHead;
   uint32_t messages_ = 0;
   bool classic_ = false;
   bool dirty_ = false;

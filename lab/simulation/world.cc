@@ -187,6 +187,7 @@ void World::act(EngineModel& engine) {
       if (one != nullptr && faults_.on && random_.chance(faults_.scribble)) scribble(*one);
       return;
     case 10:
+      resume_some(engine);
       for (const auto& connection : engine.connections()) {
         if (connection != nullptr && connection->open()) send_some(*connection, 1);
       }
@@ -224,9 +225,9 @@ void World::scribble(Connection& connection) {
   static constexpr uint32_t kWords[] = {layout::kSlotTail, layout::kSlotJumpEnd, layout::kSlotDrainNeed, layout::kSlotHead,
                                         layout::kSlotRewinds};
   trace_.add('p', 0, "overwrites the control words of link #", {connection.link});
-  if (connection.ring->claim_open()) return;
-  ledger_.stream(connection.link, 0).spoil();
-  ledger_.stream(connection.link, 1).spoil();
+  if (connection.ring->claim_open() || connection.suspended) return;
+  ledger_.stream(connection.ledger_link, 0).spoil();
+  ledger_.stream(connection.ledger_link, 1).spoil();
   network_.link(connection.link).touched = true;
   const uint32_t ring = connection.engine->shape().options.send_ring_bytes;
   for (uint64_t i = random_.between(1, 4); i > 0; --i) {
@@ -270,6 +271,10 @@ void World::start_server(EngineModel& engine) {
   options.replace_duplicates = random_.chance(500);
   options.asks_for_verdict = random_.chance(500);
   options.allow_classic = random_.chance(900);
+  if (random_.chance(600)) {
+    options.sessions_max = static_cast<uint32_t>(random_.chance(200) ? random_.between(1, 3) : 1000);
+    options.resume_ms_max = static_cast<uint32_t>(random_.between(20, 500));
+  }
   engine.listen(options, 0);
 }
 
@@ -288,6 +293,7 @@ void World::start_client(EngineModel& engine) {
   options.linger_ms = static_cast<uint32_t>(random_.chance(200) ? random_.below(50) : 1000);
   options.heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 200) : 0);
   options.idle_timeout_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 400) : 0);
+  if (!options.classic && random_.chance(500)) options.resume_ms = static_cast<uint32_t>(random_.between(20, 500));
   const uint32_t link = network_.link_count();
   if (engine.connect(options, port) != 0 || owner != nullptr) return;
   raw_links_[link] = kServerSide;
@@ -343,16 +349,16 @@ void World::drain(Connection& connection) {
 
 void World::disconnected(Connection& connection, uint32_t code, uint32_t error, bool local) {
   (void)error;
-  endings_[connection.link] = code;
+  endings_[connection.ledger_link] = code;
   if (!resting_ && random_.chance(300)) act(*connection.engine);
   // An engine never breaks the protocol towards another one, unless the program has overwritten its memory.
-  if (!is_raw(connection.link) && !ledger_.stream(connection.link, 0).spoiled()) {
+  if (!is_raw(connection.ledger_link) && !ledger_.stream(connection.ledger_link, 0).spoiled()) {
     require(code != 1002 && code != 1003 && code != 2005, "engines understand each other");
   }
   // The side that closes sends CLOSE as its last frame, behind everything that it has accepted.
   const bool closed = code == 1000 || code == 1001 || (code >= 4000 && code <= 4999);
-  if (local || !closed || is_raw(connection.link)) return;
-  require(ledger_.stream(connection.link, 1 - connection.side).complete(), "a close comes behind everything that was accepted");
+  if (local || !closed || is_raw(connection.ledger_link)) return;
+  require(ledger_.stream(connection.ledger_link, 1 - connection.side).complete(), "a close comes behind everything that was accepted");
 }
 
 // ---- Rest and end
@@ -390,9 +396,9 @@ void World::check_at_rest() {
   for (const auto& engine : engines_) {
     require(!engine->leaves_one_waiting(), "a connection that waits is accepted when there is room");
     for (const auto& connection : engine->connections()) {
-      if (connection == nullptr || is_raw(connection->link)) continue;
-      if (!connection->open()) continue;
-      ++ends[connection->link];
+      if (connection == nullptr || is_raw(connection->ledger_link)) continue;
+      if (!connection->open() || connection->suspended) continue;
+      ++ends[connection->ledger_link];
       require(!connection->ring->waits_for_drain(), "a connection whose send was refused gets its drain event");
     }
   }
@@ -414,6 +420,7 @@ void World::finish() {
     }
   }
   settle();
+  resume_all();
   const uint64_t rest_ns = now_ns_;
   advance(random_.chance(200) ? 700 : 100);
   for (const auto& engine : engines_) engine->check_idle_limits(rest_ns);
@@ -432,8 +439,8 @@ void World::finish() {
       if (connection == nullptr || !connection->receiving || connection->disconnected) continue;
       if (connection->side != stops_first) continue;
       const bool has_time = connection->linger_ms >= kLingerMsMin;
-      if (connection->connected && has_time && !is_raw(connection->link))
-        promised.emplace_back(connection->link, connection->side);
+      if (connection->connected && has_time && !connection->suspended && !is_raw(connection->ledger_link))
+        promised.emplace_back(connection->ledger_link, connection->side);
       if (connection->side == kClientSide) engine->close(*connection, 1000, "");
     }
     for (const ServerModel& server : engine->servers()) {

@@ -55,6 +55,8 @@ class World final : private Program {
   void use_claim(Connection& connection);
   void start_server(EngineModel& engine);
   void start_client(EngineModel& engine);
+  void resume_some(EngineModel& engine);
+  void resume_all();
   void start_raw_client();
   void accept_raw();
   void scribble(Connection& connection);

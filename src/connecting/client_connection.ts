@@ -9,7 +9,7 @@ import { EngineUse } from '../engine/registry.js'
 import type { SendRing } from '../engine/send_ring.js'
 import type { ZerioError } from '../errors.js'
 import { CloseCode, type DisconnectReason, notClosing, reasonOfEnd } from '../reason.js'
-import { stopped } from './failures.js'
+import { noSessions, stopped } from './failures.js'
 import { Question } from './question.js'
 import type { Contender, Race } from './race.js'
 
@@ -32,6 +32,7 @@ export interface ConnectionOwner {
   _connected(connection: ClientConnection, hello: Hello): void
   _connectError(reason: DisconnectReason, host: string): ZerioError
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void
+  _suspended(connection: ClientConnection, reason: DisconnectReason): void
   _released(connection: ClientConnection): void
   emit(event: 'drain'): boolean
 }
@@ -59,7 +60,8 @@ export class ClientConnection implements Connection, Contender {
     readonly ring: SendRing,
     readonly host: string,
     readonly race: Race<ClientConnection>,
-    referenced: boolean
+    referenced: boolean,
+    readonly wantsSession: boolean
   ) {
     this.use = new EngineUse(engine, referenced)
     this.question = new Question(engine, ring)
@@ -78,6 +80,18 @@ export class ClientConnection implements Connection, Contender {
     this.ring.close()
     if (!this.#released) this.engine.native.close(this.ring.slot, code, text)
   }
+  /** Goes on with the session of a suspended connection. False when this one has ended already. */
+  takeOver(old: ClientConnection): boolean {
+    const hasMoved = this.ring.takeOver(old.ring, this.engine.native.adopt)
+    // Its end is none for the program.
+    old.established = false
+    old.terminate()
+    return hasMoved
+  }
+  /** Ends a suspended one, whose session the server does not know any more. */
+  lose(): void {
+    if (!this.#released) this.engine.native.close(this.ring.slot, CloseCode.SessionLost, '')
+  }
   /** Ends it at once, with a reset. */
   terminate(): void {
     this._receiving = false
@@ -95,8 +109,13 @@ export class ClientConnection implements Connection, Contender {
   _connected(hello: Hello): void {
     // Abandoned in the same batch.
     if (!this._receiving) return
+    if (this.wantsSession && !hello.inSession) {
+      this.race.failed(this, noSessions(), 'answer')
+      this.close()
+      return
+    }
     this.established = true
-    this.ring.open(hello.classic, hello.lengthMax)
+    this.ring.open(hello.classic, hello.lengthMax, hello.inSession)
     this.race.succeeded(this)
     this.client._connected(this, hello)
   }
@@ -105,13 +124,19 @@ export class ClientConnection implements Connection, Contender {
     const failure = failures[reason.closeCode] ?? 'answer'
     this.race.failed(this, this.client._connectError(reason, this.host), failure)
   }
-  _disconnected(closeCode: number, text: string, errno: number): void {
+  _suspended(reason: DisconnectReason): void {
+    this.question.ended(reason)
+    if (this.established && this._receiving) this.client._suspended(this, reason)
+  }
+  // Peers alone are moved to another connection.
+  _resumed(): void {}
+  _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void {
     const local = !this._receiving
     this._receiving = false
     this.ring.close()
     if (!this.established) return
     this.established = false
-    const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing)
+    const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing, unacknowledged)
     this.question.ended(reason)
     this.client._disconnected(this, reason)
   }
@@ -123,6 +148,8 @@ export class ClientConnection implements Connection, Contender {
   }
   _released(): void {
     this.#released = true
+    // The session had a connection already, of which the program did not hear because it ended this one in the same batch.
+    if (this.established) this._disconnected(this.#closing.code, '', 0, 0)
     this.race.failed(this, stopped(), 'answer')
     this.use.release()
     this.client._released(this)

@@ -1,6 +1,9 @@
-// The events of a client.
+// What a client tells its program: its states, and its events with their arguments.
 import type { ZerioError } from '../errors.js'
 import type { DisconnectReason } from '../reason.js'
+
+/** What a client does; see {@link ZerioClient.state}. */
+export type ClientState = 'idle' | 'starting' | 'connected' | 'suspended' | 'reconnecting' | 'stopping'
 
 /** What a `reconnecting` event says. */
 export interface Reconnecting {
@@ -18,6 +21,13 @@ export interface ClientEventMap {
   connected: []
   /** The connection is gone. Emitted exactly once for each `connected`, after the last message. */
   disconnected: [reason: DisconnectReason]
+  /**
+   * With the option `session`: the connection broke, and the client connects again. What is sent waits for the next connection. `resumed`
+   * follows, or `disconnected` when the session cannot be resumed.
+   */
+  suspended: [reason: DisconnectReason]
+  /** With the option `session`: the client is connected again, and nothing was lost. Emitted before the next message is delivered. */
+  resumed: []
   /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
   message: [message: Buffer, channel: number]
   /** The send ring that refused a message with `BackPressured` has room for it now. */

@@ -93,3 +93,11 @@ export class Failures {
     return new ZerioError(code, text, placeDetails(this.#host, this.#port))
   }
 }
+
+/** The client wants a session, and the server keeps none. */
+export function noSessions(): ZerioError {
+  return new ZerioError(
+    'ZERIO_NO_SESSIONS',
+    'The server keeps no sessions; start it with the option sessions, or the client without session.'
+  )
+}

@@ -12,7 +12,9 @@ const lasting: ReadonlySet<string> = new Set([
   'ZERIO_MALFORMED_HELLO',
   'ZERIO_REPLACED',
   'ZERIO_BACKEND_UNAVAILABLE',
-  'ZERIO_BAD_LOOKUP'
+  'ZERIO_BAD_LOOKUP',
+  'ZERIO_NO_SESSIONS',
+  'ZERIO_SESSION_LOST'
 ])
 
 /** Whether trying again is of no use after a failure with this code. A duplicate id is: the old connection may be dying. */

@@ -13,6 +13,7 @@ export interface Hello {
   readonly idLength: number
   readonly credentialLength: number
   readonly classic: boolean
+  readonly inSession: boolean
   /** The longest message that the other side accepts, in bytes. */
   readonly lengthMax: number
 }
@@ -33,8 +34,15 @@ export interface Connection {
   /** The server has taken this client. `hello` is valid until this returns. */
   _connected(hello: Hello): void
   _connectFailed(reason: DisconnectReason): void
-  /** The connection has ended. `text` is the reason that the other side sent, or empty; `errno` is 0 or the system's error. */
-  _disconnected(closeCode: number, text: string, errno: number): void
+  /**
+   * The connection has ended. `text` is the reason that the other side sent, or empty; `errno` is 0 or the system's error;
+   * `unacknowledged` is how many messages of a session the other side may not have.
+   */
+  _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void
+  /** The connection of a session broke. The ring goes on to accept messages. */
+  _suspended(reason: DisconnectReason): void
+  /** A peer's session has a new connection, of which `ring` is the ring. */
+  _resumed(ring: SendRing, lengthMax: number): void
   /** The send ring has room again for a message that it refused. */
   _drained(): void
   /** The PING that the program asked for is answered. */

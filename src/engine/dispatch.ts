@@ -9,6 +9,7 @@ import {
   EngineWord,
   Event,
   EventKind,
+  Greeted,
   GreetingEvent,
   Header,
   Layout,
@@ -17,6 +18,7 @@ import {
   Protocol,
   RefusedEvent,
   ReleasedEvent,
+  ResumedEvent,
   RunEvent
 } from './layout.js'
 import type { PoolBuffer, Slab } from './pool.js'
@@ -304,7 +306,25 @@ export class Dispatch {
         return
       case EventKind.Disconnected: {
         const code = events[at + EndEvent.Code]
-        this.#connections[slot]?._disconnected(code, this.#text(at), events[at + EndEvent.Errno])
+        const unacknowledged = events[at + EndEvent.Unacknowledged]
+        this.#connections[slot]?._disconnected(
+          code,
+          this.#text(at),
+          events[at + EndEvent.Errno],
+          unacknowledged
+        )
+        return
+      }
+      case EventKind.Suspended: {
+        const code = events[at + EndEvent.Code]
+        const errno = events[at + EndEvent.Errno]
+        this.#connections[slot]?._suspended(new DisconnectReason(code, this.#text(at), errno, false))
+        return
+      }
+      case EventKind.Resumed: {
+        const by = events[at + ResumedEvent.By]
+        if (by < 0 || by >= this.#slabs.slotCount) return
+        this.#connections[slot]?._resumed(this.#engine.takeSlot(by), events[at + ResumedEvent.LengthMax])
         return
       }
       case EventKind.Reached:
@@ -347,6 +367,7 @@ export class Dispatch {
       idLength: events[at + GreetingEvent.IdBytes],
       credentialLength: events[at + GreetingEvent.CredentialBytes],
       classic: (events[at + GreetingEvent.Origin] & 0xff) === Protocol.Classic,
+      inSession: (events[at + GreetingEvent.Origin] & Greeted.InSession) !== 0,
       lengthMax: events[at + GreetingEvent.LengthMax]
     }
     const server = this.#serverOf(at)

@@ -212,6 +212,15 @@ export class Engine implements EngineInfo, DispatchEngine, Exiting {
     rings[slot] = undefined
   }
 
+  /** The session of a connection goes on in another slot. False when that has ended already. */
+  moveConnection(old: SendRing, ring: SendRing, connection: Connection): boolean {
+    const hasMoved = ring.takeOver(old, this.native.adopt)
+    this.dispatch.setConnection(old.slot, undefined)
+    connection._scope.runInAsyncScope(() => this.setConnection(ring.slot, connection))
+    this.native.abort(old.slot)
+    return hasMoved
+  }
+
   /** Ends a connection at once, unless its slot has begun another life. */
   abort(ring: SendRing): void {
     if (this.#slabs.rings[ring.slot] === ring) this.native.abort(ring.slot)

@@ -18,7 +18,8 @@ export const enum SlotWord {
   DrainNeed = 2,
   Head = 3,
   Rewinds = 4,
-  RewindsSeen = 5
+  RewindsSeen = 5,
+  Sent = 6
 }
 
 /** Counters of a connection (float64). JavaScript writes the first two. */
@@ -53,7 +54,10 @@ export const enum ServerCounter {
   IdleTimeouts = 16,
   Ended = 17,
   LingersCut = 18,
-  NewcomersEvicted = 19
+  NewcomersEvicted = 19,
+  Suspended = 20,
+  Resumed = 21,
+  SessionsLost = 22
 }
 
 /** Counters of an engine (float64). */
@@ -109,7 +113,9 @@ export const enum EventKind {
   Asked = 11,
   Reached = 12,
   SlabIdle = 13,
-  Pong = 14
+  Pong = 14,
+  Suspended = 15,
+  Resumed = 16
 }
 
 /** The words with which every event begins: the kind, and the slot or server that it is about. */
@@ -151,7 +157,13 @@ export const enum EndEvent {
   Offset = 3,
   Length = 4,
   Code = 5,
-  Errno = 6
+  Errno = 6,
+  Unacknowledged = 7
+}
+
+export const enum ResumedEvent {
+  By = 2,
+  LengthMax = 3
 }
 
 /** The other words of `Released`. */
@@ -224,6 +236,11 @@ export const enum Protocol {
   Classic = 2
 }
 
+/** What a greeting's origin says beside the protocol. */
+export const enum Greeted {
+  InSession = 0x80
+}
+
 /** The option `waitStrategy`. */
 export const enum Strategy {
   Blocking = 0,
@@ -248,6 +265,7 @@ export const enum Code {
   TooManyHandshakes = 1017,
   Unauthorized = 1018,
   HeartbeatTimeout = 1019,
+  SessionLost = 1020,
   IdleTimeout = 1023,
   PeerLeft = 2000,
   ConnectionFailed = 2001,

@@ -31,6 +31,9 @@ export interface ListenRequest {
   replaceDuplicates: boolean
   asksForVerdict: boolean
   allowClassic: boolean
+  /** 0: none are kept. */
+  sessionsMax: number
+  resumeMsMax: number
 }
 
 export interface ConnectRequest {
@@ -46,6 +49,10 @@ export interface ConnectRequest {
   connectTimeoutMs: number
   /** Whether the engine reports `Reached` and waits for `greet` before it says who this client is. */
   holdsHello: boolean
+  /** How long a session waits for its next connection; 0 without one. */
+  resumeMs: number
+  /** The slot of the suspended connection whose session is to be resumed; -1 for a new one. */
+  resumes: number
   lingerMs: number
   heartbeatMs: number
   idleTimeoutMs: number
@@ -83,6 +90,8 @@ export interface NativeEngine {
   forgetServer(server: number): void
   /** Sends the HELLO that was held back; while `Reached` is dispatched. */
   greet(slot: number): void
+  /** Moves what a suspended connection's ring holds to the connection that resumes its session; false when there is nothing to move. */
+  adopt(slot: number, oldSlot: number): boolean
   /** The program's verdict: while `Asked` is dispatched, or later when it was postponed then. */
   admit(slot: number, admitted: boolean): void
   /** While `Asked` is dispatched: the verdict comes later. */

@@ -4,15 +4,16 @@
 // The straight path is one comparison: `end > limit`. The limit is the smallest of all reasons to look closer: the end of the
 // free space, the next automatic flush, the longest message, not being in the dirty list, not being connected.
 
-import { types } from 'node:util'
 import { ConnectionCounters } from '../counters.js'
 import { misuse } from '../errors.js'
 import { checkChannel, describe } from '../options/options.js'
 import * as typedArrays from '../options/typed_arrays.js'
 import { repeatedSource } from '../repeated_source.js'
 import { type SendStatus, Status } from '../status.js'
+import { badMessage } from './bad_message.js'
 import { ConnectionCounter, Header, Layout, SlotWord } from './layout.js'
 import { type PoolBuffer, poolBuffer, type Slab } from './pool.js'
+import type { RingEngine } from './ring_engine.js'
 
 /**
  * Unsent bytes at which a ring is handed to the system without waiting for the end of the turn. A little less than what two packets
@@ -42,21 +43,6 @@ const { kindOf, lengthOf } = typedArrays
 const NO_BYTES = new Uint8Array(0)
 const NO_WORDS = new Int32Array(0)
 const NO_COUNTERS = new Float64Array(0)
-
-/** What a ring needs of its engine. */
-export interface RingEngine {
-  readonly options: { readonly sendRingBytes: number; readonly maxMessageLength: number }
-  readonly native: {
-    copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
-  }
-  /** The ring has unsent bytes now. */
-  markDirty(ring: SendRing): void
-  /** Hands this ring's published bytes to the system. */
-  flushOne(ring: SendRing): void
-  /** The same at the end of the process, waiting for room. */
-  handOver(ring: SendRing): void
-}
-
 let ringsMade = 0
 
 export class SendRing {
@@ -77,6 +63,8 @@ export class SendRing {
   readonly #bytes: Uint8Array = NO_BYTES
   readonly #words: Int32Array = NO_WORDS
   readonly #tailWord: number = 0
+  /** Behind the tail word: the word that says what the system has taken. */
+  #sentWord = SlotWord.Head
   readonly #counterWords: Float64Array = NO_COUNTERS
   #lengthMax: number = 0
   #classic = false
@@ -125,12 +113,17 @@ export class SendRing {
     return this.#classic
   }
 
-  /** Bytes of frames, and of what is left unused between them, that the system has not taken. */
+  /**
+   * Bytes of frames, and of what is left unused between them, that the system has not taken; in a session, that the other side has not
+   * acknowledged.
+   */
   get pendingBytes(): number {
     if (this.#detached) return 0
     const head = this.#head()
     const jumps = head < MAIN && this.#tail >= MAIN
-    return this.#unsent() + (jumps ? Math.max(0, this.#words[this.#tailWord + SlotWord.JumpEnd] - head) : 0)
+    return (
+      this.#behind(head) + (jumps ? Math.max(0, this.#words[this.#tailWord + SlotWord.JumpEnd] - head) : 0)
+    )
   }
 
   /** How long the last answer to a PING took, in microseconds; NaN while there is none. */
@@ -139,8 +132,9 @@ export class SendRing {
     return pingUs > 0 ? pingUs : Number.NaN
   }
 
-  open(classic: boolean, remoteLengthMax: number): void {
+  open(classic: boolean, remoteLengthMax: number, inSession: boolean): void {
     this.#classic = classic
+    this.#sentWord = inSession ? SlotWord.Sent : SlotWord.Head
     this.#lengthMax = Math.min(this.#lengthMax, remoteLengthMax)
     this.#status = Status.Sent
   }
@@ -165,6 +159,18 @@ export class SendRing {
     this.close()
     this.#detached = true
     this.counters._freeze()
+  }
+
+  /** What the old ring of a session holds moves here. A claim that is open is lost. False when the new connection has ended already. */
+  takeOver(old: SendRing, adopt: (slot: number, oldSlot: number) => boolean): boolean {
+    const isClaimed = old.#claimed >= 0
+    old.close()
+    if (!adopt(this.slot, old.slot)) return false
+    if (isClaimed) this.#claimed = LOST_CLAIM
+    this.#tail = old.#tail
+    this.#base = this.#tail < MAIN ? this.#frontBase : this.#mainBase
+    this.#limit = NO_LIMIT_LEFT
+    return true
   }
 
   /** Publishes for a flush of all rings, which follows at once. Returns whether this one stays dirty, because a claim is still open. */
@@ -286,7 +292,7 @@ export class SendRing {
     if (this.#claimed === NO_CLAIM)
       throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
     this.#claimed = NO_CLAIM
-    return this.#status
+    return Status.Closed
   }
 
   /** Finds room for a frame, or says why there is none. */
@@ -309,7 +315,8 @@ export class SendRing {
     // A sender that was refused waits for drain: if it were accepted as soon as the socket has taken a few bytes, each message would
     // cost a system call.
     const waiting =
-      this.#words[this.#tailWord + SlotWord.DrainNeed] !== 0 && this.#unsent() > this.#capacity / 2
+      this.#words[this.#tailWord + SlotWord.DrainNeed] !== 0 &&
+      this.#behind(this.#head()) > this.#capacity / 2
     if (waiting) return this.#refuse(need)
     if (this.#unsent() >= FLUSH_BYTES || !this.#place(need)) {
       this.publish()
@@ -333,19 +340,28 @@ export class SendRing {
 
   /** The engine's head, which does not know of a rewind until the next flush. */
   #head(): number {
+    return this.#positionIn(SlotWord.Head)
+  }
+
+  #positionIn(word: SlotWord): number {
     const words = this.#words
     const at = this.#tailWord
     if (words[at + SlotWord.Rewinds] !== words[at + SlotWord.RewindsSeen]) return 0
-    const head = words[at + SlotWord.Head]
+    const position = words[at + word]
     // A program that overwrites it spoils this ring, and no other.
-    return head >= 0 && head <= MAIN + this.#capacity ? head : 0
+    return position >= 0 && position <= MAIN + this.#capacity ? position : 0
   }
 
+  /** Bytes that the system has not taken. */
   #unsent(): number {
+    return this.#behind(this.#positionIn(this.#sentWord))
+  }
+
+  /** Bytes from a position to the tail. */
+  #behind(position: number): number {
     const tail = this.#tail
-    const head = this.#head()
-    if (tail < head) return this.#capacity - head + tail
-    return tail - (head < MAIN && tail >= MAIN ? MAIN : head)
+    if (tail < position) return this.#capacity - position + tail
+    return tail - (position < MAIN && tail >= MAIN ? MAIN : position)
   }
 
   /** Sets the tail and the limit to a contiguous free part of at least `need` bytes. A ring that is empty always has one. */
@@ -480,21 +496,4 @@ function messageLength(bytes: Uint8Array): number {
   // As in float64Length.
   void bytes[0]
   return lengthOf.call(bytes)
-}
-
-function badMessage(value: unknown): Error {
-  return misuse(
-    'ZERIO_BAD_ARGUMENT',
-    `A message must be a Uint8Array (a Buffer is one), not ${describe(value)}${wayToBytes(value)}.`
-  )
-}
-
-function wayToBytes(value: unknown): string {
-  if (typeof value === 'string') return '; Buffer.from(text) makes one'
-  if (types.isProxy(value)) return '; pass the array behind it'
-  if (types.isAnyArrayBuffer(value)) return '; new Uint8Array(memory) shows its bytes'
-  if (ArrayBuffer.isView(value))
-    return '; new Uint8Array(array.buffer, array.byteOffset, array.byteLength) shows its bytes'
-  if (Array.isArray(value)) return '; Uint8Array.from(array) makes one'
-  return value instanceof Uint8Array ? ' that only inherits from it' : ''
 }

@@ -5,7 +5,8 @@ import { needsPortableLoop } from './host_loop.js'
 import { EngineWord, Layout } from './layout.js'
 import type { NativeEngine } from './native.js'
 import type { Slab } from './pool.js'
-import type { RingEngine, SendRing } from './send_ring.js'
+import type { RingEngine } from './ring_engine.js'
+import type { SendRing } from './send_ring.js'
 import { resize } from './slabs.js'
 
 // Taken once: test runners replace it while they fake the time.

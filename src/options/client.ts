@@ -2,10 +2,14 @@
 import type { LocalAddress } from './address.js'
 import { choice, integer, special } from './option.js'
 import { kindOf } from './typed_arrays.js'
-import type { ReconnectOptions } from './types.js'
+import type { ReconnectOptions, SessionOptions } from './types.js'
 
 type Credential = Uint8Array | string
 type Reconnect = boolean | ReconnectOptions
+type Session = boolean | SessionOptions
+
+const isSwitch = (value: unknown): boolean =>
+  typeof value === 'boolean' || (typeof value === 'object' && value !== null)
 
 export const clientTable = {
   protocol: choice({
@@ -44,9 +48,18 @@ export const clientTable = {
     rangeText: '`true`, `false`, or [its options](#reconnecting)',
     default: false,
     defaultText: '`false`',
-    isValid: (value): value is Reconnect =>
-      typeof value === 'boolean' || (typeof value === 'object' && value !== null),
+    isValid: (value): value is Reconnect => isSwitch(value),
     text: 'Whether the client connects again, by itself, when its connection breaks.',
     see: 'See [connecting again](behaviour.md#connecting-again).'
+  }),
+  session: special<Session, false>({
+    type: 'boolean | SessionOptions',
+    expected: 'a boolean, or an object with options',
+    rangeText: '`true`, `false`, or [its options](#sessions)',
+    default: false,
+    defaultText: '`false`',
+    isValid: (value): value is Session => isSwitch(value),
+    text: 'Whether messages that were accepted survive a broken connection. The client connects again as `reconnect` says, or as `reconnect: true` would.',
+    see: 'See [sessions](sessions.md).'
   })
 }

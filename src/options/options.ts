@@ -8,6 +8,7 @@ import { describe, readProperties } from './given.js'
 import { checkOption, type OptionTable, type Resolved } from './option.js'
 import { reconnectTable } from './reconnect.js'
 import { serverTable } from './server.js'
+import { sessionsTable, sessionTable } from './session.js'
 import { socketTable } from './socket.js'
 import { lengthOf } from './typed_arrays.js'
 
@@ -18,6 +19,8 @@ export type {
   EngineOptions,
   ReconnectOptions,
   ServerOptions,
+  SessionOptions,
+  SessionsOptions,
   SocketOptions,
   WaitStrategy
 } from './types.js'
@@ -26,14 +29,17 @@ export type ResolvedEngineOptions = Resolved<typeof engineTable>
 type ResolvedSocketOptions = Resolved<typeof socketTable>
 export type ResolvedServerOptions = ResolvedEngineOptions &
   ResolvedSocketOptions &
-  Resolved<typeof serverTable>
+  Omit<Resolved<typeof serverTable>, 'sessions'> &
+  Resolved<typeof sessionsTable>
 export type ResolvedReconnectOptions = Resolved<typeof reconnectTable>
 export type ResolvedClientOptions = ResolvedEngineOptions &
   ResolvedSocketOptions &
-  Omit<Resolved<typeof clientTable>, 'credential' | 'reconnect' | 'localAddress'> & {
+  Omit<Resolved<typeof clientTable>, 'credential' | 'reconnect' | 'localAddress' | 'session'> & {
     credential: Uint8Array
     localAddress: Required<LocalAddress> | undefined
     reconnect: ResolvedReconnectOptions | undefined
+    /** 0 without a session. */
+    resumeMs: number
   }
 
 /** Whole pages, so that no two rings share one. */
@@ -56,6 +62,9 @@ function scopeOf<Table extends OptionTable>(table: Table, prefix = ''): Scope<Ta
 const serverScope = scopeOf({ ...engineTable, ...socketTable, ...serverTable })
 const clientScope = scopeOf({ ...engineTable, ...socketTable, ...clientTable })
 const reconnectScope = scopeOf(reconnectTable, 'reconnect.')
+const sessionScope = scopeOf(sessionTable, 'session.')
+const sessionsScope = scopeOf(sessionsTable, 'sessions.')
+const NO_SESSIONS = { resumeMsMax: 0, sessionsMax: 0 }
 
 function resolve<Table extends OptionTable>(given: unknown, scope: Scope<Table>): Resolved<Table> {
   const { prefix, table, names, defaults } = scope
@@ -89,16 +98,19 @@ function finish(options: ResolvedEngineOptions & ResolvedSocketOptions): void {
 
 /** The options of a server, checked and complete. Throws `ZERIO_BAD_OPTION`. */
 export function resolveServerOptions(given: unknown): ResolvedServerOptions {
-  const options = resolve(given, serverScope)
+  const { sessions, ...options } = resolve(given, serverScope)
   finish(options)
-  return options
+  return { ...options, ...(resolvePart(sessions, sessionsScope) ?? NO_SESSIONS) }
 }
 
 /** The options of a client, checked and complete. Throws `ZERIO_BAD_OPTION`. */
 export function resolveClientOptions(given: unknown): ResolvedClientOptions {
-  const options = resolve(given, clientScope)
+  const { session, ...options } = resolve(given, clientScope)
   finish(options)
   const { credential, localAddress } = options
+  const { resumeMs } = resolvePart(session, sessionScope) ?? { resumeMs: 0 }
+  if (resumeMs > 0 && options.protocol === 'classic')
+    throw misuse('ZERIO_BAD_OPTION', 'Option "session" needs the native protocol; classic has no sessions.')
   const length = typeof credential === 'string' ? Buffer.byteLength(credential) : lengthOf.call(credential)
   if (length > Limit.CredentialBytes) {
     throw misuse(
@@ -110,14 +122,23 @@ export function resolveClientOptions(given: unknown): ResolvedClientOptions {
     ...options,
     credential: copyOf(credential, length),
     localAddress: localAddress === undefined ? undefined : checkLocalAddress(localAddress),
-    reconnect: resolveReconnect(options.reconnect)
+    reconnect: resolveReconnect(options.reconnect || resumeMs > 0),
+    resumeMs
   }
+}
+
+/** Options that have an option of their own; undefined when that is false. */
+function resolvePart<Table extends OptionTable>(
+  given: unknown,
+  scope: Scope<Table>
+): Resolved<Table> | undefined {
+  return given === false ? undefined : resolve(given === true ? undefined : given, scope)
 }
 
 /** Undefined when a client is not to connect again. */
 function resolveReconnect(given: unknown): ResolvedReconnectOptions | undefined {
-  if (given === false) return undefined
-  const options = resolve(given === true ? undefined : given, reconnectScope)
+  const options = resolvePart(given, reconnectScope)
+  if (options === undefined) return undefined
   if (options.delayMsMax < options.delayMs) {
     throw misuse(
       'ZERIO_BAD_OPTION',

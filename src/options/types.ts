@@ -159,6 +159,12 @@ export interface ServerOptions extends EngineOptions, SocketOptions {
    */
   authenticate?: Authenticate | undefined
   /**
+   * Whether clients may have sessions.
+   *
+   * Default `false`.
+   */
+  sessions?: boolean | SessionsOptions | undefined
+  /**
    * Length of the listen queue; the system may allow less.
    *
    * In connections: 1 to 65,535; default 1,024.
@@ -211,6 +217,13 @@ export interface ClientOptions extends EngineOptions, SocketOptions {
    * Default `false`.
    */
   reconnect?: boolean | ReconnectOptions | undefined
+  /**
+   * Whether messages that were accepted survive a broken connection. The client connects again as `reconnect` says, or as
+   * `reconnect: true` would.
+   *
+   * Default `false`.
+   */
+  session?: boolean | SessionOptions | undefined
 }
 
 /** Options of a client's `reconnect`. */
@@ -252,4 +265,31 @@ export interface ReconnectOptions {
    * Default `false`.
    */
   first?: boolean | undefined
+}
+
+/** Options of a client's `session`. */
+export interface SessionOptions {
+  /**
+   * How long the client tries to resume the session after its connection broke. The server's `resumeMsMax` may be less.
+   *
+   * In milliseconds: 1 to 86,400,000; default 30,000.
+   */
+  resumeMs?: number | undefined
+}
+
+/** Options of a server's `sessions`. */
+export interface SessionsOptions {
+  /**
+   * How long the server keeps a session whose connection broke.
+   *
+   * In milliseconds: 1 to 86,400,000; default 60,000.
+   */
+  resumeMsMax?: number | undefined
+  /**
+   * How many sessions there may be at the same time, with and without a connection. A peer that asks for one more is refused with
+   * `ZERIO_SERVER_FULL`.
+   *
+   * In connections: 1 to 60,000; default 10,000.
+   */
+  sessionsMax?: number | undefined
 }

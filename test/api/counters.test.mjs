@@ -75,7 +75,10 @@ test('both sides of a connection count the same messages and bytes', async (t) =
       idleTimeouts: 0,
       ended: 0,
       lingersCut: 0,
-      newcomersEvicted: 0
+      newcomersEvicted: 0,
+      suspended: 0,
+      resumed: 0,
+      sessionsLost: 0
     }
   )
   const ofEngine = server.engine.counters.toJSON()

@@ -14,13 +14,15 @@ const classesOf = {
   socket: [ZerioServer, ZerioClient],
   server: [ZerioServer],
   client: [ZerioClient],
-  reconnect: [ZerioClient]
+  reconnect: [ZerioClient],
+  session: [ZerioClient],
+  sessions: [ZerioServer]
 }
 /** Options with one of this scope. */
-const optionsWith = (scope, name, value) =>
-  scope === 'reconnect'
-    ? { reconnect: { delayMs: 1, delayMsMax: 3_600_000, [name]: value } }
-    : { [name]: value }
+const optionsWith = (scope, name, value) => {
+  if (scope === 'reconnect') return { reconnect: { delayMs: 1, delayMsMax: 3_600_000, [name]: value } }
+  return scope.startsWith('session') ? { [scope]: { [name]: value } } : { [name]: value }
+}
 const all = Object.entries(scopes).flatMap(([scope, { table }]) =>
   Object.entries(table).map(([name, option]) => ({ scope, name, option }))
 )
@@ -52,7 +54,7 @@ for (const { scope, name, option } of all) {
         })
       const takes = (value) => t.notThrows(() => new Class(1, optionsWith(scope, name, value)))
       refuses(null)
-      if (name !== 'reconnect') refuses({})
+      if (!/^(reconnect|sessions?)$/.test(name)) refuses({})
       if (option.kind === 'choice') for (const value of option.values) takes(value)
       if (option.kind === 'flag') for (const value of [true, false]) takes(value)
       if (option.kind !== 'integer') continue
@@ -92,12 +94,13 @@ function complaints(program) {
 }
 
 const proof = `
-import type { ClientOptions, EngineOptions, ReconnectOptions, ServerOptions, SocketOptions } from './types.js'
+import type { ClientOptions, EngineOptions, ReconnectOptions, ServerOptions, SessionOptions, SessionsOptions, SocketOptions } from './types.js'
 import type { clientTable } from './client.js'
 import type { engineTable } from './engine.js'
 import type { Given } from './option.js'
 import type { reconnectTable } from './reconnect.js'
 import type { serverTable } from './server.js'
+import type { sessionTable, sessionsTable } from './session.js'
 import type { socketTable } from './socket.js'
 
 type Equal<One, Other> =
@@ -109,6 +112,8 @@ export const engine: Equal<Flat<EngineOptions>, Flat<Given<Engine>>> = true
 export const socket: Equal<Flat<SocketOptions>, Flat<Given<Socket>>> = true
 export const server: Equal<Flat<ServerOptions>, Flat<Given<Engine & Socket & typeof serverTable>>> = true
 export const reconnect: Equal<Flat<ReconnectOptions>, Flat<Given<typeof reconnectTable>>> = true
+export const session: Equal<Flat<SessionOptions>, Flat<Given<typeof sessionTable>>> = true
+export const sessions: Equal<Flat<SessionsOptions>, Flat<Given<typeof sessionsTable>>> = true
 export const client: Equal<Flat<ClientOptions>, Flat<Given<Engine & Socket & typeof clientTable>>> = true
 `
 

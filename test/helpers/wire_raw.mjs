@@ -51,9 +51,10 @@ export function greeting({
   version = 1,
   flags = 0,
   lengthMax = 65536,
-  reserved = 0,
+  extensionsBytes,
   id = 'raw',
   credential = '',
+  extensions = Buffer.alloc(0),
   idBytes = Buffer.from(id).length,
   credentialBytes = Buffer.from(credential).length
 } = {}) {
@@ -64,8 +65,8 @@ export function greeting({
   fields.writeUInt16LE(idBytes, 6)
   fields.writeUInt32LE(lengthMax, 8)
   fields.writeUInt16LE(credentialBytes, 12)
-  fields.writeUInt16LE(reserved, 14)
-  return Buffer.concat([fields, Buffer.from(id), Buffer.from(credential)])
+  fields.writeUInt16LE(extensionsBytes ?? extensions.length, 14)
+  return Buffer.concat([fields, Buffer.from(id), Buffer.from(credential), extensions])
 }
 
 export const hello = (fields) => controlFrame(OPCODE.hello, greeting(fields))

@@ -34,7 +34,7 @@ const faults = {
     CODE.unsupportedVersion
   ],
   flags: [hello({ flags: 0x80 }), CODE.malformedHello],
-  'reserved bits': [hello({ reserved: 1 }), CODE.malformedHello],
+  'extensions that are not there': [hello({ extensionsBytes: 1 }), CODE.malformedHello],
   'a longest message above 16,777,215': [hello({ lengthMax: 2 ** 24 }), CODE.malformedHello],
   'an id length that is too small': [hello({ idBytes: 2 }), CODE.malformedHello],
   'an id length that is too large': [hello({ idBytes: 4 }), CODE.malformedHello],

@@ -1,0 +1,49 @@
+// Clients of a simulation whose sessions are suspended connect again.
+#include "world.h"
+
+namespace zerio::simulation {
+namespace {
+
+bool waits(const Connection* connection, uint32_t side) {
+  return connection != nullptr && connection->suspended && static_cast<uint32_t>(connection->side) == side;
+}
+
+}  // namespace
+
+void World::resume_some(EngineModel& engine) {
+  std::vector<const Connection*> waiting;
+  for (const auto& connection : engine.connections()) {
+    if (waits(connection.get(), kClientSide)) waiting.push_back(connection.get());
+  }
+  for (const Connection* const connection : waiting) {
+    if (random_.chance(500)) engine.connect_again(*connection);
+  }
+}
+
+// Nothing goes wrong any more: a session whose two sides live goes on.
+void World::resume_all() {
+  constexpr int kAttempts = 20;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    for (const auto& engine : engines_) {
+      std::vector<const Connection*> waiting;
+      for (const auto& connection : engine->connections()) {
+        if (waits(connection.get(), kClientSide)) waiting.push_back(connection.get());
+      }
+      for (const Connection* const connection : waiting) engine->connect_again(*connection);
+    }
+    settle();
+  }
+  for (const auto& engine : engines_) {
+    for (const auto& client : engine->connections()) {
+      if (!waits(client.get(), kClientSide)) continue;
+      for (const auto& other : engines_) {
+        for (const auto& peer : other->connections()) {
+          const bool lives = waits(peer.get(), kServerSide) && peer->ledger_link == client->ledger_link;
+          require(!lives || other->servers()[peer->server].stopping, "a session whose two sides live is resumed");
+        }
+      }
+    }
+  }
+}
+
+}  // namespace zerio::simulation

@@ -1,0 +1,87 @@
+// What a client offers of its send ring: sending, writing in place, and what is pending.
+import type { ClientEventMap } from './connecting/client_events.js'
+import type { ConnectionCounters } from './counters.js'
+import { Endpoint } from './endpoint.js'
+import type { PoolBuffer } from './engine/pool.js'
+import { unconnectedRing } from './engine/send_ring.js'
+import type { SendStatus } from './status.js'
+
+/** The sending part of `ZerioClient`, which programs use. */
+export abstract class SendingClient extends Endpoint<ClientEventMap> {
+  /** @internal That of the present or last connection. */
+  protected _ring = unconnectedRing
+
+  /**
+   * The memory in which `claim` returns an offset; empty before the first connection. Other connections share it, so write only what
+   * you claimed. Valid until the next connection is made.
+   */
+  get buffer(): PoolBuffer {
+    return this._ring.buffer
+  }
+
+  /** The memory of {@link buffer} as a DataView, at the same offsets. */
+  get view(): DataView {
+    return this._ring.view
+  }
+
+  /**
+   * How much of what was accepted the system has not taken yet, in bytes, headers included; 0 to `sendRingBytes` and 511 more. In a
+   * session: what the server has not acknowledged yet. Of the present or last connection. Allocates nothing.
+   */
+  get pendingBytes(): number {
+    return this._ring.pendingBytes
+  }
+
+  /** Counters of the present or last connection. Reading them allocates nothing. */
+  get counters(): ConnectionCounters {
+    return this._ring.counters
+  }
+
+  /** As {@link Peer.rttUs}, of the present or last connection. NaN before the first. */
+  get rttUs(): number {
+    return this._ring.rttUs
+  }
+
+  /**
+   * Sends one message: all of `bytes`, or `length` of them from `offset`. The bytes are copied before it returns. Allocates
+   * nothing. Returns a {@link SendStatus}. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim is open.
+   *
+   * @param channel 0 (default) to 127; classic servers have channel 0 alone.
+   */
+  send(bytes: Uint8Array, channel?: number): SendStatus
+  send(bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
+  send(bytes: Uint8Array, offset = 0, length?: number, channel = 0): SendStatus {
+    const ring = this._ring
+    return length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
+  }
+
+  /**
+   * Reserves `length` bytes (0 to `maxMessageLength`) for a message that the program writes in place. Returns their offset in
+   * {@link buffer} and {@link view}, or a negative {@link SendStatus}. The bytes are the program's until `commit` or `abort`, which
+   * must follow in the same turn. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim
+   * is open.
+   *
+   * @param channel 0 (default) to 127; classic servers have channel 0 alone.
+   */
+  claim(length: number, channel = 0): number {
+    return this._ring.claim(length, channel)
+  }
+
+  /**
+   * Sends what was claimed. Returns `Sent`, or `Closed` when the connection has ended since. Allocates nothing. Throws
+   * `ZERIO_NO_CLAIM` without a claim.
+   */
+  commit(): SendStatus {
+    return this._ring.commit()
+  }
+
+  /** Gives the claim back, unsent. Allocates nothing. Throws `ZERIO_NO_CLAIM` without one. */
+  abort(): void {
+    this._ring.abort()
+  }
+
+  /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */
+  override flush(): void {
+    this._ring.flush()
+  }
+}
