@@ -220,6 +220,7 @@ void Engine::note_received(Connection& connection, uint32_t messages, size_t byt
   if (messages == 0 || life.state != State::Open) return;
   if (session.unacknowledged_bytes >= kAcknowledgeWithSendBytes) life.acknowledgement_due = true;
   if (session.unacknowledged_bytes >= std::min(kAcknowledgeBytesMax, options_.send_ring_bytes / 4)) {
+    life.acknowledgement_due = true;
     pump(connection);
   } else if (!connection.acknowledgement.is_set()) {
     deadlines_.set(connection.acknowledgement, io_->now_ns() + kAcknowledgeNs);

@@ -190,11 +190,15 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
   return 0;
 }
 
+bool EngineModel::tries_again(const Connection& suspended) const {
+  return std::any_of(connections_.begin(), connections_.end(), [&](const auto& connection) {
+    return connection != nullptr && connection->server == kNone && connection->options.resumes == suspended.slot &&
+           !connection->connected && !connection->disconnected;
+  });
+}
+
 void EngineModel::connect_again(const Connection& suspended) {
-  for (const auto& connection : connections_) {
-    const bool tries = connection != nullptr && connection->server == kNone && connection->options.resumes == suspended.slot;
-    if (tries && !connection->connected && !connection->disconnected) return;
-  }
+  if (tries_again(suspended)) return;
   ClientOptions options = suspended.options;
   options.resumes = suspended.slot;
   (void)connect(options, suspended.port);

@@ -109,6 +109,8 @@ class EngineModel final : private RingEngine {
   int connect(const ClientOptions& options, uint16_t port);
   // Another attempt of a client whose session is suspended, unless one is under way.
   void connect_again(const Connection& suspended);
+  // Whether such an attempt is under way.
+  [[nodiscard]] bool tries_again(const Connection& suspended) const;
   void close(Connection& connection, uint16_t code, const std::string& reason);
   void abort(Connection& connection);
   void ask(Connection& connection);

@@ -35,7 +35,8 @@ void World::resume_all() {
   }
   for (const auto& engine : engines_) {
     for (const auto& client : engine->connections()) {
-      if (!waits(client.get(), kClientSide)) continue;
+      // A server that could not accept tries again after some time, and the attempt waits for it.
+      if (!waits(client.get(), kClientSide) || engine->tries_again(*client)) continue;
       for (const auto& other : engines_) {
         for (const auto& peer : other->connections()) {
           const bool lives = waits(peer.get(), kServerSide) && peer->ledger_link == client->ledger_link;
