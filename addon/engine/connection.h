@@ -97,19 +97,19 @@ enum class Verdict : uint8_t {
 // What two connections of one session have in common (engine_sessions.cc).
 struct Session {
   SessionToken token;
-  uint64_t received = 0;      // messages of the other side
-  uint64_t confirmed = 0;     // messages of this side that the other side has, as the head of the ring says
-  uint64_t credential = 0;    // server: a keyed hash of what the session was opened with
-  uint32_t keep_ms = 0;       // how long it waits for its next connection; a client asks for a session by setting it
+  uint64_t received = 0;    // messages of the other side
+  uint64_t confirmed = 0;   // messages of this side that the other side has, as the head of the ring says
+  uint64_t credential = 0;  // server: a keyed hash of what the session was opened with
+  uint32_t keep_ms = 0;     // how long it waits for its next connection; a client asks for a session by setting it
   // Of the present connection.
-  uint64_t announced = 0;     // what the other side says it has received, while the ring is not there yet
+  uint64_t announced = 0;             // what the other side says it has received, while the ring is not there yet
   uint32_t unacknowledged_bytes = 0;  // received since the last ACK
-  uint32_t drain_batch = 0;   // the last batch that reports room in the ring
-  uint64_t early = 0;         // the other side has so many, but the system has not said yet that it took them
-  uint32_t old_slot = 0xffffffff;  // of the connection before, until JavaScript has moved its ring
-  bool resumes = false;       // HELLO: an existing session is asked for
-  bool awaits_ring = false;   // JavaScript has not moved the ring of the connection before to this one yet
-  bool closing = false;       // the system still holds the socket of a suspended connection
+  uint32_t drain_batch = 0;           // the last batch that reports room in the ring
+  uint64_t early = 0;                 // the other side has so many, but the system has not said yet that it took them
+  uint32_t old_slot = 0xffffffff;     // of the connection before, until JavaScript has moved its ring
+  bool resumes = false;               // HELLO: an existing session is asked for
+  bool awaits_ring = false;           // JavaScript has not moved the ring of the connection before to this one yet
+  bool closing = false;               // the system still holds the socket of a suspended connection
 };
 
 // One life of a connection: from taking its slot until the slot is taken again. What the path of a message needs stands first.

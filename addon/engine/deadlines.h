@@ -10,13 +10,13 @@
 namespace zerio {
 
 enum class DeadlineKind : uint8_t {
-  State,        // of a connection: the end of connecting, handshake, probation or lingering, or of a half-dead connection
-  Heartbeat,    // of a connection: the next look at whether bytes have arrived
-  Idle,         // likewise, for its idle limit
-  Question,     // of a connection: how long it has to answer when another one wants its id
+  State,            // of a connection: the end of connecting, handshake, probation or lingering, or of a half-dead connection
+  Heartbeat,        // of a connection: the next look at whether bytes have arrived
+  Idle,             // likewise, for its idle limit
+  Question,         // of a connection: how long it has to answer when another one wants its id
   Acknowledgement,  // of a connection in a session: what was received is acknowledged at last
-  AcceptRetry,  // of the engine: a server accepts again
-  Report,       // of the engine: refusals that were not reported yet
+  AcceptRetry,      // of the engine: a server accepts again
+  Report,           // of the engine: refusals that were not reported yet
 };
 
 // One deadline. It knows its place in the heap, so that no search is needed to move it there. Its address must not change while

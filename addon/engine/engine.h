@@ -115,8 +115,8 @@ class Engine final : private IoSink {
   // Sends the HELLO that a client held back. Only while the event `Reached` is dispatched.
   void greet(uint32_t slot);
   // Moves what the ring of a suspended connection holds to the connection that goes on with its session, and sends what the other
-  // side lacks. While the event `Resumed` or a client's `Connected` is dispatched. The old slot stays until abort(). False when there
-  // is nothing to move.
+  // side lacks. While the event `Resumed` or a client's `Connected` is dispatched. The old slot stays until abort(). False when
+  // there is nothing to move.
   bool adopt(uint32_t slot, uint32_t old_slot);
   // From the next poll on: sends what was accepted, then the reason, and ends the connection.
   void close(uint32_t slot, uint16_t code, std::string_view reason);

@@ -33,9 +33,7 @@ bool is_protocol_error(Code code) {
 }
 
 // Whether a session goes on after such an end of its connection.
-bool is_break(Code code) {
-  return code == Code::ConnectionFailed || code == Code::PeerLeft || code == Code::HeartbeatTimeout;
-}
+bool is_break(Code code) { return code == Code::ConnectionFailed || code == Code::PeerLeft || code == Code::HeartbeatTimeout; }
 
 }  // namespace
 

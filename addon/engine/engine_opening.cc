@@ -360,8 +360,8 @@ void Engine::open_peer(Connection& connection) {
   begin_looks(connection);
   uint8_t frame[kControlFrameBytesMax];
   SessionBuffer buffer;
-  const Greeting welcome = {options_.message_length_max, servers_[life.server].options.id, {},
-                            session_extension(connection, Opcode::Welcome, buffer)};
+  const Greeting welcome = {
+      options_.message_length_max, servers_[life.server].options.id, {}, session_extension(connection, Opcode::Welcome, buffer)};
   queue_control(
       connection, frame,
       life.protocol == Protocol::Classic ? write_classic_id(frame, life.id) : write_greeting(frame, Opcode::Welcome, welcome));

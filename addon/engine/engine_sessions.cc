@@ -1,5 +1,5 @@
-// Sessions: what was accepted survives a broken connection. The ring keeps each message until the other side has acknowledged it, and
-// the next connection of the session sends what the other side lacks. docs/sessions.md has the whole picture.
+// Sessions: what was accepted survives a broken connection. The ring keeps each message until the other side has acknowledged it,
+// and the next connection of the session sends what the other side lacks. docs/sessions.md has the whole picture.
 #include <algorithm>
 #include <utility>
 
@@ -11,7 +11,8 @@ namespace {
 
 // An acknowledgement goes with the next send when so many bytes came since the last one: 16 bytes for each kilobyte.
 constexpr uint32_t kAcknowledgeWithSendBytes = 1024;
-// It is sent by itself when so many came, or a quarter of a ring, so that a sender that only sends never waits for the time below.
+// It is sent by itself when so many came, or a quarter of a ring, so that a sender that only sends never waits for the time
+// below.
 constexpr uint32_t kAcknowledgeBytesMax = 16384;
 // It is sent by itself after this time.
 constexpr uint64_t kAcknowledgeNs = 10 * kMillisecondNs;
@@ -69,8 +70,8 @@ uint64_t Engine::hash_of_credential(std::string_view credential) const { return 
 
 // ---- Resuming
 
-// The connection whose session this newcomer goes on with, or nullptr: it has the id, the token and the credential of its owner. Where
-// the program checks credentials, it has admitted this one.
+// The connection whose session this newcomer goes on with, or nullptr: it has the id, the token and the credential of its owner.
+// Where the program checks credentials, it has admitted this one.
 Connection* Engine::resumable(const Connection& connection) {
   const Life& life = connection.life;
   const Server& server = servers_[life.server];

@@ -84,7 +84,7 @@ struct EndEvent {
   uint32_t offset = 0;  // of the reason
   uint32_t length = 0;
   uint32_t code = 0;
-  uint32_t error = 0;  // the system's errno, or 0
+  uint32_t error = 0;           // the system's errno, or 0
   uint32_t unacknowledged = 0;  // messages of a session that has ended which the other side may not have received
 };
 

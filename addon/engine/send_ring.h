@@ -220,7 +220,7 @@ class SendRing {
 
   [[nodiscard]] uint32_t position_of(const uint8_t* byte) const {
     return byte >= main_ && byte < main_ + main_bytes() ? kMain + static_cast<uint32_t>(byte - main_)
-                                                         : static_cast<uint32_t>(byte - at(0));
+                                                        : static_cast<uint32_t>(byte - at(0));
   }
   [[nodiscard]] uint8_t* at(uint32_t position) const {
     return position < kMain ? reinterpret_cast<uint8_t*>(words_) + layout::kSlotFrontOffset + position

@@ -15,9 +15,7 @@ using simulation::require_equal;
 namespace {
 
 // Whether the program has it: it is open, or its session waits for the next connection.
-bool is_there(const Life& life) {
-  return life.state == State::Open || (life.state == State::Suspended && life.in_session);
-}
+bool is_there(const Life& life) { return life.state == State::Open || (life.state == State::Suspended && life.in_session); }
 
 }  // namespace
 

@@ -21,7 +21,7 @@ struct Connection {
   EngineModel* engine = nullptr;
   uint32_t slot = 0;
   uint32_t server = kNone;  // of a client: kNone
-  uint32_t link = 0;  // kNone while a session has no connection
+  uint32_t link = 0;        // kNone while a session has no connection
   // The link under which the ledger has what both sides accepted: of a session, that of its first connection.
   uint32_t ledger_link = 0;
   int side = kClientSide;

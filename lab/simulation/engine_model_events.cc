@@ -240,7 +240,8 @@ void EngineModel::connected(uint32_t slot, const int32_t* event) {
     Connection* const old = connections_[old_slot].get();
     const bool is_there = old != nullptr && old->suspended && old->ledger_link == connection->ledger_link;
     if (!is_there || !old->receiving) {
-      // The session has ended meanwhile, or the program has ended it in this batch. Its end is reported when its slot is released.
+      // The session has ended meanwhile, or the program has ended it in this batch. Its end is reported when its slot is
+      // released.
       if (is_there) old->moved = true;
       close(*connection, static_cast<uint16_t>(Code::Normal), "");
       return;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "allocations.h"
 
@@ -73,7 +74,8 @@ void SimulatedIo::begin(uint32_t slot, uint32_t link, int side) {
   it.link = link;
   it.side = side;
   it.alive = it.open = it.receiving = true;
-  it.connecting = it.blocked = it.closing = it.finished = it.end_reported = false;
+  it.connecting = it.blocked = it.told_late = it.closing = it.finished = it.end_reported = false;
+  it.taken = 0;
   it.rest.clear();
   it.bytes.clear();
   it.heard_ns = network_.now_ns();
@@ -217,7 +219,7 @@ bool SimulatedIo::connect_done(const Slot& slot) const {
 }
 
 bool SimulatedIo::can_take(const Slot& slot) const {
-  return network_.room(slot.link, slot.side) > 0 || network_.link(slot.link).ends[slot.side].error != 0;
+  return slot.told_late || network_.room(slot.link, slot.side) > 0 || network_.link(slot.link).ends[slot.side].error != 0;
 }
 
 bool SimulatedIo::has_input(const Slot& slot) const {
@@ -345,14 +347,21 @@ void SimulatedIo::go_on_sending(IoSink& sink, uint32_t slot) {
   Slot& it = slots_[slot];
   if (!it.blocked) return;
   check_unchanged(it);
-  const int error = network_.link(it.link).ends[it.side].error;
-  size_t taken = 0;
-  if (shape_ == Shape::Completion && error == 0 && !(faults_.on && random_.chance(faults_.no_buffers))) {
+  const int error = it.told_late ? 0 : network_.link(it.link).ends[it.side].error;
+  size_t taken = std::exchange(it.taken, 0);
+  if (!std::exchange(it.told_late, false) && shape_ == Shape::Completion && error == 0 &&
+      !(faults_.on && random_.chance(faults_.no_buffers))) {
     size_t most = std::min(it.bytes.size(), network_.room(it.link, it.side));
     if (faults_.on && random_.chance(faults_.short_send)) most = random_.below(most + 1);
     taken = take(it, it.rest.data(), static_cast<uint32_t>(it.rest.size()), most);
-    counts_.bytes_sent += taken;
+    // The other side may answer before the completion comes.
+    if (faults_.on && taken > 0 && random_.chance(faults_.late)) {
+      it.taken = taken;
+      it.told_late = true;
+      return;
+    }
   }
+  counts_.bytes_sent += taken;
   it.blocked = false;
   it.rest.clear();
   it.bytes.clear();

@@ -81,7 +81,9 @@ class SimulatedIo final : public Io {
     bool open = false;
     bool connecting = false;
     bool receiving = false;
-    bool blocked = false;  // a send took less than all, and on_sent() was not called since
+    bool blocked = false;    // a send took less than all, and on_sent() was not called since
+    bool told_late = false;  // the system has taken so many bytes of it, and has not said so
+    size_t taken = 0;
     bool closing = false;  // close() returned false, and on_closed() was not called since
     bool finished = false;
     bool end_reported = false;

@@ -358,7 +358,8 @@ void World::disconnected(Connection& connection, uint32_t code, uint32_t error, 
   // The side that closes sends CLOSE as its last frame, behind everything that it has accepted.
   const bool closed = code == 1000 || code == 1001 || (code >= 4000 && code <= 4999);
   if (local || !closed || is_raw(connection.ledger_link)) return;
-  require(ledger_.stream(connection.ledger_link, 1 - connection.side).complete(), "a close comes behind everything that was accepted");
+  require(ledger_.stream(connection.ledger_link, 1 - connection.side).complete(),
+          "a close comes behind everything that was accepted");
 }
 
 // ---- Rest and end
