@@ -319,7 +319,7 @@ export class ZerioClient extends SendingClient {
     const race = this.#race
     debugLog?.(`client ${this.#peerId} stops: ${error.code}`)
     this.#calls++
-    this.#suspended = undefined
+    this.#suspended = this.#lastError = undefined
     // From `connected` on the start has succeeded.
     if (this._state !== 'running') this._starting?.abandon(error)
     this._starting = this.#race = undefined

@@ -451,7 +451,8 @@ void Engine::on_sent(uint32_t slot, size_t size, int error) {
   } else if (size > 0 && !life.send_failed) {
     count_sent(connection, size, life.blocked_bytes, life.blocked_end);
   }
-  if (life.session.early > 0 && !take_early_acknowledgement(connection)) return;
+  const bool answered = life.in_session && life.state == State::Open && life.session.early > 0;
+  if (answered && !life.send_failed && !take_early_acknowledgement(connection)) return;
   pump(connection);
   after_pump(connection);
   if (life.state == State::Open && !life.in_session && connection.ring.drained()) events_.push(Event{EventKind::Drain, slot});

@@ -248,6 +248,8 @@ class Engine final : private IoSink {
   bool on_first_frame(Connection& connection, uint32_t header, const uint8_t* payload);
   bool on_control(Connection& connection, uint32_t header, const uint8_t* payload);
   bool read(Connection& connection, uint8_t* data, size_t size);
+  [[nodiscard]] bool may_replace(const Connection& connection, const Connection& other) const;
+  void replace(Connection& other);
   bool accept_peer(Connection& connection);
   void open_peer(Connection& connection);
   void report_hello(EventKind kind, const Connection& connection);

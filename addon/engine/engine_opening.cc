@@ -301,6 +301,20 @@ void Engine::report_hello(EventKind kind, const Connection& connection) {
                              .length_max = life.remote_length_max});
 }
 
+// Whether a newcomer takes the place of the peer that has its id.
+bool Engine::may_replace(const Connection& connection, const Connection& other) const {
+  const ServerOptions& options = servers_[connection.life.server].options;
+  // Who comes without the token of its session has begun anew.
+  const bool is_owner = options.asks_for_verdict || other.life.session.credential == connection.life.session.credential;
+  return options.replace_duplicates || (other.life.state == State::Suspended && is_owner);
+}
+
+void Engine::replace(Connection& other) {
+  if (other.life.state != State::Suspended) return fail(other, Code::Replaced, 0, "", true);
+  report_end(other, static_cast<uint16_t>(Code::Replaced), 0, "");
+  release(other);
+}
+
 bool Engine::accept_peer(Connection& connection) {
   Life& life = connection.life;
   Server& server = servers_[life.server];
@@ -310,29 +324,22 @@ bool Engine::accept_peer(Connection& connection) {
   }
   if (life.session.resumes) return resume(connection);
   const auto found = server.ids.find(life.id);
-  if (found != server.ids.end()) {
-    Connection& other = *connections_[found->second];
-    const bool is_owner = server.options.asks_for_verdict || server.options.replace_duplicates ||
-                          other.life.session.credential == life.session.credential;
-    if (other.life.state == State::Suspended && is_owner) {
-      // Who comes without the token has begun anew.
-      report_end(other, static_cast<uint16_t>(Code::Replaced), 0, "");
-      release(other);
-    } else if (!server.options.replace_duplicates) {
-      count_server(connection, layout::kServerCounterDuplicateIds, 1);
-      question(other);
-      fail(connection, Code::DuplicatePeerId, 0, "", true);
-      return false;
-    } else {
-      fail(other, Code::Replaced, 0, "", true);
-    }
+  Connection* const other = found == server.ids.end() ? nullptr : connections_[found->second];
+  if (other != nullptr && !may_replace(connection, *other)) {
+    count_server(connection, layout::kServerCounterDuplicateIds, 1);
+    question(*other);
+    fail(connection, Code::DuplicatePeerId, 0, "", true);
+    return false;
   }
-  const bool sessions_full = life.session.keep_ms != 0 && server.sessions >= server.options.sessions_max;
-  if (server.peers >= server.options.peers_max || sessions_full) {
+  // Without the one that it replaces.
+  const uint32_t peers = server.peers - (other != nullptr ? 1 : 0);
+  const uint32_t sessions = server.sessions - (other != nullptr && other->life.in_session ? 1 : 0);
+  if (peers >= server.options.peers_max || (life.session.keep_ms != 0 && sessions >= server.options.sessions_max)) {
     count_server(connection, layout::kServerCounterServerFull, 1);
     fail(connection, Code::ServerFull, 0, "", true);
     return false;
   }
+  if (other != nullptr) replace(*other);
   if (!server.remember(connection)) {
     fail(connection, Code::OutOfMemory, 0, "", false);
     return false;

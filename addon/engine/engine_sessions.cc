@@ -82,7 +82,7 @@ Connection* Engine::resumable(const Connection& connection) {
   const bool owner = old->life.in_session && session.token.equals(life.session.token) &&
                      (server.options.asks_for_verdict || session.credential == life.session.credential);
   // A HELLO of an earlier attempt that the client has given up, and that comes late.
-  const bool late = !session.awaits_ring && life.session.announced < session.confirmed;
+  const bool late = life.session.announced < (session.awaits_ring ? session.announced : session.confirmed);
   return owner && !late && (old->life.state == State::Suspended || old->life.state == State::Open) ? old : nullptr;
 }
 
@@ -128,8 +128,14 @@ void Engine::leave_session(Connection& old) {
 uint32_t Engine::count_unacknowledged(Connection& connection) {
   const Life& life = connection.life;
   if (!life.in_session) return 0;
-  Connection* const old = life.session.awaits_ring ? connection_at(life.session.old_slot) : nullptr;
-  return static_cast<uint32_t>((old != nullptr ? old->ring : connection.ring).count_kept());
+  // Each connection of this batch waits for the ring of the one before.
+  Connection* holder = &connection;
+  for (size_t i = 0; i < connections_.size() && holder->life.session.awaits_ring; ++i) {
+    Connection* const old = connection_at(holder->life.session.old_slot);
+    if (old == nullptr) break;
+    holder = old;
+  }
+  return static_cast<uint32_t>(holder->ring.count_kept());
 }
 
 // A client's session has a connection. False when the answer is not one to its HELLO, or the session has ended meanwhile.
@@ -162,6 +168,8 @@ bool Engine::adopt(uint32_t slot, uint32_t old_slot) {
   life.session.awaits_ring = false;
   // The old one may have been moved to itself in this batch, and have learned more since.
   life.session.confirmed = old->life.session.confirmed;
+  // The handler of an earlier Drain of this batch may have been refused again.
+  life.session.drain_batch = 0;
   const uint32_t events = events_.count();
   const bool whole = connection->ring.copy_from(old->ring);
   for (uint32_t i = 0; i < layout::kSlotPingUs; ++i) connection->counters[i] += old->counters[i];
@@ -254,15 +262,16 @@ bool Engine::take_acknowledgement(Connection& connection, uint64_t received) {
     return true;
   }
   if (received < session.confirmed || received < session.early) return false;
-  if (!connection.ring.confirm(received - session.confirmed)) {
-    // The system tells what it took of a blocked send when it has taken all of it, and the other side may have answered by then.
-    if (!life.send_blocked) return false;
+  // The system tells what it took of a blocked send when it has taken all of it, and of one that failed never; the other side may
+  // have answered by then. Of a blocked send this is tried once, because it walks over the ring.
+  const bool is_known = session.early == 0 && connection.ring.confirm(received - session.confirmed);
+  if (!is_known) {
+    if (!life.send_blocked && !life.send_failed) return false;
     session.early = received;
     return true;
   }
-  session.early = 0;
   session.confirmed = received;
-  if (session.drain_batch != batch_ && connection.ring.drained()) {
+  if (life.connected && session.drain_batch != batch_ && connection.ring.drained()) {
     session.drain_batch = batch_;
     events_.push(Event{EventKind::Drain, connection.slot});
   }

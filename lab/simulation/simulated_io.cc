@@ -347,8 +347,13 @@ void SimulatedIo::go_on_sending(IoSink& sink, uint32_t slot) {
   Slot& it = slots_[slot];
   if (!it.blocked) return;
   check_unchanged(it);
-  const int error = it.told_late ? 0 : network_.link(it.link).ends[it.side].error;
+  int error = it.told_late ? 0 : network_.link(it.link).ends[it.side].error;
   size_t taken = std::exchange(it.taken, 0);
+  // The connection breaks, and the system does not say that it took some.
+  if (it.told_late && faults_.on && random_.chance(200)) {
+    network_.cut(it.link, error = ECONNRESET);
+    taken = 0;
+  }
   if (!std::exchange(it.told_late, false) && shape_ == Shape::Completion && error == 0 &&
       !(faults_.on && random_.chance(faults_.no_buffers))) {
     size_t most = std::min(it.bytes.size(), network_.room(it.link, it.side));

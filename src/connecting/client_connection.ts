@@ -149,7 +149,8 @@ export class ClientConnection implements Connection, Contender {
   _released(): void {
     this.#released = true
     // The session had a connection already, of which the program did not hear because it ended this one in the same batch.
-    if (this.established) this._disconnected(this.#closing.code, '', 0, 0)
+    if (this.established)
+      this._disconnected(this.#closing === notClosing ? Code.Aborted : this.#closing.code, '', 0, 0)
     this.race.failed(this, stopped(), 'answer')
     this.use.release()
     this.client._released(this)

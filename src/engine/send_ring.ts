@@ -165,8 +165,8 @@ export class SendRing {
   takeOver(old: SendRing, adopt: (slot: number, oldSlot: number) => boolean): boolean {
     const isClaimed = old.#claimed >= 0
     old.close()
-    if (!adopt(this.slot, old.slot)) return false
     if (isClaimed) this.#claimed = LOST_CLAIM
+    if (!adopt(this.slot, old.slot)) return false
     this.#tail = old.#tail
     this.#base = this.#tail < MAIN ? this.#frontBase : this.#mainBase
     this.#limit = NO_LIMIT_LEFT

@@ -242,6 +242,22 @@ test('more sessions than sessionsMax are refused', async (t) => {
   t.pass()
 })
 
+test('a newcomer that is refused replaces no peer', async (t) => {
+  const server = await startServer(t, { sessions: { sessionsMax: 1 }, duplicateIds: 'replace' })
+  const one = makeClient(t, server, { session: true })
+  await one.start('one')
+  const without = makeClient(t, server)
+  await without.start('same')
+  const newcomer = makeClient(t, server, { session: true })
+  await t.throwsAsync(newcomer.start('same'), { code: 'ZERIO_SERVER_FULL' })
+  t.is(server.peer('same')?.state, 'open')
+  t.true(without.isConnected)
+  // What it replaces makes room for it.
+  const again = makeClient(t, server, { session: true })
+  await again.start('one')
+  t.is(server.peerCount, 2)
+})
+
 // ---- On the wire
 
 const NEW = Buffer.alloc(16)
