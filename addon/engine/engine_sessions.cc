@@ -187,6 +187,22 @@ bool Engine::adopt(uint32_t slot, uint32_t old_slot) {
   return true;
 }
 
+// ---- Replacing
+
+// Whether a newcomer takes the place of the peer that has its id.
+bool Engine::may_replace(const Connection& connection, const Connection& other) const {
+  const ServerOptions& options = servers_[connection.life.server].options;
+  // Who comes without the token of its session has begun anew.
+  const bool is_owner = options.asks_for_verdict || other.life.session.credential == connection.life.session.credential;
+  return options.replace_duplicates || (other.life.state == State::Suspended && is_owner);
+}
+
+void Engine::replace(Connection& other) {
+  if (other.life.state != State::Suspended) return fail(other, Code::Replaced, 0, "", true);
+  report_end(other, static_cast<uint16_t>(Code::Replaced), 0, "");
+  release(other);
+}
+
 // ---- Suspending
 
 // The connection of a session broke: its slot keeps the ring, and the program may go on to fill it.

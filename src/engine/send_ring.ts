@@ -54,7 +54,7 @@ export class SendRing {
   /** Which life of a slot it is, among all of this thread. */
   readonly number = ++ringsMade
 
-  readonly #engine: RingEngine
+  readonly #engine: RingEngine<SendRing>
   readonly #slab: number = 0
   readonly #frontBase: number = 0
   readonly #mainBase: number = 0
@@ -79,7 +79,7 @@ export class SendRing {
   #status: SendStatus = Status.NotConnected
 
   constructor(
-    engine: RingEngine,
+    engine: RingEngine<SendRing>,
     readonly slot: number,
     slab: Slab
   ) {

@@ -17,7 +17,7 @@ const KEPT_MS = 1
 
 function nothing(): void {}
 
-export class Sending implements RingEngine {
+export class Sending implements RingEngine<SendRing> {
   /** Whether handlers run: what they send is flushed behind them, and needs no tick. The dispatch sets it. */
   dispatching = false
   /** How many rings have unsent bytes. */

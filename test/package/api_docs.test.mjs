@@ -36,7 +36,10 @@ function membersOf(object, beyond) {
   return [...new Set(names)].filter((name) => name !== 'constructor' && !name.startsWith('_'))
 }
 
-/** Methods and constructors as they are declared, with the names of their parameters; those of the common part of server and client, too. */
+/** The classes that servers and clients have in common, by name: their files. */
+const bases = { Endpoint: 'endpoint', SendingClient: 'client_sending' }
+
+/** Methods and constructors as they are declared, with the names of their parameters; those of what it extends, too. */
 async function formsOf(file, name) {
   const declarations = await read(`dist/${file}.d.ts`)
   const start = declarations.search(new RegExp(`^export declare (abstract )?class ${name}\\b`, 'm'))
@@ -47,9 +50,10 @@ async function formsOf(file, name) {
       return method === 'constructor' ? `new ${name}(${names})` : `${method}(${names})`
     }
   )
-  if (!/^.* extends Endpoint</.test(body)) return own
+  const base = /^.* extends (\w+)/.exec(body)?.[1]
+  if (!(base in bases)) return own
   const names = new Set(own.map(withoutArguments))
-  const common = (await formsOf('endpoint', 'Endpoint')).filter((form) => !names.has(withoutArguments(form)))
+  const common = (await formsOf(bases[base], base)).filter((form) => !names.has(withoutArguments(form)))
   return [...own, ...common.filter((form) => !form.startsWith('new '))]
 }
 

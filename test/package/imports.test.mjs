@@ -92,7 +92,8 @@ const layers = [
   ['engine/'],
   ['clock.ts', 'connecting/', 'diagnostics.ts'],
   ['endpoint.ts', 'peer.ts'],
-  ['client.ts', 'server.ts'],
+  ['client_sending.ts', 'server.ts'],
+  ['client.ts'],
   ['index.ts', 'index.mts'],
   ['gc/'],
   ['cli/']
