@@ -66,7 +66,7 @@ function relay(from, to, breaker) {
 }
 
 const env = { ZERIO_BACKEND: values.backend }
-const flags = ['--expose-gc', '--max-semi-space-size=1']
+const flags = ['--expose-gc']
 const server = startChild('sessions_child.mjs', ['server', 0, messages], {
   timeoutMs: TIMEOUT_MS,
   env,

@@ -39,6 +39,12 @@ export class Destination {
           'Option "localAddress" is for host and port; leave it out for a path.'
         )
     }
+    // Of a name the families are known when it has been looked up.
+    if (source !== undefined && isNumericHost(this.host) && familyOf(this.host) !== familyOf(source.host))
+      throw misuse(
+        'ZERIO_BAD_OPTION',
+        `Option "localAddress" is ${source.host}, from which ${this.host} cannot be reached; give an address of the same family (IPv4 or IPv6).`
+      )
     this.#source = source
     this.failures = new Failures(this.host, this.port, timeoutMs, source)
   }

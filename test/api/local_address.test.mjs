@@ -11,6 +11,8 @@ const lookup = (_name, _options, callback) =>
     { address: '127.0.0.1', family: 4 }
   ])
 
+const only4 = (_name, _options, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }])
+
 async function listen(t) {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
   t.teardown(() => server.stop())
@@ -99,8 +101,10 @@ test('of a host with both families only the addresses of the same one are tried'
   const server = await listen(t)
   const client = await connect(t, server, { host: '127.0.0.1' }, { lookup })
   t.true(client.localAddress.startsWith('127.0.0.1:'))
-  const error = await t.throwsAsync(connect(t, server, { host: '::1' }), { code: 'EAFNOSUPPORT' })
-  t.is(error.address, '127.0.0.1')
+  const error = await t.throwsAsync(connect(t, server, { host: '::1' }, { lookup: only4 }), {
+    code: 'EAFNOSUPPORT'
+  })
+  t.is(error.address, 'both.test')
   t.true(error.message.includes('give a localAddress of the other family'))
 })
 
@@ -138,4 +142,16 @@ test('a wrong local address is an error at construction', (t) => {
       code: 'ZERIO_BAD_OPTION',
       message: /leave it out for a path/
     })
+})
+
+test('a numeric host of the other family is refused at once', (t) => {
+  for (const [host, source] of [
+    ['127.0.0.1', '::1'],
+    ['::1', '127.0.0.1']
+  ]) {
+    const error = t.throws(() => new ZerioClient({ host, port: 1 }, { localAddress: { host: source } }), {
+      code: 'ZERIO_BAD_OPTION'
+    })
+    t.true(error.message.includes(source) && error.message.includes(host))
+  }
 })
