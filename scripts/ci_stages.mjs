@@ -95,6 +95,12 @@ export const stages = [
     seconds: 300,
     command: 'npm run --silent build && node lab/reliability/restart.mjs --rounds 1'
   },
+  ...['epoll', 'io_uring'].map((backend) => ({
+    name: `sessions-${backend}`,
+    seconds: 300,
+    command: `npm run --silent build && node lab/reliability/sessions.mjs --messages 400000 --breaks 60 --backend ${backend}`,
+    takesTurns: 'sessions over a path that breaks, on each backend'
+  })),
   {
     name: 'misuse',
     seconds: 600,
@@ -148,12 +154,12 @@ export const stages = [
     command: 'npm run prebuilds -- win32-x64 win32-arm64 darwin-x64 darwin-arm64',
     takesTurns: 'what is published'
   },
-  {
-    name: 'mutations',
+  ...[1, 2].map((share) => ({
+    name: `mutations-${share}`,
     seconds: 900,
-    command: 'npm run --silent build && npm run test:mutations',
-    takesTurns: 'planted bugs'
-  },
+    command: `npm run --silent build && npm run test:mutations -- --share ${share}/2`,
+    takesTurns: 'planted bugs, and programs under Wine'
+  })),
   { name: 'torture', seconds: 600, command: 'npm run test:torture -- --strategies blocking --most 6' },
   ...WINDOWS_SUITES.map((name) => {
     const [major, mode] = name.split('-')
@@ -166,9 +172,21 @@ export const stages = [
     )
   }),
   ...[22, 20].map((major) =>
-    windows(`windows-programs-${major}`, 600, major, '--only programs', 'the programs under Wine')
+    windows(
+      `windows-programs-${major}`,
+      600,
+      major,
+      '--only programs',
+      'planted bugs, and programs under Wine'
+    )
   ),
   ...[1, 2].map((share) =>
-    windows(`windows-planted-${share}`, 900, 22, `--only planted --share ${share}/2`, 'planted bugs')
+    windows(
+      `windows-planted-${share}`,
+      900,
+      22,
+      `--only planted --share ${share}/2`,
+      'planted bugs, and programs under Wine'
+    )
   )
 ]

@@ -2,11 +2,15 @@
 // simulation replaces says in a line of its own what must find it instead: "Found by: <backend> <files of tests>".
 //
 //   npm run test:mutations [-- name …]
+//   npm run test:mutations -- --share 1/2
+//
+// `--share 1/2` plants half of the bugs, `--share 2/2` the others.
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { addonEnvironment, buildAddon } from '../lab/reliability/lib/addon.mjs'
 import { compile, copyObjects, simulationOf } from './compile.mjs'
 import { plant } from './patches.mjs'
@@ -81,11 +85,15 @@ async function verdictOf(name) {
 
 let failed = 0
 try {
-  const asked = process.argv.slice(2)
+  const { values, positionals: asked } = parseArgs({
+    options: { share: { type: 'string', default: '1/1' } },
+    allowPositionals: true
+  })
+  const [share, shares] = values.share.split('/').map(Number)
   const names = readdirSync(patches)
     .filter((name) => name.endsWith('.patch'))
     .map((name) => basename(name, '.patch'))
-    .filter((name) => asked.length === 0 || asked.includes(name))
+    .filter((name, i) => (asked.length === 0 ? i % shares === share - 1 : asked.includes(name)))
   const { status, stdout } = spawnSync(await build(), ['--seeds', '20'], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`The engine breaks promises before a bug is planted:\n${stdout}`)
   for (const name of names) {
