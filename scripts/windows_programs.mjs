@@ -11,6 +11,8 @@ const TIMEOUT_MS = 240_000
 const CROSSING_TIMEOUT_MS = 60_000
 const RESET_ROUNDS = 20
 const TEARDOWN_ROUNDS = 3
+const SESSION_MESSAGES = 60_000
+const SESSION_BREAKS = 30
 const CROWD = 10_000
 const CROWD_WITHOUT_RIO = 2000
 const DELAYED = { ZERIO_RIO_ACKS: 'delayed' }
@@ -70,6 +72,16 @@ function exitAfterSend(major, mode, acknowledgements) {
     env: { ZERIO_RIO_ACKS: acknowledgements },
     leaves: true
   })
+}
+
+/** Sessions over a path that breaks. Its processes end by process.exit(). */
+async function sessions(major, mode) {
+  const args = ['--messages', String(SESSION_MESSAGES), '--breaks', String(SESSION_BREAKS), '--backend', mode]
+  const script = 'lab/reliability/sessions.mjs'
+  const ran = await runNode(major, mode, [script, ...args], { name: 'sessions', timeoutMs: TIMEOUT_MS })
+  const good = ran.code === 0 && ran.text.includes(`${mode}, seed`)
+  const name = `${SESSION_MESSAGES} messages each way in a session that breaks ${SESSION_BREAKS} times`
+  return judge(major, mode, name, good, { ...ran, live: 0 })
 }
 
 /** Many connections, and a bound for the memory that Registered I/O locks for them. */
@@ -145,6 +157,7 @@ export function programs(major, mode) {
     () => rounds(major, mode, 'closing', 1, 'ends of streams, acknowledgements delayed', DELAYED),
     () => rounds(major, mode, 'one_way', 1, 'a one-way stream, acknowledgements delayed', DELAYED),
     () => exitAfterSend(major, mode, 'prompt'),
+    () => sessions(major, mode),
     () => converse(major, mode, 'server'),
     () => converse(major, mode, 'client'),
     () => agree(major, mode),

@@ -27,7 +27,8 @@ export function startChild(
   const child = spawn(command[0], command.slice(1), {
     cwd: root,
     stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? ['ipc'] : [])],
-    env: { ...process.env, NODE_OPTIONS: '', ...env }
+    // Under Wine each process loads the emulator.
+    env: { ...process.env, NODE_OPTIONS: process.env.ZERIO_TEST_NODE_OPTIONS ?? '', ...env }
   })
   const result = { code: null, signal: null, stdout: '', stderr: '', report: undefined }
   const waiting = new Set()
