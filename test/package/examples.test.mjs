@@ -88,6 +88,13 @@ test('order gateway: a trader outlives its gateway, and loses no order', async (
   await stopsAtCtrlC(t, second)
 })
 
+test('sessions: a network that goes down loses no order and repeats none', async (t) => {
+  const orders = start(t, 'sessions/orders.mjs', '20000')
+  await endsWell(t, orders)
+  t.is(orders.stdout.match(/^gateway: trader is back$/gm)?.length, 8, orders.stdout)
+  t.regex(orders.stdout, /^8 outages, 20000 orders: each executed once, each execution received once$/m)
+})
+
 test('chat: presence, words, and a name that is taken', async (t) => {
   const server = await serve(t, 'chat/server.mjs')
   const ann = start(t, 'chat/client.mjs', 'ann', server.port)
