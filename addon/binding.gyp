@@ -52,7 +52,8 @@
           "engine/engine_sessions.cc",
         "engine/engine_time.cc",
         "engine/handshake.cc",
-        "engine/sip_hash.cc"
+        "engine/sip_hash.cc",
+        "io/conditions/conditioned_io.cc"
       ],
       "conditions": [
         ["OS=='linux'", {

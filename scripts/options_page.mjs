@@ -10,6 +10,7 @@ const { engineTable } = require('../dist/options/engine.js')
 const { socketTable } = require('../dist/options/socket.js')
 const { serverTable } = require('../dist/options/server.js')
 const { clientTable } = require('../dist/options/client.js')
+const { conditionsTable } = require('../dist/options/conditions.js')
 const { reconnectTable } = require('../dist/options/reconnect.js')
 const { sessionTable, sessionsTable } = require('../dist/options/session.js')
 
@@ -33,6 +34,11 @@ export const scopes = {
     text: 'Options of `ZerioClient`.',
     base: 'EngineOptions, SocketOptions'
   },
+  conditions: {
+    table: conditionsTable,
+    name: 'ConditionsOptions',
+    text: 'Options of `conditions`: a bad network on purpose.'
+  },
   reconnect: {
     table: reconnectTable,
     name: 'ReconnectOptions',
@@ -43,7 +49,7 @@ export const scopes = {
 }
 
 const LINE_WIDTH = 130
-const units = { bytes: 'bytes', milliseconds: 'ms', microseconds: 'µs', connections: '' }
+const units = { bytes: 'bytes', milliseconds: 'ms', microseconds: 'µs', connections: '', percent: '%' }
 const number = (value) => value.toLocaleString('en-US')
 const quoted = (value) => `'${value}'`
 

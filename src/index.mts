@@ -9,6 +9,7 @@ export {
   type ClientOptions,
   type ClientState,
   CloseCode,
+  type ConditionsOptions,
   ConnectionCounters,
   type Counters,
   type DescriptorAddress,

@@ -26,6 +26,7 @@ export type { Authenticate, PeerInfo } from './options/authenticate.js'
 export type {
   Backend,
   ClientOptions,
+  ConditionsOptions,
   EngineOptions,
   ReconnectOptions,
   ServerOptions,

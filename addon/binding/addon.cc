@@ -13,6 +13,7 @@
 #include "../engine/layout.h"
 #include "../engine/status.h"
 #include "../io/clock.h"
+#include "../io/conditions/conditioned_io.h"
 #include "../io/io.h"
 #include "border.h"
 #include "loop.h"
@@ -265,6 +266,19 @@ napi_value enter_engine(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// With conditions it is a backend over that of the system.
+std::unique_ptr<Io> with_conditions(std::unique_ptr<Io> io, const Value& options) {
+  if (!options.get("lagMs").is_number()) return io;
+  const Conditions conditions = {.lag_ms = options.get("lagMs").number(),
+                                 .jitter_ms = options.get("jitterMs").number(),
+                                 .stall_every_ms = options.get("stallEveryMs").number(),
+                                 .stall_ms = options.get("stallMs").number(),
+                                 .reset_percent = options.get("resetPercent").number(),
+                                 .reset_within_ms = options.get("resetWithinMs").number(),
+                                 .seed = options.get("seed").number()};
+  return std::make_unique<ConditionedIo>(std::move(io), conditions, -UV_ECONNRESET);
+}
+
 int make_loop(const Call& call, Loop*& loop) {
   const Value options = call[2];
   EngineOptions engine_options;
@@ -278,7 +292,7 @@ int make_loop(const Call& call, Loop*& loop) {
   int error = 0;
   std::unique_ptr<Io> io = make_io(options.get("backend").text(), error);
   if (io == nullptr) return error;
-  auto engine = std::make_unique<Engine>(std::move(io), engine_options);
+  auto engine = std::make_unique<Engine>(with_conditions(std::move(io), options), engine_options);
   // The engine goes to the loop, which lives as long as the thread, only when it has its first slab.
   error = add_slab_to(*engine, call[0], call[1]);
   if (error != 0) return error;

@@ -17,6 +17,7 @@ enum class DeadlineKind : uint8_t {
   Acknowledgement,  // of a connection in a session: what was received is acknowledged at last
   AcceptRetry,      // of the engine: a server accepts again
   Report,           // of the engine: refusals that were not reported yet
+  Io,               // of the engine: its backend has something to report
 };
 
 // One deadline. It knows its place in the heap, so that no search is needed to move it there. Its address must not change while

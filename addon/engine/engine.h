@@ -153,7 +153,7 @@ class Engine final : private IoSink {
   [[nodiscard]] EventOwner next_event_owner() const;
   // When the next deadline is due, on the clock of now_ns(): then poll() must be called, however quiet the wait handle is. A time
   // in the past when the last poll has left some of it, which wants_poll() shows, too. Makes no system call.
-  static constexpr uint64_t kNothingDue = ~uint64_t{0};
+  static constexpr uint64_t kNothingDue = IoSink::kNothingDue;
   [[nodiscard]] uint64_t next_due_ns() const {
     return deadlines_.empty() ? give_back_due_ns_ : std::min(deadlines_.first_ns(), give_back_due_ns_);
   }
@@ -167,7 +167,7 @@ class Engine final : private IoSink {
 
  private:
   // An engine has deadlines of its own beside those of its connections.
-  static constexpr size_t kOwnDeadlines = 2;
+  static constexpr size_t kOwnDeadlines = 3;
   // What one receive leaves free in the arena begins the next one.
   static constexpr uint32_t kArenaAlignment = 64;
   static constexpr uint32_t aligned(size_t bytes) {
@@ -243,6 +243,7 @@ class Engine final : private IoSink {
   void on_closed(uint32_t slot) override;
   bool has_room() const override;
   bool can_accept(uint32_t listener) override;
+  void on_due(uint64_t due_ns) override;
 
   // Frames
   bool on_first_frame(Connection& connection, uint32_t header, const uint8_t* payload);
@@ -411,6 +412,7 @@ class Engine final : private IoSink {
   std::array<Sending, Io::kSendsPerBatchMax> sendings_ = {};
   Deadlines deadlines_;
   Deadline accept_retry_ = {Deadline::kNowhere, kNone, DeadlineKind::AcceptRetry, false};
+  Deadline io_due_ = {Deadline::kNowhere, kNone, DeadlineKind::Io, false};
   Deadline report_ = {Deadline::kNowhere, kNone, DeadlineKind::Report, false};
   uint32_t batch_ = 0;
   bool ticking_ = false;  // more is due than the last poll could do

@@ -85,11 +85,14 @@ void Engine::serve(const Deadline& due, uint64_t now_ns) {
     case DeadlineKind::Report:
       report_refusals(now_ns);
       return set_report(now_ns);
+    case DeadlineKind::Io:
+      // The next poll, which Io::has_news() asks for, reports it.
+      return deadlines_.clear(io_due_);
   }
 }
 
 uint32_t Engine::work_of(const Deadline& deadline) const {
-  if (deadline.kind == DeadlineKind::AcceptRetry || deadline.kind == DeadlineKind::Report) return kLookWork;
+  if (deadline.slot == kNone) return kLookWork;
   const Connection& connection = *connections_[deadline.slot];
   const Life& life = connection.life;
   switch (deadline.kind) {
@@ -103,6 +106,14 @@ uint32_t Engine::work_of(const Deadline& deadline) const {
       return life.session.unacknowledged_bytes == 0 ? kLookWork : kPromotionWork;
     default:
       return life.state == State::Open ? kPromotionWork : kDueWork;
+  }
+}
+
+void Engine::on_due(uint64_t due_ns) {
+  if (due_ns == kNothingDue) {
+    deadlines_.clear(io_due_);
+  } else {
+    deadlines_.set(io_due_, due_ns);
   }
 }
 

@@ -96,6 +96,10 @@ class IoSink {
   [[nodiscard]] virtual bool has_room() const = 0;
   // Whether one more connection can be taken now; when not, the backend leaves it in the listen queue.
   [[nodiscard]] virtual bool can_accept(uint32_t listener) = 0;
+  // When poll() has something to report though the wait handle is quiet; kNothingDue takes that back. No system's backend has
+  // that.
+  static constexpr uint64_t kNothingDue = ~uint64_t{0};
+  virtual void on_due(uint64_t due_ns) { (void)due_ns; }
 
  protected:
   ~IoSink() = default;

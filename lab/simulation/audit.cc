@@ -208,6 +208,7 @@ void EngineAudit::check_totals() {
   require_equal(retries ? engine_.deadlines_.due_ns(engine_.accept_retry_) : UINT64_MAX, accept_retry_ns_,
                 "the first server that waits to accept again has the deadline");
   (void)count_deadline(engine_.report_, kNone, DeadlineKind::Report);
+  (void)count_deadline(engine_.io_due_, kNone, DeadlineKind::Io);
   require(unreported_ == 0 || engine_.report_.is_set(), "refusals that are not reported yet have a deadline");
   require_equal(engine_.dismissals_, dismissals_, "newcomers of servers that stop are counted");
   require_equal(engine_.unreported_, unreported_, "refusals that are not reported yet are counted");

@@ -94,7 +94,8 @@ export class Engine implements EngineInfo, DispatchEngine, Exiting {
         assemblyBytes: slabs.assemblyBytes,
         receiveArenaBytes: options.receiveArenaBytes,
         arenaOffset: slabs.arenaOffset,
-        eventsCapacity: slabs.eventsCapacity
+        eventsCapacity: slabs.eventsCapacity,
+        ...options.conditions
       },
       this.dispatch.onBatch,
       this.dispatch.onRest,

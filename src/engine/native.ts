@@ -1,6 +1,7 @@
 // Loads the addon and types what it exports (addon/binding/addon.cc).
 import { join } from 'node:path'
 import { ZerioError } from '../errors.js'
+import type { ResolvedConditions } from '../options/options.js'
 import { borderMismatch } from './border.js'
 import { loadError } from './load_error.js'
 import { thisTarget } from './target.js'
@@ -124,7 +125,8 @@ export interface NativeEngine {
   copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
 }
 
-export interface NativeEngineOptions {
+/** Those of conditions are there when the network is to be a bad one. */
+export interface NativeEngineOptions extends Partial<ResolvedConditions> {
   backend: string
   /** Whether a thread waits for the engine, because there is no libuv. */
   portableLoop: boolean

@@ -14,7 +14,8 @@ export function engineFor(options: ResolvedEngineOptions): Engine {
     options.waitStrategy === 'hybrid' ? options.spinUs : 0,
     options.maxMessageLength,
     options.sendRingBytes,
-    options.receiveArenaBytes
+    options.receiveArenaBytes,
+    JSON.stringify(options.conditions)
   ].join()
   let engine = engines.get(key)
   if (engine === undefined) {

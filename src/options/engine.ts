@@ -1,6 +1,7 @@
 // The options that choose the engine: servers and clients of a thread with equal ones share one engine and its memory.
 import { Header } from '../engine/layout.js'
-import { choice, integer } from './option.js'
+import { choice, integer, special } from './option.js'
+import type { ConditionsOptions } from './types.js'
 
 export const RING_BYTES_DEFAULT = 262144
 
@@ -49,5 +50,15 @@ export const engineTable = {
     multipleOf: 4096,
     default: 1_048_576,
     text: 'The memory that one batch of receives may fill.'
+  }),
+  conditions: special<ConditionsOptions, undefined>({
+    type: 'ConditionsOptions',
+    expected: 'an object with options',
+    rangeText: '[its options](#conditions)',
+    default: undefined,
+    defaultText: 'the network as it is',
+    isValid: (value): value is ConditionsOptions => typeof value === 'object' && value !== null,
+    text: 'Make the network a bad one, for tests: delay what is received, stall and reset connections.',
+    see: 'See [conditions](conditions.md).'
   })
 }

@@ -21,7 +21,7 @@ export interface Choice<Value extends string> extends Described {
 /** A whole number. */
 export interface Integer extends Described {
   readonly kind: 'integer'
-  readonly unit: 'bytes' | 'milliseconds' | 'microseconds' | 'connections'
+  readonly unit: 'bytes' | 'milliseconds' | 'microseconds' | 'connections' | 'percent'
   readonly min: number
   readonly max: number
   readonly default: number

@@ -3,6 +3,7 @@ import { Header, Limit } from '../engine/layout.js'
 import { misuse } from '../errors.js'
 import { checkLocalAddress, type LocalAddress } from './address.js'
 import { clientTable } from './client.js'
+import { conditionsTable } from './conditions.js'
 import { engineTable, RING_BYTES_DEFAULT } from './engine.js'
 import { describe, readProperties } from './given.js'
 import { checkOption, type OptionTable, type Resolved } from './option.js'
@@ -16,6 +17,7 @@ export { describe } from './given.js'
 export type {
   Backend,
   ClientOptions,
+  ConditionsOptions,
   EngineOptions,
   ReconnectOptions,
   ServerOptions,
@@ -25,7 +27,10 @@ export type {
   WaitStrategy
 } from './types.js'
 
-export type ResolvedEngineOptions = Resolved<typeof engineTable>
+export type ResolvedConditions = Resolved<typeof conditionsTable>
+export type ResolvedEngineOptions = Omit<Resolved<typeof engineTable>, 'conditions'> & {
+  conditions: ResolvedConditions | undefined
+}
 type ResolvedSocketOptions = Resolved<typeof socketTable>
 export type ResolvedServerOptions = ResolvedEngineOptions &
   ResolvedSocketOptions &
@@ -61,6 +66,7 @@ function scopeOf<Table extends OptionTable>(table: Table, prefix = ''): Scope<Ta
 
 const serverScope = scopeOf({ ...engineTable, ...socketTable, ...serverTable })
 const clientScope = scopeOf({ ...engineTable, ...socketTable, ...clientTable })
+const conditionsScope = scopeOf(conditionsTable, 'conditions.')
 const reconnectScope = scopeOf(reconnectTable, 'reconnect.')
 const sessionScope = scopeOf(sessionTable, 'session.')
 const sessionsScope = scopeOf(sessionsTable, 'sessions.')
@@ -82,8 +88,8 @@ function resolve<Table extends OptionTable>(given: unknown, scope: Scope<Table>)
   return result as Resolved<Table>
 }
 
-/** What depends on more than one option or number. */
-function finish(options: ResolvedEngineOptions & ResolvedSocketOptions): void {
+/** What depends on more than one option or number, and options of an option. */
+function finish(options: Resolved<typeof engineTable>): { conditions: ResolvedConditions | undefined } {
   const least = 2 * (options.maxMessageLength + Header.Bytes)
   if (options.sendRingBytes === 0) {
     const pages = Math.ceil(least / RING_BYTES_MULTIPLE)
@@ -94,19 +100,20 @@ function finish(options: ResolvedEngineOptions & ResolvedSocketOptions): void {
       `Option "sendRingBytes" must be a multiple of 8 and hold two of the longest messages: at least ${Math.ceil(least / 8) * 8} bytes, not ${options.sendRingBytes}.`
     )
   }
+  return { conditions: resolvePart(options.conditions ?? false, conditionsScope) }
 }
 
 /** The options of a server, checked and complete. Throws `ZERIO_BAD_OPTION`. */
 export function resolveServerOptions(given: unknown): ResolvedServerOptions {
   const { sessions, ...options } = resolve(given, serverScope)
-  finish(options)
-  return { ...options, ...(resolvePart(sessions, sessionsScope) ?? NO_SESSIONS) }
+  const finished = finish(options)
+  return { ...options, ...finished, ...(resolvePart(sessions, sessionsScope) ?? NO_SESSIONS) }
 }
 
 /** The options of a client, checked and complete. Throws `ZERIO_BAD_OPTION`. */
 export function resolveClientOptions(given: unknown): ResolvedClientOptions {
   const { session, ...options } = resolve(given, clientScope)
-  finish(options)
+  const finished = finish(options)
   const { credential, localAddress } = options
   const { resumeMs } = resolvePart(session, sessionScope) ?? { resumeMs: 0 }
   if (resumeMs > 0 && options.protocol === 'classic')
@@ -120,6 +127,7 @@ export function resolveClientOptions(given: unknown): ResolvedClientOptions {
   }
   return {
     ...options,
+    ...finished,
     credential: copyOf(credential, length),
     localAddress: localAddress === undefined ? undefined : checkLocalAddress(localAddress),
     reconnect: resolveReconnect(options.reconnect || resumeMs > 0),

@@ -48,6 +48,12 @@ export interface EngineOptions {
    * In bytes: a multiple of 4,096, 16,384 to 67,108,864; default 1,048,576.
    */
   receiveArenaBytes?: number | undefined
+  /**
+   * Make the network a bad one, for tests: delay what is received, stall and reset connections.
+   *
+   * Default the network as it is.
+   */
+  conditions?: ConditionsOptions | undefined
 }
 
 /** Options of the sockets. */
@@ -224,6 +230,53 @@ export interface ClientOptions extends EngineOptions, SocketOptions {
    * Default `false`.
    */
   session?: boolean | SessionOptions | undefined
+}
+
+/** Options of `conditions`: a bad network on purpose. */
+export interface ConditionsOptions {
+  /**
+   * How long received bytes wait before the program gets them.
+   *
+   * In milliseconds: 0 to 60,000; default 0.
+   */
+  lagMs?: number | undefined
+  /**
+   * How much longer they may wait, by chance. Their order stays.
+   *
+   * In milliseconds: 0 to 60,000; default 0.
+   */
+  jitterMs?: number | undefined
+  /**
+   * How long it takes on the average from the end of one stall of a connection to the next one: by chance half of it to three
+   * halves.
+   *
+   * In milliseconds: 0 (never) or 10 to 3,600,000; default 0.
+   */
+  stallEveryMs?: number | undefined
+  /**
+   * How long a stall lasts: nothing is delivered meanwhile, and all of it behind it.
+   *
+   * In milliseconds: 0 to 60,000; default 1,000.
+   */
+  stallMs?: number | undefined
+  /**
+   * How many of a hundred connections are reset (`ECONNRESET`), by chance.
+   *
+   * In percent: 0 to 100; default 0.
+   */
+  resetPercent?: number | undefined
+  /**
+   * How old such a connection becomes at most, by chance.
+   *
+   * In milliseconds: 1 to 3,600,000; default 1,000.
+   */
+  resetWithinMs?: number | undefined
+  /**
+   * What chance begins with: the same seed makes the same decisions for the first connection, the second, and so on.
+   *
+   * Default 0.
+   */
+  seed?: number | undefined
 }
 
 /** Options of a client's `reconnect`. */

@@ -14,6 +14,7 @@ const classesOf = {
   socket: [ZerioServer, ZerioClient],
   server: [ZerioServer],
   client: [ZerioClient],
+  conditions: [ZerioServer, ZerioClient],
   reconnect: [ZerioClient],
   session: [ZerioClient],
   sessions: [ZerioServer]
@@ -21,7 +22,7 @@ const classesOf = {
 /** Options with one of this scope. */
 const optionsWith = (scope, name, value) => {
   if (scope === 'reconnect') return { reconnect: { delayMs: 1, delayMsMax: 3_600_000, [name]: value } }
-  return scope.startsWith('session') ? { [scope]: { [name]: value } } : { [name]: value }
+  return /^(conditions|sessions?)$/.test(scope) ? { [scope]: { [name]: value } } : { [name]: value }
 }
 const all = Object.entries(scopes).flatMap(([scope, { table }]) =>
   Object.entries(table).map(([name, option]) => ({ scope, name, option }))
@@ -36,7 +37,8 @@ test('each option has a sentence, and its name ends with its unit', (t) => {
     milliseconds: /Ms(Max)?$/,
     microseconds: /Us$/,
     bytes: /(Bytes|Length)$/,
-    connections: /./
+    connections: /./,
+    percent: /Percent$/
   }
   for (const { name, option } of all) {
     t.regex(option.text, /^[A-Z].*\.$/, name)
@@ -54,7 +56,7 @@ for (const { scope, name, option } of all) {
         })
       const takes = (value) => t.notThrows(() => new Class(1, optionsWith(scope, name, value)))
       refuses(null)
-      if (!/^(reconnect|sessions?)$/.test(name)) refuses({})
+      if (!/^(conditions|reconnect|sessions?)$/.test(name)) refuses({})
       if (option.kind === 'choice') for (const value of option.values) takes(value)
       if (option.kind === 'flag') for (const value of [true, false]) takes(value)
       if (option.kind !== 'integer') continue

@@ -28,8 +28,7 @@ const ANNOUNCED = new Set([
   'messageNumber',
   'receivedAt',
   'createPair',
-  'engine.waker',
-  'conditions'
+  'engine.waker'
 ])
 /** What is no name of zerio. */
 const WORDS = new Set(['NODE_DEBUG=zerio', '{ host, port }', "host: '127.0.0.1'", 'localhost'])
