@@ -155,6 +155,7 @@ void close(const Call& call) {
   napi_get_value_string_utf8(call.env(), call[2].raw(), reason, sizeof reason, &size);
   engine_of(call).close(argument(call, 0), static_cast<uint16_t>(argument(call, 1)), {reason, size});
 }
+void pause(const Call& call) { engine_of(call).pause(argument(call, 0), call[1].flag()); }
 void ask(const Call& call) { engine_of(call).ask(argument(call, 0)); }
 void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
 void hand_over(const Call& call) { engine_of(call).hand_over(); }
@@ -325,6 +326,7 @@ constexpr Method kMethods[] = {
     {"postpone", enter_engine<postpone>},
     {"close", enter_engine<close>},
     {"abort", enter_engine<abort>},
+    {"pause", enter_engine<pause>},
     {"ask", enter_engine<ask>},
     {"addresses", enter_engine<addresses>},
     {"readTcpStatus", enter_engine<read_tcp_status>},

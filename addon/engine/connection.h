@@ -125,6 +125,7 @@ struct Life {
   bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
   bool in_session = false;
   bool acknowledgement_due = false;  // the next send takes it along
+  bool paused = false;               // by the program: nothing is received
   Verdict verdict = Verdict::None;
   bool holds_hello = false;       // client: sends nothing before the program has chosen this connection
   uint8_t heard = 0;              // which rules have not looked since bytes arrived (kHeardBy…)

@@ -118,6 +118,8 @@ class Engine final : private IoSink {
   // side lacks. While the event `Resumed` or a client's `Connected` is dispatched. The old slot stays until abort(). False when
   // there is nothing to move.
   bool adopt(uint32_t slot, uint32_t old_slot);
+  // Stops to receive from an open connection, or goes on with it. What the system has received for it already may still come.
+  void pause(uint32_t slot, bool paused);
   // From the next poll on: sends what was accepted, then the reason, and ends the connection.
   void close(uint32_t slot, uint16_t code, std::string_view reason);
   // Ends the connection at once and discards what was not sent.

@@ -1,6 +1,7 @@
 // How connections end: by a close, a fault or the other side, or with the process. What was accepted is sent, then the farewell,
 // and then the slot is freed.
 #include <algorithm>
+#include <utility>
 
 #include "../io/memory.h"
 #include "check.h"
@@ -242,6 +243,8 @@ void Engine::drain(Connection& connection) {
     move_to(connection, life.close_requested ? Place::None : Place::Draining);
   }
   give_back_assembly(connection);
+  // The other side's end of stream is behind what was not received, and none of that is delivered any more.
+  if (std::exchange(life.paused, false)) io_->receive_pause(connection.slot, false);
   life.state = State::Draining;
   set_deadline(connection, life.linger_ms);
   pump(connection);

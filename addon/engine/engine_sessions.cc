@@ -226,7 +226,7 @@ void Engine::suspend(Connection& connection, Code code, int error, std::string_v
   connection.ring.assume_sent();
   life.control.clear();
   life.session.early = 0;
-  life.send_blocked = life.send_failed = life.acknowledgement_due = false;
+  life.send_blocked = life.send_failed = life.acknowledgement_due = life.paused = false;
   life.end_received = life.end_deferred = false;
   life.send_error = 0;
   life.state = State::Suspended;

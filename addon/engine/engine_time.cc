@@ -216,6 +216,11 @@ void Engine::heartbeat(Connection& connection, uint64_t now_ns) {
     life.silent_heartbeats = 0;
     return;
   }
+  if (life.paused) {
+    // It cannot be heard. The PING shows the other side that this one lives, because its own PINGs are not read.
+    ping(connection, now_ns);
+    return;
+  }
   if (++life.silent_heartbeats > kSilentHeartbeatsMax) {
     count_server(connection, layout::kServerCounterHeartbeatTimeouts, 1);
     fail(connection, Code::HeartbeatTimeout, 0, "", true);
@@ -228,7 +233,7 @@ void Engine::look_for_idle(Connection& connection, uint64_t now_ns) {
   Life& life = connection.life;
   const uint64_t limit_ns = life.idle_timeout_ms * kMillisecondNs;
   const uint64_t step_ns = limit_ns / kIdleLooks;
-  if ((life.heard & kHeardByIdle) != 0) {
+  if ((life.heard & kHeardByIdle) != 0 || life.paused) {
     life.heard &= static_cast<uint8_t>(~kHeardByIdle);
     life.silent_looks = 0;
     deadlines_.set(connection.idle, moment_after(now_ns + step_ns, limit_ns));
@@ -255,7 +260,7 @@ void Engine::question(Connection& connection) {
 
 void Engine::end_question(Connection& connection) {
   deadlines_.clear(connection.question);
-  if ((connection.life.heard & kHeardByQuestion) != 0) return;
+  if ((connection.life.heard & kHeardByQuestion) != 0 || connection.life.paused) return;
   count_server(connection, layout::kServerCounterHeartbeatTimeouts, 1);
   fail(connection, Code::HeartbeatTimeout, 0, "", true);
 }
@@ -277,7 +282,7 @@ bool Engine::ping(Connection& connection, uint64_t now_ns) {
   store<uint64_t>(payload, now_ns);
   const bool queued = queue_control(connection, frame, write_echo(frame, Opcode::Ping, payload));
   // That of a heartbeat does not take the place of the one that the program waits for.
-  if (queued && !life.ping_asked) life.ping_ns = now_ns;
+  if (queued && !life.ping_asked && !life.paused) life.ping_ns = now_ns;
   pump(connection);
   return queued;
 }

@@ -139,6 +139,10 @@ class Io {
 
   // Stops receiving for good: nothing more is read from this connection.
   virtual void receive_stop(uint32_t slot) = 0;
+  // Stops receiving, or goes on with it. What a receive that is under way brings is reported all the same; that is bounded by the
+  // memory of such receives. Meanwhile a connection that breaks is reported where the system tells it, and so is the end of a
+  // stream with nothing in front of it. Nothing happens behind receive_stop().
+  virtual void receive_pause(uint32_t slot, bool paused) = 0;
 
   // Returns how many bytes the system took now, or a negative errno value. When it took fewer than all, on_sent() follows; until
   // then it may read the rest, and the engine makes no other send() for this slot.

@@ -30,6 +30,9 @@ struct ReadyConnection {
   bool is_newcomer = true;  // and so in the newcomers' set
   bool connecting = false;
   bool receiving = true;
+  bool paused = false;     // it does not receive, for a while
+  bool end_waits = false;  // while it is paused: the stream has ended, behind bytes that were not received
+  bool parked = false;     // its set does not have it, because it would report that end for ever
   bool send_blocked = false;
   Interest watched;  // what its set watches it for, while it is not hot
 };
@@ -105,7 +108,7 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
     if (error != 0) return error;
     (void)newcomers_.remove(connection.fd.get(), connection.watched);
     connection.watched = wanted;
-    connection.is_newcomer = false;
+    connection.is_newcomer = connection.parked = false;
     return 0;
   }
 
@@ -121,8 +124,15 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
 
   void receive_stop(uint32_t slot) override {
     hot_.cool(slot);
-    connections_[slot].receiving = false;
+    connections_[slot].receiving = connections_[slot].paused = false;
     watch(slot);
+  }
+
+  void receive_pause(uint32_t slot, bool paused) override {
+    Connection& connection = connections_[slot];
+    if (paused ? !connection.receiving : !connection.paused) return;
+    hot_.cool(slot);
+    read(slot, !paused);
   }
 
   int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override {
@@ -213,14 +223,49 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
 
   [[nodiscard]] uint64_t tag_of(uint32_t slot) const { return Tag::connection(slot, connections_[slot].life); }
 
-  static Interest interest_of(const Connection& connection) { return {connection.receiving, connection.send_blocked}; }
+  static Interest interest_of(const Connection& connection) {
+    return {connection.receiving, connection.send_blocked, connection.paused && !connection.end_waits};
+  }
 
   [[nodiscard]] const Set& set_of(const Connection& connection) const { return connection.is_newcomer ? newcomers_ : main_; }
 
   void watch(uint32_t slot) {
     Connection& connection = connections_[slot];
     const Interest wanted = interest_of(connection);
-    (void)set_of(connection).change(connection.fd.get(), std::exchange(connection.watched, wanted), wanted, tag_of(slot));
+    const Interest before = std::exchange(connection.watched, wanted);
+    if (std::exchange(connection.parked, false)) {
+      const int error = set_of(connection).add(connection.fd.get(), wanted, tag_of(slot));
+      if (error != 0) lost_.push_back({slot, error});
+    } else {
+      (void)set_of(connection).change(connection.fd.get(), before, wanted, tag_of(slot));
+    }
+  }
+
+  // Goes on to receive, or pauses.
+  void read(uint32_t slot, bool receiving) {
+    Connection& connection = connections_[slot];
+    connection.receiving = receiving;
+    connection.paused = !receiving;
+    connection.end_waits = false;
+    watch(slot);
+  }
+
+  // Whether a paused connection is to be received from after all, because it has ended. The end of a stream waits behind the
+  // bytes in front of it. When the connection is broken, these are received, too, because the program shall hear of it.
+  bool reads_end(uint32_t slot, const Event& event) {
+    Connection& connection = connections_[slot];
+    if (!Set::has_ended(event)) return false;
+    if (Set::is_broken(event) || !has_bytes(connection.fd.get())) {
+      read(slot, true);
+      return true;
+    }
+    connection.end_waits = true;
+    watch(slot);
+    if (!Set::has_failed(event)) return false;
+    (void)set_of(connection).remove(connection.fd.get(), connection.watched);
+    connection.watched = {};
+    connection.parked = true;
+    return false;
   }
 
   void report_lost(IoSink& sink) {
@@ -258,6 +303,7 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
       if (!connection.fd.open() || !is_life(connection.life, event)) return true;
     }
     if (!Set::is_readable(event) && !failed) return true;
+    if (connection.paused && !reads_end(index, event)) return true;
     if (!connection.receiving) {
       // Both directions are gone. No receive follows that would read the error, and the set would repeat the event for ever.
       if (failed) sink.on_received(index, nullptr, 0, ECONNRESET);

@@ -272,12 +272,14 @@ bool EngineModel::turn() {
   const uint64_t reports = io_.counts().reports;
   const uint64_t sends = io_.counts().sends;
   const uint64_t events = tally_.events;
+  const bool resumed = deliver_resumed();
   if (!postponed_.empty() && random_.chance(300)) give_late_verdict();
   if (shape_.wait == Wait::Manual) {
     if (dirty_count_ > 0) flush();
     if (!batch_open_) native_poll(true);
     if (word(layout::kWordEventsProduced) != 0 || batch_open_) dispatch();
-    return io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || engine_->wants_poll();
+    return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events ||
+           engine_->wants_poll();
   }
   if (dirty_count_ > 0) flush();
   const uint64_t now = network_.now_ns();
@@ -298,10 +300,12 @@ bool EngineModel::turn() {
     }
     if (dirty_count_ > 0) flush();
   }
-  return io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || engine_->wants_poll();
+  return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events ||
+         engine_->wants_poll();
 }
 
 void EngineModel::native_poll(bool spinning) {
+  ++polls_;
   const uint64_t before = allocations_counted();
   uint64_t setups = io_.counts().accepted;
   const bool due = network_.now_ns() >= engine_->next_due_ns();

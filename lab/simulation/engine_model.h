@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,12 @@
 namespace zerio::simulation {
 
 class EngineModel;
+
+// A message that a paused connection holds back.
+struct Held {
+  std::vector<uint8_t> bytes;
+  uint32_t channel;
+};
 
 // A connection as the program sees it: a server's peer, or a client.
 struct Connection {
@@ -36,6 +43,10 @@ struct Connection {
   bool lost_messages = false;  // of the other side, because this side had closed
   bool suspended = false;      // its session waits for the next connection
   bool moved = false;          // another slot has its session now
+  bool paused = false;         // by the program
+  uint64_t paused_in = 0;      // the last poll before that
+  std::deque<Held> held_back;
+  size_t held_bytes = 0;  // headers included
   // Of a client: what it was connected with, and the slot whose session it is to resume.
   ClientOptions options;
   uint16_t port = 0;
@@ -114,6 +125,8 @@ class EngineModel final : private RingEngine {
   void close(Connection& connection, uint16_t code, const std::string& reason);
   void abort(Connection& connection);
   void ask(Connection& connection);
+  void pause(Connection& connection);
+  void resume(Connection& connection);
   void flush();
 
   // One iteration of the event loop; with Manual, one poll() of the program. Returns whether anything happened.
@@ -160,6 +173,13 @@ class EngineModel final : private RingEngine {
   bool dispatch_run(uint32_t slot);
   void dispatch_event(const int32_t* event);
   bool deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel);
+  bool deliver_now(Connection& connection, const uint8_t* bytes, uint32_t length, uint32_t channel);
+  void tell_pause(const Connection& connection, bool paused);
+  void move_pause(Connection& connection);
+  void hold(Connection& connection, const uint8_t* bytes, uint32_t length, uint32_t channel);
+  void deliver_held(Connection& connection, bool ended);
+  bool deliver_resumed();
+  void check_paused_end(uint32_t slot) const;
   void asked(uint32_t slot);
   void admit(uint32_t slot);
   void give_late_verdict();
@@ -204,6 +224,7 @@ class EngineModel final : private RingEngine {
   std::vector<ServerModel> servers_;
   std::vector<SendRingModel*> dirty_;
   uint32_t dirty_count_ = 0;
+  uint64_t polls_ = 0;
   bool dispatching_ = false;
   bool batch_open_ = false;
   bool in_run_ = false;

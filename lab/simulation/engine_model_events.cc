@@ -89,12 +89,11 @@ bool EngineModel::deliver(Connection* connection, uint32_t slot, const uint8_t* 
   trace_.add('e', number, "slot # gets a message of # bytes on channel #", {slot, length, channel});
   ++tally_.messages;
   ++connection->received;
-  ledger_.stream(connection->ledger_link, 1 - connection->side).deliver(bytes, length, channel);
-  if (!connection->receiving) {
-    connection->lost_messages = true;
+  if (connection->receiving && (connection->paused || !connection->held_back.empty())) {
+    hold(*connection, bytes, length, channel);
     return false;
   }
-  return program_.message(*connection);
+  return deliver_now(*connection, bytes, length, channel);
 }
 
 void EngineModel::dispatch_event(const int32_t* event) {
@@ -114,9 +113,11 @@ void EngineModel::dispatch_event(const int32_t* event) {
       return;
     case EventKind::Disconnected:
       if (code == static_cast<uint32_t>(Code::IdleTimeout) && reports_timeout(event)) check_idle_end(slot);
+      if (reports_timeout(event)) check_paused_end(slot);
       disconnected(slot, code, error);
       return;
     case EventKind::Suspended:
+      if (reports_timeout(event)) check_paused_end(slot);
       suspended(slot, code, error);
       return;
     case EventKind::Resumed:
@@ -249,6 +250,11 @@ void EngineModel::connected(uint32_t slot, const int32_t* event) {
     old->suspended = false;
     old->moved = true;
     connection->received = old->received;
+    connection->paused = old->paused;
+    connection->held_back = std::move(old->held_back);
+    connection->held_bytes = old->held_bytes;
+    old->held_back.clear();
+    move_pause(*connection);
     const bool has_moved = move_session(*connection, *old->ring);
     engine_->abort(old_slot);
     if (!has_moved) return;
@@ -286,7 +292,7 @@ void EngineModel::resumed(uint32_t slot, const int32_t* event) {
   retired_.push_back(std::move(old));
   Connection& connection = *moved;
   connections_[by] = std::move(moved);
-  if (!closed) return;
+  if (!closed) return move_pause(connection);
   connection.ring->close();
   engine_->close(by, static_cast<uint16_t>(Code::Normal), "");
 }
@@ -361,6 +367,7 @@ void EngineModel::disconnected(uint32_t slot, uint32_t code, uint32_t error) {
   trace_.add('e', number, "slot # is disconnected: code #, error #", {slot, code, error});
   require(connection != nullptr && connection->connected, "Disconnected comes after Connected");
   require(!connection->disconnected, "Disconnected comes once");
+  deliver_held(*connection, true);
   const bool local = !connection->receiving;
   connection->receiving = connection->suspended = false;
   connection->disconnected = true;

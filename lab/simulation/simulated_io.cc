@@ -74,7 +74,7 @@ void SimulatedIo::begin(uint32_t slot, uint32_t link, int side) {
   it.link = link;
   it.side = side;
   it.alive = it.open = it.receiving = true;
-  it.connecting = it.blocked = it.told_late = it.closing = it.finished = it.end_reported = false;
+  it.paused = it.connecting = it.blocked = it.told_late = it.closing = it.finished = it.end_reported = false;
   it.taken = 0;
   it.rest.clear();
   it.bytes.clear();
@@ -120,7 +120,20 @@ void SimulatedIo::discard(AcceptedSocket socket) {
   ++counts_.discarded;
 }
 
-void SimulatedIo::receive_stop(uint32_t slot) { slots_[slot].receiving = false; }
+void SimulatedIo::receive_stop(uint32_t slot) { slots_[slot].receiving = slots_[slot].paused = false; }
+
+void SimulatedIo::receive_pause(uint32_t slot, bool paused) {
+  Slot& it = slots_[slot];
+  if (paused ? !it.receiving : !it.paused) return;
+  it.receiving = !paused;
+  it.paused = paused;
+  it.under_way = shape_ == Shape::Completion && random_.chance(500);
+}
+
+bool SimulatedIo::has_broken(uint32_t slot) const {
+  const Slot& it = slots_[slot];
+  return network_.link(it.link).ends[it.side].error != 0;
+}
 
 size_t SimulatedIo::take(Slot& slot, const IoSlice* slices, uint32_t count, size_t most) {
   size_t taken = 0;
@@ -228,6 +241,15 @@ bool SimulatedIo::has_input(const Slot& slot) const {
   return !pipe.inbox.empty() || link.ends[slot.side].error != 0 || (pipe.end_arrived && !slot.end_reported);
 }
 
+// Whether its next receive may be made. A paused connection is received from when it is broken, or has ended with nothing in
+// front.
+bool SimulatedIo::reads(const Slot& slot) const {
+  if (!slot.paused || slot.under_way) return slot.receiving || slot.paused;
+  const Link& link = network_.link(slot.link);
+  const Pipe& pipe = link.pipes[1 - slot.side];
+  return link.ends[slot.side].error != 0 || (pipe.end_arrived && pipe.inbox.empty());
+}
+
 // Both directions are gone, which a readiness backend reports although it has stopped to receive.
 bool SimulatedIo::has_failed(const Slot& slot) const {
   const Link& link = network_.link(slot.link);
@@ -249,8 +271,8 @@ void SimulatedIo::collect() {
       if (connect_done(it)) ready_.push_back({Ready::Connecting, slot});
     } else if (it.open) {
       if (it.blocked && can_take(it)) ready_.push_back({Ready::Blocked, slot});
-      if (it.receiving && has_input(it)) ready_.push_back({Ready::Readable, slot});
-      if (!it.receiving && has_failed(it)) ready_.push_back({Ready::Failed, slot});
+      if (reads(it) && has_input(it)) ready_.push_back({Ready::Readable, slot});
+      if (!it.receiving && !it.paused && has_failed(it)) ready_.push_back({Ready::Failed, slot});
     }
   }
 }
@@ -308,7 +330,7 @@ void SimulatedIo::report(IoSink& sink, const Item& item) {
       }
       return;
     default: {
-      if (it.receiving) return;
+      if (it.receiving || it.paused) return;
       const Counting counting(true);
       sink.on_received(item.index, nullptr, 0, ECONNRESET);
     }
@@ -378,7 +400,7 @@ void SimulatedIo::go_on_sending(IoSink& sink, uint32_t slot) {
 // False when there is nothing more to receive.
 bool SimulatedIo::receive(IoSink& sink, uint32_t slot) {
   Slot& it = slots_[slot];
-  if (!it.open || !it.receiving || !has_input(it)) return false;
+  if (!it.open || !reads(it) || !has_input(it)) return false;
   const Link& link = network_.link(it.link);
   Pipe& pipe = network_.link(it.link).to(it.side);
   int error = link.ends[it.side].error;
@@ -411,6 +433,7 @@ bool SimulatedIo::receive(IoSink& sink, uint32_t slot) {
     it.heard_ns = network_.now_ns();
   }
   counts_.bytes_received += most;
+  it.under_way = false;
   trace_.add('e', number_, "slot # receives # bytes", {slot, most});
   const Counting counting(true);
   sink.on_received(slot, space.data, most, 0);

@@ -46,6 +46,8 @@ class SimulatedIo final : public Io {
   [[nodiscard]] int side_of(uint32_t slot) const { return slots_[slot].side; }
   // When a slot that lives received last, or began.
   [[nodiscard]] uint64_t heard_ns(uint32_t slot) const { return slots_[slot].heard_ns; }
+  // Whether it is broken, so that a paused one is read to its end.
+  [[nodiscard]] bool has_broken(uint32_t slot) const;
   [[nodiscard]] bool closing(uint32_t slot) const { return slots_[slot].closing; }
   [[nodiscard]] uint16_t port_of(uint32_t server) const { return listeners_[server].port; }
   // The event Released was dispatched: the slot may be used again.
@@ -63,6 +65,7 @@ class SimulatedIo final : public Io {
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override;
   void discard(AcceptedSocket socket) override;
   void receive_stop(uint32_t slot) override;
+  void receive_pause(uint32_t slot, bool paused) override;
   [[nodiscard]] int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override;
   [[nodiscard]] uint32_t sends_per_batch() const override { return shape_ == Shape::Completion ? kSendsPerBatchMax : 1; }
   bool is_broken_pipe(int error) const override { return error == EPIPE; }
@@ -81,6 +84,8 @@ class SimulatedIo final : public Io {
     bool open = false;
     bool connecting = false;
     bool receiving = false;
+    bool paused = false;
+    bool under_way = false;  // while it is paused: one more receive was made before
     bool blocked = false;    // a send took less than all, and on_sent() was not called since
     bool told_late = false;  // the system has taken so many bytes of it, and has not said so
     size_t taken = 0;
@@ -107,6 +112,7 @@ class SimulatedIo final : public Io {
   [[nodiscard]] bool connect_done(const Slot& slot) const;
   [[nodiscard]] bool can_take(const Slot& slot) const;
   [[nodiscard]] bool has_input(const Slot& slot) const;
+  [[nodiscard]] bool reads(const Slot& slot) const;
   [[nodiscard]] bool has_failed(const Slot& slot) const;
   void collect();
   void report(IoSink& sink, const Item& item);

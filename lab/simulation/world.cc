@@ -30,6 +30,7 @@ World::World(const WorldOptions& options)
   }
   for (uint32_t& weight : weights_) weight_total_ += weight = static_cast<uint32_t>(random_.between(1, 100));
   echo_ = static_cast<uint32_t>(random_.below(900));
+  pausing_ = random_.chance(400) ? 0 : static_cast<uint32_t>(random_.below(300));
   closing_ = random_.chance(300) ? 0 : static_cast<uint32_t>(random_.below(60));
 }
 
@@ -149,7 +150,7 @@ Connection* World::any_connection(EngineModel& engine) {
 void World::act(EngineModel& engine) {
   if (resting_) return;
   Connection* const one = any_connection(engine);
-  switch (random_.below(16)) {
+  switch (random_.below(17)) {
     case 0:
       start_server(engine);
       return;
@@ -195,6 +196,9 @@ void World::act(EngineModel& engine) {
     case 11:
       if (one != nullptr) engine.ask(*one);
       return;
+    case 12:
+      if (one != nullptr) pause_some(*one);
+      return;
     default:
       if (one != nullptr) send_some(*one, random_.chance(100) ? 500 : 20);
   }
@@ -206,6 +210,11 @@ void World::send_some(Connection& connection, uint64_t most) {
     const auto channel = static_cast<uint32_t>(random_.chance(200) ? random_.below(128) : 0);
     if (connection.ring->send(any_length(connection), channel) == Status::BackPressured) return;
   }
+}
+
+void World::pause_some(Connection& connection) {
+  if (connection.paused) return connection.engine->resume(connection);
+  if (random_.chance(pausing_)) connection.engine->pause(connection);
 }
 
 void World::use_claim(Connection& connection) {
@@ -340,6 +349,7 @@ bool World::message(Connection& connection) {
   if (resting_) return false;
   if (connection.open() && random_.chance(echo_)) send_some(connection, 2);
   if (random_.chance(20)) act(*connection.engine);
+  if (random_.chance(pausing_ / 10)) connection.engine->pause(connection);
   return faults_.on && random_.chance(faults_.handler_throws);
 }
 
@@ -417,7 +427,9 @@ void World::finish() {
   resting_ = true;
   for (const auto& engine : engines_) {
     for (const auto& connection : engine->connections()) {
-      if (connection != nullptr && connection->ring->claim_open()) connection->ring->commit();
+      if (connection == nullptr) continue;
+      if (connection->ring->claim_open()) connection->ring->commit();
+      engine->resume(*connection);
     }
   }
   settle();

@@ -53,6 +53,7 @@ class World final : private Program {
   void act(EngineModel& engine);
   void send_some(Connection& connection, uint64_t most);
   void use_claim(Connection& connection);
+  void pause_some(Connection& connection);
   void start_server(EngineModel& engine);
   void start_client(EngineModel& engine);
   void resume_some(EngineModel& engine);
@@ -91,6 +92,7 @@ class World final : private Program {
   uint32_t weight_total_ = 0;
   uint32_t echo_ = 0;
   uint32_t closing_ = 0;
+  uint32_t pausing_ = 0;
   bool resting_ = false;
   uint64_t wait_max_ms_ = 0;
   WorldResult result_;

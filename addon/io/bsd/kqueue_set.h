@@ -26,6 +26,9 @@ class KqueueSet {
   static bool is_writable(const Event& event) { return event.filter == EVFILT_WRITE && (event.flags & EV_EOF) == 0; }
   // No more can be sent: both directions are gone, because nothing waits for room after the end of its own stream.
   static bool has_failed(const Event& event) { return event.filter == EVFILT_WRITE && (event.flags & EV_EOF) != 0; }
+  // Of a connection that is watched for its end.
+  static bool has_ended(const Event& event) { return (event.flags & EV_EOF) != 0; }
+  static bool is_broken(const Event& event) { return has_ended(event) && event.fflags != 0; }
 
   // Each returns 0 or an errno value. `from` is what the set watches the descriptor for now.
   int open();

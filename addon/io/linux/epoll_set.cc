@@ -6,7 +6,9 @@
 namespace zerio {
 namespace {
 
-uint32_t events_of(Interest interest) { return (interest.readable ? EPOLLIN : 0U) | (interest.writable ? EPOLLOUT : 0U); }
+uint32_t events_of(Interest interest) {
+  return (interest.readable ? EPOLLIN : 0U) | (interest.writable ? EPOLLOUT : 0U) | (interest.ends ? EPOLLRDHUP : 0U);
+}
 
 // Repeated while the kernel is short of memory or watches.
 int control(int set, int operation, int fd, Interest interest, uint64_t tag) {

@@ -17,10 +17,13 @@ class EpollSet {
 
   using Event = epoll_event;
   static uint64_t tag_of(const Event& event) { return event.data.u64; }
-  static bool is_readable(const Event& event) { return (event.events & EPOLLIN) != 0; }
+  static bool is_readable(const Event& event) { return (event.events & (EPOLLIN | EPOLLRDHUP)) != 0; }
   static bool is_only_readable(const Event& event) { return event.events == EPOLLIN; }
   static bool is_writable(const Event& event) { return (event.events & EPOLLOUT) != 0; }
   static bool has_failed(const Event& event) { return (event.events & (EPOLLERR | EPOLLHUP)) != 0; }
+  // Of a connection that is watched for its end.
+  static bool has_ended(const Event& event) { return (event.events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0; }
+  static bool is_broken(const Event& event) { return (event.events & EPOLLERR) != 0; }
 
   // Each returns 0 or an errno value. `from` is what the set watches the descriptor for now.
   int open();

@@ -39,7 +39,7 @@ constexpr uint32_t kAheadShare = 2;
 constexpr int kWritablePerPollMax = 32;
 
 // The epoll sets that the ring polls.
-enum class Watch : uint32_t { Writable = 0, Newcomers = 1 };
+enum class Watch : uint32_t { Others = 0, Newcomers = 1 };
 
 class IoUring final : public SocketIo<UringConnection, EpollSet> {
  public:
@@ -50,7 +50,7 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
   int set_up(Allows allows) {
     // Before 6.15 a receive that ended could be reported behind another one that had got later bytes of the same buffer, and only
     // the order of the completions says which bytes are whose. (Later 6.12 and 6.14 have the repair, too, but nothing shows it.)
-    int error = writable_.open();
+    int error = others_.open();
     if (error == 0) error = newcomers_.open();
     if (error != 0) return error;
     error = buffers_.set_up(queue(), allows("incremental") && queue().has(uring::kFeatureNoIoWait));
@@ -107,19 +107,35 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
     UringConnection& connection = open_life(slot, std::move(fd));
     connection.is_newcomer = false;
     connection.connecting = true;
-    error = watch_writable(slot);
+    error = watch(slot, kWritable);
     if (error == 0) error = operations_.submit(false);
     if (error == 0) return 0;
-    unwatch_writable(slot);
+    (void)watch(slot, {});
     connections_[slot].fd.reset(-1);
     return error;
   }
 
   void receive_stop(uint32_t slot) override {
-    connections_[slot].receiving = false;
+    connections_[slot].receiving = connections_[slot].paused = false;
     forget_newcomer(slot);
     hot_.cool(slot);
     cancel_receive(slot);
+    if (connections_[slot].watched.ends) (void)watch(slot, {false, connections_[slot].watched.writable, false});
+  }
+
+  // What the ring has received before a receive is cancelled is reported.
+  void receive_pause(uint32_t slot, bool paused) override {
+    UringConnection& connection = connections_[slot];
+    if (paused ? !connection.receiving : !connection.paused) return;
+    if (!paused) return read_on(slot);
+    connection.receiving = false;
+    connection.paused = true;
+    // The newcomers' set would report what is not received.
+    forget_newcomer(slot);
+    connection.is_newcomer = false;
+    hot_.cool(slot);
+    cancel_receive(slot);
+    (void)watch(slot, {false, connection.watched.writable, true});
   }
 
   int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override {
@@ -144,7 +160,7 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
     UringConnection& connection = connections_[slot];
     if (reset && connection.fd.open()) set_reset_on_close(connection.fd.get());
     receive_stop(slot);
-    unwatch_writable(slot);
+    (void)watch(slot, {});
     // What is in flight holds the socket, and only its cancellation ends the connection. A broken ring cancels nothing.
     if (broken() != 0 && connection.fd.open()) shutdown_both(connection.fd.get());
     connection.fd.reset(-1);
@@ -219,7 +235,7 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
       if (!connection.fd.open()) continue;
       if (std::exchange(connection.connecting, false)) {
         sink_->on_connected(reported_connections_, broken());
-      } else if (connection.receiving) {
+      } else if (connection.takes()) {
         sink_->on_received(reported_connections_, nullptr, 0, broken());
       }
     }
@@ -244,6 +260,25 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
     connection.receive_armed = true;
   }
 
+  void read_on(uint32_t slot) {
+    UringConnection& connection = connections_[slot];
+    connection.receiving = true;
+    connection.paused = false;
+    (void)watch(slot, {false, connection.watched.writable, false});
+    arm_receive(slot);
+  }
+
+  // A paused connection has ended. The end of a stream waits behind the bytes in front of it. When the connection is broken,
+  // these are received, too, because the program shall hear of it.
+  void look_at_end(uint32_t slot, const EpollSet::Event& event) {
+    UringConnection& connection = connections_[slot];
+    if (EpollSet::is_broken(event) || !has_bytes(connection.fd.get())) {
+      read_on(slot);
+    } else {
+      (void)watch(slot, {false, connection.watched.writable, false});
+    }
+  }
+
   void cancel_receive(uint32_t slot) {
     if (connections_[slot].receive_armed) operations_.cancel(receive_tag(slot));
   }
@@ -256,13 +291,13 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
     if (alive && (cqe.flags & uring::kCqeMore) == 0) connection.receive_armed = false;
     if ((cqe.flags & uring::kCqeBuffer) != 0) {
       uint8_t* const data = buffers_.take(cqe);
-      if (alive && connection.receiving && cqe.result > 0) sink_->on_received(slot, data, static_cast<size_t>(cqe.result), 0);
+      if (alive && connection.takes() && cqe.result > 0) sink_->on_received(slot, data, static_cast<size_t>(cqe.result), 0);
       alive = alive && connection.life == life && connection.fd.open();
     }
     if (!alive) return;
     if (cqe.result > 0 && spinning_ && connection.receiving) hot_.warm(slot);
     const bool failed = cqe.result < 0 && cqe.result != -ENOBUFS && cqe.result != -ECANCELED && !passes(-cqe.result);
-    if ((cqe.result == 0 || failed) && connection.receiving) {
+    if ((cqe.result == 0 || failed) && connection.takes()) {
       sink_->on_received(slot, nullptr, 0, -cqe.result);
       return;
     }
@@ -299,45 +334,47 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
   // What a send has brought: a count, or a negative errno value. Returns what send() is to return.
   int64_t sent(uint32_t slot, int64_t result, size_t total) {
     const int64_t taken = taken_by_send(result);
-    const int error = taken >= 0 && static_cast<size_t>(taken) < total ? watch_writable(slot) : 0;
+    const int error =
+        taken >= 0 && static_cast<size_t>(taken) < total ? watch(slot, {false, true, connections_[slot].watched.ends}) : 0;
     return error != 0 ? -error : taken;
   }
 
-  // Reports when the socket can be written to, or is connected, or broken: through an epoll set that the ring polls. A poll of
-  // the socket by the ring itself always asks for POLLRDHUP: it would end at once, with room or without, when the other side has
-  // ended its stream.
-  int watch_writable(uint32_t slot) {
+  // Reports when the socket can be written to, or is connected, or broken, or when a paused one has ended: through an epoll set
+  // that the ring polls. A poll of the socket by the ring itself always asks for POLLRDHUP: it would end at once, with room or
+  // without, when the other side has ended its stream.
+  int watch(uint32_t slot, Interest wanted) {
     UringConnection& connection = connections_[slot];
-    if (connection.watched) return 0;
+    const Interest before = connection.watched;
+    if (before == wanted) return 0;
+    const int fd = connection.fd.get();
     const uint64_t tag = Tag::make(Op::Poll, connection.life, slot);
-    const int error = writable_.add(connection.fd.get(), kWritable, tag);
+    int error = 0;
+    if (!wanted.any()) {
+      (void)others_.remove(fd, before);
+    } else {
+      error = before.any() ? others_.change(fd, before, wanted, tag) : others_.add(fd, wanted, tag);
+    }
     if (error != 0) return error;
-    connection.watched = true;
-    ++watched_;
-    arm_poll(Watch::Writable);
+    connection.watched = wanted;
+    watched_ = watched_ + (wanted.any() ? 1 : 0) - (before.any() ? 1 : 0);
+    if (wanted.any()) arm_poll(Watch::Others);
     return 0;
   }
 
-  void unwatch_writable(uint32_t slot) {
-    UringConnection& connection = connections_[slot];
-    if (!connection.watched) return;
-    (void)writable_.remove(connection.fd.get(), kWritable);
-    connection.watched = false;
-    --watched_;
-  }
-
-  void report_writable() {
+  void report_others() {
     std::array<EpollSet::Event, kWritablePerPollMax> ready = {};
-    const int count = writable_.take_ready(ready.data(), kWritablePerPollMax);
+    const int count = others_.take_ready(ready.data(), kWritablePerPollMax);
     for (int i = 0; i < count; ++i) {
       const EpollSet::Event& event = ready[static_cast<size_t>(i)];
       const uint64_t tag = EpollSet::tag_of(event);
       const uint32_t slot = Tag::index(tag);
       UringConnection& connection = connections_[slot];
-      if (!Tag::is_life(tag, connection.life) || !connection.watched) continue;
+      if (!Tag::is_life(tag, connection.life) || !connection.watched.any()) continue;
+      if (connection.paused && EpollSet::has_ended(event)) look_at_end(slot, event);
+      if (!connection.watched.writable || !(EpollSet::is_writable(event) || EpollSet::has_failed(event))) continue;
       // A socket reports its error once: while the connection receives, the receive shall get it.
       if (EpollSet::has_failed(event) && connection.receiving && !connection.connecting) continue;
-      unwatch_writable(slot);
+      (void)watch(slot, {false, false, connection.watched.ends});
       if (!connection.connecting) {
         sink_->on_sent(slot, 0, 0);
         continue;
@@ -347,7 +384,7 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
       if (error == 0) arm_receive(slot);
       sink_->on_connected(slot, error);
     }
-    if (watched_ > 0) arm_poll(Watch::Writable);
+    if (watched_ > 0) arm_poll(Watch::Others);
   }
 
   // ---- Newcomers
@@ -371,7 +408,7 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
   void arm_poll(Watch watch) {
     const auto index = static_cast<uint32_t>(watch);
     if (poll_armed_[index]) return;
-    operations_.poll(watch == Watch::Writable ? writable_.handle() : newcomers_.handle(), Tag::make(Op::Poll, 0, index));
+    operations_.poll(watch == Watch::Others ? others_.handle() : newcomers_.handle(), Tag::make(Op::Poll, 0, index));
     poll_armed_[index] = true;
   }
 
@@ -383,8 +420,8 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
         return;
       case Op::Poll:
         poll_armed_[Tag::index(cqe.user_data)] = false;
-        if (static_cast<Watch>(Tag::index(cqe.user_data)) == Watch::Writable) {
-          report_writable();
+        if (static_cast<Watch>(Tag::index(cqe.user_data)) == Watch::Others) {
+          report_others();
         } else {
           newcomers_ready_ = true;
         }
@@ -395,7 +432,7 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
     }
   }
 
-  EpollSet writable_;  // sockets that are to have room
+  EpollSet others_;  // sockets that are to have room, and paused ones that may end
   uint32_t watched_ = 0;
   std::array<bool, 2> poll_armed_ = {};
   bool newcomers_ready_ = false;  // the newcomers' set may have something

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "../interest.h"
 #include "../posix/socket.h"
 
 namespace zerio {
@@ -28,11 +29,15 @@ struct UringConnection {
   bool is_newcomer = true;  // and so in the newcomers' set, and without a receive of the ring
   bool connecting = false;
   bool receiving = true;
+  bool paused = false;         // it does not receive, for a while
   bool receive_armed = false;  // the ring has a receive
-  bool watched = false;        // for room in the socket's buffer
+  Interest watched;            // for room in the socket's buffer, and while it is paused for its end
   bool leaving = false;        // the ring's receive is being cancelled
   bool direct = false;         // the ring has no receive, because the hot list receives
   SmallReceives small_receives;
+
+  // Whether what a receive brings is reported.
+  [[nodiscard]] bool takes() const { return receiving || paused; }
 };
 
 }  // namespace zerio

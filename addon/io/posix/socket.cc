@@ -113,6 +113,14 @@ bool is_readable(int fd) {
   return ::poll(&asked, 1, 0) > 0;
 }
 
+bool has_bytes(int fd) {
+  uint8_t first = 0;
+  ssize_t received = 0;
+  do received = ::recv(fd, &first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
+  while (received < 0 && errno == EINTR);
+  return received > 0;
+}
+
 int Adoption::begin(int fd) {
   const std::lock_guard lock(adopted_mutex);
   if (std::ranges::find(adopted, fd) != adopted.end()) return EEXIST;

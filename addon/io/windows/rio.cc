@@ -71,6 +71,16 @@ void Rio::begin(uint32_t slot) {
   looks_.enter(slot);
 }
 
+void Rio::read_on(uint32_t slot) {
+  if (queues_[slot].requests == nullptr) return;
+  const int error = post_receives(slot);
+  if (error != 0 && error != rio::kRefused) {
+    queues_[slot].begin_error = error;
+    looks_.enter(slot);
+  }
+  look_soon();
+}
+
 void Rio::released(uint32_t slot) {
   Queue& queue = queues_[slot];
   if (queue.requests != nullptr) --open_;

@@ -39,6 +39,7 @@ class Rio final : public WindowsIo {
 
  protected:
   void begin(uint32_t slot) override;
+  void read_on(uint32_t slot) override;
   void released(uint32_t slot) override;
 
   bool bytes_come_by_port() const override { return false; }

@@ -191,17 +191,17 @@ void Rio::forget_receive(const Request& request) {
 }
 
 void Rio::end_receiving(IoSink& sink, uint32_t slot, int error) {
-  connection(slot).receiving = false;
+  receive_stop(slot);
   sink.on_received(slot, nullptr, 0, error);
 }
 
 bool Rio::received(IoSink& sink, const Request& request, const rio::Result& result) {
   const uint32_t slot = request.slot;
   Connection& it = connection(slot);
-  if (!it.receiving || result.status != 0 || result.bytes == 0) {
+  if (!it.takes() || result.status != 0 || result.bytes == 0) {
     copied_ = 0;
     forget_receive(request);
-    if (settle(sink, slot) && it.receiving) end_receiving(sink, slot, rio::status_number(result.status));
+    if (settle(sink, slot) && it.takes()) end_receiving(sink, slot, rio::status_number(result.status));
     return true;
   }
   const IoSpace space = sink.receive_space();

@@ -295,8 +295,17 @@ int WindowsIo::take(uint32_t slot, Socket socket, const SocketOptions& options) 
   Connection& connection = connections_[slot];
   connection.socket = std::move(socket);
   connection.receiving = true;
-  connection.closing = false;
+  connection.paused = connection.closing = connection.has_bytes = false;
   return 0;
+}
+
+// What is posted already completes as without a pause.
+void WindowsIo::receive_pause(uint32_t slot, bool paused) {
+  Connection& connection = connections_[slot];
+  if (paused ? !connection.receiving : !connection.paused) return;
+  connection.receiving = !paused;
+  connection.paused = paused;
+  if (!paused) read_on(slot);
 }
 
 // ---- Connecting
@@ -346,7 +355,7 @@ bool WindowsIo::close(uint32_t slot, bool reset) {
     // Closing a socket with a receive under way resets the connection, unless its end was sent before.
     (void)::shutdown(socket, SD_SEND);
   }
-  connection.receiving = false;
+  receive_stop(slot);
   // Overlapped operations complete now, with an error. (Under Wine some sends end only when their socket is closed.) Those of
   // Registered I/O complete some time after the socket is closed.
   if (connection.pending > 0) CancelIoEx(reinterpret_cast<HANDLE>(socket), nullptr);

@@ -69,7 +69,8 @@ class WindowsIo : public Io, private AtProcessEnd {
   void unlisten(uint32_t server) override;
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override;
   void discard(AcceptedSocket socket) override { closesocket(static_cast<SOCKET>(socket)); }
-  void receive_stop(uint32_t slot) override { connections_[slot].receiving = false; }
+  void receive_stop(uint32_t slot) override { connections_[slot].receiving = connections_[slot].paused = false; }
+  void receive_pause(uint32_t slot, bool paused) override;
   bool is_broken_pipe(int error) const override { return error == error_number(WSAESHUTDOWN); }
   void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].socket.get(), SD_SEND); }
   bool close(uint32_t slot, bool reset) override;
@@ -99,7 +100,11 @@ class WindowsIo : public Io, private AtProcessEnd {
     Operation send;
     uint32_t pending = 0;  // operations that the system has not completed
     bool receiving = false;
-    bool closing = false;  // on_closed() is owed
+    bool paused = false;     // it posts no receive, for a while
+    bool closing = false;    // on_closed() is owed
+    bool has_bytes = false;  // found while it was paused (winsock.cc)
+    // Whether what a receive brings is reported.
+    [[nodiscard]] bool takes() const { return receiving || paused; }
   };
 
   explicit WindowsIo(DWORD socket_flags) : socket_flags_(socket_flags | WSA_FLAG_OVERLAPPED) {}
@@ -126,6 +131,8 @@ class WindowsIo : public Io, private AtProcessEnd {
 
   // The socket of a slot is connected: start to receive. An error ends the connection in a poll(): it is none of its listener.
   virtual void begin(uint32_t slot) = 0;
+  // A pause is over: post what receives are missing.
+  virtual void read_on(uint32_t slot) = 0;
   // A completion of kind Receive or Send. Returns false when the sink has no room, so that it must be handled again.
   virtual bool complete(IoSink&, Operation&) { return true; }
   // Whether receives and sends complete at the completion port, so that each poll() must ask it.

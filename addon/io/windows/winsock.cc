@@ -3,6 +3,7 @@
 // A receive of no bytes completes when bytes have arrived; they are then read straight into the engine's memory, so that idle
 // connections hold no buffers. A send goes out at once as far as the socket takes it, and the rest as an overlapped send.
 #include <algorithm>
+#include <utility>
 
 #include "../clock.h"
 #include "windows_io.h"
@@ -72,6 +73,10 @@ class Winsock final : public WindowsIo {
     await_bytes(slot, error);
   }
 
+  void read_on(uint32_t slot) override {
+    if (std::exchange(connection(slot).has_bytes, false)) await_bytes(slot);
+  }
+
   bool complete(IoSink& sink, Operation& operation) override {
     const uint32_t slot = operation.slot;
     if (operation.kind == Kind::Receive) return receive(sink, slot);
@@ -100,10 +105,20 @@ class Winsock final : public WindowsIo {
     }
   }
 
+  // Whether a receive would bring bytes, and not the end of the stream or an error.
+  static bool holds_bytes(const Connection& it) {
+    char first = 0;
+    return ::recv(it.socket.get(), &first, sizeof first, MSG_PEEK) > 0;
+  }
+
   bool receive(IoSink& sink, uint32_t slot) {
     Connection& it = connection(slot);
-    if (!it.socket.open() || !it.receiving) {
+    if (!it.socket.open() || !it.takes()) {
       (void)settle(sink, slot);
+      return true;
+    }
+    if (it.paused && it.receive.error == 0 && holds_bytes(it)) {
+      it.has_bytes = settle(sink, slot);
       return true;
     }
     const IoSpace space = sink.receive_space();
@@ -122,7 +137,7 @@ class Winsock final : public WindowsIo {
       return true;
     }
     if (got >= 0) sink.on_received(slot, space.data, static_cast<size_t>(got), 0);
-    if (got != 0 && it.socket.open() && it.receiving) await_bytes(slot);
+    if (got != 0 && it.socket.open() && it.takes()) await_bytes(slot);
     return true;
   }
 };

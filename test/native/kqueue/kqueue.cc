@@ -16,6 +16,7 @@ namespace {
 
 struct Filter {
   bool on = false;
+  bool clear = false;  // reports each change once
   void* udata = nullptr;
 };
 
@@ -23,7 +24,10 @@ struct Watched {
   Filter read;
   Filter write;
   Filter& of(short filter) { return filter == EVFILT_READ ? read : write; }
-  [[nodiscard]] uint32_t epoll_events() const { return (read.on ? EPOLLIN | EPOLLRDHUP : 0U) | (write.on ? EPOLLOUT : 0U); }
+  // An epoll set knows both directions as one: with a filter that clears, the other one reports changes, too.
+  [[nodiscard]] uint32_t epoll_events() const {
+    return (read.on ? EPOLLIN | EPOLLRDHUP : 0U) | (write.on ? EPOLLOUT : 0U) | (read.clear || write.clear ? EPOLLET : 0U);
+  }
 };
 
 // Used by one thread, as an engine uses its own.
@@ -40,7 +44,8 @@ class Queue {
     Filter& filter = watched.of(change.filter);
     int error = 0;
     if ((change.flags & EV_ADD) != 0) {
-      filter = {true, change.udata};
+      // A filter that is there keeps its flags.
+      filter = {true, filter.on ? filter.clear : (change.flags & EV_CLEAR) != 0, change.udata};
     } else if ((change.flags & EV_DELETE) == 0) {
       error = EINVAL;
     } else if (!filter.on) {
@@ -69,7 +74,8 @@ class Queue {
       const auto put = [&](const Filter& filter, short name, bool is_ready, bool is_end) {
         if (!filter.on || !is_ready || count == count_max) return;
         const auto flags = static_cast<unsigned short>(is_end ? EV_EOF : 0);
-        EV_SET(&events[count++], static_cast<uintptr_t>(at->first), name, flags, 0, 0, filter.udata);
+        const auto error = static_cast<unsigned>((one.events & EPOLLERR) != 0 ? ECONNRESET : 0);
+        EV_SET(&events[count++], static_cast<uintptr_t>(at->first), name, flags, error, 0, filter.udata);
       };
       put(at->second.read, EVFILT_READ, ended || (one.events & EPOLLIN) != 0, ended);
       put(at->second.write, EVFILT_WRITE, broken || (one.events & EPOLLOUT) != 0, broken);
