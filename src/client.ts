@@ -313,6 +313,25 @@ export class ZerioClient extends SendingClient {
     void this.stop()
   }
 
+  /**
+   * As {@link Peer.pause}, of the present connection, or of the suspended session; what was read of a connection that ends is delivered
+   * just before `disconnected`. Does nothing without a connection. In a session the pause lasts over a break. Otherwise each
+   * connection begins unpaused, also one that the option `reconnect` makes.
+   */
+  pause(): void {
+    ;(this.#connection ?? this.#suspended)?.pause()
+  }
+
+  /** As {@link Peer.resume}. */
+  resume(): void {
+    ;(this.#connection ?? this.#suspended)?.resume()
+  }
+
+  /** As {@link Peer.isPaused}; false without a connection. */
+  get isPaused(): boolean {
+    return (this.#connection ?? this.#suspended)?.isPaused === true
+  }
+
   /** @param error what a start under way rejects with. */
   #end(error: ZerioError, code: number = CloseCode.Normal, reason = ''): Promise<void> {
     const connection = this.#connection ?? this.#suspended

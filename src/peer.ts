@@ -5,6 +5,7 @@ import { notConnected, PING_TIMEOUT_MS, Question } from './connecting/question.j
 import type { ConnectionCounters } from './counters.js'
 import { inspectText, readStatus } from './diagnostics.js'
 import type { Engine } from './engine/engine.js'
+import { Pausing } from './engine/pausing.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
 import { misuse } from './errors.js'
@@ -55,8 +56,12 @@ export class Peer {
   readonly _scope = new AsyncResource('ZerioPeer', { requireManualDestroy: true })
   /** @internal Place in the server's list. */
   _index = -1
-  /** @internal Whether messages are still delivered. */
+  /** @internal Whether messages are delivered at once. */
   _receiving = true
+  /** @internal Whether nothing is delivered any more. */
+  _ended = false
+  /** @internal */
+  _pausing: Pausing | undefined
   #remoteAddress: string
   #localAddress: string | undefined
   #suspended = false
@@ -266,9 +271,36 @@ export class Peer {
    * `ZERIO_ABORTED` unless `close` came first. A second call does nothing.
    */
   terminate(): void {
-    this._receiving = false
-    this._ring.close()
+    this.#end()
     this.#engine.abort(this._ring)
+  }
+
+  /**
+   * Delivers no message of this connection until {@link resume}, also when its own handler calls it and more messages have arrived
+   * already. The engine stops to read, so that the system's buffers fill and the peer's `send` returns `BackPressured`. Nothing is lost
+   * or reordered. Sending goes on; what only the other side can say (answers to `ping`, CLOSE, and in a session what it has received)
+   * is read after {@link resume}. A second call, and one after the connection's end, does nothing. Allocates for what was read already:
+   * at most `2 * receiveArenaBytes + maxMessageLength` bytes.
+   *
+   * A connection that breaks meanwhile ends nevertheless; what was read of it is delivered just before `clientDisconnected`.
+   */
+  pause(): void {
+    if (this._ended) return
+    this._pausing ??= new Pausing(this, this._ring, this.#engine)
+    this._pausing.pause()
+  }
+
+  /**
+   * Ends a {@link pause}: the messages that wait are delivered in a later turn, or with `'manual'` by the next `poll`, then the engine
+   * reads on. Does nothing when the connection is not paused, or has ended.
+   */
+  resume(): void {
+    if (!this._ended) this._pausing?.resume()
+  }
+
+  /** Whether {@link pause} was called, and {@link resume} was not. False after the connection's end. */
+  get isPaused(): boolean {
+    return this._pausing?.paused === true && !this._ended
   }
 
   /** @internal Ends the connection with any code. */
@@ -278,11 +310,17 @@ export class Peer {
 
   /** @internal Nothing more is accepted or delivered. Returns false when that was so already. */
   _leave(code: number, reason: string): boolean {
-    if (!this._receiving) return false
-    this._receiving = false
+    if (this._ended) return false
     this.#closing = { code, text: reason }
-    this._ring.close()
+    this.#end()
     return true
+  }
+
+  #end(): void {
+    this._ended = true
+    this._receiving = false
+    this._pausing = undefined
+    this._ring.close()
   }
 
   /** @internal */
@@ -290,13 +328,13 @@ export class Peer {
     const receiver = this.#receiver
     if (receiver.onMessage != null) receiver.onMessage(this, buffer, offset, length, channel)
     const server = this.#server
-    if (server._copies === true && this._receiving) server._deliverCopy(this, buffer, offset, length, channel)
+    if (server._copies === true && !this._ended) server._deliverCopy(this, buffer, offset, length, channel)
   }
 
   /** @internal */
   _suspended(reason: DisconnectReason): void {
     this.#question.ended(reason)
-    if (this._index < 0 || !this._receiving) return
+    if (this._index < 0 || this._ended) return
     this.#suspended = true
     this.#server._suspended(this, reason)
   }
@@ -304,13 +342,14 @@ export class Peer {
   /** @internal */
   _resumed(ring: SendRing, lengthMax: number): void {
     // The program has closed it in the same batch.
-    const closed = !this._receiving
+    const closed = this._ended
     ring.open(false, lengthMax, true)
     const addresses = addressesOf(this.#engine, ring.slot)
     const hasMoved = this.#engine.moveConnection(this._ring, ring, this)
     this._ring = ring
     this.#question = new Question(this.#engine, ring)
     this.#suspended = false
+    this._pausing?.moveTo(this, ring)
     this.#remoteAddress = addresses.remote
     this.#localAddress = addresses.local
     if (!closed) {
@@ -326,9 +365,8 @@ export class Peer {
   _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void {
     // Reported twice, which only a program that writes into the events can bring about.
     if (this._index < 0) return
-    const local = !this._receiving
-    this._receiving = false
-    this._ring.close()
+    const local = this._ended
+    this.#end()
     const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing, unacknowledged)
     this.#question.ended(reason)
     this.#server._left(this, reason)

@@ -4,6 +4,7 @@ import { because, debugLog } from '../debug_log.js'
 import type { Connection, Hello } from '../engine/connection.js'
 import type { Engine } from '../engine/engine.js'
 import { Code } from '../engine/layout.js'
+import { Pausing } from '../engine/pausing.js'
 import type { PoolBuffer } from '../engine/pool.js'
 import { EngineUse } from '../engine/registry.js'
 import type { SendRing } from '../engine/send_ring.js'
@@ -46,6 +47,8 @@ const failures: Readonly<Record<number, 'address' | 'timeout'>> = {
 export class ClientConnection implements Connection, Contender {
   readonly _scope = new AsyncResource('ZerioClient', { requireManualDestroy: true })
   _receiving = true
+  _ended = false
+  _pausing: Pausing | undefined
   established = false
   readonly use: EngineUse
   readonly question: Question
@@ -75,14 +78,16 @@ export class ClientConnection implements Connection, Contender {
     return this.ended()
   }
   close(code: number = CloseCode.Normal, text = ''): void {
-    if (this._receiving) this.#closing = { code, text }
-    this._receiving = false
-    this.ring.close()
+    if (!this._ended) this.#closing = { code, text }
+    this.#end()
     if (!this.#released) this.engine.native.close(this.ring.slot, code, text)
   }
   /** Goes on with the session of a suspended connection. False when this one has ended already. */
   takeOver(old: ClientConnection): boolean {
     const hasMoved = this.ring.takeOver(old.ring, this.engine.native.adopt)
+    this._pausing = old._pausing
+    this._pausing?.moveTo(this, this.ring)
+    old._pausing = undefined
     // Its end is none for the program.
     old.established = false
     old.terminate()
@@ -94,21 +99,38 @@ export class ClientConnection implements Connection, Contender {
   }
   /** Ends it at once, with a reset. */
   terminate(): void {
-    this._receiving = false
-    this.ring.close()
+    this.#end()
     if (!this.#released) this.engine.abort(this.ring)
+  }
+  /** Nothing more is accepted or delivered. */
+  #end(): void {
+    this._ended = true
+    this._receiving = false
+    this._pausing = undefined
+    this.ring.close()
+  }
+  get isPaused(): boolean {
+    return this._pausing?.paused === true && !this._ended
+  }
+  pause(): void {
+    if (this._ended) return
+    this._pausing ??= new Pausing(this, this.ring, this.engine)
+    this._pausing.pause()
+  }
+  resume(): void {
+    if (!this._ended) this._pausing?.resume()
   }
   _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     const client = this.client
     if (client.onMessage != null) client.onMessage(buffer, offset, length, channel)
-    if (client._copies === true && this._receiving) client._deliverCopy(buffer, offset, length, channel)
+    if (client._copies === true && !this._ended) client._deliverCopy(buffer, offset, length, channel)
   }
   _reached(): void {
-    if (this._receiving) this.race.reached(this)
+    if (!this._ended) this.race.reached(this)
   }
   _connected(hello: Hello): void {
     // Abandoned in the same batch.
-    if (!this._receiving) return
+    if (this._ended) return
     if (this.wantsSession && !hello.inSession) {
       this.race.failed(this, noSessions(), 'answer')
       this.close()
@@ -126,14 +148,13 @@ export class ClientConnection implements Connection, Contender {
   }
   _suspended(reason: DisconnectReason): void {
     this.question.ended(reason)
-    if (this.established && this._receiving) this.client._suspended(this, reason)
+    if (this.established && !this._ended) this.client._suspended(this, reason)
   }
   // Peers alone are moved to another connection.
   _resumed(): void {}
   _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void {
-    const local = !this._receiving
-    this._receiving = false
-    this.ring.close()
+    const local = this._ended
+    this.#end()
     if (!this.established) return
     this.established = false
     const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing, unacknowledged)

@@ -18,6 +18,22 @@ export interface Hello {
   readonly lengthMax: number
 }
 
+/** What a connection holds back that the program has paused: messages that the engine had read. */
+export interface HeldBack {
+  /** The async context in which they are delivered. */
+  readonly scope: AsyncResource
+  /** Whether there are any. */
+  readonly holds: boolean
+  /** Takes the frames of a run, or what is left of it. */
+  holdRun(buffer: PoolBuffer, from: number, to: number): void
+  /** Takes one message. */
+  holdMessage(buffer: PoolBuffer, offset: number, length: number, channel: number): void
+  /** In the scope: delivers them, until the program pauses again. Returns how many. */
+  deliver(): number
+  /** Likewise, all of them, when the connection has ended: the program hears of all that came before. */
+  deliverAll(): number
+}
+
 /**
  * One TCP connection, as the engine sees it: a server's peer, or one attempt of a client. `Peer` is public, therefore the names begin
  * with an underscore.
@@ -25,8 +41,12 @@ export interface Hello {
 export interface Connection {
   /** The async context in which its events are delivered. */
   readonly _scope: AsyncResource
-  /** Whether messages are still delivered. */
-  readonly _receiving: boolean
+  /** Whether messages are delivered at once. Otherwise it is paused, or has ended. */
+  _receiving: boolean
+  /** Whether nothing is delivered any more. */
+  readonly _ended: boolean
+  /** What it holds back; undefined while it was never paused. */
+  readonly _pausing: HeldBack | undefined
   /** One message. It is valid until this returns. */
   _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void
   /** A client's connection is there, and its HELLO is held back. */

@@ -1,8 +1,9 @@
 // Reads the engine's events and calls the connections and servers that they belong to, each in its async context.
 import { AsyncResource } from 'node:async_hooks'
+import { setImmediate } from 'node:timers'
 import { misuse } from '../errors.js'
 import { DisconnectReason } from '../reason.js'
-import type { Connection, Hello, ServerEvents } from './connection.js'
+import type { Connection, HeldBack, Hello, ServerEvents } from './connection.js'
 import {
   AcceptErrorEvent,
   EndEvent,
@@ -77,6 +78,8 @@ export class Dispatch {
   #eventAt = 0
   #eventSlot = 0
   #dispatched = 0
+  /** Those that were resumed and hold messages. */
+  readonly #resumed: HeldBack[] = []
 
   /** @param manual whether the program alone calls for events, by `poll`. */
   constructor(engine: DispatchEngine, slabs: Slabs, sending: Sending, core: Slab, manual: boolean) {
@@ -128,6 +131,23 @@ export class Dispatch {
     this.#words[EngineWord.EventsProduced] = 0
   }
 
+  /** Delivers what a resumed connection holds: in a turn of its own, or where the program alone calls for events, in the next poll. */
+  deliverLater(held: HeldBack): void {
+    this.#resumed.push(held)
+    if (this.#ofOneOwner) setImmediate(this.#deliverResumed)
+  }
+
+  readonly #deliverResumed = (): void => {
+    const held = this.#resumed.shift()
+    if (held === undefined) return
+    this.#sending.dispatching = true
+    try {
+      this.#dispatched += held.scope.runInAsyncScope(held.deliver, held)
+    } finally {
+      this.#endHandlers()
+    }
+  }
+
   /** Does I/O and runs handlers on the caller's stack. Returns how many messages were dispatched. */
   poll(): number {
     if (this.#sending.dispatching) {
@@ -137,11 +157,12 @@ export class Dispatch {
       )
     }
     if (this.#sending.dirtyCount > 0) this.#sending.flush()
+    this.#dispatched = 0
+    for (let left = this.#resumed.length; left > 0; left--) this.#deliverResumed()
     if (!this.batchOpen) {
       this.#nativePoll()
-      if (this.#words[EngineWord.EventsProduced] === 0) return 0
+      if (this.#words[EngineWord.EventsProduced] === 0) return this.#dispatched
     }
-    this.#dispatched = 0
     this.#dispatch(false)
     return this.#dispatched
   }
@@ -189,6 +210,8 @@ export class Dispatch {
         } else {
           const itsOwner = this.#ownerOf(at, slot)
           if (itsOwner !== owner && owner !== NO_OWNER) break
+          // A handler that throws leaves the rest, and then this event, to the next call.
+          if (events[at] === EventKind.Disconnected) this.#dispatchHeld(slot)
           words[EngineWord.EventsConsumed] = ++next
           if (ofOneOwner) {
             owner = itsOwner
@@ -199,14 +222,18 @@ export class Dispatch {
         }
       }
     } finally {
-      this.#sending.dispatching = false
       this.#next = next
       // A handler of the last event that threw leaves nothing to go on with.
       if (!this.#inRun && next >= words[EngineWord.EventsProduced]) this.batchOpen = false
       words[EngineWord.EventsConsumed] = this.batchOpen ? next : ALL_CONSUMED
-      this.#sending.flush()
-      if (this.#engine.users === 0 && !this.batchOpen) this.#engine.close()
+      this.#endHandlers()
     }
+  }
+
+  #endHandlers(): void {
+    this.#sending.dispatching = false
+    this.#sending.flush()
+    if (this.#engine.users === 0 && !this.batchOpen) this.#engine.close()
   }
 
   /** Whose an event is, as Engine::next_event_owner says it: a slot, or -1 - server. */
@@ -262,11 +289,18 @@ export class Dispatch {
         delivered++
         ;(connection as Connection)._deliver(buffer, start, length, header >>> Header.ChannelShift)
       }
+      if (at <= last) connection?._pausing?.holdRun(buffer, at, end)
       at = end
     } finally {
       this.#runAt = at
       this.#dispatched += delivered
     }
+  }
+
+  /** The connection has ended: what it holds back comes before its end. */
+  #dispatchHeld(slot: number): void {
+    const held = this.#connections[slot]?._pausing
+    if (held?.holds) this.#dispatched += held.scope.runInAsyncScope(held.deliverAll, held)
   }
 
   /** The program can have overwritten any word of an event: the event may be ignored then, but must not lead outside of the pools. */
@@ -277,13 +311,18 @@ export class Dispatch {
     switch (events[at]) {
       case EventKind.Message: {
         const connection = this.#connections[slot]
-        if (!connection?._receiving) return
+        if (connection === undefined) return
         const buffer = this.#slabs.list[events[at + MessageEvent.Slab]]?.buffer
         const offset = events[at + MessageEvent.Offset]
         const length = events[at + MessageEvent.Length]
         if (buffer === undefined || offset < 0 || length < 0 || offset + length > buffer.length) return
+        const channel = events[at + MessageEvent.Channel]
+        if (!connection._receiving) {
+          connection._pausing?.holdMessage(buffer, offset, length, channel)
+          return
+        }
         this.#dispatched++
-        connection._deliver(buffer, offset, length, events[at + MessageEvent.Channel])
+        connection._deliver(buffer, offset, length, channel)
         return
       }
       case EventKind.Drain: {

@@ -3,12 +3,13 @@ import { EngineCounters } from '../counters.js'
 import { ZerioError } from '../errors.js'
 import type { ResolvedEngineOptions, WaitStrategy } from '../options/options.js'
 import { type Choice, engineError } from './backend.js'
-import type { Connection, ServerEvents } from './connection.js'
+import type { Connection, HeldBack, ServerEvents } from './connection.js'
 import { Dispatch, type DispatchEngine } from './dispatch.js'
 import { type Exiting, forgetExiting, rememberExiting } from './exit.js'
 import { needsPortableLoop } from './host_loop.js'
 import { Layout, Strategy } from './layout.js'
 import { type NativeEngine, native } from './native.js'
+import type { PausingEngine } from './pausing.js'
 import type { MemoryKind } from './pool.js'
 import { SendRing } from './send_ring.js'
 import { Sending } from './sending.js'
@@ -42,7 +43,7 @@ const strategies: Readonly<Record<WaitStrategy, Strategy>> = {
   manual: Strategy.Manual
 }
 
-export class Engine implements EngineInfo, DispatchEngine, Exiting {
+export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exiting {
   readonly native: NativeEngine
   readonly backend: string
   readonly backendReason: string
@@ -225,6 +226,14 @@ export class Engine implements EngineInfo, DispatchEngine, Exiting {
   /** Ends a connection at once, unless its slot has begun another life. */
   abort(ring: SendRing): void {
     if (this.#slabs.rings[ring.slot] === ring) this.native.abort(ring.slot)
+  }
+
+  pause(ring: SendRing, paused: boolean): void {
+    if (this.#slabs.rings[ring.slot] === ring) this.native.pause(ring.slot, paused)
+  }
+
+  deliverLater(held: HeldBack): void {
+    this.dispatch.deliverLater(held)
   }
 
   /** Adds to a status what the system knows of this connection, unless its slot has begun another life. */

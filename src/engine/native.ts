@@ -99,6 +99,8 @@ export interface NativeEngine {
   postpone(slot: number): void
   close(slot: number, code: number, reason: string): void
   abort(slot: number): void
+  /** Stops to receive from an open connection, or goes on with it. What the system has received already may still come. */
+  pause(slot: number, paused: boolean): void
   /** Sends a PING; `Pong` is reported when it is answered. */
   ask(slot: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }

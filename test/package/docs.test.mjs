@@ -94,6 +94,7 @@ const outputs = {
   'path.mjs': 'oui true\n',
   'probe.mjs': '32 bytes\n',
   'several.mjs': 'welcome\nZERIO_UNAUTHORIZED\n',
+  'pausing.mjs': 'one two three four\n',
   'slow_peer.mjs': 'sleeper left: ZERIO_ABORTED, 20 stay\n',
   'status.mjs': '100 messages, up to 1000 a second: true\n'
 }

@@ -1,0 +1,129 @@
+// A connection that the program has paused: the engine stops to read it, and what it had read before is held back here.
+import type { AsyncResource } from 'node:async_hooks'
+import type { Connection, HeldBack } from './connection.js'
+import { Header } from './layout.js'
+import { type PoolBuffer, poolBuffer } from './pool.js'
+import type { SendRing } from './send_ring.js'
+
+/** What a pause asks of the engine. */
+export interface PausingEngine {
+  /** Stops to read a connection, or goes on with it, unless its slot has begun another life. */
+  pause(ring: SendRing, paused: boolean): void
+  /** Calls `deliver` of it in a later turn. */
+  deliverLater(held: HeldBack): void
+}
+
+/**
+ * The engine reads on only when nothing is held any more, so what is held is never more than what it had read when it stopped: of one
+ * batch, and of the receives that were under way.
+ */
+export class Pausing implements HeldBack {
+  /** Whether the program wants no messages now. */
+  paused = false
+  #connection: Connection
+  #ring: SendRing
+  readonly #engine: PausingEngine
+  /** Whole frames, the oldest first. */
+  readonly #held: PoolBuffer[] = []
+  /** Where the first frame begins, in the first of them. */
+  #at = 0
+  #deliversLater = false
+
+  constructor(connection: Connection, ring: SendRing, engine: PausingEngine) {
+    this.#connection = connection
+    this.#ring = ring
+    this.#engine = engine
+  }
+
+  get scope(): AsyncResource {
+    return this.#connection._scope
+  }
+
+  get holds(): boolean {
+    return this.#held.length > 0
+  }
+
+  pause(): void {
+    if (this.paused) return
+    this.paused = true
+    // Otherwise the engine has not begun to read again.
+    if (this.#connection._receiving) this.#read(false)
+  }
+
+  resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    this.#goOn()
+  }
+
+  /** Its session goes on over another connection. */
+  moveTo(connection: Connection, ring: SendRing): void {
+    this.#connection = connection
+    this.#ring = ring
+    if (this.paused || this.holds) this.#read(false)
+  }
+
+  holdRun(buffer: PoolBuffer, from: number, to: number): void {
+    if (this.#connection._ended || from >= to) return
+    const copy = poolBuffer(new ArrayBuffer(to - from))
+    buffer.copy(copy, 0, from, to)
+    this.#held.push(copy)
+  }
+
+  holdMessage(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+    if (this.#connection._ended) return
+    const copy = poolBuffer(new ArrayBuffer(Header.Bytes + length))
+    copy.view.setInt32(0, length | (channel << Header.ChannelShift), true)
+    buffer.copy(copy, Header.Bytes, offset, offset + length)
+    this.#held.push(copy)
+  }
+
+  deliver(): number {
+    this.#deliversLater = false
+    try {
+      return this.#deliverWhile(() => !this.paused)
+    } finally {
+      if (!this.paused && !this.#connection._ended) this.#goOn()
+    }
+  }
+
+  deliverAll(): number {
+    return this.#deliverWhile(() => true)
+  }
+
+  #goOn(): void {
+    if (!this.holds) {
+      this.#read(true)
+    } else if (!this.#deliversLater) {
+      this.#deliversLater = true
+      this.#engine.deliverLater(this)
+    }
+  }
+
+  #read(reads: boolean): void {
+    this.#connection._receiving = reads
+    this.#engine.pause(this.#ring, !reads)
+  }
+
+  #deliverWhile(isWanted: () => boolean): number {
+    const held = this.#held
+    let delivered = 0
+    while (held.length > 0 && isWanted() && !this.#connection._ended) {
+      const [chunk] = held
+      const start = this.#at + Header.Bytes
+      const header = start <= chunk.length ? chunk.view.getInt32(this.#at, true) : 0
+      const end = start + (header & Header.LengthMask)
+      // Before the handler, which may throw.
+      this.#at = end
+      if (end >= chunk.length) {
+        held.shift()
+        this.#at = 0
+      }
+      // The program can have overwritten what its handler got.
+      if (end > chunk.length) continue
+      delivered++
+      this.#connection._deliver(chunk, start, end - start, header >>> Header.ChannelShift)
+    }
+    return delivered
+  }
+}
