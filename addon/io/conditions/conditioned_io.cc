@@ -58,12 +58,19 @@ void ConditionedIo::begin(uint32_t slot, uint64_t number) {
 void ConditionedIo::forget(Connection& connection) {
   held_.clear(connection.held);
   connection.decisions = {};
-  connection.resets = connection.ended = false;
+  connection.resets = connection.ended = connection.paused = false;
 }
 
 void ConditionedIo::receive_stop(uint32_t slot) {
   held_.clear(connections_[slot].held);
   io_->receive_stop(slot);
+}
+
+void ConditionedIo::receive_pause(uint32_t slot, bool paused) {
+  Connection& connection = connections_[slot];
+  connection.paused = paused;
+  io_->receive_pause(slot, paused);
+  if (due_ns(connection) != HeldBytes::kNever) wait(slot);
 }
 
 bool ConditionedIo::close(uint32_t slot, bool reset) {
@@ -108,7 +115,8 @@ void ConditionedIo::wait(uint32_t slot) {
 }
 
 uint64_t ConditionedIo::due_ns(const Connection& connection) const {
-  return std::min(held_.due_ns(connection.held), connection.resets ? HeldBytes::kNever : connection.decisions.reset_ns());
+  const uint64_t held_ns = connection.paused ? HeldBytes::kNever : held_.due_ns(connection.held);
+  return std::min(held_ns, connection.resets ? HeldBytes::kNever : connection.decisions.reset_ns());
 }
 
 // A connection at a time, so that those which find no room come first in the next poll.

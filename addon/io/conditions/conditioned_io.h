@@ -28,6 +28,7 @@ class ConditionedIo final : public Io, private IoSink {
   int promote(uint32_t slot) override { return io_->promote(slot); }
   void discard(AcceptedSocket socket) override { io_->discard(socket); }
   void receive_stop(uint32_t slot) override;
+  void receive_pause(uint32_t slot, bool paused) override;
   int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override { return io_->send(slot, slices, count); }
   bool sent_all(uint32_t slot) override { return io_->sent_all(slot); }
   uint32_t sends_per_batch() const override { return io_->sends_per_batch(); }
@@ -53,6 +54,7 @@ class ConditionedIo final : public Io, private IoSink {
     bool resets = false;   // its time has come, and the engine is to close it
     bool ended = false;    // the end of the stream is among what is held
     bool waiting = false;  // is in the list
+    bool paused = false;   // what is held stays
   };
 
   // IoSink: what the other backend reports.
