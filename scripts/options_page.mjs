@@ -83,7 +83,8 @@ function unitOf(option) {
 
 function rowOf([name, option]) {
   const range = [unitOf(option), rangeOf(option)].filter((text) => text !== '').join(', ')
-  const text = [option.text, option.see].filter(Boolean).join(' ')
+  const live = option.live ? 'Can [change later](behaviour.md#changing-a-connection).' : ''
+  const text = [option.text, live, option.see].filter(Boolean).join(' ')
   return `| \`${name}\` | ${defaultOf(option)} | ${range} | ${text} |`
 }
 
@@ -158,11 +159,14 @@ export function typesText() {
     const members = Object.entries(table).map(memberOf).join('')
     return `${docstring([text], '')}export interface ${name}${heritage} {\n${members}}\n`
   })
+  const live = Object.entries(socketTable).filter(([, option]) => option.live)
+  const names = live.map(([name]) => quoted(name)).join(' | ')
+  const liveType = `${docstring(['What `configure` takes: the options that can change while there is a connection.'], '')}export type LiveOptions = Pick<\n  SocketOptions,\n  ${names}\n>\n`
   const title =
     '// What programs pass as options. Written by scripts/options_page.mjs from the tables beside this file; change those.'
   const imports =
     "import type { LocalAddress } from './address.js'\nimport type { Authenticate } from './authenticate.js'\n"
-  return [title, imports, ...aliases, ...interfaces].join('\n')
+  return [title, imports, ...aliases, ...interfaces, liveType].join('\n')
 }
 
 /** The files that come from the tables, with what they are and what they should be. */

@@ -43,6 +43,12 @@ export type { ClientEventMap, ClientState, Reconnecting } from './connecting/cli
  */
 export class ZerioClient extends SendingClient {
   /**
+   * Options for clients that are made from now on in this thread and are not given them. An option given as undefined counts as not
+   * given. The constructor checks them, and throws `ZERIO_BAD_OPTION` for a mistake. Default: none.
+   */
+  static defaults: ClientOptions = {}
+
+  /**
    * Called for each message; see {@link ClientMessageHandler}. Without it and without a `message` listener messages are dropped. May be
    * replaced at any time.
    */
@@ -80,7 +86,7 @@ export class ZerioClient extends SendingClient {
    */
   constructor(address: ClientAddress, options?: ClientOptions) {
     super('client')
-    this.#options = resolveClientOptions(options)
+    this.#options = resolveClientOptions(options, ZerioClient.defaults)
     const { connectTimeoutMs, reconnect, localAddress } = this.#options
     this.#destination = new Destination(address, localAddress, connectTimeoutMs)
     this.#failures = this.#destination.failures
@@ -401,6 +407,7 @@ export class ZerioClient extends SendingClient {
     const isWhole = suspended === undefined || connection.takeOver(suspended)
     if (suspended !== undefined) this.#leaving.add(suspended)
     this._ring = connection.ring
+    connection.engine.configure(connection.ring, this._changed)
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     this._state = 'running'
     this.#addresses = addressesOf(connection.engine, connection.ring.slot)

@@ -4,12 +4,16 @@ import type { ConnectionCounters } from './counters.js'
 import { Endpoint } from './endpoint.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { unconnectedRing } from './engine/send_ring.js'
+import { checkLiveOptions } from './options/live.js'
+import type { LiveOptions } from './options/options.js'
 import type { SendStatus } from './status.js'
 
 /** The sending part of `ZerioClient`, which programs use. */
 export abstract class SendingClient extends Endpoint<ClientEventMap> {
   /** @internal That of the present or last connection. */
   protected _ring = unconnectedRing
+  /** @internal What the program has changed of the options, for later connections. */
+  protected _changed: LiveOptions = {}
 
   /**
    * The memory in which `claim` returns an offset; empty before the first connection. Other connections share it, so write only what
@@ -78,6 +82,26 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
   /** Gives the claim back, unsent. Allocates nothing. Throws `ZERIO_NO_CLAIM` without one. */
   abort(): void {
     this._ring.abort()
+  }
+
+  /**
+   * Changes options: those that `options` has, of the present connection and of all later ones of this client. A time that is changed
+   * counts from now. Throws `ZERIO_BAD_OPTION`, and then nothing has changed.
+   */
+  configure(options: LiveOptions): void {
+    const checked = checkLiveOptions(options)
+    this._changed = { ...this._changed, ...checked }
+    this._engine?.configure(this._ring, checked)
+  }
+
+  /**
+   * `configure({ idleTimeoutMs })`: the connection ends when nothing comes for so long from now on; 0 turns that off. In a handler of
+   * `idle` it keeps the connection. Throws `ZERIO_BAD_OPTION`.
+   *
+   * @param idleTimeoutMs 0, or 10 to 86,400,000.
+   */
+  setIdleTimeout(idleTimeoutMs: number): void {
+    this.configure({ idleTimeoutMs })
   }
 
   /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */

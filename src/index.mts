@@ -19,6 +19,7 @@ export {
   type EngineOptions,
   type FateCode,
   type ListeningAddress,
+  type LiveOptions,
   type LocalAddress,
   type MemoryKind,
   type MisuseCode,

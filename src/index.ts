@@ -28,6 +28,7 @@ export type {
   ClientOptions,
   ConditionsOptions,
   EngineOptions,
+  LiveOptions,
   ReconnectOptions,
   ServerOptions,
   SessionOptions,

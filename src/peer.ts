@@ -10,6 +10,8 @@ import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
 import { misuse } from './errors.js'
 import { describe } from './options/given.js'
+import { checkLiveOptions } from './options/live.js'
+import type { LiveOptions } from './options/options.js'
 import { CloseCode, checkClose, type DisconnectReason, notClosing, reasonOfEnd } from './reason.js'
 import { type SendStatus, Status } from './status.js'
 
@@ -36,7 +38,7 @@ export interface PeerServer {
   _left(peer: Peer, reason: DisconnectReason): void
   _suspended(peer: Peer, reason: DisconnectReason): void
   _resumed(peer: Peer): void
-  emit(event: 'drain', peer: Peer): boolean
+  emit(event: 'drain' | 'idle', peer: Peer): boolean
 }
 
 /**
@@ -71,6 +73,8 @@ export class Peer {
   readonly #engine: Engine
   #question: Question
   #closing = notClosing
+  /** What the program has changed of the options, for the next connection of a session. */
+  #changed: LiveOptions = {}
 
   /** @internal */
   constructor(
@@ -206,6 +210,26 @@ export class Peer {
     const { id, state, protocol, localAddress, remoteAddress } = this
     const about = { kind: 'Peer', id, state, protocol, localAddress, remoteAddress } as const
     return inspectText(this._ring, this.#engine, about)
+  }
+
+  /**
+   * Changes options of this connection: those that `options` has, until its end; in a session also for its next connections. A time
+   * that is changed counts from now. Does nothing after the connection's end. Throws `ZERIO_BAD_OPTION`, and then nothing has changed.
+   */
+  configure(options: LiveOptions): void {
+    const checked = checkLiveOptions(options)
+    this.#changed = { ...this.#changed, ...checked }
+    this.#engine.configure(this._ring, checked)
+  }
+
+  /**
+   * `configure({ idleTimeoutMs })`: the connection ends when nothing comes for so long from now on; 0 turns that off. In a handler of the
+   * server's `idle` event it keeps the connection. Throws `ZERIO_BAD_OPTION`.
+   *
+   * @param idleTimeoutMs 0, or 10 to 86,400,000.
+   */
+  setIdleTimeout(idleTimeoutMs: number): void {
+    this.configure({ idleTimeoutMs })
   }
 
   /**
@@ -347,6 +371,7 @@ export class Peer {
     const addresses = addressesOf(this.#engine, ring.slot)
     const hasMoved = this.#engine.moveConnection(this._ring, ring, this)
     this._ring = ring
+    this.#engine.configure(ring, this.#changed)
     this.#question = new Question(this.#engine, ring)
     this.#suspended = false
     this._pausing?.moveTo(this, ring)
@@ -380,6 +405,11 @@ export class Peer {
   /** @internal */
   _drained(): void {
     this.#server.emit('drain', this)
+  }
+
+  /** @internal */
+  _idle(): void {
+    if (this._receiving) this.#server.emit('idle', this)
   }
 
   /** @internal */

@@ -61,6 +61,11 @@ export interface ServerEventMap {
   /** The send ring of a peer that refused a message with `BackPressured` has room for it now. */
   drain: [peer: Peer]
   /**
+   * Nothing came from this peer for `idleTimeoutMs`. Its connection ends (`ZERIO_IDLE_TIMEOUT`) as soon as the handlers have returned,
+   * unless one of them has called `peer.setIdleTimeout`, or `peer.configure` with `idleTimeoutMs`.
+   */
+  idle: [peer: Peer]
+  /**
    * A connection was closed before it became a peer. `count` is 1 up to a hundred refusals of a kind at once and a hundred a second;
    * beyond that one event stands for so many of them.
    */
@@ -83,6 +88,12 @@ export interface ServerEventMap {
  * ```
  */
 export class ZerioServer extends Endpoint<ServerEventMap> {
+  /**
+   * Options for servers that are made from now on in this thread and are not given them. An option given as undefined counts as not
+   * given. The constructor checks them, and throws `ZERIO_BAD_OPTION` for a mistake. Default: none.
+   */
+  static defaults: ServerOptions = {}
+
   /**
    * Called for each message; see {@link ServerMessageHandler}. Without it and without a `message` listener messages are dropped. May be
    * replaced at any time.
@@ -118,7 +129,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   constructor(address: ServerAddress | readonly ServerAddress[], options?: ServerOptions) {
     super('server')
     this.#addresses = checkServerAddresses(address)
-    this.#options = resolveServerOptions(options)
+    this.#options = resolveServerOptions(options, ZerioServer.defaults)
     const { authenticate } = this.#options
     if (authenticate !== undefined)
       this.#admission = new Admission(authenticate, (code, make) => this.#report(code, make))

@@ -158,6 +158,10 @@ void close(const Call& call) {
 void pause(const Call& call) { engine_of(call).pause(argument(call, 0), call[1].flag()); }
 void ask(const Call& call) { engine_of(call).ask(argument(call, 0)); }
 void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
+// configure(slot, setting, value)
+void configure(const Call& call) {
+  engine_of(call).configure(argument(call, 0), static_cast<Setting>(argument(call, 1)), argument(call, 2));
+}
 void hand_over(const Call& call) { engine_of(call).hand_over(); }
 void hand_over_slot(const Call& call) { engine_of(call).hand_over_slot(argument(call, 0)); }
 napi_value locked_bytes(const Call& call) { return call.number(static_cast<double>(engine_of(call).io().locked_bytes())); }
@@ -328,6 +332,7 @@ constexpr Method kMethods[] = {
     {"abort", enter_engine<abort>},
     {"pause", enter_engine<pause>},
     {"ask", enter_engine<ask>},
+    {"configure", enter_engine<configure>},
     {"addresses", enter_engine<addresses>},
     {"readTcpStatus", enter_engine<read_tcp_status>},
     {"openScope", enter_engine<open_scope>},

@@ -140,6 +140,7 @@ struct Life {
   bool end_received = false;     // the other side sends nothing any more
   bool end_deferred = false;     // and that is to be reported in the next poll
   bool close_requested = false;  // by the program, the next poll carries it out
+  bool is_idle = false;          // its idle limit was reached, the next poll ends it
   bool deferred = false;         // is in the engine's list of connections whose end is to be carried out
   bool reset_on_close = false;
   Place place = Place::None;

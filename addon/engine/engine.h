@@ -76,6 +76,9 @@ struct ClientOptions {
   uint32_t resumes = kNone;
 };
 
+// What of these can change while there is a connection.
+enum class Setting : uint32_t { LingerMs, HeartbeatMs, IdleTimeoutMs, NoDelay, KeepAliveMs, UserTimeoutMs };
+
 class Engine final : private IoSink {
  public:
   // How many codes a refusal can have: those of the protocol from 1000 on, and the local ones from 2000 on.
@@ -124,6 +127,10 @@ class Engine final : private IoSink {
   void close(uint32_t slot, uint16_t code, std::string_view reason);
   // Ends the connection at once and discards what was not sent.
   void abort(uint32_t slot);
+
+  // Changes an option of one connection. What waits for a time that is changed begins to wait anew. One whose limit was reached,
+  // while the event `Idle` is dispatched, goes on.
+  void configure(uint32_t slot, Setting setting, uint32_t value);
 
   // Sends a PING, and the event `Pong` follows when it is answered; one that was asked for before gets none any more. Does
   // nothing where there is no PING: with classic, and when the connection is not open.
@@ -342,6 +349,9 @@ class Engine final : private IoSink {
   void set_accept_retry();
   void retry_accepts(uint64_t now_ns);
   void begin_looks(Connection& connection);
+  void begin_heartbeats(Connection& connection);
+  void begin_idle_looks(Connection& connection);
+  void end_idle(Connection& connection);
   void end_looks(Connection& connection);
   void heartbeat(Connection& connection, uint64_t now_ns);
   void look_for_idle(Connection& connection, uint64_t now_ns);

@@ -83,7 +83,9 @@ void Engine::carry_out(Connection& connection) {
   deferred_.remove(connection);
   life.deferred = false;
   if (!life.close_requested) {
-    if (life.end_deferred) {
+    if (life.is_idle && life.state == State::Open) {
+      end_idle(connection);
+    } else if (life.end_deferred) {
       end_of_stream(connection);
     } else if (life.verdict != Verdict::None) {
       decide_late(connection);

@@ -99,7 +99,7 @@ uint32_t Engine::work_of(const Deadline& deadline) const {
     case DeadlineKind::Heartbeat:
       return (life.heard & kHeardByHeartbeat) != 0 ? kLookWork : kDueWork;
     case DeadlineKind::Idle:
-      return (life.heard & kHeardByIdle) != 0 || life.silent_looks + 1 < kIdleLooks ? kLookWork : kDueWork;
+      return kLookWork;
     case DeadlineKind::Question:
       return (life.heard & kHeardByQuestion) != 0 ? kLookWork : kDueWork;
     case DeadlineKind::Acknowledgement:
@@ -188,15 +188,51 @@ void Engine::end_probation(Connection& connection) {
 // ---- Silence
 
 void Engine::begin_looks(Connection& connection) {
+  begin_heartbeats(connection);
+  begin_idle_looks(connection);
+}
+
+void Engine::begin_heartbeats(Connection& connection) {
   Life& life = connection.life;
-  const uint64_t heartbeat_ns = life.heartbeat_ms * kMillisecondNs;
-  if (heartbeat_ns != 0 && life.protocol == Protocol::Native) {
-    deadlines_.set(connection.heartbeat, moment_after(io_->now_ns() + heartbeat_ns, heartbeat_ns));
-  }
-  const uint64_t idle_ns = life.idle_timeout_ms * kMillisecondNs;
-  if (idle_ns != 0) {
-    life.heard &= static_cast<uint8_t>(~kHeardByIdle);
-    deadlines_.set(connection.idle, moment_after(io_->now_ns() + idle_ns / kIdleLooks, idle_ns));
+  const uint64_t interval_ns = life.heartbeat_ms * kMillisecondNs;
+  life.silent_heartbeats = 0;
+  if (interval_ns == 0 || life.protocol != Protocol::Native) return deadlines_.clear(connection.heartbeat);
+  deadlines_.set(connection.heartbeat, moment_after(io_->now_ns() + interval_ns, interval_ns));
+}
+
+void Engine::begin_idle_looks(Connection& connection) {
+  Life& life = connection.life;
+  const uint64_t limit_ns = life.idle_timeout_ms * kMillisecondNs;
+  life.is_idle = false;
+  life.silent_looks = 0;
+  life.heard &= static_cast<uint8_t>(~kHeardByIdle);
+  if (limit_ns == 0) return deadlines_.clear(connection.idle);
+  deadlines_.set(connection.idle, moment_after(io_->now_ns() + limit_ns / kIdleLooks, limit_ns));
+}
+
+void Engine::configure(uint32_t slot, Setting setting, uint32_t value) {
+  Connection* const connection = connection_at(slot);
+  if (connection == nullptr || connection->life.state == State::Free || connection->life.state == State::Suspended) return;
+  Life& life = connection->life;
+  switch (setting) {
+    case Setting::LingerMs:
+      life.linger_ms = value;
+      if (life.state == State::Draining || life.state == State::Lingering) set_deadline(*connection, value);
+      return;
+    case Setting::HeartbeatMs:
+      life.heartbeat_ms = value;
+      if (life.state == State::Open) begin_heartbeats(*connection);
+      return;
+    case Setting::IdleTimeoutMs:
+      life.idle_timeout_ms = value;
+      if (life.state == State::Open) begin_idle_looks(*connection);
+      return;
+    case Setting::NoDelay:
+      return io_->configure(slot, SocketSetting::NoDelay, value);
+    case Setting::KeepAliveMs:
+      return io_->configure(slot, SocketSetting::KeepAliveMs, value);
+    case Setting::UserTimeoutMs:
+      return io_->configure(slot, SocketSetting::UserTimeoutMs, value);
   }
 }
 
@@ -243,6 +279,14 @@ void Engine::look_for_idle(Connection& connection, uint64_t now_ns) {
     deadlines_.set(connection.idle, moment_before(now_ns, limit_ns) + step_ns);
     return;
   }
+  // The program hears of it first, and may set another limit. Otherwise the next poll ends the connection.
+  deadlines_.clear(connection.idle);
+  life.is_idle = true;
+  events_.push(Event{EventKind::Idle, connection.slot});
+  defer(connection);
+}
+
+void Engine::end_idle(Connection& connection) {
   count_server(connection, layout::kServerCounterIdleTimeouts, 1);
   fail(connection, Code::IdleTimeout, 0, "", true);
 }

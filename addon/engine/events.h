@@ -29,11 +29,12 @@ enum class EventKind : int32_t {
   Pong = 14,          // the PING that the program asked for is answered
   Suspended = 15,     // the connection of a session broke
   Resumed = 16,       // a peer's session has a new connection; adopt() follows
+  Idle = 17,          // nothing came for the idle limit; the connection ends unless configure() sets another one now
 };
 
 // Events, word by word. The mirror of the names is in src/engine/layout.ts; addon/binding/border.h exports the places.
 
-// How each event begins, and all that some of them are: Drain, SlotsLow, Reached, SlabIdle and Pong.
+// How each event begins, and all that some of them are: Drain, SlotsLow, Reached, SlabIdle, Pong and Idle.
 struct Event {
   EventKind kind = EventKind::SlabIdle;
   uint32_t owner = 0;  // the slot or the server that it is about

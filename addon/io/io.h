@@ -49,6 +49,9 @@ struct SocketOptions {
   [[nodiscard]] SocketOptions of_path() const { return {false, send_buffer_bytes, receive_buffer_bytes, 0, 0, {}}; }
 };
 
+// What of it can change while there is a connection.
+enum class SocketSetting : uint8_t { NoDelay, KeepAliveMs, UserTimeoutMs };
+
 // Keep-alive in the units of the systems: whole seconds are the finest that all of them accept.
 struct KeepAlive {
   static constexpr uint32_t kProbes = 3;
@@ -133,6 +136,12 @@ class Io {
   virtual int promote(uint32_t slot) {
     (void)slot;
     return 0;
+  }
+  // Changes an option of a connection; of one over a Unix domain socket, which has none of these, nothing.
+  virtual void configure(uint32_t slot, SocketSetting setting, uint32_t value) {
+    (void)slot;
+    (void)setting;
+    (void)value;
   }
   // Closes an accepted socket.
   virtual void discard(AcceptedSocket socket) = 0;

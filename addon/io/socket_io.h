@@ -76,6 +76,10 @@ class SocketIo : public Io {
     return ready > 0 || (ready < 0 && errno == EINTR) ? 0 : -1;
   }
 
+  void configure(uint32_t slot, SocketSetting setting, uint32_t value) override {
+    change_setting(connections_[slot].fd.get(), setting, value);
+  }
+
   void shutdown(uint32_t slot) override { shutdown_sending(connections_[slot].fd.get()); }
 
   void addresses(uint32_t slot, Address& local, Address& remote) const override {

@@ -139,7 +139,8 @@ void EngineAudit::check_deadlines_of(const Connection& connection) {
   const bool pings = is_open && life.heartbeat_ms > 0 && native;
   require(count_deadline(connection.heartbeat, connection.slot, DeadlineKind::Heartbeat) == pings,
           "a native connection has its heartbeat");
-  const bool may_idle = is_open && life.idle_timeout_ms > 0;
+  const bool may_idle = is_open && life.idle_timeout_ms > 0 && !life.is_idle;
+  require(!life.is_idle || !is_open || life.deferred, "an idle connection is to end");
   require(count_deadline(connection.idle, connection.slot, DeadlineKind::Idle) == may_idle, "an idle limit is looked at");
   const bool questioned = count_deadline(connection.question, connection.slot, DeadlineKind::Question);
   require(!questioned || (is_open && native && life.of_server), "a server's native peer is questioned");

@@ -324,6 +324,7 @@ void EngineModel::native_poll(bool spinning) {
       case EventKind::Message:
       case EventKind::Drain:
       case EventKind::Pong:
+      case EventKind::Idle:
         break;
       default:
         ++setups;
@@ -338,7 +339,7 @@ void EngineModel::check_idle_limits(uint64_t from_ns) const {
   for (const auto& connection : connections_) {
     if (connection == nullptr || connection->idle_timeout_ms == 0) continue;
     if (!connection->connected || connection->disconnected || connection->suspended) continue;
-    const uint64_t since_ns = std::max(from_ns, io_.heard_ns(connection->slot));
+    const uint64_t since_ns = std::max({from_ns, io_.heard_ns(connection->slot), connection->idle_set_ns});
     const uint64_t limit_ns = connection->idle_timeout_ms * kMillisecondNs;
     require(network_.now_ns() - since_ns < limit_ns * 4 / 3 + kPutOffNs, "an idle connection ends");
   }

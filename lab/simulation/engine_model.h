@@ -35,6 +35,8 @@ struct Connection {
   bool classic = false;
   uint32_t linger_ms = 0;
   uint32_t idle_timeout_ms = 0;
+  uint64_t idle_set_ns = 0;    // when the program changed it
+  bool is_idle = false;        // its Idle event has come, and the program has set no other limit since
   bool receiving = true;
   bool established = false;
   bool held = false;           // it waits for its Reached event
@@ -127,6 +129,7 @@ class EngineModel final : private RingEngine {
   void ask(Connection& connection);
   void pause(Connection& connection);
   void resume(Connection& connection);
+  void configure(Connection& connection);
   void flush();
 
   // One iteration of the event loop; with Manual, one poll() of the program. Returns whether anything happened.
@@ -190,7 +193,7 @@ class EngineModel final : private RingEngine {
   void connect_failed(uint32_t slot, uint32_t code, uint32_t error);
   void refused(uint32_t server, uint32_t code, uint32_t error, int32_t count);
   void slots_low();
-  void check_idle_end(uint32_t slot) const;
+  void idle(uint32_t slot);
   void connected(uint32_t slot, const int32_t* event);
   void suspended(uint32_t slot, uint32_t code, uint32_t error);
   void resumed(uint32_t slot, const int32_t* event);

@@ -1,4 +1,6 @@
 // How JavaScript's side of an engine dispatches events: messages first, then what happens to connections and servers.
+#include <algorithm>
+
 #include "engine_model.h"
 
 namespace zerio::simulation {
@@ -11,6 +13,7 @@ constexpr uint32_t kSlotsMax = 256;
 
 bool reports_timeout(const int32_t* event) {
   const auto kind = static_cast<EventKind>(event[0]);
+  if (kind == EventKind::Idle) return true;
   const bool is_end = kind == EventKind::Disconnected || kind == EventKind::Suspended || kind == EventKind::ConnectFailed;
   if (!is_end && kind != EventKind::Refused) return false;
   if (event[3] != 0) return false;
@@ -18,7 +21,6 @@ bool reports_timeout(const int32_t* event) {
     case Code::HandshakeTimeout:
     case Code::ConnectTimeout:
     case Code::HeartbeatTimeout:
-    case Code::IdleTimeout:
       return true;
     default:
       return false;
@@ -112,7 +114,9 @@ void EngineModel::dispatch_event(const int32_t* event) {
       }
       return;
     case EventKind::Disconnected:
-      if (code == static_cast<uint32_t>(Code::IdleTimeout) && reports_timeout(event)) check_idle_end(slot);
+      // Where the other side has sent the code, the event has the place of its reason.
+      require(code != static_cast<uint32_t>(Code::IdleTimeout) || event[3] != 0 || connections_[slot]->is_idle,
+              "Idle comes before the end of an idle connection, and a new limit keeps it");
       if (reports_timeout(event)) check_paused_end(slot);
       disconnected(slot, code, error);
       return;
@@ -131,6 +135,9 @@ void EngineModel::dispatch_event(const int32_t* event) {
       return;
     case EventKind::Pong:
       answered(slot);
+      return;
+    case EventKind::Idle:
+      idle(slot);
       return;
     case EventKind::ConnectFailed:
       connect_failed(slot, code, error);
@@ -282,7 +289,8 @@ void EngineModel::resumed(uint32_t slot, const int32_t* event) {
   old->ring = std::move(moved->ring);
   moved->slot = by;
   moved->link = io_.link_of(by);
-  moved->suspended = false;
+  moved->suspended = moved->is_idle = false;
+  moved->idle_timeout_ms = servers_[moved->server].options.idle_timeout_ms;
   take_slot(*moved);
   moved->ring->open(false, static_cast<uint32_t>(event[3]), true);
   const bool closed = !moved->receiving;
@@ -357,9 +365,29 @@ void EngineModel::slots_low() {
   }
 }
 
-void EngineModel::check_idle_end(uint32_t slot) const {
-  const uint64_t silent_ns = network_.now_ns() - io_.heard_ns(slot);
-  require(silent_ns >= connections_[slot]->idle_timeout_ms * kMillisecondNs, "no connection ends before it was idle");
+void EngineModel::idle(uint32_t slot) {
+  Connection* const connection = connections_[slot].get();
+  require(connection != nullptr && connection->connected && !connection->disconnected, "Idle comes while connected");
+  require(!connection->is_idle && !connection->suspended, "Idle comes once for each limit");
+  const uint64_t silent_ns = network_.now_ns() - std::max(io_.heard_ns(slot), connection->idle_set_ns);
+  require(silent_ns >= connection->idle_timeout_ms * kMillisecondNs, "no connection is idle before its time");
+  trace_.add('e', number, "slot # is idle", {slot});
+  connection->is_idle = true;
+  if (connection->receiving && random_.chance(500)) configure(*connection);
+}
+
+// The program changes the limits for silence.
+void EngineModel::configure(Connection& connection) {
+  const auto idle_ms = static_cast<uint32_t>(random_.chance(300) ? 0 : random_.between(10, 400));
+  const auto heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? 0 : random_.between(10, 200));
+  trace_.add('e', number, "slot # gets an idle limit of # ms and heartbeats of # ms", {connection.slot, idle_ms, heartbeat_ms});
+  // Its next connection begins with the limits of the engine's options.
+  if (connection.suspended) return;
+  engine_->configure(connection.slot, Setting::HeartbeatMs, heartbeat_ms);
+  engine_->configure(connection.slot, Setting::IdleTimeoutMs, idle_ms);
+  connection.idle_timeout_ms = idle_ms;
+  connection.idle_set_ns = network_.now_ns();
+  connection.is_idle = false;
 }
 
 void EngineModel::disconnected(uint32_t slot, uint32_t code, uint32_t error) {

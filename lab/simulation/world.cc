@@ -194,6 +194,7 @@ void World::act(EngineModel& engine) {
       }
       return;
     case 11:
+      if (one != nullptr && random_.chance(300)) engine.configure(*one);
       if (one != nullptr) engine.ask(*one);
       return;
     case 12:

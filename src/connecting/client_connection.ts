@@ -35,7 +35,7 @@ export interface ConnectionOwner {
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void
   _suspended(connection: ClientConnection, reason: DisconnectReason): void
   _released(connection: ClientConnection): void
-  emit(event: 'drain'): boolean
+  emit(event: 'drain' | 'idle'): boolean
 }
 
 /** Whose failure it is when no server has answered. */
@@ -166,6 +166,9 @@ export class ClientConnection implements Connection, Contender {
   }
   _drained(): void {
     this.client.emit('drain')
+  }
+  _idle(): void {
+    if (this._receiving) this.client.emit('idle')
   }
   _released(): void {
     this.#released = true

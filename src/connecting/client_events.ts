@@ -33,6 +33,11 @@ export interface ClientEventMap {
   /** The send ring that refused a message with `BackPressured` has room for it now. */
   drain: []
   /**
+   * Nothing came from the server for `idleTimeoutMs`. The connection ends (`ZERIO_IDLE_TIMEOUT`) as soon as the handlers have returned,
+   * unless one of them has called `setIdleTimeout`, or `configure` with `idleTimeoutMs`.
+   */
+  idle: []
+  /**
    * With the option `reconnect`: another attempt to connect follows, after `delayMs`. Emitted before each, after `disconnected` or the
    * failure of the attempt before.
    */

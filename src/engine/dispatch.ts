@@ -372,6 +372,9 @@ export class Dispatch {
       case EventKind.Pong:
         this.#connections[slot]?._answered()
         return
+      case EventKind.Idle:
+        this.#connections[slot]?._idle()
+        return
       case EventKind.ConnectFailed: {
         const code = events[at + EndEvent.Code]
         const errno = events[at + EndEvent.Errno]

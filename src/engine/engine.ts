@@ -1,13 +1,13 @@
 // One engine: native code, its pools, and what JavaScript has to do for them, put together. Its parts have files of their own.
 import { EngineCounters } from '../counters.js'
 import { ZerioError } from '../errors.js'
-import type { ResolvedEngineOptions, WaitStrategy } from '../options/options.js'
+import type { LiveOptions, ResolvedEngineOptions, WaitStrategy } from '../options/options.js'
 import { type Choice, engineError } from './backend.js'
 import type { Connection, HeldBack, ServerEvents } from './connection.js'
 import { Dispatch, type DispatchEngine } from './dispatch.js'
 import { type Exiting, forgetExiting, rememberExiting } from './exit.js'
 import { needsPortableLoop } from './host_loop.js'
-import { Layout, Strategy } from './layout.js'
+import { Layout, Setting, Strategy } from './layout.js'
 import { type NativeEngine, native } from './native.js'
 import type { PausingEngine } from './pausing.js'
 import type { MemoryKind } from './pool.js'
@@ -41,6 +41,17 @@ const strategies: Readonly<Record<WaitStrategy, Strategy>> = {
   spin: Strategy.Spin,
   hybrid: Strategy.Hybrid,
   manual: Strategy.Manual
+}
+
+type LiveOption = keyof LiveOptions
+
+const settings: Readonly<Record<LiveOption, Setting>> = {
+  lingerMs: Setting.LingerMs,
+  heartbeatMs: Setting.HeartbeatMs,
+  idleTimeoutMs: Setting.IdleTimeoutMs,
+  noDelay: Setting.NoDelay,
+  keepAliveMs: Setting.KeepAliveMs,
+  userTimeoutMs: Setting.UserTimeoutMs
 }
 
 export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exiting {
@@ -234,6 +245,13 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
 
   deliverLater(held: HeldBack): void {
     this.dispatch.deliverLater(held)
+  }
+
+  /** Changes options of a connection, unless its slot has begun another life. */
+  configure(ring: SendRing, options: LiveOptions): void {
+    if (this.#slabs.rings[ring.slot] !== ring) return
+    for (const name of Object.keys(options) as LiveOption[])
+      this.native.configure(ring.slot, settings[name], Number(options[name]))
   }
 
   /** Adds to a status what the system knows of this connection, unless its slot has begun another life. */

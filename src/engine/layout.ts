@@ -115,7 +115,8 @@ export const enum EventKind {
   SlabIdle = 13,
   Pong = 14,
   Suspended = 15,
-  Resumed = 16
+  Resumed = 16,
+  Idle = 17
 }
 
 /** The words with which every event begins: the kind, and the slot or server that it is about. */
@@ -229,6 +230,16 @@ export const enum NativeError {
   TooManyServers = 0x10000,
   NoSlot = 0x10001,
   OutOfMemory = 0x10002
+}
+
+/** Options that can change while there is a connection. */
+export const enum Setting {
+  LingerMs = 0,
+  HeartbeatMs = 1,
+  IdleTimeoutMs = 2,
+  NoDelay = 3,
+  KeepAliveMs = 4,
+  UserTimeoutMs = 5
 }
 
 export const enum Protocol {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { ZerioError } from '../errors.js'
 import type { ResolvedConditions } from '../options/options.js'
 import { borderMismatch } from './border.js'
+import type { Setting } from './layout.js'
 import { loadError } from './load_error.js'
 import { thisTarget } from './target.js'
 
@@ -103,6 +104,8 @@ export interface NativeEngine {
   pause(slot: number, paused: boolean): void
   /** Sends a PING; `Pong` is reported when it is answered. */
   ask(slot: number): void
+  /** Changes an option of a connection. */
+  configure(slot: number, setting: Setting, value: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
   /** Writes what the system's TCP knows of an open connection into an array for `StatusField`. */
   readTcpStatus(slot: number, target: Float64Array): void

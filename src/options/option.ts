@@ -7,6 +7,8 @@ interface Described {
   readonly text: string
   /** What docs/options.md says beside it, in Markdown: where to read more. */
   readonly see?: string
+  /** Whether it can change while there is a connection. */
+  readonly live?: true
 }
 
 /** One of a few strings. */

@@ -19,6 +19,7 @@ export type {
   ClientOptions,
   ConditionsOptions,
   EngineOptions,
+  LiveOptions,
   ReconnectOptions,
   ServerOptions,
   SessionOptions,
@@ -72,15 +73,19 @@ const sessionScope = scopeOf(sessionTable, 'session.')
 const sessionsScope = scopeOf(sessionsTable, 'sessions.')
 const NO_SESSIONS = { resumeMsMax: 0, sessionsMax: 0 }
 
-function resolve<Table extends OptionTable>(given: unknown, scope: Scope<Table>): Resolved<Table> {
-  const { prefix, table, names, defaults } = scope
-  const result = { ...defaults } as Record<string, unknown>
-  if (given === undefined) return result as Resolved<Table>
-  const found = readProperties(given, names, {
+function readOptions(given: unknown, names: readonly string[], prefix = ''): Record<string, unknown> {
+  return readProperties(given, names, {
     code: 'ZERIO_BAD_OPTION',
     notAnObject: (what) => `Options must be an object, not ${what}.`,
     unknown: (name) => `There is no option "${prefix}${name}"; there are ${names.join(', ')}.`
   })
+}
+
+function resolve<Table extends OptionTable>(given: unknown, scope: Scope<Table>): Resolved<Table> {
+  const { prefix, table, names, defaults } = scope
+  const result = { ...defaults } as Record<string, unknown>
+  if (given === undefined) return result as Resolved<Table>
+  const found = readOptions(given, names, prefix)
   for (const [name, value] of Object.entries(found)) {
     checkOption(prefix + name, table[name], value)
     result[name] = value
@@ -103,15 +108,50 @@ function finish(options: Resolved<typeof engineTable>): { conditions: ResolvedCo
   return { conditions: resolvePart(options.conditions ?? false, conditionsScope) }
 }
 
+/**
+ * Resolves what a program gave, and behind that what it has made the default of a class. Throws `ZERIO_BAD_OPTION`: for a mistake that is
+ * in the defaults, or that is none without them, the error says so.
+ */
+function resolveWith<Result>(
+  given: unknown,
+  defaults: unknown,
+  { owner, names }: { readonly owner: string; readonly names: readonly string[] },
+  resolveAll: (given: unknown) => Result
+): Result {
+  const behind = readProperties(defaults, names, {
+    code: 'ZERIO_BAD_OPTION',
+    notAnObject: (what) => `${owner}.defaults must be an object of options, not ${what}.`,
+    unknown: (name) =>
+      `There is no option "${name}", which ${owner}.defaults has; there are ${names.join(', ')}.`
+  })
+  if (Object.keys(behind).length === 0) return resolveAll(given)
+  const found = given === undefined ? {} : readOptions(given, names)
+  try {
+    return resolveAll({ ...behind, ...found })
+  } catch (error) {
+    // Throws when the mistake is not in the defaults.
+    resolveAll(found)
+    throw misuse('ZERIO_BAD_OPTION', `${(error as Error).message} It comes from ${owner}.defaults.`)
+  }
+}
+
 /** The options of a server, checked and complete. Throws `ZERIO_BAD_OPTION`. */
-export function resolveServerOptions(given: unknown): ResolvedServerOptions {
+export function resolveServerOptions(given: unknown, defaults: unknown = {}): ResolvedServerOptions {
+  return resolveWith(given, defaults, { owner: 'ZerioServer', names: serverScope.names }, resolveServer)
+}
+
+/** The options of a client, checked and complete. Throws `ZERIO_BAD_OPTION`. */
+export function resolveClientOptions(given: unknown, defaults: unknown = {}): ResolvedClientOptions {
+  return resolveWith(given, defaults, { owner: 'ZerioClient', names: clientScope.names }, resolveClient)
+}
+
+function resolveServer(given: unknown): ResolvedServerOptions {
   const { sessions, ...options } = resolve(given, serverScope)
   const finished = finish(options)
   return { ...options, ...finished, ...(resolvePart(sessions, sessionsScope) ?? NO_SESSIONS) }
 }
 
-/** The options of a client, checked and complete. Throws `ZERIO_BAD_OPTION`. */
-export function resolveClientOptions(given: unknown): ResolvedClientOptions {
+function resolveClient(given: unknown): ResolvedClientOptions {
   const { session, ...options } = resolve(given, clientScope)
   const finished = finish(options)
   const { credential, localAddress } = options

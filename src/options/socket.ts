@@ -15,7 +15,7 @@ export const socketTable = {
     isValid: (value): value is LookupFunction => typeof value === 'function',
     text: 'Finds the numeric addresses of a host name, as the option of `net.connect` does: `(hostname, options, callback)`, and `options.all` is true. It is called again for each attempt to connect.'
   }),
-  noDelay: flag({ default: true, text: 'Send small messages at once (`TCP_NODELAY`).' }),
+  noDelay: flag({ live: true, default: true, text: 'Send small messages at once (`TCP_NODELAY`).' }),
   socketSendBytes: integer({
     unit: 'bytes',
     min: 0,
@@ -33,6 +33,7 @@ export const socketTable = {
     text: "The system's receive buffer (`SO_RCVBUF`)."
   }),
   lingerMs: integer({
+    live: true,
     unit: 'milliseconds',
     min: 0,
     max: 600_000,
@@ -40,6 +41,7 @@ export const socketTable = {
     text: 'How long a closing connection may take to send what was accepted.'
   }),
   heartbeatMs: integer({
+    live: true,
     unit: 'milliseconds',
     min: 0,
     minBesideZero: 10,
@@ -49,6 +51,7 @@ export const socketTable = {
     text: 'Ask a silent peer for a sign of life after this time, and end the connection after four times of it. Works with native peers only.'
   }),
   idleTimeoutMs: integer({
+    live: true,
     unit: 'milliseconds',
     min: 0,
     minBesideZero: 10,
@@ -58,6 +61,7 @@ export const socketTable = {
     text: 'End a connection, native or classic, from which nothing came for this long. A PONG counts as something. The end comes at most a third of this time late.'
   }),
   keepAliveMs: integer({
+    live: true,
     unit: 'milliseconds',
     min: 0,
     minBesideZero: 1000,
@@ -67,6 +71,7 @@ export const socketTable = {
     text: "Have the system ask the other side's system for a sign of life after so much silence, in whole seconds rounded up, and end the connection (`ETIMEDOUT`) after three times of it. A living system answers whatever its program does."
   }),
   userTimeoutMs: integer({
+    live: true,
     unit: 'milliseconds',
     min: 0,
     minBesideZero: 1000,

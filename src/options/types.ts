@@ -346,3 +346,9 @@ export interface SessionsOptions {
    */
   sessionsMax?: number | undefined
 }
+
+/** What `configure` takes: the options that can change while there is a connection. */
+export type LiveOptions = Pick<
+  SocketOptions,
+  'noDelay' | 'lingerMs' | 'heartbeatMs' | 'idleTimeoutMs' | 'keepAliveMs' | 'userTimeoutMs'
+>

@@ -15,11 +15,12 @@ const options = {
   idleS: [TCP, 4],
   intervalS: [TCP, 5],
   probes: [TCP, 6],
-  userTimeoutMs: [TCP, 18]
+  userTimeoutMs: [TCP, 18],
+  noDelay: [TCP, 1]
 }
 
 /** What the sockets of a new connection, and of its listener, are set to. In a process of its own, which has no others. */
-async function settingsOf(t, pairOptions) {
+async function settingsOf(t, pairOptions, changes = {}) {
   const result = await runScript(`
         import { createRequire } from 'node:module'
     import { readdirSync, readlinkSync } from 'node:fs'
@@ -38,6 +39,8 @@ async function settingsOf(t, pairOptions) {
     await server.start('server')
     const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
     await client.start('client')
+    while (server.peer('client') === undefined) await new Promise(setImmediate)
+    for (const one of [server.peer('client'), client]) one.configure(${JSON.stringify(changes)})
     const made = sockets().filter((fd) => !before.includes(fd))
     const asked = Object.entries(${JSON.stringify(options)})
     console.log(JSON.stringify(made.map((fd) => Object.fromEntries(asked.map(([name, [level, option]]) => [name, ours.socketOption(fd, level, option)])))))
@@ -52,7 +55,7 @@ async function settingsOf(t, pairOptions) {
 for (const backend of backends) {
   test.serial(`${backend}: the defaults find a dead host within a minute`, async (t) => {
     for (const socket of await settingsOf(t, { backend })) {
-      t.deepEqual(socket, { keepAlive: 1, idleS: 15, intervalS: 10, probes: 3, userTimeoutMs: 45_000 })
+      t.like(socket, { keepAlive: 1, idleS: 15, intervalS: 10, probes: 3, userTimeoutMs: 45_000 })
       t.true(socket.idleS + socket.intervalS * socket.probes < 60)
     }
   })
@@ -63,7 +66,24 @@ for (const backend of backends) {
       t.is(socket.userTimeoutMs, 0)
     }
     for (const socket of await settingsOf(t, { backend, keepAliveMs: 1001, userTimeoutMs: 1234 })) {
-      t.deepEqual(socket, { keepAlive: 1, idleS: 2, intervalS: 1, probes: 3, userTimeoutMs: 1234 })
+      t.like(socket, { keepAlive: 1, idleS: 2, intervalS: 1, probes: 3, userTimeoutMs: 1234 })
+    }
+  })
+
+  test.serial(`${backend}: configure changes the sockets of the connection, and no others`, async (t) => {
+    const from = { backend, noDelay: true, keepAliveMs: 0, userTimeoutMs: 0 }
+    const to = { noDelay: false, keepAliveMs: 2000, userTimeoutMs: 5000 }
+    for (const [before, after] of [
+      [from, to],
+      [to, from]
+    ]) {
+      const { backend: _, ...changes } = after
+      const sockets = await settingsOf(t, { ...before, backend }, changes)
+      const expected = { noDelay: Number(after.noDelay), keepAlive: Number(after.keepAliveMs > 0) }
+      const changed = sockets.filter((one) => one.keepAlive === expected.keepAlive)
+      t.is(changed.length, 2)
+      for (const one of changed) t.like(one, { ...expected, userTimeoutMs: after.userTimeoutMs })
+      if (after === to) for (const one of changed) t.like(one, { idleS: 2, intervalS: 1 })
     }
   })
 }

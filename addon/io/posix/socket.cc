@@ -198,6 +198,17 @@ void set_no_delay(int fd, bool no_delay) {
   if (no_delay) set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+void change_setting(int fd, SocketSetting setting, uint32_t value) {
+  switch (setting) {
+    case SocketSetting::NoDelay:
+      return set_flag(fd, IPPROTO_TCP, TCP_NODELAY, value != 0 ? 1 : 0);
+    case SocketSetting::KeepAliveMs:
+      return value > 0 ? set_keep_alive(fd, KeepAlive(value)) : set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+    case SocketSetting::UserTimeoutMs:
+      return set_user_timeout(fd, value);
+  }
+}
+
 void set_reset_on_close(int fd) {
   const linger now = {1, 0};
   (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);

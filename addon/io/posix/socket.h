@@ -118,6 +118,7 @@ int open_listener(const Address& address, const ListenOptions& options, Listenin
 int open_connecting(const Address& address, const SocketOptions& options, Descriptor& out);
 
 void set_no_delay(int fd, bool no_delay);
+void change_setting(int fd, SocketSetting setting, uint32_t value);
 // From now on close() discards what is not sent yet, and resets the connection.
 void set_reset_on_close(int fd);
 // The error that ended a connection attempt, 0 for success.

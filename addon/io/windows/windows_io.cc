@@ -38,16 +38,17 @@ void keep_alive(SOCKET socket, uint32_t milliseconds) {
   (void)WSAIoctl(socket, SIO_KEEPALIVE_VALS, &values, sizeof values, nullptr, 0, &bytes, nullptr, nullptr);
 }
 
+void user_timeout(SOCKET socket, uint32_t milliseconds) {
+  set_flag(socket, IPPROTO_TCP, kTcpMaxRetransmission, static_cast<int>(KeepAlive::seconds(milliseconds)));
+}
+
 // A system that refuses one of these still provides a working connection, so errors are ignored.
 void apply(SOCKET socket, const SocketOptions& options) {
   if (options.no_delay) set_flag(socket, IPPROTO_TCP, TCP_NODELAY, 1);
   if (options.send_buffer_bytes > 0) set_flag(socket, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.send_buffer_bytes));
   if (options.receive_buffer_bytes > 0) set_flag(socket, SOL_SOCKET, SO_RCVBUF, static_cast<int>(options.receive_buffer_bytes));
   if (options.keep_alive_ms > 0) keep_alive(socket, options.keep_alive_ms);
-  if (options.user_timeout_ms > 0) {
-    const uint32_t seconds = KeepAlive::seconds(options.user_timeout_ms);
-    set_flag(socket, IPPROTO_TCP, kTcpMaxRetransmission, static_cast<int>(seconds));
-  }
+  if (options.user_timeout_ms > 0) user_timeout(socket, options.user_timeout_ms);
 }
 
 // A plain number above 200 counts as 200. A negative one is what SOMAXCONN_HINT makes of a backlog up to 65535.
@@ -306,6 +307,21 @@ void WindowsIo::receive_pause(uint32_t slot, bool paused) {
   connection.receiving = !paused;
   connection.paused = paused;
   if (!paused) read_on(slot);
+}
+
+void WindowsIo::configure(uint32_t slot, SocketSetting setting, uint32_t value) {
+  const SOCKET socket = connections_[slot].socket.get();
+  switch (setting) {
+    case SocketSetting::NoDelay:
+      set_flag(socket, IPPROTO_TCP, TCP_NODELAY, value != 0 ? 1 : 0);
+      return;
+    case SocketSetting::KeepAliveMs:
+      if (value > 0) return keep_alive(socket, value);
+      set_flag(socket, SOL_SOCKET, SO_KEEPALIVE, 0);
+      return;
+    case SocketSetting::UserTimeoutMs:
+      return user_timeout(socket, value);
+  }
 }
 
 // ---- Connecting

@@ -72,6 +72,7 @@ class WindowsIo : public Io, private AtProcessEnd {
   void receive_stop(uint32_t slot) override { connections_[slot].receiving = connections_[slot].paused = false; }
   void receive_pause(uint32_t slot, bool paused) override;
   bool is_broken_pipe(int error) const override { return error == error_number(WSAESHUTDOWN); }
+  void configure(uint32_t slot, SocketSetting setting, uint32_t value) override;
   void shutdown(uint32_t slot) override { (void)::shutdown(connections_[slot].socket.get(), SD_SEND); }
   bool close(uint32_t slot, bool reset) override;
   void addresses(uint32_t slot, Address& local, Address& remote) const override;
