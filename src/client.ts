@@ -308,6 +308,17 @@ export class ZerioClient extends SendingClient {
   }
 
   /**
+   * Ends this side's direction of the connection: everything accepted so far is sent, then the end of the stream; `send` returns `Closed`
+   * from now on. Messages of the server are delivered until it ends, too, or closes; then `disconnected` follows, and the client does not
+   * connect again by itself. A server without `allowHalfOpen` does so at once. Does nothing without a connection. Throws
+   * `ZERIO_HALF_CLOSE_IN_SESSION`.
+   */
+  end(): void {
+    const connection = this.#connection ?? this.#suspended
+    connection?.end()
+  }
+
+  /**
    * Ends the connection at once, with a reset: what was accepted and not sent is lost, and the server gets no reason. Use it for a
    * server that does not read, also after `stop`, to end the wait for it. `disconnected` follows in a later turn, with
    * `ZERIO_ABORTED` unless `stop` came first. A client that is not connected does as with `stop`.
@@ -451,7 +462,7 @@ export class ZerioClient extends SendingClient {
       this._state = 'idle'
       this._starting = this.#connection = undefined
       this.#leaving.add(connection)
-      if (this.#backOff !== undefined && !reason.local) this.#resume(reason)
+      if (this.#backOff !== undefined && !reason.local && !connection.hasEnded) this.#resume(reason)
     }
     this.emit('disconnected', reason)
   }

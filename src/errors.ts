@@ -13,6 +13,7 @@ export type MisuseCode =
   | 'ZERIO_NO_CLAIM'
   | 'ZERIO_POLL_IN_HANDLER'
   | 'ZERIO_NOT_STARTED'
+  | 'ZERIO_HALF_CLOSE_IN_SESSION'
 
 /** Codes of what can happen to a correct program. */
 export type FateCode =
@@ -85,6 +86,14 @@ export class ZerioError extends Error {
 /** The error for a mistake of the program. */
 export function misuse(code: MisuseCode, message: string): ZerioError {
   return new ZerioError(code, message)
+}
+
+/** The error for the end of one direction of a session, which needs both. */
+export function halfCloseInSession(): ZerioError {
+  return misuse(
+    'ZERIO_HALF_CLOSE_IN_SESSION',
+    'A session needs both directions, for what they acknowledge: close() or stop() ends it; end() is for connections without one.'
+  )
 }
 
 const NO_LOCAL_PORT =

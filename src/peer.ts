@@ -8,7 +8,7 @@ import type { Engine } from './engine/engine.js'
 import { Pausing } from './engine/pausing.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
-import { misuse } from './errors.js'
+import { halfCloseInSession, misuse } from './errors.js'
 import { describe } from './options/given.js'
 import { checkLiveOptions } from './options/live.js'
 import type { LiveOptions } from './options/options.js'
@@ -28,7 +28,7 @@ export type ServerMessageHandler = (
 ) => void
 
 /** What becomes of a connection; see {@link Peer.state}. */
-export type PeerState = 'open' | 'suspended' | 'closing' | 'closed'
+export type PeerState = 'open' | 'suspended' | 'ended' | 'closing' | 'closed'
 
 /** @internal What a {@link Peer} needs of its server. */
 export interface PeerServer {
@@ -36,6 +36,7 @@ export interface PeerServer {
   readonly _copies: boolean
   _deliverCopy(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void
   _left(peer: Peer, reason: DisconnectReason): void
+  _ended(peer: Peer): void
   _suspended(peer: Peer, reason: DisconnectReason): void
   _resumed(peer: Peer): void
   emit(event: 'drain' | 'idle', peer: Peer): boolean
@@ -67,6 +68,9 @@ export class Peer {
   #remoteAddress: string
   #localAddress: string | undefined
   #suspended = false
+  #ended = false
+  /** @internal Whether it has a session. */
+  _inSession = false
   readonly #server: PeerServer
   /** Whose `onMessage` gets its messages: the server, or what has this peer's own. */
   #receiver: { readonly onMessage: ServerMessageHandler | null | undefined }
@@ -142,11 +146,11 @@ export class Peer {
 
   /**
    * `closing` is the time from `close` or `terminate`, or from the end of the connection, until `clientDisconnected`; `suspended` the
-   * time in which a session has no connection.
+   * time in which a session has no connection; `ended` the time from {@link end} until then, in which messages still come.
    */
   get state(): PeerState {
     if (this._index < 0) return 'closed'
-    if (!this.isOpen) return 'closing'
+    if (!this.isOpen) return this.#ended && this._receiving ? 'ended' : 'closing'
     return this.#suspended ? 'suspended' : 'open'
   }
 
@@ -274,6 +278,20 @@ export class Peer {
   /** Hands to the system now what was accepted for this peer, instead of at the end of the turn. Allocates nothing. */
   flush(): void {
     this._ring.flush()
+  }
+
+  /**
+   * Ends this side's direction: everything accepted so far is sent, then the end of the stream; `send` returns `Closed` from now on.
+   * Messages of the peer are delivered until it ends, too, or closes; then `clientDisconnected` follows. A peer without `allowHalfOpen`
+   * does so at once. A second call does nothing. Throws `ZERIO_HALF_CLOSE_IN_SESSION`.
+   */
+  end(): void {
+    if (this._inSession) throw halfCloseInSession()
+    if (!this.isOpen) return
+    this.#ended = true
+    this._ring.close()
+    this.#question.halfClosed('this side')
+    this.#engine.end(this._ring)
   }
 
   /**
@@ -405,6 +423,12 @@ export class Peer {
   /** @internal */
   _drained(): void {
     this.#server.emit('drain', this)
+  }
+
+  /** @internal */
+  _ended(): void {
+    this.#question.halfClosed('the other side')
+    if (this._receiving) this.#server._ended(this)
   }
 
   /** @internal */

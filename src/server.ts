@@ -56,6 +56,11 @@ export interface ServerEventMap {
   clientSuspended: [peerId: string, reason: DisconnectReason, peer: Peer]
   /** A peer whose session was suspended is connected again. Nothing was lost. Emitted before its next message is delivered. */
   clientResumed: [peerId: string, peer: Peer]
+  /**
+   * With the option `allowHalfOpen`: a peer sends nothing any more, and still reads. Comes after its last message; `clientDisconnected`
+   * follows when this side calls `peer.end` or `peer.close`.
+   */
+  clientEnded: [peerId: string, peer: Peer]
   /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
   message: [peerId: string, message: Buffer, channel: number, peer: Peer]
   /** The send ring of a peer that refused a message with `BackPressured` has room for it now. */
@@ -417,6 +422,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     const id = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
     const peer = new Peer(this, engine, ring, id, hello.classic, addressesOf(engine, ring.slot).remote)
     ring.open(hello.classic, hello.lengthMax, hello.inSession)
+    peer._inSession = hello.inSession
     peer._index = this.#peers.push(peer) - 1
     this.#peersById.set(id, peer)
     engine.setConnection(ring.slot, peer)
@@ -443,6 +449,11 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     if (this.#peersById.get(peer.id) === peer) this.#peersById.delete(peer.id)
     debugLog?.(`server ${this.#id}: peer ${peer.id} has left: ${because(reason)}`)
     this.emit('clientDisconnected', peer.id, reason, peer)
+  }
+
+  /** @internal */
+  _ended(peer: Peer): void {
+    this.emit('clientEnded', peer.id, peer)
   }
 
   /** @internal */

@@ -88,6 +88,7 @@ int listen_on(Engine& engine, const Value& options, uint32_t& server, Address& b
   server_options.linger_ms = options.get("lingerMs").number();
   server_options.heartbeat_ms = options.get("heartbeatMs").number();
   server_options.idle_timeout_ms = options.get("idleTimeoutMs").number();
+  server_options.half_open = options.get("allowHalfOpen").flag();
   server_options.replace_duplicates = options.get("replaceDuplicates").flag();
   server_options.asks_for_verdict = options.get("asksForVerdict").flag();
   server_options.allow_classic = options.get("allowClassic").flag();
@@ -126,6 +127,7 @@ int connect_to(Engine& engine, const Value& options, uint32_t& slot) {
   client_options.linger_ms = options.get("lingerMs").number();
   client_options.heartbeat_ms = options.get("heartbeatMs").number();
   client_options.idle_timeout_ms = options.get("idleTimeoutMs").number();
+  client_options.half_open = options.get("allowHalfOpen").flag();
   client_options.resume_ms = options.get("resumeMs").number();
   client_options.resumes = options.get("resumes").number(kNone);
   Address address;
@@ -157,6 +159,7 @@ void close(const Call& call) {
 }
 void pause(const Call& call) { engine_of(call).pause(argument(call, 0), call[1].flag()); }
 void ask(const Call& call) { engine_of(call).ask(argument(call, 0)); }
+void end(const Call& call) { engine_of(call).end(argument(call, 0)); }
 void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
 // configure(slot, setting, value)
 void configure(const Call& call) {
@@ -329,6 +332,7 @@ constexpr Method kMethods[] = {
     {"admit", enter_engine<admit>},
     {"postpone", enter_engine<postpone>},
     {"close", enter_engine<close>},
+    {"end", enter_engine<end>},
     {"abort", enter_engine<abort>},
     {"pause", enter_engine<pause>},
     {"ask", enter_engine<ask>},

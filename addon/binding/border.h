@@ -117,6 +117,7 @@ inline constexpr BorderNumber kBorder[] = {
     {"EventKind.Suspended", number_of(EventKind::Suspended)},
     {"EventKind.Resumed", number_of(EventKind::Resumed)},
     {"EventKind.Idle", number_of(EventKind::Idle)},
+    {"EventKind.Ended", number_of(EventKind::Ended)},
     {"Event.Kind", word_of(offsetof(Event, kind))},
     {"Event.Owner", word_of(offsetof(Event, owner))},
     {"RunEvent.Slab", word_of(offsetof(RunEvent, slab))},

@@ -45,10 +45,14 @@ enum class State : uint8_t {
   Connecting,  // client: the system is connecting
   Greeting,    // server: waiting for HELLO or a classic id; client: waiting for the answer
   Open,        // messages flow
+  Ended,       // this side has sent its end of stream, and the other one's messages still come
   Draining,    // what was accepted is being sent; received bytes are ignored
   Lingering,   // everything is sent, and so is the end of stream; the other side's is waited for
   Suspended,   // its connection broke, and its session waits for the next one
 };
+
+// Whether messages still come in this state.
+[[nodiscard]] constexpr bool receives(State state) { return state == State::Open || state == State::Ended; }
 
 // In which list of its server a connection is. The connections of the first four lists make room for a newcomer, in this order.
 enum class Place : uint8_t {
@@ -137,6 +141,9 @@ struct Life {
 
   bool connected = false;        // `Connected` was reported and `Disconnected` was not
   bool refused = false;          // a server's connection that never became a peer
+  bool half_open = false;        // the end of the other side's stream leaves this side's open
+  bool end_requested = false;    // of this side's stream, by the program: it follows what was accepted
+  bool end_sent = false;         // and was sent
   bool end_received = false;     // the other side sends nothing any more
   bool end_deferred = false;     // and that is to be reported in the next poll
   bool close_requested = false;  // by the program, the next poll carries it out
@@ -165,6 +172,14 @@ struct Life {
   std::string credential;  // client: kept until HELLO is written
   std::string reason;      // for the CLOSE frame
   Session session;
+
+  template <class Options>
+  void take(const Options& options) {
+    linger_ms = options.linger_ms;
+    heartbeat_ms = options.heartbeat_ms;
+    idle_timeout_ms = options.idle_timeout_ms;
+    half_open = options.half_open;
+  }
 };
 
 struct Connection {

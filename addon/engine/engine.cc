@@ -35,7 +35,7 @@ class Engine::Reading {
  public:
   Reading(Engine& engine, Connection& connection) : engine_(engine), connection_(connection) {}
 
-  [[nodiscard]] bool runs() const { return connection_.life.state == State::Open; }
+  [[nodiscard]] bool runs() const { return receives(connection_.life.state); }
 
   bool on_run(const uint8_t* first, size_t bytes, uint32_t count) {
     arena_kept_ = true;
@@ -57,7 +57,7 @@ class Engine::Reading {
       controls_ += 1;
       return engine_.on_control(connection_, header, payload);
     }
-    if (connection_.life.state != State::Open) return engine_.on_first_frame(connection_, header, payload);
+    if (!receives(connection_.life.state)) return engine_.on_first_frame(connection_, header, payload);
     messages_ += 1;
     const Location at = assembled ? engine_.locate(payload) : Location{0, static_cast<uint32_t>(payload - engine_.core_)};
     engine_.events_.push(MessageEvent{.slot = connection_.slot,
@@ -266,6 +266,8 @@ bool Engine::on_control(Connection& connection, uint32_t header, const uint8_t* 
     switch (opcode) {
       case Opcode::Ping:
         if (length != kPingBytes) break;
+        // Behind the end of the stream there is no answer. The other side expects none when it has received the end.
+        if (life.end_sent) return true;
         // Another side that sends PINGs faster than it reads the answers loses answers; the engine keeps no more of them.
         if (!life.control.fits(kHeaderBytes + kPingBytes)) pump(connection);
         queue_control(connection, frame, write_echo(frame, Opcode::Pong, payload));
@@ -467,11 +469,13 @@ void Engine::on_sent(uint32_t slot, size_t size, int error) {
   if (answered && !life.send_failed && !take_early_acknowledgement(connection)) return;
   pump(connection);
   after_pump(connection);
-  if (life.state == State::Open && !life.in_session && connection.ring.drained()) events_.push(Event{EventKind::Drain, slot});
+  if (life.state == State::Open && !life.in_session && !life.end_requested && connection.ring.drained())
+    events_.push(Event{EventKind::Drain, slot});
 }
 
 void Engine::after_pump(Connection& connection) {
   Life& life = connection.life;
+  if (life.end_requested && life.state == State::Open) return send_end_if_sent(connection);
   if (life.state != State::Draining) return;
   if (life.send_failed) {
     release(connection);
@@ -483,7 +487,7 @@ void Engine::after_pump(Connection& connection) {
     release(connection);
     return;
   }
-  io_->shutdown(connection.slot);
+  if (!life.end_sent) io_->shutdown(connection.slot);
   life.state = State::Lingering;
   if (life.of_server) move_to(connection, Place::Lingering);
 }

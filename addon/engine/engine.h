@@ -52,6 +52,7 @@ struct ServerOptions {
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
   uint32_t idle_timeout_ms = 0;
+  bool half_open = false;  // whether a connection outlives the other side's end of stream
   bool replace_duplicates = false;
   bool asks_for_verdict = false;
   bool allow_classic = true;
@@ -70,6 +71,7 @@ struct ClientOptions {
   // Reports `Reached` when there is a connection, and sends nothing before greet().
   bool holds_hello = false;
   uint32_t idle_timeout_ms = 0;
+  bool half_open = false;  // whether a connection outlives the other side's end of stream
   // A session is asked for when this is not 0: it waits so long for its next connection. `resumes` is the slot of a suspended
   // connection whose session is to go on.
   uint32_t resume_ms = 0;
@@ -125,6 +127,9 @@ class Engine final : private IoSink {
   void pause(uint32_t slot, bool paused);
   // From the next poll on: sends what was accepted, then the reason, and ends the connection.
   void close(uint32_t slot, uint16_t code, std::string_view reason);
+  // From the next poll on: sends what was accepted, and then the end of the stream. The other side's messages still come. Does
+  // nothing in a session, and for a connection that is not open.
+  void end(uint32_t slot);
   // Ends the connection at once and discards what was not sent.
   void abort(uint32_t slot);
 
@@ -294,6 +299,8 @@ class Engine final : private IoSink {
   // Endings
   void fail(Connection& connection, Code code, int error, std::string_view text, bool with_farewell);
   void end_of_stream(Connection& connection);
+  void send_end(Connection& connection);
+  void send_end_if_sent(Connection& connection);
   void set_farewell(Connection& connection, uint16_t code, std::string_view reason);
   void drain(Connection& connection);
   void report_end(Connection& connection, uint16_t code, int error, std::string_view text);

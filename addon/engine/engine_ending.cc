@@ -47,6 +47,16 @@ void Engine::close(uint32_t slot, uint16_t code, std::string_view reason) {
   defer(*connection);
 }
 
+void Engine::end(uint32_t slot) {
+  Connection* const connection = connection_at(slot);
+  if (connection == nullptr || connection->life.state != State::Open || connection->life.in_session) return;
+  connection->life.end_requested = true;
+  // No answer to a PING is asked for any more, because none could be asked for again.
+  deadlines_.clear(connection->heartbeat);
+  deadlines_.clear(connection->question);
+  defer(*connection);
+}
+
 void Engine::abort(uint32_t slot) {
   Connection* const connection = connection_at(slot);
   if (connection == nullptr || connection->life.state == State::Free) return;
@@ -83,7 +93,8 @@ void Engine::carry_out(Connection& connection) {
   deferred_.remove(connection);
   life.deferred = false;
   if (!life.close_requested) {
-    if (life.is_idle && life.state == State::Open) {
+    if (life.end_requested && !life.end_sent && life.state == State::Open) send_end(connection);
+    if (life.is_idle && receives(life.state)) {
       end_idle(connection);
     } else if (life.end_deferred) {
       end_of_stream(connection);
@@ -95,7 +106,7 @@ void Engine::carry_out(Connection& connection) {
   if (life.reset_on_close || life.state == State::Connecting || life.state == State::Greeting || life.state == State::Suspended) {
     report_end(connection, life.close_code, 0, "");
     release(connection);
-  } else if (life.state == State::Open) {
+  } else if (receives(life.state)) {
     report_end(connection, life.close_code, 0, "");
     set_farewell(connection, life.close_code, life.reason);
     drain(connection);
@@ -148,6 +159,9 @@ void Engine::fail(Connection& connection, Code code, int error, std::string_view
       if (life.in_session && is_break(code)) return suspend(connection, code, error, text);
       report_end(connection, number, error, text);
       break;
+    case State::Ended:
+      report_end(connection, number, error, text);
+      break;
     case State::Suspended:
       return;
     case State::Draining:
@@ -163,11 +177,39 @@ void Engine::fail(Connection& connection, Code code, int error, std::string_view
   }
 }
 
+void Engine::send_end(Connection& connection) {
+  if (connection.life.end_received && !connection.life.end_deferred) {
+    // Both sides have ended: the connection has, too, when what was accepted is sent.
+    report_end(connection, static_cast<uint16_t>(Code::PeerLeft), 0, "");
+    drain(connection);
+    return;
+  }
+  pump(connection);
+  send_end_if_sent(connection);
+}
+
+void Engine::send_end_if_sent(Connection& connection) {
+  Life& life = connection.life;
+  if (life.send_failed || life.send_blocked || !life.control.empty() || !connection.ring.empty()) return;
+  if (!io_->sent_all(connection.slot)) return;
+  io_->shutdown(connection.slot);
+  life.end_sent = true;
+  life.state = State::Ended;
+}
+
 void Engine::end_of_stream(Connection& connection) {
   Life& life = connection.life;
   life.end_received = true;
   switch (life.state) {
     case State::Open:
+      if (life.half_open && !life.in_session && !life.end_requested && !life.send_failed) {
+        events_.push(Event{EventKind::Ended, connection.slot});
+        io_->receive_stop(connection.slot);
+        give_back_assembly(connection);
+        // Nothing can come any more, so silence says nothing.
+        end_looks(connection);
+        return;
+      }
       if (life.last_event_batch == batch_) {
         // The program has not handled the last messages yet, or the event that the connection is open. Its answers belong in
         // front of the end.
@@ -227,7 +269,7 @@ void Engine::report_end(Connection& connection, uint16_t code, int error, std::s
 // A farewell is a frame of the native protocol: classic has none, and another side that has not greeted may not know it.
 void Engine::set_farewell(Connection& connection, uint16_t code, std::string_view reason) {
   Life& life = connection.life;
-  if (life.protocol != Protocol::Native) return;
+  if (life.protocol != Protocol::Native || life.end_sent) return;
   life.farewell_due = true;
   // So that the other side knows what has arrived.
   if (life.in_session && life.session.unacknowledged_bytes > 0) life.acknowledgement_due = true;
@@ -249,7 +291,7 @@ void Engine::drain(Connection& connection) {
   if (std::exchange(life.paused, false)) io_->receive_pause(connection.slot, false);
   life.state = State::Draining;
   set_deadline(connection, life.linger_ms);
-  pump(connection);
+  if (!life.end_sent) pump(connection);
   after_pump(connection);
 }
 

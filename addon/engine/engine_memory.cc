@@ -248,7 +248,7 @@ void Engine::addresses(uint32_t slot, Address& local, Address& remote) const {
 
 TcpStatus Engine::tcp_status(uint32_t slot) const {
   TcpStatus status;
-  if (slot < connections_.size() && connections_[slot]->life.state == State::Open) io_->tcp_status(slot, status);
+  if (slot < connections_.size() && receives(connections_[slot]->life.state)) io_->tcp_status(slot, status);
   return status;
 }
 

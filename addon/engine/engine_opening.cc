@@ -132,9 +132,7 @@ void Engine::on_accepted(uint32_t listener, AcceptedSocket socket) {
   }
   life.of_server = true;
   life.server = server;
-  life.linger_ms = it.options.linger_ms;
-  life.heartbeat_ms = it.options.heartbeat_ms;
-  life.idle_timeout_ms = it.options.idle_timeout_ms;
+  life.take(it.options);
   life.state = State::Greeting;
   life.reader = FrameReader(kPeerIdBytesMax);
   ++it.slots;
@@ -185,10 +183,8 @@ int Engine::connect(ClientOptions options, const Address& address, uint32_t& slo
   connection->life.protocol = options.classic ? Protocol::Classic : Protocol::Native;
   connection->life.id = std::move(options.id);
   connection->life.credential = std::move(options.credential);
-  connection->life.linger_ms = options.linger_ms;
-  connection->life.heartbeat_ms = options.heartbeat_ms;
+  connection->life.take(options);
   connection->life.holds_hello = options.holds_hello;
-  connection->life.idle_timeout_ms = options.idle_timeout_ms;
   connection->life.session.keep_ms = options.resume_ms;
   const Connection* const old = connection_at(options.resumes);
   if (old != nullptr && old->life.state == State::Suspended) {

@@ -105,7 +105,7 @@ uint32_t Engine::work_of(const Deadline& deadline) const {
     case DeadlineKind::Acknowledgement:
       return life.session.unacknowledged_bytes == 0 ? kLookWork : kPromotionWork;
     default:
-      return life.state == State::Open ? kPromotionWork : kDueWork;
+      return receives(life.state) ? kPromotionWork : kDueWork;
   }
 }
 
@@ -159,6 +159,7 @@ void Engine::expire(Connection& connection) {
       }
       return;
     case State::Open:
+    case State::Ended:
       if (life.send_failed) {
         fail(connection, Code::ConnectionFailed, life.send_error, "", false);
       } else {
@@ -196,7 +197,8 @@ void Engine::begin_heartbeats(Connection& connection) {
   Life& life = connection.life;
   const uint64_t interval_ns = life.heartbeat_ms * kMillisecondNs;
   life.silent_heartbeats = 0;
-  if (interval_ns == 0 || life.protocol != Protocol::Native) return deadlines_.clear(connection.heartbeat);
+  const bool has_answers = life.protocol == Protocol::Native && !life.end_requested && !life.end_received;
+  if (interval_ns == 0 || !has_answers) return deadlines_.clear(connection.heartbeat);
   deadlines_.set(connection.heartbeat, moment_after(io_->now_ns() + interval_ns, interval_ns));
 }
 
@@ -206,7 +208,7 @@ void Engine::begin_idle_looks(Connection& connection) {
   life.is_idle = false;
   life.silent_looks = 0;
   life.heard &= static_cast<uint8_t>(~kHeardByIdle);
-  if (limit_ns == 0) return deadlines_.clear(connection.idle);
+  if (limit_ns == 0 || life.end_received) return deadlines_.clear(connection.idle);
   deadlines_.set(connection.idle, moment_after(io_->now_ns() + limit_ns / kIdleLooks, limit_ns));
 }
 
@@ -225,7 +227,7 @@ void Engine::configure(uint32_t slot, Setting setting, uint32_t value) {
       return;
     case Setting::IdleTimeoutMs:
       life.idle_timeout_ms = value;
-      if (life.state == State::Open) begin_idle_looks(*connection);
+      if (receives(life.state)) begin_idle_looks(*connection);
       return;
     case Setting::NoDelay:
       return io_->configure(slot, SocketSetting::NoDelay, value);
@@ -296,6 +298,8 @@ void Engine::end_idle(Connection& connection) {
 void Engine::question(Connection& connection) {
   Life& life = connection.life;
   if (life.protocol != Protocol::Native || life.state != State::Open || connection.question.is_set()) return;
+  // A connection of which one side has ended has no answer to give.
+  if (life.end_requested || life.end_received) return;
   const uint64_t now_ns = io_->now_ns();
   life.heard &= static_cast<uint8_t>(~kHeardByQuestion);
   deadlines_.set(connection.question, now_ns + 2 * servers_[life.server].options.handshake_timeout_ms * kMillisecondNs);

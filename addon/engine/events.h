@@ -30,11 +30,13 @@ enum class EventKind : int32_t {
   Suspended = 15,     // the connection of a session broke
   Resumed = 16,       // a peer's session has a new connection; adopt() follows
   Idle = 17,          // nothing came for the idle limit; the connection ends unless configure() sets another one now
+  Ended = 18,         // the other side sends nothing any more, and this side still can
 };
 
 // Events, word by word. The mirror of the names is in src/engine/layout.ts; addon/binding/border.h exports the places.
 
-// How each event begins, and all that some of them are: Drain, SlotsLow, Reached, SlabIdle, Pong and Idle.
+// How each event begins, and all that some of them are: Drain, SlotsLow, Reached, SlabIdle, Pong, Idle and
+// Ended.
 struct Event {
   EventKind kind = EventKind::SlabIdle;
   uint32_t owner = 0;  // the slot or the server that it is about

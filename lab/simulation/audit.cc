@@ -15,7 +15,7 @@ using simulation::require_equal;
 namespace {
 
 // Whether the program has it: it is open, or its session waits for the next connection.
-bool is_there(const Life& life) { return life.state == State::Open || (life.state == State::Suspended && life.in_session); }
+bool is_there(const Life& life) { return receives(life.state) || (life.state == State::Suspended && life.in_session); }
 
 }  // namespace
 
@@ -130,17 +130,21 @@ void EngineAudit::check_deadlines_of(const Connection& connection) {
   const Life& life = connection.life;
   // What is left of a connection whose session another one has.
   const bool is_husk = life.state == State::Suspended && !life.in_session;
-  const bool waits = life.state != State::Free && !is_husk && (life.state != State::Open || life.send_failed);
-  const bool on_probation = life.state == State::Open && life.of_server && !life.send_failed;
+  const bool waits = life.state != State::Free && !is_husk && (!receives(life.state) || life.send_failed);
+  const bool on_probation = receives(life.state) && life.of_server && !life.send_failed;
   const bool timed = count_deadline(connection.deadline, connection.slot, DeadlineKind::State);
   require(timed == waits || on_probation, "a connection has a deadline exactly while it waits for something");
   const bool native = life.protocol == Protocol::Native;
   const bool is_open = life.state == State::Open;
-  const bool pings = is_open && life.heartbeat_ms > 0 && native;
+  const bool pings =
+      is_open && life.heartbeat_ms > 0 && native && !life.end_requested && (!life.end_received || life.end_deferred);
   require(count_deadline(connection.heartbeat, connection.slot, DeadlineKind::Heartbeat) == pings,
           "a native connection has its heartbeat");
-  const bool may_idle = is_open && life.idle_timeout_ms > 0 && !life.is_idle;
-  require(!life.is_idle || !is_open || life.deferred, "an idle connection is to end");
+  const bool listens = receives(life.state) && (!life.end_received || life.end_deferred);
+  const bool may_idle = listens && life.idle_timeout_ms > 0 && !life.is_idle;
+  require(!life.is_idle || !listens || life.deferred, "an idle connection is to end");
+  require((life.state == State::Ended) == (receives(life.state) && life.end_sent), "a side that has ended sends nothing more");
+  require(life.state != State::Ended || (life.control.empty() && !life.farewell_due), "nothing waits behind a side's end");
   require(count_deadline(connection.idle, connection.slot, DeadlineKind::Idle) == may_idle, "an idle limit is looked at");
   const bool questioned = count_deadline(connection.question, connection.slot, DeadlineKind::Question);
   require(!questioned || (is_open && native && life.of_server), "a server's native peer is questioned");

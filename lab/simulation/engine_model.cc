@@ -184,6 +184,7 @@ int EngineModel::connect(const ClientOptions& options, uint16_t port) {
   made->held = options.holds_hello;
   made->linger_ms = options.linger_ms;
   made->idle_timeout_ms = options.idle_timeout_ms;
+  made->half_open = options.half_open;
   take_slot(*made);
   trace_.add('e', number, "slot # connects to port #, link #", {slot, port, made->link});
   connections_[slot] = std::move(made);
@@ -215,6 +216,14 @@ void EngineModel::leave(Connection& connection) {
   if (!connection.receiving) return;
   connection.receiving = false;
   connection.ring->close();
+}
+
+void EngineModel::end(Connection& connection) {
+  if (connection.in_session || !connection.open()) return;
+  trace_.add('e', number, "slot # is ended by the program", {connection.slot});
+  connection.ended = true;
+  connection.ring->close();
+  engine_->end(connection.slot);
 }
 
 void EngineModel::abort(Connection& connection) {
@@ -325,6 +334,7 @@ void EngineModel::native_poll(bool spinning) {
       case EventKind::Drain:
       case EventKind::Pong:
       case EventKind::Idle:
+      case EventKind::Ended:
         break;
       default:
         ++setups;
@@ -339,6 +349,7 @@ void EngineModel::check_idle_limits(uint64_t from_ns) const {
   for (const auto& connection : connections_) {
     if (connection == nullptr || connection->idle_timeout_ms == 0) continue;
     if (!connection->connected || connection->disconnected || connection->suspended) continue;
+    if (connection->other_ended) continue;
     const uint64_t since_ns = std::max({from_ns, io_.heard_ns(connection->slot), connection->idle_set_ns});
     const uint64_t limit_ns = connection->idle_timeout_ms * kMillisecondNs;
     require(network_.now_ns() - since_ns < limit_ns * 4 / 3 + kPutOffNs, "an idle connection ends");

@@ -35,16 +35,20 @@ struct Connection {
   bool classic = false;
   uint32_t linger_ms = 0;
   uint32_t idle_timeout_ms = 0;
-  uint64_t idle_set_ns = 0;    // when the program changed it
-  bool is_idle = false;        // its Idle event has come, and the program has set no other limit since
+  uint64_t idle_set_ns = 0;  // when the program changed it
+  bool is_idle = false;      // its Idle event has come, and the program has set no other limit since
   bool receiving = true;
   bool established = false;
   bool held = false;           // it waits for its Reached event
   bool connected = false;      // its Connected event has come
   bool disconnected = false;   // its Disconnected event has come
   bool lost_messages = false;  // of the other side, because this side had closed
-  bool suspended = false;      // its session waits for the next connection
-  bool moved = false;          // another slot has its session now
+  bool in_session = false;
+  bool half_open = false;    // the other side's end leaves it open
+  bool ended = false;        // by the program, which still gets messages
+  bool other_ended = false;  // its Ended event has come
+  bool suspended = false;    // its session waits for the next connection
+  bool moved = false;        // another slot has its session now
   bool paused = false;         // by the program
   uint64_t paused_in = 0;      // the last poll before that
   std::deque<Held> held_back;
@@ -56,6 +60,8 @@ struct Connection {
   uint64_t asked = 0;  // for PINGs, whose answers have not come
   std::unique_ptr<SendRingModel> ring;
 
+  // Whether messages may still come.
+  [[nodiscard]] bool lives() const { return open() || (ended && receiving && !disconnected); }
   [[nodiscard]] bool open() const { return ring != nullptr && ring->status() == Status::Sent; }
 };
 
@@ -67,6 +73,8 @@ class Program {
   // Returns whether the handler throws.
   virtual bool message(Connection& connection) = 0;
   virtual void drain(Connection& connection) = 0;
+  // The other side sends nothing any more.
+  virtual void ended(Connection& connection) = 0;
   virtual void disconnected(Connection& connection, uint32_t code, uint32_t error, bool local) = 0;
 
  protected:
@@ -125,6 +133,7 @@ class EngineModel final : private RingEngine {
   // Whether such an attempt is under way.
   [[nodiscard]] bool tries_again(const Connection& suspended) const;
   void close(Connection& connection, uint16_t code, const std::string& reason);
+  void end(Connection& connection);
   void abort(Connection& connection);
   void ask(Connection& connection);
   void pause(Connection& connection);
@@ -194,6 +203,7 @@ class EngineModel final : private RingEngine {
   void refused(uint32_t server, uint32_t code, uint32_t error, int32_t count);
   void slots_low();
   void idle(uint32_t slot);
+  void ended(uint32_t slot);
   void connected(uint32_t slot, const int32_t* event);
   void suspended(uint32_t slot, uint32_t code, uint32_t error);
   void resumed(uint32_t slot, const int32_t* event);

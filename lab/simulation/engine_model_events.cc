@@ -86,6 +86,7 @@ bool EngineModel::deliver(Connection* connection, uint32_t slot, const uint8_t* 
   require(connection != nullptr, "a message belongs to a connection");
   require(connection->connected, "no message comes before Connected");
   require(!connection->disconnected, "no message comes after Disconnected");
+  require(!connection->other_ended, "no message comes behind the other side's end");
   require(!connection->suspended && !connection->moved, "no message comes while there is no connection");
   require(length <= shape_.options.message_length_max, "no message is longer than the limit");
   trace_.add('e', number, "slot # gets a message of # bytes on channel #", {slot, length, channel});
@@ -135,6 +136,9 @@ void EngineModel::dispatch_event(const int32_t* event) {
       return;
     case EventKind::Pong:
       answered(slot);
+      return;
+    case EventKind::Ended:
+      ended(slot);
       return;
     case EventKind::Idle:
       idle(slot);
@@ -200,6 +204,8 @@ void EngineModel::greeted(uint32_t slot, const int32_t* event) {
   made->side = kServerSide;
   made->linger_ms = servers_[server].options.linger_ms;
   made->idle_timeout_ms = servers_[server].options.idle_timeout_ms;
+  made->half_open = servers_[server].options.half_open;
+  made->in_session = (event[6] & GreetingEvent::kInSession) != 0;
   made->classic = (event[6] & 0x7f) == static_cast<int32_t>(Protocol::Classic);
   made->connected = made->established = true;
   take_slot(*made);
@@ -238,6 +244,7 @@ void EngineModel::connected(uint32_t slot, const int32_t* event) {
   if (!connection->receiving) return;
   connection->established = true;
   const bool in_session = (event[6] & GreetingEvent::kInSession) != 0;
+  connection->in_session = in_session;
   connection->ring->open(connection->classic, static_cast<uint32_t>(event[7]), in_session);
   if (connection->options.resume_ms > 0 && !in_session) {
     close(*connection, static_cast<uint16_t>(Code::Normal), "");
@@ -374,6 +381,15 @@ void EngineModel::idle(uint32_t slot) {
   trace_.add('e', number, "slot # is idle", {slot});
   connection->is_idle = true;
   if (connection->receiving && random_.chance(500)) configure(*connection);
+}
+
+void EngineModel::ended(uint32_t slot) {
+  Connection* const connection = connections_[slot].get();
+  require(connection != nullptr && connection->connected && !connection->disconnected, "Ended comes while connected");
+  require(connection->half_open && !connection->in_session && !connection->other_ended, "Ended comes once, where it may");
+  trace_.add('e', number, "the other side of slot # has ended", {slot});
+  connection->other_ended = true;
+  program_.ended(*connection);
 }
 
 // The program changes the limits for silence.

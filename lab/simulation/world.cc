@@ -159,7 +159,9 @@ void World::act(EngineModel& engine) {
       start_client(engine);
       return;
     case 3:
+      finish_ended(engine);
       if (!random_.chance(closing_) || one == nullptr) return;
+      if (random_.chance(500)) return engine.end(*one);
       engine.close(*one, static_cast<uint16_t>(random_.chance(500) ? 1000 : random_.between(4000, 4999)),
                    random_.chance(500) ? "" : "the program closes it");
       return;
@@ -278,6 +280,7 @@ void World::start_server(EngineModel& engine) {
   options.linger_ms = static_cast<uint32_t>(random_.chance(200) ? random_.below(50) : 1000);
   options.heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 200) : 0);
   options.idle_timeout_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 400) : 0);
+  options.half_open = random_.chance(500);
   options.replace_duplicates = random_.chance(500);
   options.asks_for_verdict = random_.chance(500);
   options.allow_classic = random_.chance(900);
@@ -303,6 +306,7 @@ void World::start_client(EngineModel& engine) {
   options.linger_ms = static_cast<uint32_t>(random_.chance(200) ? random_.below(50) : 1000);
   options.heartbeat_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 200) : 0);
   options.idle_timeout_ms = static_cast<uint32_t>(random_.chance(300) ? random_.between(10, 400) : 0);
+  options.half_open = random_.chance(500);
   if (!options.classic && random_.chance(500)) options.resume_ms = static_cast<uint32_t>(random_.between(20, 500));
   const uint32_t link = network_.link_count();
   if (engine.connect(options, port) != 0 || owner != nullptr) return;
@@ -409,9 +413,12 @@ void World::check_at_rest() {
     require(!engine->leaves_one_waiting(), "a connection that waits is accepted when there is room");
     for (const auto& connection : engine->connections()) {
       if (connection == nullptr || is_raw(connection->ledger_link)) continue;
-      if (!connection->open() || connection->suspended) continue;
+      if (!connection->lives() || connection->suspended || outlives(*connection)) continue;
       ++ends[connection->ledger_link];
-      require(!connection->ring->waits_for_drain(), "a connection whose send was refused gets its drain event");
+      const Connection* const other = other_side(*connection);
+      require(!connection->ended || other == nullptr || !other->lives() || other->other_ended, "an end arrives");
+      require(connection->ended || !connection->ring->waits_for_drain(),
+              "a connection whose send was refused gets its drain event");
     }
   }
   for (const auto& [link, count] : ends) {
@@ -453,8 +460,8 @@ void World::finish() {
       if (connection == nullptr || !connection->receiving || connection->disconnected) continue;
       if (connection->side != stops_first) continue;
       const bool has_time = connection->linger_ms >= kLingerMsMin;
-      if (connection->connected && has_time && !connection->suspended && !is_raw(connection->ledger_link))
-        promised.emplace_back(connection->ledger_link, connection->side);
+      const bool is_heard = !connection->suspended && !is_raw(connection->ledger_link) && !outlives(*connection);
+      if (connection->connected && has_time && is_heard) promised.emplace_back(connection->ledger_link, connection->side);
       if (connection->side == kClientSide) engine->close(*connection, 1000, "");
     }
     for (const ServerModel& server : engine->servers()) {

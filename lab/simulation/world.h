@@ -46,6 +46,7 @@ class World final : private Program {
   void connected(Connection& connection) override;
   bool message(Connection& connection) override;
   void drain(Connection& connection) override;
+  void ended(Connection& connection) override;
   void disconnected(Connection& connection, uint32_t code, uint32_t error, bool local) override;
 
   void make_engine(uint32_t number);
@@ -58,6 +59,9 @@ class World final : private Program {
   void start_client(EngineModel& engine);
   void resume_some(EngineModel& engine);
   void resume_all();
+  void finish_ended(EngineModel& engine);
+  [[nodiscard]] bool outlives(const Connection& connection) const;
+  [[nodiscard]] const Connection* other_side(const Connection& connection) const;
   void start_raw_client();
   void accept_raw();
   void scribble(Connection& connection);

@@ -8,8 +8,9 @@ import { Pausing } from '../engine/pausing.js'
 import type { PoolBuffer } from '../engine/pool.js'
 import { EngineUse } from '../engine/registry.js'
 import type { SendRing } from '../engine/send_ring.js'
-import type { ZerioError } from '../errors.js'
+import { halfCloseInSession, type ZerioError } from '../errors.js'
 import { CloseCode, type DisconnectReason, notClosing, reasonOfEnd } from '../reason.js'
+import { Status } from '../status.js'
 import { noSessions, stopped } from './failures.js'
 import { Question } from './question.js'
 import type { Contender, Race } from './race.js'
@@ -35,7 +36,7 @@ export interface ConnectionOwner {
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void
   _suspended(connection: ClientConnection, reason: DisconnectReason): void
   _released(connection: ClientConnection): void
-  emit(event: 'drain' | 'idle'): boolean
+  emit(event: 'drain' | 'idle' | 'ended'): boolean
 }
 
 /** Whose failure it is when no server has answered. */
@@ -52,6 +53,9 @@ export class ClientConnection implements Connection, Contender {
   established = false
   readonly use: EngineUse
   readonly question: Question
+  /** Whether the program has ended this side's direction. */
+  hasEnded = false
+  #inSession = false
   #released = false
   #closing = notClosing
   #onReleased: (() => void) | undefined
@@ -81,6 +85,15 @@ export class ClientConnection implements Connection, Contender {
     if (!this._ended) this.#closing = { code, text }
     this.#end()
     if (!this.#released) this.engine.native.close(this.ring.slot, code, text)
+  }
+  /** Ends this side's direction. Throws in a session. */
+  end(): void {
+    if (this.#inSession) throw halfCloseInSession()
+    if (this.ring.status !== Status.Sent) return
+    this.hasEnded = true
+    this.ring.close()
+    this.question.halfClosed('this side')
+    this.engine.end(this.ring)
   }
   /** Goes on with the session of a suspended connection. False when this one has ended already. */
   takeOver(old: ClientConnection): boolean {
@@ -137,6 +150,7 @@ export class ClientConnection implements Connection, Contender {
       return
     }
     this.established = true
+    this.#inSession = hello.inSession
     this.ring.open(hello.classic, hello.lengthMax, hello.inSession)
     this.race.succeeded(this)
     this.client._connected(this, hello)
@@ -166,6 +180,10 @@ export class ClientConnection implements Connection, Contender {
   }
   _drained(): void {
     this.client.emit('drain')
+  }
+  _ended(): void {
+    this.question.halfClosed('the other side')
+    if (this._receiving) this.client.emit('ended')
   }
   _idle(): void {
     if (this._receiving) this.client.emit('idle')

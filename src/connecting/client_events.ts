@@ -28,6 +28,11 @@ export interface ClientEventMap {
   suspended: [reason: DisconnectReason]
   /** With the option `session`: the client is connected again, and nothing was lost. Emitted before the next message is delivered. */
   resumed: []
+  /**
+   * With the option `allowHalfOpen`: the server sends nothing any more, and still reads. Comes after its last message; `disconnected`
+   * follows when this side calls `end` or `stop`.
+   */
+  ended: []
   /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
   message: [message: Buffer, channel: number]
   /** The send ring that refused a message with `BackPressured` has room for it now. */

@@ -29,6 +29,8 @@ export class Question {
   readonly #engine: Engine
   readonly #ring: SendRing
   #waiting: Waiting | undefined
+  /** Why no answer can come any more. */
+  #over: string | undefined
 
   constructor(engine: Engine, ring: SendRing) {
     this.#engine = engine
@@ -43,6 +45,7 @@ export class Question {
         `timeoutMs must be an integer from 1 to ${TIMEOUT_MS_MAX}, not ${describe(timeoutMs)}.`
       )
     }
+    if (this.#over !== undefined) throw notConnected(this.#over)
     if (this.#ring.status !== Status.Sent) throw notConnected('the connection is closing or has ended')
     if (this.#ring.classic) {
       throw new ZerioError(
@@ -60,6 +63,12 @@ export class Question {
 
   ended(reason: DisconnectReason): void {
     this.#end()?.reject(notConnected(reason.message))
+  }
+
+  /** One of the sides has ended: from now on PINGs, or their answers, cannot be sent. */
+  halfClosed(who: 'this side' | 'the other side'): void {
+    this.#over = `${who} has ended`
+    this.#end()?.reject(notConnected(this.#over))
   }
 
   #send(timeoutMs: number): Waiting {

@@ -67,6 +67,8 @@ export interface Connection {
   _drained(): void
   /** The PING that the program asked for is answered. */
   _answered(): void
+  /** The other side sends nothing any more, and this side still can. */
+  _ended(): void
   /** Nothing came for `idleTimeoutMs`: the connection ends unless the program sets another limit before this returns. */
   _idle(): void
   /** The slot begins another life; no event follows. */

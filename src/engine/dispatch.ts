@@ -372,6 +372,9 @@ export class Dispatch {
       case EventKind.Pong:
         this.#connections[slot]?._answered()
         return
+      case EventKind.Ended:
+        this.#connections[slot]?._ended()
+        return
       case EventKind.Idle:
         this.#connections[slot]?._idle()
         return

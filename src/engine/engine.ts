@@ -234,6 +234,11 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
     return hasMoved
   }
 
+  /** Sends the end of the stream behind what was accepted, unless the slot has begun another life. */
+  end(ring: SendRing): void {
+    if (this.#slabs.rings[ring.slot] === ring) this.native.end(ring.slot)
+  }
+
   /** Ends a connection at once, unless its slot has begun another life. */
   abort(ring: SendRing): void {
     if (this.#slabs.rings[ring.slot] === ring) this.native.abort(ring.slot)

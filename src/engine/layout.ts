@@ -116,7 +116,8 @@ export const enum EventKind {
   Pong = 14,
   Suspended = 15,
   Resumed = 16,
-  Idle = 17
+  Idle = 17,
+  Ended = 18
 }
 
 /** The words with which every event begins: the kind, and the slot or server that it is about. */

@@ -28,6 +28,7 @@ export interface ListenRequest {
   lingerMs: number
   heartbeatMs: number
   idleTimeoutMs: number
+  allowHalfOpen: boolean
   keepAliveMs: number
   userTimeoutMs: number
   replaceDuplicates: boolean
@@ -58,6 +59,7 @@ export interface ConnectRequest {
   lingerMs: number
   heartbeatMs: number
   idleTimeoutMs: number
+  allowHalfOpen: boolean
   keepAliveMs: number
   userTimeoutMs: number
   noDelay: boolean
@@ -99,6 +101,8 @@ export interface NativeEngine {
   /** While `Asked` is dispatched: the verdict comes later. */
   postpone(slot: number): void
   close(slot: number, code: number, reason: string): void
+  /** Sends the end of the stream behind what was accepted. */
+  end(slot: number): void
   abort(slot: number): void
   /** Stops to receive from an open connection, or goes on with it. What the system has received already may still come. */
   pause(slot: number, paused: boolean): void

@@ -60,6 +60,11 @@ export const socketTable = {
     zero: 'never',
     text: 'End a connection, native or classic, from which nothing came for this long. A PONG counts as something. The end comes at most a third of this time late.'
   }),
+  allowHalfOpen: flag({
+    default: false,
+    text: "Whether a connection whose other side has ended (`end`, or FIN) goes on in the other direction, until this side ends or closes it. Otherwise the other side's end ends the connection. Not in a session.",
+    see: 'See [half-open connections](behaviour.md#half-open-connections).'
+  }),
   keepAliveMs: integer({
     live: true,
     unit: 'milliseconds',

@@ -104,6 +104,13 @@ export interface SocketOptions {
    */
   idleTimeoutMs?: number | undefined
   /**
+   * Whether a connection whose other side has ended (`end`, or FIN) goes on in the other direction, until this side ends or
+   * closes it. Otherwise the other side's end ends the connection. Not in a session.
+   *
+   * Default `false`.
+   */
+  allowHalfOpen?: boolean | undefined
+  /**
    * Have the system ask the other side's system for a sign of life after so much silence, in whole seconds rounded up, and end
    * the connection (`ETIMEDOUT`) after three times of it. A living system answers whatever its program does.
    *

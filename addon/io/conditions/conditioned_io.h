@@ -36,6 +36,7 @@ class ConditionedIo final : public Io, private IoSink {
   int64_t wait_writable(uint32_t slot, uint32_t timeout_ms) override { return io_->wait_writable(slot, timeout_ms); }
   uint64_t locked_bytes() const override { return io_->locked_bytes(); }
   bool is_broken_pipe(int error) const override { return io_->is_broken_pipe(error); }
+  void configure(uint32_t slot, SocketSetting setting, uint32_t value) override { io_->configure(slot, setting, value); }
   void shutdown(uint32_t slot) override { io_->shutdown(slot); }
   bool close(uint32_t slot, bool reset) override;
   void addresses(uint32_t slot, Address& local, Address& remote) const override { io_->addresses(slot, local, remote); }
