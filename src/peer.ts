@@ -62,7 +62,7 @@ export class Peer {
   /** @internal Whether messages are delivered at once. */
   _receiving = true
   /** @internal Whether nothing is delivered any more. */
-  _ended = false
+  _over = false
   /** @internal */
   _pausing: Pausing | undefined
   #remoteAddress: string
@@ -327,7 +327,7 @@ export class Peer {
    * A connection that breaks meanwhile ends nevertheless; what was read of it is delivered just before `clientDisconnected`.
    */
   pause(): void {
-    if (this._ended) return
+    if (this._over) return
     this._pausing ??= new Pausing(this, this._ring, this.#engine)
     this._pausing.pause()
   }
@@ -337,12 +337,12 @@ export class Peer {
    * reads on. Does nothing when the connection is not paused, or has ended.
    */
   resume(): void {
-    if (!this._ended) this._pausing?.resume()
+    if (!this._over) this._pausing?.resume()
   }
 
   /** Whether {@link pause} was called, and {@link resume} was not. False after the connection's end. */
   get isPaused(): boolean {
-    return this._pausing?.paused === true && !this._ended
+    return this._pausing?.paused === true && !this._over
   }
 
   /** @internal Ends the connection with any code. */
@@ -352,14 +352,14 @@ export class Peer {
 
   /** @internal Nothing more is accepted or delivered. Returns false when that was so already. */
   _leave(code: number, reason: string): boolean {
-    if (this._ended) return false
+    if (this._over) return false
     this.#closing = { code, text: reason }
     this.#end()
     return true
   }
 
   #end(): void {
-    this._ended = true
+    this._over = true
     this._receiving = false
     this._pausing = undefined
     this._ring.close()
@@ -370,13 +370,13 @@ export class Peer {
     const receiver = this.#receiver
     if (receiver.onMessage != null) receiver.onMessage(this, buffer, offset, length, channel)
     const server = this.#server
-    if (server._copies === true && !this._ended) server._deliverCopy(this, buffer, offset, length, channel)
+    if (server._copies === true && !this._over) server._deliverCopy(this, buffer, offset, length, channel)
   }
 
   /** @internal */
   _suspended(reason: DisconnectReason): void {
     this.#question.ended(reason)
-    if (this._index < 0 || this._ended) return
+    if (this._index < 0 || this._over) return
     this.#suspended = true
     this.#server._suspended(this, reason)
   }
@@ -384,7 +384,7 @@ export class Peer {
   /** @internal */
   _resumed(ring: SendRing, lengthMax: number): void {
     // The program has closed it in the same batch.
-    const closed = this._ended
+    const closed = this._over
     ring.open(false, lengthMax, true)
     const addresses = addressesOf(this.#engine, ring.slot)
     const hasMoved = this.#engine.moveConnection(this._ring, ring, this)
@@ -408,7 +408,7 @@ export class Peer {
   _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void {
     // Reported twice, which only a program that writes into the events can bring about.
     if (this._index < 0) return
-    const local = this._ended
+    const local = this._over
     this.#end()
     const reason = reasonOfEnd(closeCode, text, errno, local, this.#closing, unacknowledged)
     this.#question.ended(reason)
@@ -428,12 +428,12 @@ export class Peer {
   /** @internal */
   _ended(): void {
     this.#question.halfClosed('the other side')
-    if (this._receiving) this.#server._ended(this)
+    if (!this._over) this.#server._ended(this)
   }
 
   /** @internal */
   _idle(): void {
-    if (this._receiving) this.#server.emit('idle', this)
+    if (!this._over) this.#server.emit('idle', this)
   }
 
   /** @internal */

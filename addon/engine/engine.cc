@@ -193,7 +193,7 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
 // After a pause every rule of silence begins anew: what the other side has sent meanwhile could not be heard.
 void Engine::pause(uint32_t slot, bool paused) {
   Connection* const connection = connection_at(slot);
-  if (connection == nullptr || connection->life.state != State::Open || connection->life.paused == paused) return;
+  if (connection == nullptr || !receives(connection->life.state) || connection->life.paused == paused) return;
   Life& life = connection->life;
   life.paused = paused;
   life.heard = kHeardByAll;

@@ -48,7 +48,7 @@ const failures: Readonly<Record<number, 'address' | 'timeout'>> = {
 export class ClientConnection implements Connection, Contender {
   readonly _scope = new AsyncResource('ZerioClient', { requireManualDestroy: true })
   _receiving = true
-  _ended = false
+  _over = false
   _pausing: Pausing | undefined
   established = false
   readonly use: EngineUse
@@ -82,7 +82,7 @@ export class ClientConnection implements Connection, Contender {
     return this.ended()
   }
   close(code: number = CloseCode.Normal, text = ''): void {
-    if (!this._ended) this.#closing = { code, text }
+    if (!this._over) this.#closing = { code, text }
     this.#end()
     if (!this.#released) this.engine.native.close(this.ring.slot, code, text)
   }
@@ -117,33 +117,33 @@ export class ClientConnection implements Connection, Contender {
   }
   /** Nothing more is accepted or delivered. */
   #end(): void {
-    this._ended = true
+    this._over = true
     this._receiving = false
     this._pausing = undefined
     this.ring.close()
   }
   get isPaused(): boolean {
-    return this._pausing?.paused === true && !this._ended
+    return this._pausing?.paused === true && !this._over
   }
   pause(): void {
-    if (this._ended) return
+    if (this._over) return
     this._pausing ??= new Pausing(this, this.ring, this.engine)
     this._pausing.pause()
   }
   resume(): void {
-    if (!this._ended) this._pausing?.resume()
+    if (!this._over) this._pausing?.resume()
   }
   _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
     const client = this.client
     if (client.onMessage != null) client.onMessage(buffer, offset, length, channel)
-    if (client._copies === true && !this._ended) client._deliverCopy(buffer, offset, length, channel)
+    if (client._copies === true && !this._over) client._deliverCopy(buffer, offset, length, channel)
   }
   _reached(): void {
-    if (!this._ended) this.race.reached(this)
+    if (!this._over) this.race.reached(this)
   }
   _connected(hello: Hello): void {
     // Abandoned in the same batch.
-    if (this._ended) return
+    if (this._over) return
     if (this.wantsSession && !hello.inSession) {
       this.race.failed(this, noSessions(), 'answer')
       this.close()
@@ -162,12 +162,12 @@ export class ClientConnection implements Connection, Contender {
   }
   _suspended(reason: DisconnectReason): void {
     this.question.ended(reason)
-    if (this.established && !this._ended) this.client._suspended(this, reason)
+    if (this.established && !this._over) this.client._suspended(this, reason)
   }
   // Peers alone are moved to another connection.
   _resumed(): void {}
   _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void {
-    const local = this._ended
+    const local = this._over
     this.#end()
     if (!this.established) return
     this.established = false
@@ -183,10 +183,10 @@ export class ClientConnection implements Connection, Contender {
   }
   _ended(): void {
     this.question.halfClosed('the other side')
-    if (this._receiving) this.client.emit('ended')
+    if (!this._over) this.client.emit('ended')
   }
   _idle(): void {
-    if (this._receiving) this.client.emit('idle')
+    if (!this._over) this.client.emit('idle')
   }
   _released(): void {
     this.#released = true

@@ -44,7 +44,7 @@ export interface Connection {
   /** Whether messages are delivered at once. Otherwise it is paused, or has ended. */
   _receiving: boolean
   /** Whether nothing is delivered any more. */
-  readonly _ended: boolean
+  readonly _over: boolean
   /** What it holds back; undefined while it was never paused. */
   readonly _pausing: HeldBack | undefined
   /** One message. It is valid until this returns. */

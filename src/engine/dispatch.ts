@@ -297,7 +297,7 @@ export class Dispatch {
     }
   }
 
-  /** The connection has ended: what it holds back comes before its end. */
+  /** The connection, or the other side's direction, has ended: what is held back comes before that. */
   #dispatchHeld(slot: number): void {
     const held = this.#connections[slot]?._pausing
     if (held?.holds) this.#dispatched += held.scope.runInAsyncScope(held.deliverAll, held)
@@ -373,6 +373,7 @@ export class Dispatch {
         this.#connections[slot]?._answered()
         return
       case EventKind.Ended:
+        this.#dispatchHeld(slot)
         this.#connections[slot]?._ended()
         return
       case EventKind.Idle:

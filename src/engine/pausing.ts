@@ -64,14 +64,14 @@ export class Pausing implements HeldBack {
   }
 
   holdRun(buffer: PoolBuffer, from: number, to: number): void {
-    if (this.#connection._ended || from >= to) return
+    if (this.#connection._over || from >= to) return
     const copy = poolBuffer(new ArrayBuffer(to - from))
     buffer.copy(copy, 0, from, to)
     this.#held.push(copy)
   }
 
   holdMessage(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
-    if (this.#connection._ended) return
+    if (this.#connection._over) return
     const copy = poolBuffer(new ArrayBuffer(Header.Bytes + length))
     copy.view.setInt32(0, length | (channel << Header.ChannelShift), true)
     buffer.copy(copy, Header.Bytes, offset, offset + length)
@@ -83,7 +83,7 @@ export class Pausing implements HeldBack {
     try {
       return this.#deliverWhile(() => !this.paused)
     } finally {
-      if (!this.paused && !this.#connection._ended) this.#goOn()
+      if (!this.paused && !this.#connection._over) this.#goOn()
     }
   }
 
@@ -108,7 +108,7 @@ export class Pausing implements HeldBack {
   #deliverWhile(isWanted: () => boolean): number {
     const held = this.#held
     let delivered = 0
-    while (held.length > 0 && isWanted() && !this.#connection._ended) {
+    while (held.length > 0 && isWanted() && !this.#connection._over) {
       const [chunk] = held
       const start = this.#at + Header.Bytes
       const header = start <= chunk.length ? chunk.view.getInt32(this.#at, true) : 0
