@@ -1,6 +1,6 @@
 // ZerioServer: listens, greets peers, and hands their messages to the program.
 import { AsyncResource } from 'node:async_hooks'
-import { addressesOf } from './connecting/addresses.js'
+import { addressesOf, refusedPeerOf } from './connecting/addresses.js'
 import { Admission } from './connecting/admission.js'
 import { descriptorIsClosed, listenOnAll, type Target, targetsOf } from './connecting/listening.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
@@ -39,8 +39,15 @@ export type ServerState = 'idle' | 'starting' | 'listening' | 'serving' | 'stopp
 
 /** What a `refused` event says beside the reason. */
 export interface RefusedDetails {
-  /** How many refusals with this reason the event stands for, itself included. */
+  /** How many refusals with this reason the event stands for. `remoteAddress` and `peerId` are those of the first of them. */
   readonly count: number
+  /**
+   * Where the connection came from, in the form of {@link Peer.remoteAddress}. Empty when the system had forgotten it, because the other
+   * side had reset the connection for instance, and when the server had no place for the connection at all.
+   */
+  readonly remoteAddress: string
+  /** The id that the other side gave, which anyone can give. Empty when none was read, or none that may be a peer's. */
+  readonly peerId: string
 }
 
 /** Events of {@link ZerioServer} and their arguments. */
@@ -387,10 +394,13 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
       scope,
       asked: (slot, hello) => inOwnScope(() => this.#asked(slot, hello)),
       greeted: (ring, hello) => this.#greeted(ring, hello),
-      refused: (reason, count) => {
-        debugLog?.(`server ${this.#id} has refused ${count}: ${because(reason)}`)
+      refused: (reason, count, place) => {
+        const who = refusedPeerOf(this._engine as Engine, place)
+        debugLog?.(
+          `server ${this.#id} has refused ${count}: ${because(reason)}; ${who.peerId || '?'} from ${who.remoteAddress || '?'}`
+        )
         try {
-          inOwnScope(() => this.emit('refused', reason, { count }))
+          inOwnScope(() => this.emit('refused', reason, { count, ...who }))
         } finally {
           this.#endIfOver()
         }

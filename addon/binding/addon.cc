@@ -198,6 +198,17 @@ napi_value addresses(const Call& call) {
   return result.raw();
 }
 
+// refusedPeer(place)
+napi_value refused_peer(const Call& call) {
+  const RefusedPeer* const peer = engine_of(call).refused_peer(argument(call, 0));
+  if (peer == nullptr) return nullptr;
+  Object result(call.env());
+  result.set("id", peer->id());
+  result.set("remoteHost", std::string_view(peer->remote.host().text));
+  result.set("remotePort", peer->remote.port());
+  return result.raw();
+}
+
 // The array that readStatus() fills, or nothing when it is too short.
 std::optional<StatusArray> status_array(const Value& value) {
   const std::span<double> values = value.doubles();
@@ -338,6 +349,7 @@ constexpr Method kMethods[] = {
     {"ask", enter_engine<ask>},
     {"configure", enter_engine<configure>},
     {"addresses", enter_engine<addresses>},
+    {"refusedPeer", enter_engine<refused_peer>},
     {"readTcpStatus", enter_engine<read_tcp_status>},
     {"openScope", enter_engine<open_scope>},
     {"closeScope", enter_engine<close_scope>},

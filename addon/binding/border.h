@@ -144,6 +144,7 @@ inline constexpr BorderNumber kBorder[] = {
     {"ResumedEvent.LengthMax", word_of(offsetof(ResumedEvent, length_max))},
     {"ReleasedEvent.Server", word_of(offsetof(ReleasedEvent, server))},
     {"ReleasedEvent.SlotsLeft", word_of(offsetof(ReleasedEvent, slots_left))},
+    {"RefusedEvent.Peer", word_of(offsetof(RefusedEvent, peer))},
     {"RefusedEvent.Code", word_of(offsetof(RefusedEvent, code))},
     {"RefusedEvent.Errno", word_of(offsetof(RefusedEvent, error))},
     {"RefusedEvent.Count", word_of(offsetof(RefusedEvent, count))},

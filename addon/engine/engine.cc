@@ -104,6 +104,7 @@ uint32_t Engine::poll(bool spinning) {
   arena_used_ = 0;
   ahead_used_ = 0;
   asked_ = false;
+  refused_peers_.clear();
   if (batch_bytes_ > 0) share_arena();
   if (!freed_in_batch_.empty()) {
     for (const uint32_t slot : freed_in_batch_) return_slot(slot);

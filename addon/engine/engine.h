@@ -20,7 +20,7 @@
 #include "events.h"
 #include "id_table.h"
 #include "layout.h"
-#include "report_rate.h"
+#include "refusals.h"
 
 namespace zerio {
 
@@ -174,6 +174,8 @@ class Engine final : private IoSink {
   [[nodiscard]] uint32_t dirty_count() const;
   [[nodiscard]] Io& io() { return *io_; }
   void addresses(uint32_t slot, Address& local, Address& remote) const;
+  // Whom an event `Refused` of this batch is about: the first of those it stands for. nullptr when there is no such event.
+  [[nodiscard]] const RefusedPeer* refused_peer(uint32_t place) const { return refused_peers_.at(place); }
   // What the system's TCP knows of an open connection; of others nothing.
   [[nodiscard]] TcpStatus tcp_status(uint32_t slot) const;
   // Address of [offset, offset + bytes) in a slab, or nullptr when it does not lie inside.
@@ -200,10 +202,6 @@ class Engine final : private IoSink {
     uint32_t used = 0;   // slots that are not free
     bool taken = false;  // one of them was, since the last look
     bool idle = false;   // none of them was, between the last two looks
-  };
-  struct Refusals {
-    ReportRate rate;
-    int error = 0;  // of the last one
   };
   struct Server {
     explicit Server(const SipKey& key) : ids(0, IdHash{key}) {}
@@ -312,8 +310,8 @@ class Engine final : private IoSink {
   void end_handshake(const Connection& connection);
   void change_ended(const Connection& connection, int32_t by);
   bool make_room(uint32_t server);
-  void refuse(uint32_t server, Code code, int error);
-  void report_refusal(uint32_t server, uint32_t kind, uint32_t count);
+  void refuse(uint32_t server, const Connection* connection, Code code, int error);
+  void report_refusal(uint32_t server, uint32_t kind, uint64_t now_ns);
   void report_refusals(uint64_t now_ns);
   void set_report(uint64_t now_ns);
   void report_last_refusals_soon(const Server& server);
@@ -427,6 +425,7 @@ class Engine final : private IoSink {
   uint64_t tokens_made_ = 0;
   std::vector<Server> servers_;
   uint32_t unreported_ = 0;  // sum of the servers'
+  RefusedPeers refused_peers_;
   std::array<IoSend, Io::kSendsPerBatchMax> sends_ = {};
   std::array<Sending, Io::kSendsPerBatchMax> sendings_ = {};
   Deadlines deadlines_;

@@ -153,7 +153,7 @@ void Engine::fail(Connection& connection, Code code, int error, std::string_view
         return;
       }
       life.refused = true;
-      refuse(life.server, code, error);
+      refuse(life.server, &connection, code, error);
       break;
     case State::Open:
       if (life.in_session && is_break(code)) return suspend(connection, code, error, text);

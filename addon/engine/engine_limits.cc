@@ -79,7 +79,8 @@ bool Engine::make_room(uint32_t server) {
 
 // ---- Refusals
 
-void Engine::refuse(uint32_t server, Code code, int error) {
+// `connection` is nullptr when there was no slot for it.
+void Engine::refuse(uint32_t server, const Connection* connection, Code code, int error) {
   server_counters(server)[layout::kServerCounterRefused] += 1;
   Server& it = servers_[server];
   const uint32_t kind = kind_of(code);
@@ -87,21 +88,34 @@ void Engine::refuse(uint32_t server, Code code, int error) {
   if (refusals.rate.unreported() == 0) {
     ++it.unreported;
     ++unreported_;
+    refusals.first = {};
+    if (connection != nullptr) {
+      Address local;
+      io_->addresses(connection->slot, local, refusals.first.remote);
+      refusals.first.set_id(connection->life.id);
+    }
   }
   refusals.rate.add();
   refusals.error = error;
   const uint64_t now = io_->now_ns();
-  report_refusal(server, kind, refusals.rate.take(now));
+  report_refusal(server, kind, now);
   if (unreported_ > 0 && !report_.is_set()) set_report(now);
 }
 
-void Engine::report_refusal(uint32_t server, uint32_t kind, uint32_t count) {
-  if (count == 0) return;
+// What there is no room for in this batch is reported by a later one.
+void Engine::report_refusal(uint32_t server, uint32_t kind, uint64_t now_ns) {
+  if (refused_peers_.is_full()) return;
   Server& it = servers_[server];
+  Refusals& refusals = it.refusals[kind];
+  const uint32_t count = it.is_deserted() ? refusals.rate.take_all() : refusals.rate.take(now_ns);
+  if (count == 0) return;
   --it.unreported;
   --unreported_;
-  events_.push(RefusedEvent{
-      .server = server, .code = code_of(kind), .error = static_cast<uint32_t>(it.refusals[kind].error), .count = count});
+  events_.push(RefusedEvent{.server = server,
+                            .peer = refused_peers_.add(refusals.first),
+                            .code = code_of(kind),
+                            .error = static_cast<uint32_t>(refusals.error),
+                            .count = count});
 }
 
 // Reports the refusals that were not reported at once because there were too many.
@@ -109,11 +123,7 @@ void Engine::report_refusals(uint64_t now_ns) {
   for (uint32_t server = 0; unreported_ > 0 && server < servers_.size(); ++server) {
     if (servers_[server].unreported == 0) continue;
     if (!has_event_room()) return;
-    const bool are_last = servers_[server].is_deserted();
-    for (uint32_t kind = 0; kind < kRefusals; ++kind) {
-      ReportRate& rate = servers_[server].refusals[kind].rate;
-      report_refusal(server, kind, are_last ? rate.take_all() : rate.take(now_ns));
-    }
+    for (uint32_t kind = 0; kind < kRefusals; ++kind) report_refusal(server, kind, now_ns);
   }
 }
 

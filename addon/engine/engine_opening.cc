@@ -115,7 +115,7 @@ void Engine::on_accepted(uint32_t listener, AcceptedSocket socket) {
   if (!make_room(server)) {
     io_->discard(socket);
     counts[layout::kServerCounterTooManyHandshakes] += 1;
-    refuse(server, Code::TooManyHandshakes, 0);
+    refuse(server, nullptr, Code::TooManyHandshakes, 0);
     return;
   }
   Connection* const taken = take_slot();

@@ -111,7 +111,8 @@ struct ReleasedEvent {
 struct RefusedEvent {
   EventKind kind = EventKind::Refused;
   uint32_t server = 0;
-  uint32_t unused[3] = {};
+  uint32_t peer = 0;  // for Engine::refused_peer()
+  uint32_t unused[2] = {};
   uint32_t code = 0;
   uint32_t error = 0;  // the system's errno, or 0
   uint32_t count = 0;  // of refusals with this code for which this event stands

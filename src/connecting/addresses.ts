@@ -17,6 +17,13 @@ export function addressesOf(engine: Engine, slot: number): Addresses {
   return { local: textOf(localHost, localPort), remote: textOf(remoteHost, remotePort) }
 }
 
+/** Who was refused: the peer that the word `Peer` of a `Refused` event names. The program can have overwritten that word. */
+export function refusedPeerOf(engine: Engine, place: number): { remoteAddress: string; peerId: string } {
+  const peer = engine.native.refusedPeer(place)
+  if (peer === undefined) return { remoteAddress: '', peerId: '' }
+  return { remoteAddress: textOf(peer.remoteHost, peer.remotePort), peerId: peer.id }
+}
+
 function textOf(address: string, port: number): string {
   if (address === '' || pathOfHost(address) !== undefined) return address
   // An IPv4 address on a listener for both.

@@ -83,8 +83,8 @@ export interface ServerEvents {
   asked(slot: number, hello: Hello): void
   /** A connection is a peer now; `hello` is valid until this returns. */
   greeted(ring: SendRing, hello: Hello): void
-  /** `count` refusals of this kind since the last report. */
-  refused(reason: DisconnectReason, count: number): void
+  /** `count` refusals of this kind since the last report; `place` is for `NativeEngine.refusedPeer`. */
+  refused(reason: DisconnectReason, count: number, place: number): void
   acceptFailed(errno: number): void
   /** A connection of the server has let go of its slot. */
   slotReleased(slot: number): void

@@ -391,7 +391,7 @@ export class Dispatch {
       case EventKind.Refused: {
         const code = events[at + RefusedEvent.Code]
         const reason = new DisconnectReason(code, '', events[at + RefusedEvent.Errno], false)
-        this.#servers[slot]?.refused(reason, events[at + RefusedEvent.Count])
+        this.#servers[slot]?.refused(reason, events[at + RefusedEvent.Count], events[at + RefusedEvent.Peer])
         return
       }
       case EventKind.AcceptError:

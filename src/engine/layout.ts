@@ -176,6 +176,7 @@ export const enum ReleasedEvent {
 
 /** The other words of `Refused`. */
 export const enum RefusedEvent {
+  Peer = 2,
   Code = 5,
   Errno = 6,
   Count = 7

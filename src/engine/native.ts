@@ -111,6 +111,8 @@ export interface NativeEngine {
   /** Changes an option of a connection. */
   configure(slot: number, setting: Setting, value: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }
+  /** Whom an event `Refused` is about, while it is dispatched; undefined for a number that no such event has. */
+  refusedPeer(place: number): { id: string; remoteHost: string; remotePort: number } | undefined
   /** Writes what the system's TCP knows of an open connection into an array for `StatusField`. */
   readTcpStatus(slot: number, target: Float64Array): void
   /** From now on the loop delivers the events of a server, or of a slot, in the async context that is current now. */

@@ -50,7 +50,7 @@ test.serial('what happens, in order, of each side', async (t) => {
   t.regex(server[0], new RegExp(`^server exchange listens on 127\\.0\\.0\\.1 port ${port}, by \\w+$`))
   t.deepEqual(server.slice(1), [
     'server exchange: peer trader is here, native, from ADDRESS',
-    'server exchange has refused 1: ZERIO_DUPLICATE_PEER_ID, another connected peer has this id',
+    'server exchange has refused 1: ZERIO_DUPLICATE_PEER_ID, another connected peer has this id; trader from ADDRESS',
     'server exchange: peer trader has left: ZERIO_APPLICATION, come back',
     'server exchange: peer trader is here, native, from ADDRESS',
     'server exchange listens no more; peers: 1',

@@ -240,10 +240,12 @@ testPaths('a client with reconnect waits for the path, and finds the next server
 testPaths('what is not the protocol ends at the same rules as over TCP', async (t) => {
   const path = newPath(t)
   const server = await listen(t, path)
-  const refused = new Promise((resolve) => server.once('refused', resolve))
+  const refused = new Promise((resolve) => server.once('refused', (...event) => resolve(event)))
   const socket = connectTo(path)
   socket.on('error', () => {}).end(Buffer.alloc(64, 0xff))
-  t.truthy((await refused).code)
+  const [reason, { remoteAddress }] = await refused
+  t.truthy(reason.code)
+  t.is(remoteAddress, 'unix:')
   socket.destroy()
 })
 
