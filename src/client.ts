@@ -19,6 +19,7 @@ import type { PoolBuffer } from './engine/pool.js'
 import { EngineUse, engineFor } from './engine/registry.js'
 import type { ZerioError } from './errors.js'
 import type { ClientAddress } from './options/address.js'
+import { checkName, labelText } from './options/name.js'
 import {
   type ClientOptions,
   checkPeerId,
@@ -66,6 +67,7 @@ export class ZerioClient extends SendingClient {
   #serverId = ''
   #addresses: Addresses = { local: '', remote: '' }
   #peerId = ''
+  #name: string | undefined
   #signal: AbortSignal | undefined
   readonly #failures: Failures
   readonly #backOff: BackOff | undefined
@@ -176,7 +178,7 @@ export class ZerioClient extends SendingClient {
     let last = reason
     for (let next = backOff.next(); next !== undefined; next = backOff.next()) {
       const event = { ...next, reason: last }
-      debugLog?.(`client ${this.#peerId} tries again in ${next.delayMs} ms: ${because(last)}`)
+      debugLog?.(`client ${this._label} tries again in ${next.delayMs} ms: ${because(last)}`)
       this.#announce(() => this.emit('reconnecting', event))
       await starting.pauseMs(next.delayMs)
       try {
@@ -227,7 +229,7 @@ export class ZerioClient extends SendingClient {
   }
 
   #giveUp(error: ZerioError): void {
-    debugLog?.(`client ${this.#peerId} gives up: ${because(error)}`)
+    debugLog?.(`client ${this._label} gives up: ${because(error)}`)
     this._starting = undefined
     this._state = 'idle'
     this.#announce(() => this.emit('reconnectFailed', error))
@@ -249,6 +251,21 @@ export class ZerioClient extends SendingClient {
   get state(): ClientState {
     if (this._state === 'running') return 'connected'
     return this.#suspended !== undefined && this._state === 'reconnecting' ? 'suspended' : this._state
+  }
+
+  /** As {@link Peer.name}; empty before the first `start` unless it is set. Stays over all connections. */
+  get name(): string {
+    return this.#name ?? this.#peerId
+  }
+  /** See the getter. */
+  set name(name: string | undefined) {
+    checkName(name)
+    this.#name = name
+  }
+
+  /** @internal For lines. */
+  get _label(): string {
+    return labelText(this.#name, this.#peerId)
   }
 
   /** The id of the server; empty before the first connection, and with classic. */
@@ -287,9 +304,8 @@ export class ZerioClient extends SendingClient {
   inspectText(): string {
     const { protocol } = this.#options
     const { local: localAddress, remote: remoteAddress } = this.#addresses
-    const { state } = this
-    const id = this.#peerId
-    const about = { kind: 'Client', id, state, protocol, localAddress, remoteAddress } as const
+    const { state, _label: label } = this
+    const about = { kind: 'Client', label, state, protocol, localAddress, remoteAddress } as const
     return inspectText(this._ring, this._engine, about)
   }
 
@@ -353,7 +369,7 @@ export class ZerioClient extends SendingClient {
   #end(error: ZerioError, code: number = CloseCode.Normal, reason = ''): Promise<void> {
     const connection = this.#connection ?? this.#suspended
     const race = this.#race
-    debugLog?.(`client ${this.#peerId} stops: ${error.code}`)
+    debugLog?.(`client ${this._label} stops: ${error.code}`)
     this.#calls++
     this.#suspended = this.#lastError = undefined
     // From `connected` on the start has succeeded.
@@ -424,7 +440,7 @@ export class ZerioClient extends SendingClient {
     this.#addresses = addressesOf(connection.engine, connection.ring.slot)
     this.#backOff?.connected()
     const how = suspended === undefined ? 'connected' : 'resumed'
-    debugLog?.(`client ${this.#peerId} is ${how} to ${this.#serverId}, from ${this.localAddress}`)
+    debugLog?.(`client ${this._label} is ${how} to ${this.#serverId}, from ${this.localAddress}`)
     if (isWhole) this.emit(how)
   }
 
@@ -439,14 +455,14 @@ export class ZerioClient extends SendingClient {
     if (this._state !== 'running' || this.#connection !== connection) return
     this.#connection = undefined
     this.#suspended = connection
-    debugLog?.(`client ${this.#peerId} is suspended: ${because(reason)}`)
+    debugLog?.(`client ${this._label} is suspended: ${because(reason)}`)
     this.#inContextOfStart(() => this.#reconnect(reason))
     this.emit('suspended', reason)
   }
 
   /** @internal */
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void {
-    debugLog?.(`client ${this.#peerId} is disconnected: ${because(reason)}`)
+    debugLog?.(`client ${this._label} is disconnected: ${because(reason)}`)
     if (this.#suspended === connection) {
       this.#suspended = undefined
       this.#leaving.add(connection)

@@ -77,8 +77,8 @@ export function readStatus(ring: SendRing, engine: Engine | undefined, target: F
 /** @internal What the text says beside the status. */
 export interface Inspected {
   readonly kind: 'Peer' | 'Client'
-  /** The id, or empty when there is none yet. */
-  readonly id: string
+  /** The id and the program's label; empty when there is neither yet. */
+  readonly label: string
   readonly state: string
   readonly protocol: string
   readonly localAddress: string
@@ -93,7 +93,7 @@ export function inspectText(ring: SendRing, engine: Engine | undefined, about: I
   return [
     // The other side chooses its id, and the path of a Unix domain socket.
     printableText(
-      `${`${about.kind} ${about.id}`.trimEnd()}: ${about.state}, ${about.protocol}, ${about.localAddress || '?'} to ${about.remoteAddress || '?'}`
+      `${`${about.kind} ${about.label}`.trimEnd()}: ${about.state}, ${about.protocol}, ${about.localAddress || '?'} to ${about.remoteAddress || '?'}`
     ),
     `  in: ${of(StatusField.MessagesIn, 'messages')}, ${of(StatusField.BytesIn, 'B')}`,
     `  out: ${of(StatusField.MessagesOut, 'messages')}, ${of(StatusField.BytesOut, 'B')}, back-pressured ${quantity(counters.backPressured, 'times')}`,

@@ -12,6 +12,7 @@ import { halfCloseInSession, misuse } from './errors.js'
 import { describe } from './options/given.js'
 import { checkLiveOptions } from './options/live.js'
 import type { LiveOptions } from './options/options.js'
+import { checkName, labelText } from './options/name.js'
 import { CloseCode, checkClose, type DisconnectReason, notClosing, reasonOfEnd } from './reason.js'
 import { type SendStatus, Status } from './status.js'
 
@@ -65,6 +66,7 @@ export class Peer {
   _over = false
   /** @internal */
   _pausing: Pausing | undefined
+  #name: string | undefined
   #remoteAddress: string
   #localAddress: string | undefined
   #suspended = false
@@ -111,6 +113,24 @@ export class Peer {
     if (handler != null && typeof handler !== 'function')
       throw misuse('ZERIO_BAD_ARGUMENT', `onMessage must be a function or null, not ${describe(handler)}.`)
     this.#receiver = handler == null ? this.#server : { onMessage: handler }
+  }
+
+  /**
+   * A label of the program's own for diagnostics: `inspectText` and the lines of `NODE_DEBUG=zerio` have it in front of the id. 1 to 256
+   * characters; the default is the id, to which undefined leads back. Throws `ZERIO_BAD_ARGUMENT`.
+   */
+  get name(): string {
+    return this.#name ?? this.id
+  }
+  /** See the getter. */
+  set name(name: string | undefined) {
+    checkName(name)
+    this.#name = name
+  }
+
+  /** @internal For lines. */
+  get _label(): string {
+    return labelText(this.#name, this.id)
   }
 
   /**
@@ -211,8 +231,8 @@ export class Peer {
 
   /** What {@link readStatus} tells and the addresses, as some lines for people, which may change with any version. Allocates. */
   inspectText(): string {
-    const { id, state, protocol, localAddress, remoteAddress } = this
-    const about = { kind: 'Peer', id, state, protocol, localAddress, remoteAddress } as const
+    const { _label: label, state, protocol, localAddress, remoteAddress } = this
+    const about = { kind: 'Peer', label, state, protocol, localAddress, remoteAddress } as const
     return inspectText(this._ring, this.#engine, about)
   }
 

@@ -457,7 +457,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     }
     peer._index = -1
     if (this.#peersById.get(peer.id) === peer) this.#peersById.delete(peer.id)
-    debugLog?.(`server ${this.#id}: peer ${peer.id} has left: ${because(reason)}`)
+    debugLog?.(`server ${this.#id}: peer ${peer._label} has left: ${because(reason)}`)
     this.emit('clientDisconnected', peer.id, reason, peer)
   }
 

@@ -35,7 +35,7 @@ export function raceOf(attempt: Attempt, hosts: readonly string[]): Race<ClientC
   }
   const open = (host: string): ClientConnection => {
     engine.reserveSlot()
-    debugLog?.(`client ${peerId} connects to ${placeText(host, destination.port)}`)
+    debugLog?.(`client ${owner._label} connects to ${placeText(host, destination.port)}`)
     const slot = engine.native.connect({ ...request, host, connectTimeoutMs: attempt.remainingMs() })
     if (slot < 0) throw failures.system(-slot, host)
     const ring = engine.takeSlot(slot)

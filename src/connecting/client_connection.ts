@@ -30,6 +30,7 @@ export type ClientMessageHandler = (
 export interface ConnectionOwner {
   readonly onMessage: ClientMessageHandler | null | undefined
   readonly _copies: boolean
+  readonly _label: string
   _deliverCopy(buffer: PoolBuffer, offset: number, length: number, channel: number): void
   _connected(connection: ClientConnection, hello: Hello): void
   _connectError(reason: DisconnectReason, host: string): ZerioError

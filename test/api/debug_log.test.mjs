@@ -10,6 +10,8 @@ const script = `
   const port = server.listeningPort
   const reconnect = { delayMs: 5, jitter: 0 }
   const client = new ZerioClient({ host: '127.0.0.1', port }, { reconnect })
+  client.name = 'desk\\n1'
+  server.on('clientConnected', (_, peer) => { peer.name = 'desk 2' })
   await client.start('trader')
   const other = new ZerioClient({ host: '127.0.0.1', port })
   await other.start('trader').catch(() => {})
@@ -51,24 +53,27 @@ test.serial('what happens, in order, of each side', async (t) => {
   t.deepEqual(server.slice(1), [
     'server exchange: peer trader is here, native, from ADDRESS',
     'server exchange has refused 1: ZERIO_DUPLICATE_PEER_ID, another connected peer has this id; trader from ADDRESS',
-    'server exchange: peer trader has left: ZERIO_APPLICATION, come back',
+    'server exchange: peer desk 2 (trader) has left: ZERIO_APPLICATION, come back',
     'server exchange: peer trader is here, native, from ADDRESS',
     'server exchange listens no more; peers: 1',
-    'server exchange: peer trader has left: ZERIO_ABORTED, the connection was aborted',
+    'server exchange: peer desk 2 (trader) has left: ZERIO_ABORTED, the connection was aborted',
     'server exchange stops',
     'server exchange has stopped'
   ])
   const client = of(/^client/)
   t.deepEqual(client.filter((text) => !/disconnected|tries again/.test(text)).slice(0, 5), [
+    `client desk 1 (trader) connects to 127.0.0.1 port ${port}`,
+    'client desk 1 (trader) is connected to exchange, from ADDRESS',
     `client trader connects to 127.0.0.1 port ${port}`,
-    'client trader is connected to exchange, from ADDRESS',
-    `client trader connects to 127.0.0.1 port ${port}`,
-    `client trader connects to 127.0.0.1 port ${port}`,
-    'client trader is connected to exchange, from ADDRESS'
+    `client desk 1 (trader) connects to 127.0.0.1 port ${port}`,
+    'client desk 1 (trader) is connected to exchange, from ADDRESS'
   ])
-  t.deepEqual(of(/tries again/)[0], 'client trader tries again in 5 ms: ZERIO_APPLICATION, come back')
-  t.is(of(/^client trader is disconnected: /).length, 2)
-  t.is(of(/^client trader stops: ZERIO_STOPPED$/).length, 1)
+  t.deepEqual(
+    of(/tries again/)[0],
+    'client desk 1 (trader) tries again in 5 ms: ZERIO_APPLICATION, come back'
+  )
+  t.is(of(/^client desk 1 \(trader\) is disconnected: /).length, 2)
+  t.is(of(/^client desk 1 \(trader\) stops: ZERIO_STOPPED$/).length, 1)
   t.is(
     of(/^a connection to 127\.0\.0\.1 could not be made: /)[0],
     'a connection to 127.0.0.1 could not be made: ZERIO_DUPLICATE_PEER_ID, another connected peer has this id'

@@ -163,6 +163,34 @@ test('before the first connection and after the end of one', async (t) => {
   t.is(client.readStatus(status)[MessagesOut], 1)
 })
 
+test('a name stands in front of the id, and leads back to it', async (t) => {
+  const { client, peer, server } = await startPair(t)
+  t.is(client.name, 'client')
+  t.is(peer.name, 'client')
+  peer.name = 'risk\n\u202edesk'
+  client.name = 'x'.repeat(256)
+  t.is(peer.name, 'risk\n\u202edesk')
+  t.regex(peer.inspectText(), /^Peer risk desk \(client\): open, native, /)
+  t.regex(client.inspectText(), /^Client x{256} \(client\): connected, /)
+  for (const one of [client, peer]) {
+    const before = one.name
+    for (const wrong of ['', 'x'.repeat(257), null, 1, {}])
+      t.throws(() => (one.name = wrong), { code: 'ZERIO_BAD_ARGUMENT', message: /1 to 256 characters/ })
+    t.is(one.name, before)
+    one.name = undefined
+    t.is(one.name, 'client')
+  }
+  t.regex(peer.inspectText(), /^Peer client: open, /)
+
+  const idle = makeClient(t, server)
+  t.is(idle.name, '')
+  idle.name = 'later'
+  t.regex(idle.inspectText(), /^Client later \(no id\): idle, /)
+  await idle.start('other')
+  t.is(idle.name, 'later')
+  t.regex(idle.inspectText(), /^Client later \(other\): connected, /)
+})
+
 test('arrays that are none, or too short, are refused', async (t) => {
   const { client, peer } = await startPair(t)
   for (const target of [undefined, null, [], new Float32Array(64), new Float64Array(Count - 1)]) {
