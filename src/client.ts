@@ -286,6 +286,20 @@ export class ZerioClient extends SendingClient {
     return this.#addresses.remote
   }
 
+  /** As {@link Peer.messageNumber}, of what the server has sent over the present connection. */
+  get messageNumber(): number {
+    const connection = this.#connection
+    return connection === undefined
+      ? 0
+      : connection.engine.dispatch.messageNumber(connection, connection.ring.counters.messagesReceived)
+  }
+
+  /** As {@link Peer.receivedAt}. */
+  get receivedAt(): number {
+    const connection = this.#connection
+    return connection === undefined ? Number.NaN : connection.engine.dispatch.receivedAt(connection)
+  }
+
   /** As {@link Peer.ping}, over the present connection; rejects with `ZERIO_NOT_CONNECTED` when there is none. */
   async ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
     if (this.#connection === undefined) throw notConnected('there is none')

@@ -1,13 +1,9 @@
 // A monotonic clock that makes no garbage.
 
-import { native } from './engine/native.js'
+import { monotonicNs } from './engine/monotonic.js'
 import { misuse, type ZerioError } from './errors.js'
 import { describe } from './options/given.js'
 import { float64Length } from './options/typed_arrays.js'
-
-// No other code has it and could detach it, so it needs no pool: each pool takes gigabytes of address space, already at import.
-const words = new Float64Array(new ArrayBuffer(8))
-const stamp = native.makeClock(words)
 
 /**
  * Writes the monotonic time in nanoseconds to `target[index]`. Allocates nothing, whereas `performance.now()` and
@@ -20,8 +16,7 @@ const stamp = native.makeClock(words)
 export function readClock(target: Float64Array, index = 0): void {
   const length = float64Length(target)
   if (!(Number.isInteger(index) && index >= 0 && index < length)) throw badPlace(target, length, index)
-  stamp()
-  target[index] = words[0]
+  target[index] = monotonicNs()
 }
 
 function badPlace(target: unknown, length: number, index: unknown): ZerioError {

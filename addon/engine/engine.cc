@@ -23,6 +23,8 @@ constexpr uint32_t kFairBytesMax = 16384;
 constexpr uint32_t kControlCost = 32;
 // Several connections count as receiving for so many batches after the last change from one to another.
 constexpr uint32_t kContendedBatches = 1000;
+// Asking the clock takes as long as two messages, so it is asked once for so many receives of a batch.
+constexpr uint32_t kReceivesPerLook = 16;
 // Received bytes yield at most one event for each 8 of them: an empty data frame and an empty control frame.
 constexpr uint32_t kBytesPerEventMin = 8;
 constexpr uint32_t kEventsReserve = 64;
@@ -39,10 +41,14 @@ class Engine::Reading {
 
   bool on_run(const uint8_t* first, size_t bytes, uint32_t count) {
     arena_kept_ = true;
+    engine_.events_.push(RunEvent{.slot = connection_.slot,
+                                  .slab = 0,
+                                  .offset = static_cast<uint32_t>(first - engine_.core_),
+                                  .bytes = static_cast<uint32_t>(bytes),
+                                  .count = count,
+                                  .before = before(),
+                                  .after_ns = engine_.after_ns_});
     messages_ += count;
-    const Location at = {0, static_cast<uint32_t>(first - engine_.core_)};
-    engine_.events_.push(RunEvent{
-        .slot = connection_.slot, .slab = at.slab, .offset = at.offset, .bytes = static_cast<uint32_t>(bytes), .count = count});
     return true;
   }
 
@@ -58,13 +64,15 @@ class Engine::Reading {
       return engine_.on_control(connection_, header, payload);
     }
     if (!receives(connection_.life.state)) return engine_.on_first_frame(connection_, header, payload);
-    messages_ += 1;
     const Location at = assembled ? engine_.locate(payload) : Location{0, static_cast<uint32_t>(payload - engine_.core_)};
     engine_.events_.push(MessageEvent{.slot = connection_.slot,
                                       .slab = at.slab,
                                       .offset = at.offset,
                                       .length = frame_length(header),
-                                      .channel = frame_channel(header)});
+                                      .channel = frame_channel(header),
+                                      .before = before(),
+                                      .after_ns = engine_.after_ns_});
+    messages_ += 1;
     return true;
   }
 
@@ -75,6 +83,8 @@ class Engine::Reading {
   [[nodiscard]] uint32_t controls() const { return controls_; }
 
  private:
+  [[nodiscard]] uint32_t before() const { return static_cast<uint32_t>(connection_.life.session.received) + messages_; }
+
   Engine& engine_;
   Connection& connection_;
   bool arena_kept_ = false;
@@ -95,6 +105,15 @@ void Engine::share_arena() {
   batch_bytes_ = batch_frames_ = 0;
 }
 
+void Engine::look_at_clock() {
+  const uint64_t now = io_->now_ns();
+  if (receives_ == 0) {
+    received_ns_ = now;
+    counters_[layout::kEngineReceivedNs] = static_cast<double>(now);
+  }
+  after_ns_ = static_cast<uint32_t>(std::min<uint64_t>(now - received_ns_, UINT32_MAX));
+}
+
 uint32_t Engine::poll(bool spinning) {
   const uint32_t unconsumed = events_.unconsumed();
   if (unconsumed > 0) return unconsumed;
@@ -103,6 +122,7 @@ uint32_t Engine::poll(bool spinning) {
   assemblies_.end_batch();
   arena_used_ = 0;
   ahead_used_ = 0;
+  receives_ = after_ns_ = 0;
   asked_ = false;
   refused_peers_.clear();
   if (batch_bytes_ > 0) share_arena();
@@ -167,6 +187,8 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
     end_of_stream(connection);
     return;
   }
+  if (receives_ % kReceivesPerLook == 0) look_at_clock();
+  ++receives_;
   const auto bytes = static_cast<double>(size);
   counters_[layout::kEngineCounterReceives] += 1;
   counters_[layout::kEngineCounterBytesReceived] += bytes;
@@ -209,6 +231,7 @@ bool Engine::read(Connection& connection, uint8_t* data, size_t size) {
   Reading reading(*this, connection);
   const ReadResult result = life.reader.read(data, size, reading);
   if (reading.messages() > 0) life.last_event_batch = batch_;
+  life.session.received += reading.messages();
   if (life.in_session) note_received(connection, reading.messages(), size);
   connection.counters[layout::kSlotCounterMessagesReceived] += reading.messages();
   counters_[layout::kEngineCounterMessagesReceived] += reading.messages();

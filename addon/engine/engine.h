@@ -373,6 +373,7 @@ class Engine final : private IoSink {
   void make_connections(uint32_t slab, const SlabParts& parts);
   [[nodiscard]] bool has_event_room() const;
   void share_arena();
+  void look_at_clock();
   [[nodiscard]] bool has_ends_due() const { return !deferred_.empty() || dismissals_ > 0; }
   void carry_out_ends();
   void carry_out(Connection& connection);
@@ -405,6 +406,9 @@ class Engine final : private IoSink {
   uint32_t arena_direct_ = 0;  // bytes of the arena for receive_space(); the backend keeps the rest
   size_t ahead_used_ = 0;      // of the rest, in this batch
   size_t held_bytes_ = 0;      // of the arena, not read yet because a connection waits for its verdict
+  uint32_t receives_ = 0;      // in this batch
+  uint64_t received_ns_ = 0;   // when the first of them was
+  uint32_t after_ns_ = 0;      // how long behind it the present one is; exact to a few receives
   uint64_t batch_bytes_ = 0;   // received in this batch
   uint64_t batch_frames_ = 0;  // likewise
   uint32_t received_last_ = kNone;

@@ -99,6 +99,8 @@ void Engine::carry_out(Connection& connection) {
     } else if (life.end_deferred) {
       end_of_stream(connection);
     } else if (life.verdict != Verdict::None) {
+      // What came before the verdict counts as received now.
+      look_at_clock();
       decide_late(connection);
     }
     return;

@@ -240,7 +240,6 @@ void Engine::suspend(Connection& connection, Code code, int error, std::string_v
 void Engine::note_received(Connection& connection, uint32_t messages, size_t bytes) {
   Life& life = connection.life;
   Session& session = life.session;
-  session.received += messages;
   session.unacknowledged_bytes += static_cast<uint32_t>(bytes);
   if (messages == 0 || life.state != State::Open) return;
   if (session.unacknowledged_bytes >= kAcknowledgeWithSendBytes) life.acknowledgement_due = true;

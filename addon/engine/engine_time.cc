@@ -46,7 +46,8 @@ void Engine::set_deadline(Connection& connection, uint32_t timeout_ms) {
 void Engine::clear_deadline(Connection& connection) { deadlines_.clear(connection.deadline); }
 
 void Engine::tick() {
-  const uint64_t now = io_->now_ns();
+  // A poll that has received knows the time.
+  const uint64_t now = receives_ > 0 ? received_ns_ : io_->now_ns();
   ticking_ = !deadlines_.empty() && now >= deadlines_.first_ns() && !serve_due(now);
 }
 

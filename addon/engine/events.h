@@ -47,9 +47,11 @@ struct RunEvent {
   EventKind kind = EventKind::Run;
   uint32_t slot = 0;
   uint32_t slab = 0;
-  uint32_t offset = 0;  // of the first header
-  uint32_t bytes = 0;   // headers included
-  uint32_t count = 0;   // of frames
+  uint32_t offset = 0;    // of the first header
+  uint32_t bytes = 0;     // headers included
+  uint32_t count = 0;     // of frames
+  uint32_t before = 0;    // how many messages the connection or session had received before, modulo 2^32
+  uint32_t after_ns = 0;  // when this was received: so long after the word kEngineReceivedNs
 };
 
 // Message.
@@ -60,6 +62,8 @@ struct MessageEvent {
   uint32_t offset = 0;  // of the payload
   uint32_t length = 0;
   uint32_t channel = 0;
+  uint32_t before = 0;  // as in a run, and the next one, too
+  uint32_t after_ns = 0;
 };
 
 // Connected and Asked.

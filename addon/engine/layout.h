@@ -24,6 +24,7 @@ inline constexpr uint32_t kEngineCounterBytesSent = 6;
 inline constexpr uint32_t kEngineCounterMessagesReceived = 7;
 inline constexpr uint32_t kEngineCounterMessagesAssembled = 8;
 inline constexpr uint32_t kEngineCounterCorruptions = 9;
+inline constexpr uint32_t kEngineReceivedNs = 15;  // when the first bytes of the batch were received, on the monotonic clock
 inline constexpr uint32_t kEngineCounters = 16;
 
 // What making an engine, listen() and connect() return beside the system's errno values, which are small.

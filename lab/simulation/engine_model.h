@@ -182,6 +182,7 @@ class EngineModel final : private RingEngine {
   void leave(Connection& connection);
   void native_poll(bool spinning);
   bool dispatch();
+  void check_number(uint32_t slot, int32_t before) const;
   bool dispatch_run(uint32_t slot);
   void dispatch_event(const int32_t* event);
   bool deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel);

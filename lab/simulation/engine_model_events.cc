@@ -43,6 +43,7 @@ bool EngineModel::dispatch() {
         require(run_at_ >= shape_.options.arena_offset && run_end_ <= shape_.options.arena_offset + shape_.options.arena_bytes,
                 "a run lies inside the arena");
         tally_.events += 1;
+        check_number(slot, event[6]);
       }
       thrown = dispatch_run(slot);
       if (thrown) break;
@@ -53,6 +54,7 @@ bool EngineModel::dispatch() {
       tally_.events += 1;
       if (static_cast<EventKind>(event[0]) == EventKind::Message) {
         Connection* const connection = slot < connections_.size() ? connections_[slot].get() : nullptr;
+        check_number(slot, event[6]);
         const uint8_t* const bytes = slabs_[static_cast<uint32_t>(event[2])].memory.get() + event[3];
         thrown = deliver(connection, slot, bytes, static_cast<uint32_t>(event[4]), static_cast<uint32_t>(event[5]));
       } else {
@@ -64,6 +66,13 @@ bool EngineModel::dispatch() {
   dispatching_ = false;
   flush();
   return !thrown;
+}
+
+void EngineModel::check_number(uint32_t slot, int32_t before) const {
+  const Connection* const connection = slot < connections_.size() ? connections_[slot].get() : nullptr;
+  if (connection == nullptr) return;
+  require_equal(static_cast<uint32_t>(before), static_cast<uint32_t>(connection->received),
+                "messages are numbered without a gap");
 }
 
 // Returns whether a handler has thrown.

@@ -22,6 +22,7 @@ import {
   ResumedEvent,
   RunEvent
 } from './layout.js'
+import { performanceOriginNs } from './monotonic.js'
 import type { PoolBuffer, Slab } from './pool.js'
 import type { SendRing } from './send_ring.js'
 import type { Sending } from './sending.js'
@@ -56,6 +57,7 @@ export class Dispatch {
   readonly #words: Int32Array
   readonly #events: Int32Array
   readonly #coreView: DataView
+  readonly #receivedNs: Float64Array
   readonly #coreBuffer: PoolBuffer
   readonly #coreBytes: number
   readonly #connections: (Connection | undefined)[] = []
@@ -74,6 +76,8 @@ export class Dispatch {
   #inRun = false
   #runAt = 0
   #runEnd = 0
+  /** The place of the present message in its run, from 1 on. */
+  #runPlace = 0
   /** Of the event that is being dispatched: where its words begin, and the slot that they name. */
   #eventAt = 0
   #eventSlot = 0
@@ -88,6 +92,8 @@ export class Dispatch {
     this.#sending = sending
     this.#ofOneOwner = !manual
     this.#coreView = core.view
+    const receivedNsOffset = Layout.EngineCountersOffset + Layout.EngineReceivedNs * 8
+    this.#receivedNs = new Float64Array(core.words.buffer, receivedNsOffset, 1)
     this.#coreBuffer = core.buffer
     this.#coreBytes = slabs.coreBytes
     this.#words = core.words
@@ -253,6 +259,35 @@ export class Dispatch {
     }
   }
 
+  /** The number of the message that `connection` is handling; 0 when it handles none. `received` is how many it has got so far. */
+  messageNumber(connection: Connection, received: number): number {
+    if (!this.#isHandledBy(connection)) return 0
+    const events = this.#events
+    const at = this.#eventAt
+    const low =
+      events[at] === EventKind.Run
+        ? (events[at + RunEvent.Before] + this.#runPlace) >>> 0
+        : (events[at + MessageEvent.Before] + 1) >>> 0
+    return received < 2 ** 32 ? low : received - ((received - low) % 2 ** 32)
+  }
+
+  /** When the message that `connection` is handling was received, on the clock of `performance.now()`; NaN when it handles none. */
+  receivedAt(connection: Connection): number {
+    if (!this.#isHandledBy(connection)) return Number.NaN
+    const at = this.#eventAt
+    const word = this.#events[at] === EventKind.Run ? RunEvent.AfterNs : MessageEvent.AfterNs
+    return (this.#receivedNs[0] + (this.#events[at + word] >>> 0) - performanceOriginNs) / 1e6
+  }
+
+  #isHandledBy(connection: Connection): boolean {
+    const kind = this.#events[this.#eventAt]
+    return (
+      this.#sending.dispatching &&
+      this.#connections[this.#eventSlot] === connection &&
+      (kind === EventKind.Run || kind === EventKind.Message)
+    )
+  }
+
   #scopeOf(owner: number): AsyncResource | undefined {
     return owner < 0 ? this.#servers[-1 - owner]?.scope : (this.#connections[owner]?._scope ?? this.#outside)
   }
@@ -267,6 +302,7 @@ export class Dispatch {
     const inside = offset >= 0 && bytes >= 0 && offset + bytes <= this.#coreBytes
     this.#runAt = inside ? offset : 0
     this.#runEnd = inside ? offset + bytes : 0
+    this.#runPlace = 0
   }
 
   /** Called in the scope of its connection, as the next one is in its own; neither takes arguments, which would be garbage. */
@@ -287,6 +323,7 @@ export class Dispatch {
         at = start + length
         if (at > end) break
         delivered++
+        this.#runPlace++
         ;(connection as Connection)._deliver(buffer, start, length, header >>> Header.ChannelShift)
       }
       if (at <= last) connection?._pausing?.holdRun(buffer, at, end)

@@ -131,7 +131,9 @@ export const enum RunEvent {
   Slab = 2,
   Offset = 3,
   Bytes = 4,
-  Count = 5
+  Count = 5,
+  Before = 6,
+  AfterNs = 7
 }
 
 /** The other words of `Message`. */
@@ -139,7 +141,9 @@ export const enum MessageEvent {
   Slab = 2,
   Offset = 3,
   Length = 4,
-  Channel = 5
+  Channel = 5,
+  Before = 6,
+  AfterNs = 7
 }
 
 /** The other words of `Connected` and `Asked`. */
@@ -192,6 +196,8 @@ export const enum Layout {
   EngineCountersOffset = 512,
   /** How many float64 there are; not all are in use. */
   EngineCounters = 16,
+  /** Among them: when the first bytes of the batch were received, in nanoseconds on the monotonic clock. */
+  EngineReceivedNs = 15,
   ServersMax = 64,
   ServerAddressesMax = 16,
   ServerCountersOffset = 1024,

@@ -12,11 +12,15 @@ const LOOP_BYTES = Number(process.versions.node.split('.')[0]) < 26 ? 64 : 8
 /** One collection of the young generation (see the flags below) for so many bytes at least. */
 const COLLECTION_BYTES = 2 ** 20
 
-const script = (waitStrategy, send) => `
+/** `look` runs in both handlers, where `from` is the peer or the client. */
+const script = (waitStrategy, send, look = '') => `
   import { ZerioClient, ZerioServer } from 'zerio'
   const options = { waitStrategy: '${waitStrategy}' }
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
+  const looks = new Float64Array(2)
+  const look = (from) => { ${look} }
   server.onMessage = (peer, buffer, offset, length) => {
+    look(peer)
     peer.send(buffer, offset, length)
   }
   await server.start('server')
@@ -27,6 +31,7 @@ const script = (waitStrategy, send) => `
   let done
   const send = () => { ${send} }
   client.onMessage = () => {
+    look(client)
     if (--left > 0) send()
     else done()
   }
@@ -68,17 +73,20 @@ const part = 'client.send(bytes, 10, 36)'
 const whole = 'client.send(bytes)'
 const claim = 'const at = client.claim(32); client.view.setInt32(at, left, true); client.commit()'
 
-for (const [waitStrategy, how, send] of [
+const look = 'looks[0] = from.messageNumber; looks[1] = from.receivedAt'
+
+for (const [waitStrategy, how, send, looking] of [
   ['manual', 'part', part],
   ['manual', 'whole', whole],
   ['manual', 'claim', claim],
+  ['manual', 'number and time', whole, look],
   ['blocking', 'part', part],
   ['spin', 'claim', claim],
   ['hybrid', 'whole', whole]
 ]) {
   test.serial(`${ROUND_TRIPS} round trips without a collection: ${waitStrategy}, ${how}`, async (t) => {
     t.timeout(LIMIT_MS)
-    const result = await runScript(script(waitStrategy, send), {
+    const result = await runScript(script(waitStrategy, send, looking), {
       timeoutMs: LIMIT_MS,
       // A young generation of 1 MiB: 7 bytes of garbage in each round trip would show.
       flags: ['--trace-gc', '--expose-gc', '--max-semi-space-size=1']
