@@ -36,6 +36,7 @@ export type {
   SocketOptions,
   WaitStrategy
 } from './options/options.js'
+export { createPair, type PairEnd, type PairEventMap, type PairOptions } from './pair.js'
 export type { Peer, PeerState, ServerMessageHandler } from './peer.js'
 export { CloseCode, DisconnectReason } from './reason.js'
 export { type RefusedDetails, type ServerEventMap, type ServerState, ZerioServer } from './server.js'

@@ -94,6 +94,7 @@ const layers = [
   ['endpoint.ts', 'peer.ts'],
   ['client_sending.ts', 'server.ts'],
   ['client.ts'],
+  ['pair.ts'],
   ['index.ts', 'index.mts'],
   ['gc/'],
   ['cli/']
