@@ -105,15 +105,6 @@ void Engine::share_arena() {
   batch_bytes_ = batch_frames_ = 0;
 }
 
-void Engine::look_at_clock() {
-  const uint64_t now = io_->now_ns();
-  if (receives_ == 0) {
-    received_ns_ = now;
-    counters_[layout::kEngineReceivedNs] = static_cast<double>(now);
-  }
-  after_ns_ = static_cast<uint32_t>(std::min<uint64_t>(now - received_ns_, UINT32_MAX));
-}
-
 uint32_t Engine::poll(bool spinning) {
   const uint32_t unconsumed = events_.unconsumed();
   if (unconsumed > 0) return unconsumed;

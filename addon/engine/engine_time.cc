@@ -45,6 +45,16 @@ void Engine::set_deadline(Connection& connection, uint32_t timeout_ms) {
 
 void Engine::clear_deadline(Connection& connection) { deadlines_.clear(connection.deadline); }
 
+// For the events of what is received now.
+void Engine::look_at_clock() {
+  const uint64_t now = io_->now_ns();
+  if (receives_ == 0) {
+    received_ns_ = now;
+    counters_[layout::kEngineReceivedNs] = static_cast<double>(now);
+  }
+  after_ns_ = static_cast<uint32_t>(std::min<uint64_t>(now - received_ns_, UINT32_MAX));
+}
+
 void Engine::tick() {
   // A poll that has received knows the time.
   const uint64_t now = receives_ > 0 ? received_ns_ : io_->now_ns();
