@@ -91,6 +91,7 @@ const outputs = {
   'live.mjs': '500000 round trips, 0 bytes each\n',
   'manual.mjs': '1 answer\n',
   'measure.mjs': '40 bytes an operation\n',
+  'pair.mjs': 'there and back\nZERIO_NORMAL\n',
   'path.mjs': 'oui true\n',
   'probe.mjs': '32 bytes\n',
   'several.mjs': 'welcome\nZERIO_UNAUTHORIZED\n',
