@@ -49,8 +49,8 @@ struct Connection {
   bool other_ended = false;  // its Ended event has come
   bool suspended = false;    // its session waits for the next connection
   bool moved = false;        // another slot has its session now
-  bool paused = false;         // by the program
-  uint64_t paused_in = 0;      // the last poll before that
+  bool paused = false;       // by the program
+  uint64_t paused_in = 0;    // the last poll before that
   std::deque<Held> held_back;
   size_t held_bytes = 0;  // headers included
   // Of a client: what it was connected with, and the slot whose session it is to resume.

@@ -24,10 +24,20 @@ export interface HeldBack {
   readonly scope: AsyncResource
   /** Whether there are any. */
   readonly holds: boolean
-  /** Takes the frames of a run, or what is left of it. */
-  holdRun(buffer: PoolBuffer, from: number, to: number): void
-  /** Takes one message. */
-  holdMessage(buffer: PoolBuffer, offset: number, length: number, channel: number): void
+  /** Of the message that is being delivered: its number, or 0, and when it was received, or NaN. */
+  readonly number: number
+  readonly receivedAt: number
+  /** Takes the frames of a run, or what is left of it. `number` is that of the first one. */
+  holdRun(buffer: PoolBuffer, from: number, to: number, number: number, receivedAt: number): void
+  /** Takes the message that is being dispatched. */
+  holdMessage(
+    buffer: PoolBuffer,
+    offset: number,
+    length: number,
+    channel: number,
+    number: number,
+    receivedAt: number
+  ): void
   /** In the scope: delivers them, until the program pauses again. Returns how many. */
   deliver(): number
   /** Likewise, all of them, when the connection has ended: the program hears of all that came before. */

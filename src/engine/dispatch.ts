@@ -261,7 +261,7 @@ export class Dispatch {
 
   /** The number of the message that `connection` is handling; 0 when it handles none. `received` is how many it has got so far. */
   messageNumber(connection: Connection, received: number): number {
-    if (!this.#isHandledBy(connection)) return 0
+    if (!this.#isHandledBy(connection)) return connection._pausing?.number ?? 0
     const events = this.#events
     const at = this.#eventAt
     const low =
@@ -273,7 +273,7 @@ export class Dispatch {
 
   /** When the message that `connection` is handling was received, on the clock of `performance.now()`; NaN when it handles none. */
   receivedAt(connection: Connection): number {
-    if (!this.#isHandledBy(connection)) return Number.NaN
+    if (!this.#isHandledBy(connection)) return connection._pausing?.receivedAt ?? Number.NaN
     const at = this.#eventAt
     const word = this.#events[at] === EventKind.Run ? RunEvent.AfterNs : MessageEvent.AfterNs
     return (this.#receivedNs[0] + (this.#events[at + word] >>> 0) - performanceOriginNs) / 1e6
@@ -326,12 +326,24 @@ export class Dispatch {
         this.#runPlace++
         ;(connection as Connection)._deliver(buffer, start, length, header >>> Header.ChannelShift)
       }
-      if (at <= last) connection?._pausing?.holdRun(buffer, at, end)
+      if (at <= last) this.#holdRun(connection, at, end)
       at = end
     } finally {
       this.#runAt = at
       this.#dispatched += delivered
     }
+  }
+
+  /** The rest of the run that is being dispatched stays until the program wants it. */
+  #holdRun(connection: Connection | undefined, at: number, end: number): void {
+    const held = connection?._pausing
+    if (connection === undefined || held === undefined) return
+    const number = this.messageNumber(connection, this.#received(this.#eventSlot)) + 1
+    held.holdRun(this.#coreBuffer, at, end, number, this.receivedAt(connection))
+  }
+
+  #received(slot: number): number {
+    return this.#slabs.rings[slot]?.counters.messagesReceived ?? 0
   }
 
   /** The connection, or the other side's direction, has ended: what is held back comes before that. */
@@ -355,7 +367,9 @@ export class Dispatch {
         if (buffer === undefined || offset < 0 || length < 0 || offset + length > buffer.length) return
         const channel = events[at + MessageEvent.Channel]
         if (!connection._receiving) {
-          connection._pausing?.holdMessage(buffer, offset, length, channel)
+          const number = this.messageNumber(connection, this.#received(slot))
+          const receivedAt = this.receivedAt(connection)
+          connection._pausing?.holdMessage(buffer, offset, length, channel, number, receivedAt)
           return
         }
         this.#dispatched++

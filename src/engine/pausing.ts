@@ -13,6 +13,14 @@ export interface PausingEngine {
   deliverLater(held: HeldBack): void
 }
 
+/** What one run, or one event, has brought. */
+interface Held {
+  readonly bytes: PoolBuffer
+  /** Of the first message that is left of it. */
+  number: number
+  readonly receivedAt: number
+}
+
 /**
  * The engine reads on only when nothing is held any more, so what is held is never more than what it had read when it stopped: of one
  * batch, and of the receives that were under way.
@@ -23,8 +31,10 @@ export class Pausing implements HeldBack {
   #connection: Connection
   #ring: SendRing
   readonly #engine: PausingEngine
+  number = 0
+  receivedAt = Number.NaN
   /** Whole frames, the oldest first. */
-  readonly #held: PoolBuffer[] = []
+  readonly #held: Held[] = []
   /** Where the first frame begins, in the first of them. */
   #at = 0
   #deliversLater = false
@@ -63,19 +73,26 @@ export class Pausing implements HeldBack {
     if (this.paused || this.holds) this.#read(false)
   }
 
-  holdRun(buffer: PoolBuffer, from: number, to: number): void {
+  holdRun(buffer: PoolBuffer, from: number, to: number, number: number, receivedAt: number): void {
     if (this.#connection._over || from >= to) return
     const copy = poolBuffer(new ArrayBuffer(to - from))
     buffer.copy(copy, 0, from, to)
-    this.#held.push(copy)
+    this.#held.push({ bytes: copy, number, receivedAt })
   }
 
-  holdMessage(buffer: PoolBuffer, offset: number, length: number, channel: number): void {
+  holdMessage(
+    buffer: PoolBuffer,
+    offset: number,
+    length: number,
+    channel: number,
+    number: number,
+    receivedAt: number
+  ): void {
     if (this.#connection._over) return
     const copy = poolBuffer(new ArrayBuffer(Header.Bytes + length))
     copy.view.setInt32(0, length | (channel << Header.ChannelShift), true)
     buffer.copy(copy, Header.Bytes, offset, offset + length)
-    this.#held.push(copy)
+    this.#held.push({ bytes: copy, number, receivedAt })
   }
 
   deliver(): number {
@@ -109,7 +126,8 @@ export class Pausing implements HeldBack {
     const held = this.#held
     let delivered = 0
     while (held.length > 0 && isWanted() && !this.#connection._over) {
-      const [chunk] = held
+      const [first] = held
+      const chunk = first.bytes
       const start = this.#at + Header.Bytes
       const header = start <= chunk.length ? chunk.view.getInt32(this.#at, true) : 0
       const end = start + (header & Header.LengthMask)
@@ -122,7 +140,14 @@ export class Pausing implements HeldBack {
       // The program can have overwritten what its handler got.
       if (end > chunk.length) continue
       delivered++
-      this.#connection._deliver(chunk, start, end - start, header >>> Header.ChannelShift)
+      this.number = first.number++
+      this.receivedAt = first.receivedAt
+      try {
+        this.#connection._deliver(chunk, start, end - start, header >>> Header.ChannelShift)
+      } finally {
+        this.number = 0
+        this.receivedAt = Number.NaN
+      }
     }
     return delivered
   }

@@ -196,3 +196,28 @@ test('messages that came while the thread stood still have waited', async (t) =>
   await until(() => waited.length === 2)
   t.true(waited[1] >= 20 - TOLERANCE_MS, String(waited))
 })
+
+test('messages that a pause held back have their numbers and times', async (t) => {
+  const { server, client, peer } = await startPair(t)
+  const seen = []
+  const times = []
+  let large = 0
+  server.onMessage = (from, _buffer, _offset, length) => {
+    seen.push(from.messageNumber)
+    times.push(from.receivedAt)
+    if (length > 20_000) large = from.messageNumber
+    if (seen.length % 4 === 0) from.pause()
+  }
+  for (let i = 0; i < 30; i++) client.send(Buffer.alloc(i === 17 ? 30_000 : 8))
+  client.flush()
+  await until(() => {
+    peer.resume()
+    return seen.length === 30
+  })
+  t.deepEqual(
+    seen,
+    [...Array(30).keys()].map((i) => i + 1)
+  )
+  t.is(large, 18)
+  t.true(times.every((time) => time > 0 && time <= performance.now()))
+})
