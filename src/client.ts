@@ -12,14 +12,13 @@ import type { Race } from './connecting/race.js'
 import { BackOff, isLasting } from './connecting/reconnecting.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
 import { because, debugLog } from './debug_log.js'
-import { inspectText, readStatus } from './diagnostics.js'
+import { inspectText } from './diagnostics.js'
 import type { Hello } from './engine/connection.js'
 import type { Engine } from './engine/engine.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { EngineUse, engineFor } from './engine/registry.js'
 import type { ZerioError } from './errors.js'
 import type { ClientAddress } from './options/address.js'
-import { checkName, labelText } from './options/name.js'
 import {
   type ClientOptions,
   checkPeerId,
@@ -66,8 +65,6 @@ export class ZerioClient extends SendingClient {
   readonly #leaving = new Set<ClientConnection>()
   #serverId = ''
   #addresses: Addresses = { local: '', remote: '' }
-  #peerId = ''
-  #name: string | undefined
   #signal: AbortSignal | undefined
   readonly #failures: Failures
   readonly #backOff: BackOff | undefined
@@ -116,7 +113,7 @@ export class ZerioClient extends SendingClient {
     const { signal } = checkStartOptions(options)
     const starting = new Starting(this.#options.connectTimeoutMs)
     await this._start(starting, async () => {
-      this.#peerId = peerId
+      this._peerId = peerId
       this.#signal = signal
       this.#calls++
       if (this.#backOff !== undefined) {
@@ -253,21 +250,6 @@ export class ZerioClient extends SendingClient {
     return this.#suspended !== undefined && this._state === 'reconnecting' ? 'suspended' : this._state
   }
 
-  /** As {@link Peer.name}; empty before the first `start` unless it is set. Stays over all connections. */
-  get name(): string {
-    return this.#name ?? this.#peerId
-  }
-  /** See the getter. */
-  set name(name: string | undefined) {
-    checkName(name)
-    this.#name = name
-  }
-
-  /** @internal For lines. */
-  get _label(): string {
-    return labelText(this.#name, this.#peerId)
-  }
-
   /** The id of the server; empty before the first connection, and with classic. */
   get serverId(): string {
     return this.#serverId
@@ -304,14 +286,6 @@ export class ZerioClient extends SendingClient {
   async ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
     if (this.#connection === undefined) throw notConnected('there is none')
     return this.#connection.question.ask(timeoutMs)
-  }
-
-  /**
-   * As {@link Peer.readStatus}, of the present or last connection: the place `StatusField.Connection` tells one from the next. Throws
-   * `ZERIO_BAD_ARGUMENT`.
-   */
-  readStatus(target: Float64Array): Float64Array {
-    return readStatus(this._ring, this._engine, target)
   }
 
   /** As {@link Peer.inspectText}, of the present or last connection. */
@@ -424,7 +398,7 @@ export class ZerioClient extends SendingClient {
         engine,
         destination: this.#destination,
         options: this.#options,
-        peerId: this.#peerId,
+        peerId: this._peerId,
         referenced: this._referenced,
         resumes: this.#suspended?.ring.slot ?? -1,
         remainingMs: () => starting.remainingMs

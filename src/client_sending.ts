@@ -1,10 +1,12 @@
-// What a client offers of its send ring: sending, writing in place, and what is pending.
+// What a client offers beside its life: its name, sending, writing in place, and readings of its send ring.
 import type { ClientEventMap } from './connecting/client_events.js'
 import type { ConnectionCounters } from './counters.js'
+import { readStatus } from './diagnostics.js'
 import { Endpoint } from './endpoint.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { unconnectedRing } from './engine/send_ring.js'
 import { checkLiveOptions } from './options/live.js'
+import { checkName, labelText } from './options/name.js'
 import type { LiveOptions } from './options/options.js'
 import type { SendStatus } from './status.js'
 
@@ -14,6 +16,24 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
   protected _ring = unconnectedRing
   /** @internal What the program has changed of the options, for later connections. */
   protected _changed: LiveOptions = {}
+  /** @internal The id that it was started with last. */
+  protected _peerId = ''
+  #name: string | undefined
+
+  /** As {@link Peer.name}; empty before the first `start` unless it is set. Stays over all connections. */
+  get name(): string {
+    return this.#name ?? this._peerId
+  }
+  /** See the getter. */
+  set name(name: string | undefined) {
+    checkName(name)
+    this.#name = name
+  }
+
+  /** @internal For lines. */
+  get _label(): string {
+    return labelText(this.#name, this._peerId)
+  }
 
   /**
    * The memory in which `claim` returns an offset; empty before the first connection. Other connections share it, so write only what
@@ -107,5 +127,13 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
   /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */
   override flush(): void {
     this._ring.flush()
+  }
+
+  /**
+   * As {@link Peer.readStatus}, of the present or last connection: the place `StatusField.Connection` tells one from the next. Throws
+   * `ZERIO_BAD_ARGUMENT`.
+   */
+  readStatus(target: Float64Array): Float64Array {
+    return readStatus(this._ring, this._engine, target)
   }
 }

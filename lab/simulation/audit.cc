@@ -105,7 +105,7 @@ void EngineAudit::check_connections() {
     const Life& life = connection->life;
     check_deadlines_of(*connection);
     held += life.held_bytes;
-    require(!life.paused || life.state == State::Open || life.state == State::Free, "only an open connection is paused");
+    require(!life.paused || receives(life.state) || life.state == State::Free, "only a connection that receives is paused");
     require(life.connected == is_there(life), "a connection is connected while it is open, or its session waits");
     const bool counted = life.state != State::Free || closing_[connection->slot];
     if (!life.of_server || !counted) continue;

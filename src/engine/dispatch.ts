@@ -23,6 +23,7 @@ import {
   RunEvent
 } from './layout.js'
 import { performanceOriginNs } from './monotonic.js'
+import { heldNumber, heldTime } from './pausing.js'
 import type { PoolBuffer, Slab } from './pool.js'
 import type { SendRing } from './send_ring.js'
 import type { Sending } from './sending.js'
@@ -261,7 +262,7 @@ export class Dispatch {
 
   /** The number of the message that `connection` is handling; 0 when it handles none. `received` is how many it has got so far. */
   messageNumber(connection: Connection, received: number): number {
-    if (!this.#isHandledBy(connection)) return connection._pausing?.number ?? 0
+    if (!this.#isHandledBy(connection)) return heldNumber(connection)
     const events = this.#events
     const at = this.#eventAt
     const low =
@@ -273,7 +274,7 @@ export class Dispatch {
 
   /** When the message that `connection` is handling was received, on the clock of `performance.now()`; NaN when it handles none. */
   receivedAt(connection: Connection): number {
-    if (!this.#isHandledBy(connection)) return connection._pausing?.receivedAt ?? Number.NaN
+    if (!this.#isHandledBy(connection)) return heldTime(connection)
     const at = this.#eventAt
     const word = this.#events[at] === EventKind.Run ? RunEvent.AfterNs : MessageEvent.AfterNs
     return (this.#receivedNs[0] + (this.#events[at + word] >>> 0) - performanceOriginNs) / 1e6

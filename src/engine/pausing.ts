@@ -152,3 +152,7 @@ export class Pausing implements HeldBack {
     return delivered
   }
 }
+
+// Functions of their own, so that a reading of the dispatch stays small enough to be inlined: its result would be garbage otherwise.
+export const heldNumber = (connection: Connection): number => connection._pausing?.number ?? 0
+export const heldTime = (connection: Connection): number => connection._pausing?.receivedAt ?? Number.NaN

@@ -92,7 +92,7 @@ test('every method, property and event of servers, clients and peers', async (t)
   await isComplete(t, 'PairEnd', end, emitter, 'pair')
   for (const [title, file, map] of [
     ['PairEnd', 'pair', 'PairEventMap'],
-    ['ZerioServer', 'server', 'ServerEventMap'],
+    ['ZerioServer', 'server_events', 'ServerEventMap'],
     ['ZerioClient', 'connecting/client_events', 'ClientEventMap']
   ]) {
     const source = await read(`src/${file}.ts`)

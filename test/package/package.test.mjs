@@ -27,6 +27,7 @@ const names = [
   'ZerioClient',
   'ZerioError',
   'ZerioServer',
+  'createPair',
   'readClock'
 ]
 
