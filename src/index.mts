@@ -43,6 +43,8 @@ export {
   type ServerMessageHandler,
   type ServerOptions,
   type ServerState,
+  type SessionOptions,
+  type SessionsOptions,
   type SocketOptions,
   type StartOptions,
   StatusField,

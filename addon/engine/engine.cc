@@ -204,18 +204,6 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   arena_used_ = std::min(arena_used_ + aligned(size), arena_direct_);
 }
 
-// After a pause every rule of silence begins anew: what the other side has sent meanwhile could not be heard.
-void Engine::pause(uint32_t slot, bool paused) {
-  Connection* const connection = connection_at(slot);
-  if (connection == nullptr || !receives(connection->life.state) || connection->life.paused == paused) return;
-  Life& life = connection->life;
-  life.paused = paused;
-  life.heard = kHeardByAll;
-  // The answer to a PING would have waited as long as the pause lasts.
-  if (!life.ping_asked) life.ping_ns = 0;
-  io_->receive_pause(slot, paused);
-}
-
 // Returns whether the bytes must stay until the batch is over.
 bool Engine::read(Connection& connection, uint8_t* data, size_t size) {
   Life& life = connection.life;

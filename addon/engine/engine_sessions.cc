@@ -160,28 +160,30 @@ bool Engine::welcome_session(Connection& connection, const SessionGreeting& gree
 }
 
 bool Engine::adopt(uint32_t slot, uint32_t old_slot) {
-  Connection* const connection = connection_at(slot);
   Connection* const old = connection_at(old_slot);
-  if (connection == nullptr || old == nullptr || connection == old || old->life.state != State::Suspended) return false;
-  Life& life = connection->life;
-  if (!life.session.awaits_ring || (life.state != State::Open && life.state != State::Suspended)) return false;
+  if (old == nullptr || slot >= connections_.size() || slot == old_slot || old->life.state != State::Suspended) return false;
+  Connection& connection = *connections_[slot];
+  Life& life = connection.life;
+  if (!life.session.awaits_ring) return false;
   life.session.awaits_ring = false;
+  // These go on also when the connection has ended in this batch.
+  for (uint32_t i = 0; i < layout::kSlotPingUs; ++i) connection.counters[i] += old->counters[i];
+  connection.counters[layout::kSlotPingUs] = old->counters[layout::kSlotPingUs];
+  if (life.state != State::Open && life.state != State::Suspended) return false;
   // The old one may have been moved to itself in this batch, and have learned more since.
   life.session.confirmed = old->life.session.confirmed;
   // The handler of an earlier Drain of this batch may have been refused again.
   life.session.drain_batch = 0;
   const uint32_t events = events_.count();
-  const bool whole = connection->ring.copy_from(old->ring);
-  for (uint32_t i = 0; i < layout::kSlotPingUs; ++i) connection->counters[i] += old->counters[i];
-  connection->counters[layout::kSlotPingUs] = old->counters[layout::kSlotPingUs];
+  const bool whole = connection.ring.copy_from(old->ring);
   // A connection that broke again in this batch has said what it lacks, too.
-  if (!whole || !take_acknowledgement(*connection, life.session.announced)) {
-    if (life.state == State::Open) fail(*connection, whole ? Code::ProtocolError : Code::MemoryCorrupted, 0, "", true);
+  if (!whole || !take_acknowledgement(connection, life.session.announced)) {
+    if (life.state == State::Open) fail(connection, whole ? Code::ProtocolError : Code::MemoryCorrupted, 0, "", true);
   } else {
-    connection->ring.send_again();
+    connection.ring.send_again();
     // Control frames that wait stand in front of all that is sent again.
-    if (!life.control.empty()) life.control.barrier = connection->ring.head();
-    if (life.state == State::Open) pump(*connection);
+    if (!life.control.empty()) life.control.barrier = connection.ring.head();
+    if (life.state == State::Open) pump(connection);
   }
   counters_[layout::kEngineCounterEvents] += events_.count() - events;
   return true;

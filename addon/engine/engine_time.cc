@@ -356,4 +356,16 @@ void Engine::on_pong(Connection& connection, const uint8_t* payload) {
   if (std::exchange(life.ping_asked, false)) events_.push(Event{EventKind::Pong, connection.slot});
 }
 
+// After a pause every rule of silence begins anew: what the other side has sent meanwhile could not be heard.
+void Engine::pause(uint32_t slot, bool paused) {
+  Connection* const connection = connection_at(slot);
+  if (connection == nullptr || !receives(connection->life.state) || connection->life.paused == paused) return;
+  Life& life = connection->life;
+  life.paused = paused;
+  life.heard = kHeardByAll;
+  // The answer to a PING would have waited as long as the pause lasts.
+  if (!life.ping_asked) life.ping_ns = 0;
+  io_->receive_pause(slot, paused);
+}
+
 }  // namespace zerio

@@ -97,6 +97,7 @@ struct ServerModel {
   uint16_t port = 0;
   ServerOptions options;
   uint64_t refused = 0;
+  uint64_t turned_away = 0;  // of these, for lack of room for newcomers
 };
 
 // What the program has seen, for comparison with the counters.

@@ -369,6 +369,7 @@ void EngineModel::refused(uint32_t server, uint32_t code, uint32_t error, int32_
   require(count > 0, "a report of refusals stands for one at least");
   tally_.refused += static_cast<uint64_t>(count);
   servers_[server].refused += static_cast<uint64_t>(count);
+  if (code == static_cast<uint32_t>(Code::TooManyHandshakes)) ++servers_[server].turned_away;
   if (code == static_cast<uint32_t>(Code::Unauthorized)) tally_.unauthorized += static_cast<uint64_t>(count);
   require(tally_.unauthorized <= tally_.denied, "no connection is refused as unauthorized that the program has admitted");
   end_server_if_over(server);
@@ -396,9 +397,10 @@ void EngineModel::ended(uint32_t slot) {
   Connection* const connection = connections_[slot].get();
   require(connection != nullptr && connection->connected && !connection->disconnected, "Ended comes while connected");
   require(connection->half_open && !connection->in_session && !connection->other_ended, "Ended comes once, where it may");
+  deliver_held(*connection, true);
   trace_.add('e', number, "the other side of slot # has ended", {slot});
   connection->other_ended = true;
-  program_.ended(*connection);
+  if (connection->receiving) program_.ended(*connection);
 }
 
 // The program changes the limits for silence.

@@ -40,7 +40,10 @@ void World::resume_all() {
       for (const auto& other : engines_) {
         for (const auto& peer : other->connections()) {
           const bool lives = waits(peer.get(), kServerSide) && peer->ledger_link == client->ledger_link;
-          require(!lives || other->servers()[peer->server].stopping, "a session whose two sides live is resumed");
+          if (!lives) continue;
+          const ServerModel& server = other->servers()[peer->server];
+          // Newcomers that say nothing go when their time is over, and time stands still here.
+          require(server.stopping || server.turned_away > 0, "a session whose two sides live is resumed");
         }
       }
     }
