@@ -85,7 +85,7 @@ export class ZerioClient extends SendingClient {
    */
   constructor(address: ClientAddress, options?: ClientOptions) {
     super('client')
-    this.#options = resolveClientOptions(options, ZerioClient.defaults)
+    this.#options = resolveClientOptions(options, new.target.defaults)
     const { connectTimeoutMs, reconnect, localAddress } = this.#options
     this.#destination = new Destination(address, localAddress, connectTimeoutMs)
     this.#failures = this.#destination.failures
@@ -270,7 +270,7 @@ export class ZerioClient extends SendingClient {
 
   /** As {@link Peer.messageNumber}, of what the server has sent over the present connection. */
   get messageNumber(): number {
-    const connection = this.#connection
+    const connection = this.#connection ?? this.#suspended
     return connection === undefined
       ? 0
       : connection.engine.dispatch.messageNumber(connection, connection.ring.counters.messagesReceived)
@@ -278,7 +278,7 @@ export class ZerioClient extends SendingClient {
 
   /** As {@link Peer.receivedAt}. */
   get receivedAt(): number {
-    const connection = this.#connection
+    const connection = this.#connection ?? this.#suspended
     return connection === undefined ? Number.NaN : connection.engine.dispatch.receivedAt(connection)
   }
 

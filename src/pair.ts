@@ -9,6 +9,7 @@ import { misuse } from './errors.js'
 import {
   type ClientOptions,
   describe,
+  type LiveOptions,
   resolveClientOptions,
   resolveServerOptions,
   type ServerOptions
@@ -25,6 +26,10 @@ export type PairOptions = Pick<ServerOptions, keyof ServerOptions & keyof Client
 export interface PairEventMap {
   /** The send ring of this end, which refused a message with `BackPressured`, has room for it now. */
   drain: []
+  /** With the option `allowHalfOpen`: the other end sends nothing any more, and still reads. */
+  ended: []
+  /** Nothing came for `idleTimeoutMs`: the pair ends as soon as the handlers have returned, unless one has called `setIdleTimeout`. */
+  idle: []
   /** The connection is gone. Emitted once, after this end's last message. */
   disconnected: [reason: DisconnectReason]
 }
@@ -102,6 +107,16 @@ export class PairEnd extends EventEmitter<PairEventMap> {
     return this.#line.receivedAt
   }
 
+  /** As {@link Peer.rttUs}. */
+  get rttUs(): number {
+    return this.#line.rttUs
+  }
+
+  /** As {@link Peer.isPaused}. */
+  get isPaused(): boolean {
+    return this.#line.isPaused
+  }
+
   /** The engine behind both ends. */
   get engine(): EngineInfo {
     return this.#side.endpoint.engine as EngineInfo
@@ -141,6 +156,46 @@ export class PairEnd extends EventEmitter<PairEventMap> {
   /** As {@link Peer.flush}. */
   flush(): void {
     this.#line.flush()
+  }
+
+  /** As {@link Peer.pause}. */
+  pause(): void {
+    this.#line.pause()
+  }
+
+  /** As {@link Peer.resume}. */
+  resume(): void {
+    this.#line.resume()
+  }
+
+  /** As {@link Peer.ping}. */
+  ping(timeoutMs?: number): Promise<number> {
+    return this.#line.ping(timeoutMs)
+  }
+
+  /** As {@link Peer.configure}. */
+  configure(options: LiveOptions): void {
+    this.#line.configure(options)
+  }
+
+  /** As {@link Peer.setIdleTimeout}. */
+  setIdleTimeout(timeoutMs: number): void {
+    this.#line.setIdleTimeout(timeoutMs)
+  }
+
+  /** As {@link Peer.end}. */
+  end(): void {
+    this.#line.end()
+  }
+
+  /** As {@link Peer.readStatus}. */
+  readStatus(target: Float64Array): Float64Array {
+    return this.#line.readStatus(target)
+  }
+
+  /** As {@link Peer.inspectText}. */
+  inspectText(): string {
+    return this.#line.inspectText()
   }
 
   /** As `ZerioServer.poll`: does I/O and runs handlers of both ends, and of all else that shares their engine. */
@@ -183,6 +238,14 @@ export class PairEnd extends EventEmitter<PairEventMap> {
   }
 }
 
+// The program's defaults are not for pairs: an end that connects again, for instance, would look for a server that is gone.
+class PairServer extends ZerioServer {
+  static override defaults: ServerOptions = {}
+}
+class PairClient extends ZerioClient {
+  static override defaults: ClientOptions = {}
+}
+
 /**
  * Makes two connected ends in this process, for tests and for parts of a program that shall be able to move apart: what one sends the
  * other receives, through the system's TCP on 127.0.0.1 and with all the rules of a connection. No other program can take an end: the
@@ -191,7 +254,8 @@ export class PairEnd extends EventEmitter<PairEventMap> {
  * Rejects with `ZERIO_BAD_OPTION`, `ZERIO_BACKEND_UNAVAILABLE`, `ZERIO_OUT_OF_MEMORY`, `ZERIO_TOO_MANY_SERVERS`,
  * `ZERIO_CONNECT_TIMEOUT`, or the system's code (`EMFILE`, …).
  *
- * @param options those that servers and clients have in common; both ends get the same.
+ * @param options those that servers and clients have in common; both ends get the same. `ZerioServer.defaults` and
+ *   `ZerioClient.defaults` do not hold for pairs.
  */
 export async function createPair(options?: PairOptions): Promise<[left: PairEnd, right: PairEnd]> {
   resolveServerOptions(options)
@@ -199,22 +263,22 @@ export async function createPair(options?: PairOptions): Promise<[left: PairEnd,
   const secret = randomBytes(32)
   const authenticate = (_id: string, credential: Uint8Array): boolean =>
     credential.length === secret.length && timingSafeEqual(credential, secret)
-  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { ...options, authenticate })
+  const server = new PairServer({ host: '127.0.0.1', port: 0 }, { ...options, authenticate })
   let peer: Peer | undefined
   server.on('clientConnected', (_id, connected) => {
     peer = connected
   })
   await server.start('pair')
+  const address = { host: '127.0.0.1', port: server.listeningPort }
+  const client = new PairClient(address, { ...options, credential: secret })
   try {
-    const address = { host: '127.0.0.1', port: server.listeningPort }
-    const client = new ZerioClient(address, { ...options, credential: secret })
     await client.start('pair')
     // Both share an engine, which has reported the peer before the client.
     if (peer === undefined) throw new Error('A client is connected whose server has no peer.')
     server.stopListening()
     return [endOfClient(client), endOfServer(server, peer)]
   } catch (error) {
-    await server.stop()
+    await Promise.all([client.stop(), server.stop()])
     throw error
   }
 }
@@ -230,6 +294,8 @@ function endOfClient(client: ZerioClient): PairEnd {
     close: (code, reason) => client.stop(code, reason)
   })
   client.on('drain', () => end.emit('drain'))
+  client.on('ended', () => end.emit('ended'))
+  client.on('idle', () => end.emit('idle'))
   client.on('disconnected', (reason) => end.emit('disconnected', reason))
   return end
 }
@@ -251,6 +317,8 @@ function endOfServer(server: ZerioServer, peer: Peer): PairEnd {
     }
   })
   server.on('drain', () => end.emit('drain'))
+  server.on('clientEnded', () => end.emit('ended'))
+  server.on('idle', () => end.emit('idle'))
   server.on('clientDisconnected', (_id, reason) => end.emit('disconnected', reason))
   return end
 }

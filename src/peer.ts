@@ -170,7 +170,7 @@ export class Peer {
    */
   get state(): PeerState {
     if (this._index < 0) return 'closed'
-    if (!this.isOpen) return this.#ended && this._receiving ? 'ended' : 'closing'
+    if (!this.isOpen) return this.#ended && !this._over ? 'ended' : 'closing'
     return this.#suspended ? 'suspended' : 'open'
   }
 
@@ -465,7 +465,11 @@ export class Peer {
   /** @internal */
   _ended(): void {
     this.#question.halfClosed('the other side')
-    if (!this._over) this.#server._ended(this)
+    const sayEnded = (): void => {
+      if (!this._over) this.#server._ended(this)
+    }
+    if (this._pausing === undefined) sayEnded()
+    else this._pausing.afterHeld(sayEnded)
   }
 
   /** @internal */

@@ -88,7 +88,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   constructor(address: ServerAddress | readonly ServerAddress[], options?: ServerOptions) {
     super('server')
     this.#addresses = checkServerAddresses(address)
-    this.#options = resolveServerOptions(options, ZerioServer.defaults)
+    this.#options = resolveServerOptions(options, new.target.defaults)
     const { authenticate } = this.#options
     if (authenticate !== undefined)
       this.#admission = new Admission(authenticate, (code, make) => this.#report(code, make))

@@ -101,7 +101,6 @@ enum class Verdict : uint8_t {
 // What two connections of one session have in common (engine_sessions.cc).
 struct Session {
   SessionToken token;
-  uint64_t received = 0;    // messages of the other side; counted without a session, too
   uint64_t confirmed = 0;   // messages of this side that the other side has, as the head of the ring says
   uint64_t credential = 0;  // server: a keyed hash of what the session was opened with
   uint32_t keep_ms = 0;     // how long it waits for its next connection; a client asks for a session by setting it
@@ -137,6 +136,7 @@ struct Life {
   uint32_t blocked_end = 0;       // where they end
   FrameReader reader{0};          // empty while no frame is expected
   uint32_t last_event_batch = 0;  // the last batch whose events the program may answer by sending on this connection
+  uint64_t received = 0;          // messages of the other side, in a session those over earlier connections, too
   ControlOut control;             // its sizes stand first
 
   bool connected = false;        // `Connected` was reported and `Disconnected` was not

@@ -83,7 +83,7 @@ class Engine::Reading {
   [[nodiscard]] uint32_t controls() const { return controls_; }
 
  private:
-  [[nodiscard]] uint32_t before() const { return static_cast<uint32_t>(connection_.life.session.received) + messages_; }
+  [[nodiscard]] uint32_t before() const { return static_cast<uint32_t>(connection_.life.received) + messages_; }
 
   Engine& engine_;
   Connection& connection_;
@@ -210,7 +210,7 @@ bool Engine::read(Connection& connection, uint8_t* data, size_t size) {
   Reading reading(*this, connection);
   const ReadResult result = life.reader.read(data, size, reading);
   if (reading.messages() > 0) life.last_event_batch = batch_;
-  life.session.received += reading.messages();
+  life.received += reading.messages();
   if (life.in_session) note_received(connection, reading.messages(), size);
   connection.counters[layout::kSlotCounterMessagesReceived] += reading.messages();
   counters_[layout::kEngineCounterMessagesReceived] += reading.messages();
@@ -456,6 +456,8 @@ void Engine::send_lost(Connection& connection, int error) {
   life.farewell_due = false;
   if (!life.in_session) connection.ring.discard();
   life.control.clear();
+  // JavaScript holds back what a paused connection still has.
+  if (std::exchange(life.paused, false)) io_->receive_pause(connection.slot, false);
 }
 
 void Engine::on_sent(uint32_t slot, size_t size, int error) {

@@ -285,8 +285,8 @@ void Engine::drain(Connection& connection) {
   if (life.of_server) {
     if (life.state == State::Greeting) end_handshake(connection);
     change_ended(connection, 1);
-    // A program that closes a connection was promised that everything is sent: this one makes no room for newcomers.
-    move_to(connection, life.close_requested ? Place::None : Place::Draining);
+    // A program that closes or ends a connection was promised that everything is sent: this one makes no room for newcomers.
+    move_to(connection, life.close_requested || life.end_requested ? Place::None : Place::Draining);
   }
   give_back_assembly(connection);
   // The other side's end of stream is behind what was not received, and none of that is delivered any more.

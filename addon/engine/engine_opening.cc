@@ -191,7 +191,7 @@ int Engine::connect(ClientOptions options, const Address& address, uint32_t& slo
     connection->life.session.resumes = true;
     connection->life.session.old_slot = old->slot;
     connection->life.session.token = old->life.session.token;
-    connection->life.session.received = old->life.session.received;
+    connection->life.received = old->life.received;
     connection->life.session.confirmed = old->life.session.confirmed;
   }
   connection->life.reader = FrameReader(kPeerIdBytesMax);

@@ -48,7 +48,7 @@ void Engine::open_session(Connection& connection) {
 std::string_view Engine::session_extension(const Connection& connection, Opcode opcode, SessionBuffer& buffer) {
   const Life& life = connection.life;
   const bool has_one = opcode == Opcode::Hello ? life.session.keep_ms != 0 : life.in_session;
-  const SessionGreeting greeting = {life.session.token, life.session.received, life.session.keep_ms};
+  const SessionGreeting greeting = {life.session.token, life.received, life.session.keep_ms};
   return {reinterpret_cast<const char*>(buffer.data()), has_one ? write_session(buffer.data(), opcode, greeting) : 0};
 }
 
@@ -99,6 +99,7 @@ bool Engine::resume(Connection& connection) {
   if (old.life.state == State::Open) suspend(old, Code::PeerLeft, 0, "");
   const uint64_t announced = life.session.announced;
   life.session = old.life.session;
+  life.received = old.life.received;
   life.session.announced = announced;
   life.session.closing = false;
   life.session.awaits_ring = true;
@@ -258,7 +259,7 @@ void Engine::queue_acknowledgement(Connection& connection) {
   life.acknowledgement_due = false;
   life.session.unacknowledged_bytes = 0;
   uint8_t frame[kHeaderBytes + kAcknowledgeBytes];
-  queue_control(connection, frame, write_acknowledge(frame, life.session.received));
+  queue_control(connection, frame, write_acknowledge(frame, life.received));
 }
 
 void Engine::acknowledge_late(Connection& connection) {

@@ -330,7 +330,11 @@ void Engine::ask(uint32_t slot) {
   Life& life = connection->life;
   if (!life.control.fits(kHeaderBytes + kPingBytes)) pump(*connection);
   life.ping_asked = false;
-  life.ping_asked = ping(*connection, io_->now_ns());
+  const uint64_t now_ns = io_->now_ns();
+  if (!ping(*connection, now_ns)) return;
+  life.ping_asked = true;
+  // Also while it is paused: the answer is read afterwards.
+  life.ping_ns = now_ns;
 }
 
 // Returns false when another side that does not read has left no room for it.

@@ -261,11 +261,15 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
     }
     connection.end_waits = true;
     watch(slot);
-    if (!Set::has_failed(event)) return false;
+    if (Set::has_failed(event)) park(connection);
+    return false;
+  }
+
+  // Its set would report the same event for ever.
+  void park(Connection& connection) {
     (void)set_of(connection).remove(connection.fd.get(), connection.watched);
     connection.watched = {};
     connection.parked = true;
-    return false;
   }
 
   void report_lost(IoSink& sink) {
@@ -306,7 +310,9 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
     if (connection.paused && !reads_end(index, event)) return true;
     if (!connection.receiving) {
       // Both directions are gone. No receive follows that would read the error, and the set would repeat the event for ever.
-      if (failed) sink.on_received(index, nullptr, 0, ECONNRESET);
+      if (!failed) return true;
+      sink.on_received(index, nullptr, 0, ECONNRESET);
+      if (connection.fd.open() && is_life(connection.life, event) && !connection.receiving) park(connection);
       return true;
     }
     switch (receive_directly(index)) {

@@ -47,6 +47,7 @@ struct Connection {
   bool half_open = false;    // the other side's end leaves it open
   bool ended = false;        // by the program, which still gets messages
   bool other_ended = false;  // its Ended event has come
+  bool end_unsaid = false;   // and waits behind what is held back
   bool suspended = false;    // its session waits for the next connection
   bool moved = false;        // another slot has its session now
   bool paused = false;       // by the program
@@ -191,6 +192,7 @@ class EngineModel final : private RingEngine {
   void tell_pause(const Connection& connection, bool paused);
   void move_pause(Connection& connection);
   void hold(Connection& connection, const uint8_t* bytes, uint32_t length, uint32_t channel);
+  void say_end_if_due(Connection& connection);
   void deliver_held(Connection& connection, bool ended);
   bool deliver_resumed();
   void check_paused_end(uint32_t slot) const;

@@ -397,10 +397,8 @@ void EngineModel::ended(uint32_t slot) {
   Connection* const connection = connections_[slot].get();
   require(connection != nullptr && connection->connected && !connection->disconnected, "Ended comes while connected");
   require(connection->half_open && !connection->in_session && !connection->other_ended, "Ended comes once, where it may");
-  deliver_held(*connection, true);
-  trace_.add('e', number, "the other side of slot # has ended", {slot});
-  connection->other_ended = true;
-  if (connection->receiving) program_.ended(*connection);
+  connection->other_ended = connection->end_unsaid = true;
+  say_end_if_due(*connection);
 }
 
 // The program changes the limits for silence.

@@ -1,5 +1,6 @@
 // How JavaScript's side pauses a connection (src/engine/pausing.ts): what the engine had read is held back, within a bound.
 #include <iterator>
+#include <utility>
 
 #include "allocations.h"
 #include "engine_model.h"
@@ -62,6 +63,14 @@ void EngineModel::deliver_held(Connection& connection, bool ended) {
     (void)deliver_now(connection, one.bytes.data(), static_cast<uint32_t>(one.bytes.size()), one.channel);
   }
   if (!ended && connection.held_back.empty() && connection.receiving && !connection.paused) tell_pause(connection, false);
+  say_end_if_due(connection);
+}
+
+// The program hears of the other side's end behind all messages.
+void EngineModel::say_end_if_due(Connection& connection) {
+  if (!connection.held_back.empty() || !std::exchange(connection.end_unsaid, false)) return;
+  trace_.add('e', number, "the other side of slot # has ended", {connection.slot});
+  if (connection.receiving) program_.ended(connection);
 }
 
 // A turn of its own for each connection that goes on. Returns whether there was one.

@@ -184,7 +184,11 @@ export class ClientConnection implements Connection, Contender {
   }
   _ended(): void {
     this.question.halfClosed('the other side')
-    if (!this._over) this.client.emit('ended')
+    const sayEnded = (): void => {
+      if (!this._over) this.client.emit('ended')
+    }
+    if (this._pausing === undefined) sayEnded()
+    else this._pausing.afterHeld(sayEnded)
   }
   _idle(): void {
     if (!this._over) this.client.emit('idle')

@@ -148,6 +148,8 @@ export class Dispatch {
     const held = this.#resumed.shift()
     if (held === undefined) return
     this.#sending.dispatching = true
+    // None of the events is being dispatched.
+    this.#eventSlot = -1
     try {
       this.#dispatched += held.scope.runInAsyncScope(held.deliver, held)
     } finally {
@@ -347,7 +349,7 @@ export class Dispatch {
     return this.#slabs.rings[slot]?.counters.messagesReceived ?? 0
   }
 
-  /** The connection, or the other side's direction, has ended: what is held back comes before that. */
+  /** The connection has ended: what it holds back comes before its end. */
   #dispatchHeld(slot: number): void {
     const held = this.#connections[slot]?._pausing
     if (held?.holds) this.#dispatched += held.scope.runInAsyncScope(held.deliverAll, held)
@@ -425,7 +427,6 @@ export class Dispatch {
         this.#connections[slot]?._answered()
         return
       case EventKind.Ended:
-        this.#dispatchHeld(slot)
         this.#connections[slot]?._ended()
         return
       case EventKind.Idle:

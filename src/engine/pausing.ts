@@ -33,6 +33,8 @@ export class Pausing implements HeldBack {
   readonly #engine: PausingEngine
   number = 0
   receivedAt = Number.NaN
+  /** Says that the other side has ended, behind what is held. */
+  #sayEnded: (() => void) | undefined
   /** Whole frames, the oldest first. */
   readonly #held: Held[] = []
   /** Where the first frame begins, in the first of them. */
@@ -101,11 +103,29 @@ export class Pausing implements HeldBack {
       return this.#deliverWhile(() => !this.paused)
     } finally {
       if (!this.paused && !this.#connection._over) this.#goOn()
+      this.#sayEndIfDue()
     }
   }
 
   deliverAll(): number {
-    return this.#deliverWhile(() => true)
+    try {
+      return this.#deliverWhile(() => true)
+    } finally {
+      this.#sayEndIfDue()
+    }
+  }
+
+  /** The other side has ended. Calls this when nothing is held any more, or now. */
+  afterHeld(sayEnded: () => void): void {
+    this.#sayEnded = sayEnded
+    this.#sayEndIfDue()
+  }
+
+  #sayEndIfDue(): void {
+    if (this.holds || this.#sayEnded === undefined) return
+    const sayEnded = this.#sayEnded
+    this.#sayEnded = undefined
+    sayEnded()
   }
 
   #goOn(): void {

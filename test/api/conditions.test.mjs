@@ -186,6 +186,41 @@ test('what is held back has a limit, beyond which nothing is read', async (t) =>
   t.true(sentBefore * message.length < 28 * megabyte, `${sentBefore}`)
 })
 
+test('a paused connection holds no other one up, though its sender fills all there is', async (t) => {
+  const server = await startServer(t, { conditions: { lagMs: 50, seed: 2 } })
+  const [flooding, other] = [await startClient(t, server), await startClient(t, server, 'other')]
+  const paused = await until(() => server.peer('client'))
+  server.onMessage = (peer, buffer, offset, length) => peer === paused || peer.send(buffer, offset, length)
+  paused.pause()
+  const message = Buffer.alloc(60_000)
+  let refusedSince = 0
+  // Until the sender's ring, both systems and the engine are full.
+  await until(() => {
+    if (flooding.send(message) === SendStatus.Sent) refusedSince = performance.now()
+    return performance.now() - refusedSince > 200
+  })
+  const answers = collect(other)
+  other.send(Buffer.from('in time'))
+  await until(() => answers.length === 1)
+  const newcomer = await startClient(t, server, 'newcomer')
+  t.true(newcomer.isConnected)
+})
+
+test('what came before both directions ended is delivered', async (t) => {
+  const server = await startServer(t, { allowHalfOpen: true })
+  server.on('clientEnded', (_id, peer) => {
+    peer.send(Buffer.from('the answer'))
+    peer.end()
+  })
+  const client = makeClient(t, server, { conditions: { lagMs: 30 } })
+  const answers = collect(client)
+  await client.start('client')
+  client.end()
+  const [reason] = await once(client, 'disconnected')
+  t.is(answers.length, 1)
+  t.is(reason.code, 'ZERIO_PEER_LEFT')
+})
+
 test('a program that polls gets what is due', async (t) => {
   const { client, server } = await startPair(t, { waitStrategy: 'manual', conditions: { lagMs: 15 } })
   const messages = collect(server)

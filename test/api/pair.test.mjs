@@ -1,5 +1,6 @@
 // createPair: two connected ends in one process, which end together and leave nothing behind.
 
+import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { createPair, SendStatus, ZerioClient, ZerioError, ZerioServer } from 'zerio'
 import { runScript } from '../helpers/child.mjs'
@@ -178,6 +179,39 @@ test('options are those that both sides have', async (t) => {
     { lingerMs: -1 }
   ])
     await t.throwsAsync(createPair(wrong), { code: 'ZERIO_BAD_OPTION' })
+})
+
+test.serial('the defaults of the program do not hold for pairs', async (t) => {
+  const before = [ZerioServer.defaults, ZerioClient.defaults]
+  t.teardown(() => {
+    ;[ZerioServer.defaults, ZerioClient.defaults] = before
+  })
+  for (const defaults of [{ reconnect: true }, { protocol: 'classic' }, { session: true }]) {
+    ZerioClient.defaults = defaults
+    const [left, right] = await createPair()
+    const reasons = reasonsAt(left)
+    right.terminate()
+    await until(() => reasons.length === 1)
+    t.false(left.isOpen)
+  }
+})
+
+test('an end pauses, answers a ping and has its readings', async (t) => {
+  const [left, right] = await pairOf(t)
+  let received = 0
+  right.onMessage = () => received++
+  right.pause()
+  t.true(right.isPaused)
+  left.send(Buffer.alloc(3))
+  const answer = left.ping()
+  await pause(20)
+  t.is(received, 0)
+  right.resume()
+  t.true((await answer) > 0)
+  t.is(received, 1)
+  t.true(left.rttUs > 0)
+  t.true(left.inspectText().includes('PING'))
+  left.configure({ idleTimeoutMs: 60_000 })
 })
 
 test('await using closes', async (t) => {

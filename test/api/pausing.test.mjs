@@ -309,6 +309,49 @@ posix('over a Unix domain socket the end waits, too', async (t) => {
   t.deepEqual(numbers, upTo(1000))
 })
 
+posix('a send that fails while a connection is paused loses nothing of what came', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'zerio-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const server = new ZerioServer({ path: join(folder, 's') }, ownEngine({ lingerMs: 2000 }))
+  t.teardown(() => server.stop())
+  await server.start('server')
+  const client = new ZerioClient({ path: join(folder, 's') }, { lingerMs: 10 })
+  await client.start('client')
+  const peer = await until(() => server.peer('client'))
+  const numbers = numbersAt(peer)
+  const left = once(server, 'clientDisconnected')
+  peer.pause()
+  sendNumbers(client, 0, 1000)
+  await client.stop()
+  for (let i = 0; i < 3; i++) {
+    peer.send(Buffer.alloc(1))
+    await sleep(10)
+  }
+  const [, reason] = await left
+  t.deepEqual(numbers, upTo(1000))
+  t.is(reason.code, 'ZERIO_NORMAL')
+})
+
+test('a paused program hears of an end of the other direction when it has got all', async (t) => {
+  const { server, client, peer } = await startPair(t, ownEngine({ allowHalfOpen: true }))
+  const ends = []
+  server.on('clientEnded', () => ends.push(numbers.length))
+  const numbers = numbersAt(peer, (number) => number % 4 === 3 && peer.pause())
+  sendNumbers(client, 0, 10)
+  client.end()
+  await until(() => peer.isPaused)
+  await sleep(30)
+  t.deepEqual(numbers, upTo(4))
+  t.deepEqual(ends, [])
+  await until(() => {
+    peer.resume()
+    return ends.length > 0
+  })
+  t.deepEqual(ends, [10])
+  peer.end()
+  await once(server, 'clientDisconnected')
+})
+
 for (const how of ['close', 'terminate', 'stop']) {
   test(`${how} ends a paused connection, and what waits is dropped`, async (t) => {
     const { server, client, peer } = await startPair(t, SMALL)
@@ -372,6 +415,10 @@ test('a ping of a paused connection is answered when it goes on', async (t) => {
   await t.throwsAsync(peer.ping(30), { code: 'ZERIO_PING_TIMEOUT' })
   peer.resume()
   t.true((await peer.ping()) > 0)
+  peer.pause()
+  const answer = peer.ping(5000)
+  peer.resume()
+  t.true((await answer) > 0)
 })
 
 test('with manual the messages that wait are delivered by poll, one exception at a time, and before newer ones', async (t) => {

@@ -38,13 +38,11 @@ int ConditionedIo::attach(uint32_t slot, AcceptedSocket socket, const SocketOpti
 }
 
 int ConditionedIo::connect(uint32_t slot, const Address& address, const SocketOptions& options) {
-  const int error = io_->connect(slot, address, options);
-  if (error == 0) connections_[slot].number = 2 * made_++ + 1;
-  return error;
+  return io_->connect(slot, address, options);
 }
 
 void ConditionedIo::on_connected(uint32_t slot, int error) {
-  if (error == 0) begin(slot, connections_[slot].number);
+  if (error == 0) begin(slot, 2 * made_++ + 1);
   sink_->on_connected(slot, error);
 }
 
@@ -58,7 +56,7 @@ void ConditionedIo::begin(uint32_t slot, uint64_t number) {
 void ConditionedIo::forget(Connection& connection) {
   held_.clear(connection.held);
   connection.decisions = {};
-  connection.resets = connection.ended = connection.paused = false;
+  connection.resets = connection.ended = connection.paused = connection.waits_for_room = false;
 }
 
 void ConditionedIo::receive_stop(uint32_t slot) {
@@ -69,8 +67,8 @@ void ConditionedIo::receive_stop(uint32_t slot) {
 void ConditionedIo::receive_pause(uint32_t slot, bool paused) {
   Connection& connection = connections_[slot];
   connection.paused = paused;
-  io_->receive_pause(slot, paused);
-  if (due_ns(connection) != HeldBytes::kNever) wait(slot);
+  // What is held back is delivered when it is due, and the program's side holds it.
+  if (!connection.waits_for_room) io_->receive_pause(slot, paused);
 }
 
 bool ConditionedIo::close(uint32_t slot, bool reset) {
@@ -86,15 +84,20 @@ IoSpace ConditionedIo::receive_space() {
 
 void ConditionedIo::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   Connection& connection = connections_[slot];
+  // Also a socket whose two directions have ended reports an error. What came before its end is still held.
+  if (connection.ended) return;
   if (error != 0) {
     // As with a reset, what the program has not read is lost.
     held_.clear(connection.held);
     sink_->on_received(slot, nullptr, 0, error);
     return;
   }
-  if (connection.ended) return;
   held_.append(connection.held, data, size, connection.decisions.due_ns(io_->now_ns()));
   wait(slot);
+  if (size > 0 && held_.is_nearly_full() && !connection.waits_for_room) {
+    connection.waits_for_room = true;
+    io_->receive_pause(slot, true);
+  }
   if (size > 0) return;
   // The backend would go on to report the end of the stream, because the engine does not know it yet.
   connection.ended = true;
@@ -115,8 +118,7 @@ void ConditionedIo::wait(uint32_t slot) {
 }
 
 uint64_t ConditionedIo::due_ns(const Connection& connection) const {
-  const uint64_t held_ns = connection.paused ? HeldBytes::kNever : held_.due_ns(connection.held);
-  return std::min(held_ns, connection.resets ? HeldBytes::kNever : connection.decisions.reset_ns());
+  return std::min(held_.due_ns(connection.held), connection.resets ? HeldBytes::kNever : connection.decisions.reset_ns());
 }
 
 // A connection at a time, so that those which find no room come first in the next poll.
@@ -159,7 +161,12 @@ bool ConditionedIo::deliver_to(uint32_t slot, uint64_t now_ns) {
   }
   const IoSpace space = sink_->receive_space();
   if (space.size == 0) return false;
-  sink_->on_received(slot, space.data, held_.take(connection.held, now_ns, space.data, space.size), 0);
+  const size_t taken = held_.take(connection.held, now_ns, space.data, space.size);
+  if (connection.waits_for_room && held_.due_ns(connection.held) == HeldBytes::kNever) {
+    connection.waits_for_room = false;
+    io_->receive_pause(slot, connection.paused);
+  }
+  sink_->on_received(slot, space.data, taken, 0);
   return true;
 }
 

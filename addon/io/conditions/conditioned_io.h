@@ -51,11 +51,11 @@ class ConditionedIo final : public Io, private IoSink {
   struct Connection {
     Decisions decisions;
     HeldBytes::Queue held;
-    uint64_t number = 0;
-    bool resets = false;   // its time has come, and the engine is to close it
-    bool ended = false;    // the end of the stream is among what is held
-    bool waiting = false;  // is in the list
-    bool paused = false;   // what is held stays
+    bool resets = false;          // its time has come, and the engine is to close it
+    bool ended = false;           // the end of the stream is among what is held
+    bool waiting = false;         // is in the list
+    bool paused = false;          // by the engine
+    bool waits_for_room = false;  // is not received from, because much is held back
   };
 
   // IoSink: what the other backend reports.

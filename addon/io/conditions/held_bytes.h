@@ -31,6 +31,9 @@ class HeldBytes {
   // Whether so many bytes, and an end behind them, find room wherever they belong.
   [[nodiscard]] bool has_room(size_t bytes) const { return free_count_ >= bytes / kChunkBytes + 2; }
 
+  // From here on connections are not received from any more, one by one, so that the others do not wait.
+  [[nodiscard]] bool is_nearly_full() const { return free_count_ < kChunks / 4; }
+
   // Only while there is room. `due_ns` is not before that of the last call for this queue.
   void append(Queue& queue, const uint8_t* data, size_t size, uint64_t due_ns) {
     if (size == 0) (void)chunk_for(queue, due_ns, true);

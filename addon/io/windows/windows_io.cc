@@ -320,7 +320,9 @@ void WindowsIo::configure(uint32_t slot, SocketSetting setting, uint32_t value) 
       set_flag(socket, SOL_SOCKET, SO_KEEPALIVE, 0);
       return;
     case SocketSetting::UserTimeoutMs:
-      return user_timeout(socket, value);
+      // There is no number that means the system's own limit.
+      if (value > 0) user_timeout(socket, value);
+      return;
   }
 }
 
