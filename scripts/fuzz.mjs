@@ -31,7 +31,7 @@ for (const name of names) {
     name,
     folder,
     sources: fuzzTargets[name],
-    compiler: [compiler],
+    compiler,
     flags: ['-O1', '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all', '-gdwarf-4']
   })
   // What is found goes to a folder of its own; the committed corpus is read only.
