@@ -19,7 +19,10 @@ CompletionPort::~CompletionPort() {
 
 OVERLAPPED* CompletionPort::front() {
   for (;;) {
-    while (next_ < count_ && batch_[next_].lpOverlapped == &end_of_wait) ++next_;
+    for (; next_ < count_ && batch_[next_].lpOverlapped == &end_of_wait; ++next_) {
+      // Taken from under the waiting thread, which has not come back then: arm() recalls it again.
+      recalled_ = false;
+    }
     if (next_ < count_) return batch_[next_].lpOverlapped;
     next_ = count_ = 0;
     if (asked_) return nullptr;
