@@ -6,8 +6,8 @@ import type { DisconnectReason } from './reason.js'
 const log = debuglog('zerio')
 
 /**
- * Writes one line to stderr; undefined when nobody asked for lines, so that `debugLog?.(…)` does not even make the text. For what happens
- * to servers and connections as a whole, never for a message.
+ * Writes one line to stderr; undefined unless NODE_DEBUG names zerio, so that `debugLog?.(…)` does not even make the text. For what
+ * happens to servers and connections as a whole, never for a message.
  */
 export const debugLog: ((text: string) => void) | undefined = log.enabled
   ? (text) => log('%s', printableText(text))

@@ -190,7 +190,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   send(peerId: string, bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
   send(peerId: string, bytes: Uint8Array, offset = 0, length?: number, channel = 0): SendStatus {
     const peer = this.#peersById.get(peerId)
-    const ring = peer === undefined ? ringOfNobody(peerId) : peer._ring
+    const ring = peer === undefined ? ringOfNoPeer(peerId) : peer._ring
     return length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
   }
 
@@ -447,7 +447,7 @@ function inOwnScope(run: () => void): void {
   }
 }
 
-function ringOfNobody(peerId: unknown): SendRing {
+function ringOfNoPeer(peerId: unknown): SendRing {
   if (typeof peerId !== 'string')
     throw misuse('ZERIO_BAD_ARGUMENT', `A peer id is a string, not ${describe(peerId)}.`)
   return unconnectedRing

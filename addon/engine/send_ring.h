@@ -101,7 +101,7 @@ class SendRing {
     return between(head_, end).corrupt ? 0 : skip(at, end, ~uint64_t{0});
   }
 
-  // A connection that broke may have brought the other side more than it has told.
+  // The other side may have received all that was on its way when the connection broke, acknowledged or not.
   void assume_sent() {
     sent_ = tail();
     write(layout::kSlotSent, sent_);

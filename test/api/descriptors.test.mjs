@@ -13,7 +13,6 @@ import { outputOf } from '../helpers/output.mjs'
 import { until } from '../helpers/until.mjs'
 
 const isWindows = process.platform === 'win32'
-const testDescriptors = isWindows ? test.skip : test
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 if (isWindows) {
@@ -66,44 +65,38 @@ async function talk(t, address) {
   await client.stop()
 }
 
-testDescriptors(
-  'a child listens on the port that its parent has opened, and closes it when it stops',
-  async (t) => {
-    const listener = createServer().listen(0, '127.0.0.1')
-    await once(listener, 'listening')
-    const { port } = listener.address()
-    const { said, output, ended } = await activate(t, listener)
-    t.deepEqual(said, {
-      listeningHost: '127.0.0.1',
-      listeningPort: port,
-      listeningPath: '',
-      state: 'listening'
-    })
-    await talk(t, { host: '127.0.0.1', port })
-    await ended
-    t.is(output.stderr, '')
-    t.deepEqual(JSON.parse(output.stdout.split('\n')[1]), { closed: 'EBADF', again: 'EBADF' })
-  }
-)
+test('a child listens on the port that its parent has opened, and closes it when it stops', async (t) => {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  const { said, output, ended } = await activate(t, listener)
+  t.deepEqual(said, {
+    listeningHost: '127.0.0.1',
+    listeningPort: port,
+    listeningPath: '',
+    state: 'listening'
+  })
+  await talk(t, { host: '127.0.0.1', port })
+  await ended
+  t.is(output.stderr, '')
+  t.deepEqual(JSON.parse(output.stdout.split('\n')[1]), { closed: 'EBADF', again: 'EBADF' })
+})
 
-testDescriptors(
-  'a child listens on the path that its parent has opened, and leaves its file alone',
-  async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'zerio-'))
-    t.teardown(() => rmSync(folder, { recursive: true }))
-    const path = join(folder, 'socket')
-    const listener = createServer().listen(path)
-    await once(listener, 'listening')
-    // Node.js removes the file of a listener that it closes.
-    renameSync(path, `${path}.kept`)
-    const { said, output, ended } = await activate(t, listener)
-    t.deepEqual(said, { listeningHost: '', listeningPort: 0, listeningPath: path, state: 'listening' })
-    await talk(t, { path: `${path}.kept` })
-    await ended
-    t.is(output.stderr, '')
-    t.true(existsSync(`${path}.kept`))
-  }
-)
+test('a child listens on the path that its parent has opened, and leaves its file alone', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'zerio-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'socket')
+  const listener = createServer().listen(path)
+  await once(listener, 'listening')
+  // Node.js removes the file of a listener that it closes.
+  renameSync(path, `${path}.kept`)
+  const { said, output, ended } = await activate(t, listener)
+  t.deepEqual(said, { listeningHost: '', listeningPort: 0, listeningPath: path, state: 'listening' })
+  await talk(t, { path: `${path}.kept` })
+  await ended
+  t.is(output.stderr, '')
+  t.true(existsSync(`${path}.kept`))
+})
 
 async function refusalOf(t, fd) {
   const server = new ZerioServer({ fd })
@@ -114,7 +107,7 @@ async function refusalOf(t, fd) {
   return error.code
 }
 
-testDescriptors('what is no socket that listens is refused, and stays open', async (t) => {
+test('what is no socket that listens is refused, and stays open', async (t) => {
   const file = openSync(fileURLToPath(import.meta.url))
   t.is(await refusalOf(t, file), 'ENOTSOCK')
   closeSync(file)
@@ -131,7 +124,7 @@ testDescriptors('what is no socket that listens is refused, and stays open', asy
   listener.close()
 })
 
-testDescriptors('a descriptor is adopted once, by whatever engine', async (t) => {
+test('a descriptor is adopted once, by whatever engine', async (t) => {
   const listener = createServer().listen(0, '127.0.0.1')
   await once(listener, 'listening')
   const { port } = listener.address()
@@ -154,31 +147,28 @@ testDescriptors('a descriptor is adopted once, by whatever engine', async (t) =>
   await ended
 })
 
-testDescriptors(
-  'a descriptor that was closed because another one was refused is not taken again',
-  async (t) => {
-    const listener = createServer().listen(0, '127.0.0.1')
-    await once(listener, 'listening')
-    const { said, ended } = await activate(
-      t,
-      listener,
-      `
+test('a descriptor that was closed because another one was refused is not taken again', async (t) => {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { said, ended } = await activate(
+    t,
+    listener,
+    `
     import { ZerioServer } from 'zerio'
     const server = new ZerioServer([{ fd: 3 }, { fd: 1000000 }])
     const texts = []
     for (let i = 0; i < 2; i++) texts.push(await server.start('server').catch(({ message }) => message))
     console.log(JSON.stringify(texts))`
-    )
-    t.regex(said[0], /^Cannot listen on the descriptor 1000000: EBADF, /)
-    t.regex(said[1], /^Cannot listen on the descriptor 3 again: EBADF, /)
-    await ended
-  }
-)
+  )
+  t.regex(said[0], /^Cannot listen on the descriptor 1000000: EBADF, /)
+  t.regex(said[1], /^Cannot listen on the descriptor 3 again: EBADF, /)
+  await ended
+})
 
 test('a descriptor is a number, and for servers alone', (t) => {
   for (const fd of [-1, 1.5, '3', null])
     t.throws(() => new ZerioServer({ fd }), { code: 'ZERIO_BAD_ARGUMENT' }, String(fd))
-  if (process.platform !== 'win32') {
+  if (!isWindows) {
     const message = 'A server takes each descriptor once; two of its addresses have the same fd.'
     t.throws(() => new ZerioServer([{ fd: 3 }, { fd: 3 }]), { code: 'ZERIO_BAD_ARGUMENT', message })
   }

@@ -10,8 +10,6 @@ import { startScript } from '../helpers/child.mjs'
 import { until } from '../helpers/until.mjs'
 
 const isWindows = process.platform === 'win32'
-const testPaths = isWindows ? test.skip : test
-const testAbstract = process.platform === 'linux' ? test : test.skip
 
 /** A path in a folder of its own. */
 function newPath(t, name = 'socket') {
@@ -50,7 +48,7 @@ if (isWindows) {
   })
 }
 
-testPaths('a server listens on a path, a client connects to it, and both say so', async (t) => {
+test('a server listens on a path, a client connects to it, and both say so', async (t) => {
   const path = newPath(t)
   const server = await listen(t, path)
   t.is(server.state, 'listening')
@@ -67,7 +65,7 @@ testPaths('a server listens on a path, a client connects to it, and both say so'
   t.is(await echoOf(client, 'oui'), 'oui')
 })
 
-testPaths('much data crosses a path, with every option of TCP set', async (t) => {
+test('much data crosses a path, with every option of TCP set', async (t) => {
   const path = newPath(t)
   const options = { noDelay: true, keepAliveMs: 1000, userTimeoutMs: 1000, socketSendBytes: 65536 }
   await listen(t, path, options)
@@ -86,7 +84,7 @@ testPaths('much data crosses a path, with every option of TCP set', async (t) =>
   t.is(received, count)
 })
 
-testPaths('the file goes when the server stops, and when it stops to listen', async (t) => {
+test('the file goes when the server stops, and when it stops to listen', async (t) => {
   const path = newPath(t)
   const server = await listen(t, path)
   await connect(t, path)
@@ -101,7 +99,7 @@ testPaths('the file goes when the server stops, and when it stops to listen', as
   t.false(existsSync(path))
 })
 
-testPaths('a file that has taken the place of the own one stays', async (t) => {
+test('a file that has taken the place of the own one stays', async (t) => {
   const path = newPath(t)
   const server = await listen(t, path)
   renameSync(path, `${path}.old`)
@@ -111,7 +109,7 @@ testPaths('a file that has taken the place of the own one stays', async (t) => {
   t.true(existsSync(`${path}.old`))
 })
 
-testPaths('the file of a server that was killed is replaced', async (t) => {
+test('the file of a server that was killed is replaced', async (t) => {
   const path = newPath(t)
   const { child, ended, output } = startScript(`
     import { ZerioServer } from 'zerio'
@@ -127,7 +125,7 @@ testPaths('the file of a server that was killed is replaced', async (t) => {
   t.is(client.serverId, 'server')
 })
 
-testPaths('a path on which another server listens is in use, and that server goes on', async (t) => {
+test('a path on which another server listens is in use, and that server goes on', async (t) => {
   const path = newPath(t)
   const first = await listen(t, path)
   const error = await t.throwsAsync(listen(t, path), { code: 'EADDRINUSE', name: 'ZerioError' })
@@ -139,7 +137,7 @@ testPaths('a path on which another server listens is in use, and that server goe
   t.is(first.state, 'listening')
 })
 
-testPaths('a listener of another program is in use as well', async (t) => {
+test('a listener of another program is in use as well', async (t) => {
   const path = newPath(t)
   const other = createServer((socket) => socket.destroy()).listen(path)
   t.teardown(() => other.close())
@@ -148,7 +146,7 @@ testPaths('a listener of another program is in use as well', async (t) => {
   t.true(existsSync(path))
 })
 
-testPaths('what is no socket is never removed', async (t) => {
+test('what is no socket is never removed', async (t) => {
   const path = newPath(t)
   writeFileSync(path, 'precious')
   const error = await t.throwsAsync(listen(t, path), { code: 'ENOTSOCK' })
@@ -156,7 +154,7 @@ testPaths('what is no socket is never removed', async (t) => {
   t.true(lstatSync(path).isFile())
 })
 
-testPaths('a path of no directory, or to nothing, is an error that says what to do', async (t) => {
+test('a path of no directory, or to nothing, is an error that says what to do', async (t) => {
   const path = newPath(t)
   await t.throwsAsync(listen(t, join(path, 'deep')), { code: 'ENOENT', message: /make it first/ })
   await t.throwsAsync(connect(t, path), { code: 'ENOENT', message: /start the server first/ })
@@ -165,13 +163,13 @@ testPaths('a path of no directory, or to nothing, is an error that says what to 
   await t.throwsAsync(connect(t, path), { code: 'ECONNREFUSED' })
 })
 
-testPaths('the permissions of the file are what the umask leaves', async (t) => {
+test('the permissions of the file are what the umask leaves', async (t) => {
   const path = newPath(t)
   await listen(t, path)
   t.is(lstatSync(path).mode & 0o777, 0o777 & ~process.umask())
 })
 
-testPaths('the file is removed under its own name, although the directory changed meanwhile', async (t) => {
+test('the file is removed under its own name, although the directory changed meanwhile', async (t) => {
   const path = newPath(t)
   const { ended } = startScript(`
     import { ZerioServer } from 'zerio'
@@ -187,7 +185,7 @@ testPaths('the file is removed under its own name, although the directory change
   t.false(existsSync(path))
 })
 
-testPaths('a path has a longest length, and no zero bytes', async (t) => {
+test('a path has a longest length, and no zero bytes', async (t) => {
   const longest = process.platform === 'linux' ? 107 : 103
   const folder = newPath(t, '')
   const path = folder + 'x'.repeat(longest - folder.length)
@@ -211,7 +209,7 @@ test('an address is one of several, and nothing else', (t) => {
   })
 })
 
-testAbstract('Linux: a name without a file is in use as long as a server has it', async (t) => {
+test('Linux: a name without a file is in use as long as a server has it', async (t) => {
   const path = `\0zerio-${process.pid}`
   const server = await listen(t, path)
   t.is(server.listeningPath, path)
@@ -223,7 +221,7 @@ testAbstract('Linux: a name without a file is in use as long as a server has it'
   await listen(t, path)
 })
 
-testPaths('a client with reconnect waits for the path, and finds the next server there', async (t) => {
+test('a client with reconnect waits for the path, and finds the next server there', async (t) => {
   const path = newPath(t)
   const client = new ZerioClient({ path }, { reconnect: { delayMs: 1, delayMsMax: 20, first: true } })
   t.teardown(() => client.stop())
@@ -237,7 +235,7 @@ testPaths('a client with reconnect waits for the path, and finds the next server
   t.is(client.state, 'connected')
 })
 
-testPaths('what is not the protocol ends at the same rules as over TCP', async (t) => {
+test('what is not the protocol ends at the same rules as over TCP', async (t) => {
   const path = newPath(t)
   const server = await listen(t, path)
   const refused = new Promise((resolve) => server.once('refused', (...event) => resolve(event)))
@@ -249,7 +247,7 @@ testPaths('what is not the protocol ends at the same rules as over TCP', async (
   socket.destroy()
 })
 
-testPaths('a second name of the file does not keep it', async (t) => {
+test('a second name of the file does not keep it', async (t) => {
   const path = newPath(t)
   const server = await listen(t, path)
   linkSync(path, `${path}.link`)

@@ -8,7 +8,6 @@ import { ZerioClient, ZerioServer } from 'zerio'
 import { until } from '../helpers/until.mjs'
 
 const local = { host: '127.0.0.1', port: 0 }
-const testPaths = process.platform === 'win32' ? test.skip : test
 
 function newPath(t) {
   const folder = mkdtempSync(join(tmpdir(), 'zerio-'))
@@ -51,7 +50,7 @@ test('a server listens on two ports, and has one set of peers', async (t) => {
   t.is(server.counters.connected, 2)
 })
 
-testPaths('a port, a path, and what authenticate learns of them', async (t) => {
+test('a port, a path, and what authenticate learns of them', async (t) => {
   const path = newPath(t)
   const asked = []
   const authenticate = (_id, _credential, info) => {
@@ -107,7 +106,7 @@ test.serial('one address that is refused refuses all of them', async (t) => {
   await connect(t, address, 'one')
 })
 
-testPaths('a path goes when another address is refused', async (t) => {
+test('a path goes when another address is refused', async (t) => {
   const path = newPath(t)
   await t.throwsAsync(listen(t, [{ path }, { fd: 1_000_000 }]), { code: 'EBADF' })
   t.false(existsSync(path))
