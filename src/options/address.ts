@@ -2,7 +2,7 @@
 import { isIP } from 'node:net'
 import { Layout } from '../engine/layout.js'
 import { misuse, ZerioError } from '../errors.js'
-import { describe, readProperties } from './given.js'
+import { describe, isObject, readProperties } from './given.js'
 
 /** Where to listen or to connect: a port, or host and port. */
 export interface Address {
@@ -121,10 +121,6 @@ export function checkAddress(given: unknown, who: string, names: readonly ('path
   if (host !== undefined && pathOfHost(host) !== undefined)
     throw misuse('ZERIO_BAD_ARGUMENT', `${who} takes a path as { path }, not as the host ${describe(host)}.`)
   return { kind: 'port', host, port }
-}
-
-function isObject(given: unknown): boolean {
-  return typeof given === 'object' && given !== null
 }
 
 /** The addresses of a server: one, or an array of them. Throws as {@link checkAddress} does. */

@@ -1,15 +1,11 @@
 // The options of clients alone.
 import type { LocalAddress } from './address.js'
-import { choice, integer, special } from './option.js'
+import { isObject } from './given.js'
+import { choice, integer, special, switched } from './option.js'
 import { kindOf } from './typed_arrays.js'
 import type { ReconnectOptions, SessionOptions } from './types.js'
 
 type Credential = Uint8Array | string
-type Reconnect = boolean | ReconnectOptions
-type Session = boolean | SessionOptions
-
-const isSwitch = (value: unknown): boolean =>
-  typeof value === 'boolean' || (typeof value === 'object' && value !== null)
 
 export const clientTable = {
   protocol: choice({
@@ -39,26 +35,18 @@ export const clientTable = {
     rangeText: '`{ host, port }`; the host is numeric, the port may be missing',
     default: undefined,
     defaultText: 'the system chooses',
-    isValid: (value): value is LocalAddress => typeof value === 'object' && value !== null,
+    isValid: (value): value is LocalAddress => isObject(value),
     text: 'The address of this machine that connections come from. Of a host with several addresses only those of the same family are tried. Not for a `path`.'
   }),
-  reconnect: special<Reconnect, false>({
-    type: 'boolean | ReconnectOptions',
-    expected: 'a boolean, or an object with options',
-    rangeText: '`true`, `false`, or [its options](#reconnecting)',
-    default: false,
-    defaultText: '`false`',
-    isValid: (value): value is Reconnect => isSwitch(value),
+  reconnect: switched<ReconnectOptions>({
+    type: 'ReconnectOptions',
+    optionsAt: '#reconnecting',
     text: 'Whether the client connects again, by itself, when its connection breaks.',
     see: 'See [connecting again](behaviour.md#connecting-again).'
   }),
-  session: special<Session, false>({
-    type: 'boolean | SessionOptions',
-    expected: 'a boolean, or an object with options',
-    rangeText: '`true`, `false`, or [its options](#sessions)',
-    default: false,
-    defaultText: '`false`',
-    isValid: (value): value is Session => isSwitch(value),
+  session: switched<SessionOptions>({
+    type: 'SessionOptions',
+    optionsAt: '#sessions',
     text: 'Whether messages that were accepted survive a broken connection. The client connects again as `reconnect` says, or as `reconnect: true` would.',
     see: 'See [sessions](sessions.md).'
   })

@@ -1,5 +1,6 @@
 // The options that choose the engine: servers and clients of a thread with equal ones share one engine and its memory.
 import { Header } from '../engine/layout.js'
+import { isObject } from './given.js'
 import { choice, integer, special } from './option.js'
 import type { ConditionsOptions } from './types.js'
 
@@ -57,7 +58,7 @@ export const engineTable = {
     rangeText: '[its options](#conditions)',
     default: undefined,
     defaultText: 'the network as it is',
-    isValid: (value): value is ConditionsOptions => typeof value === 'object' && value !== null,
+    isValid: (value): value is ConditionsOptions => isObject(value),
     text: 'Make the network a bad one, for tests: delay what is received, stall and reset connections.',
     see: 'See [conditions](conditions.md).'
   })

@@ -37,9 +37,14 @@ export function readProperties(
   return found
 }
 
+/** Whether it is an object at all. */
+export function isObject(given: unknown): given is object {
+  return typeof given === 'object' && given !== null
+}
+
 /** Whether it can be meant as an object with properties: an array, a Map or a promise is a mistake. */
 function isPlain(given: unknown): given is Record<string, unknown> {
-  if (typeof given !== 'object' || given === null) return false
+  if (!isObject(given)) return false
   if (types.isProxy(given)) return true
   return !(Array.isArray(given) || types.isMap(given) || types.isPromise(given))
 }
@@ -58,7 +63,7 @@ export function describe(value: unknown): string {
     return value.length > 40
       ? `a string of ${value.length} characters`
       : `'${printableText(JSON.stringify(value).slice(1, -1))}'`
-  if (typeof value === 'object' && value !== null) return describeObject(value)
+  if (isObject(value)) return describeObject(value)
   if (typeof value === 'bigint') return `${value}n`
   return typeof value === 'function' ? 'a function' : String(value)
 }

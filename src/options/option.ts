@@ -1,6 +1,6 @@
 // How an option is declared: type, unit, range, default and one sentence. The check, the types and docs/options.md come from this.
 import { misuse, type ZerioError } from '../errors.js'
-import { describe } from './given.js'
+import { describe, isObject } from './given.js'
 
 interface Described {
   /** What it does: one sentence, or a few where one is not enough. */
@@ -92,6 +92,22 @@ export function flag(of: Omit<Flag, 'kind'>): Flag {
 
 export function special<Value, Default>(of: Omit<Special<Value, Default>, 'kind'>): Special<Value, Default> {
   return { kind: 'special', ...of }
+}
+
+/** A boolean, or an object with options of its own. */
+export function switched<Value>(
+  of: Pick<Described, 'text' | 'see'> & { readonly type: string; readonly optionsAt: string }
+): Special<boolean | Value, false> {
+  const { type, optionsAt, ...described } = of
+  return special<boolean | Value, false>({
+    ...described,
+    type: `boolean | ${type}`,
+    expected: 'a boolean, or an object with options',
+    rangeText: `\`true\`, \`false\`, or [its options](${optionsAt})`,
+    default: false,
+    defaultText: '`false`',
+    isValid: (value): value is boolean | Value => typeof value === 'boolean' || isObject(value)
+  })
 }
 
 /** Throws `ZERIO_BAD_OPTION` unless `value` is one that the option can have; what depends on other options is checked elsewhere. */

@@ -1,9 +1,7 @@
 // The options of servers alone.
 import type { Authenticate } from './authenticate.js'
-import { choice, flag, integer, special } from './option.js'
+import { choice, flag, integer, special, switched } from './option.js'
 import type { SessionsOptions } from './types.js'
-
-type Sessions = boolean | SessionsOptions
 
 export const serverTable = {
   maxPeers: integer({
@@ -46,14 +44,9 @@ export const serverTable = {
     isValid: (value): value is Authenticate => typeof value === 'function',
     text: "Decides whether a peer may connect. It is called once for each handshake, before `clientConnected`, and returns true or false, or a promise of one; the peer waits for that within `handshakeTimeoutMs`, and counts as one of `maxHandshakes`. Anything else, an exception or a rejection for instance, refuses the peer, and the server emits an `error` event with `ZERIO_AUTHENTICATE_FAILED`. `credential` is a copy of the client's, empty for classic peers; `info` has the peer's `remoteAddress` and `protocol`, and the `localAddress` that it has reached."
   }),
-  sessions: special<Sessions, false>({
-    type: 'boolean | SessionsOptions',
-    expected: 'a boolean, or an object with options',
-    rangeText: '`true`, `false`, or [its options](#sessions-of-a-server)',
-    default: false,
-    defaultText: '`false`',
-    isValid: (value): value is Sessions =>
-      typeof value === 'boolean' || (typeof value === 'object' && value !== null),
+  sessions: switched<SessionsOptions>({
+    type: 'SessionsOptions',
+    optionsAt: '#sessions-of-a-server',
     text: 'Whether clients may have sessions.',
     see: 'See [sessions](sessions.md).'
   }),
