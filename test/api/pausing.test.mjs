@@ -283,15 +283,21 @@ test('the end of the stream behind messages waits until these are delivered', as
   t.deepEqual(numbers, upTo(1000))
 })
 
-test('over a Unix domain socket the end waits, too', async (t) => {
+/** As startPair, over a Unix domain socket. */
+async function startOverPath(t, options) {
   const folder = await mkdtemp(join(tmpdir(), 'zerio-'))
   t.teardown(() => rm(folder, { recursive: true }))
-  const server = new ZerioServer({ path: join(folder, 's') }, ownEngine())
+  const path = join(folder, 's')
+  const server = new ZerioServer({ path }, ownEngine(options))
   t.teardown(() => server.stop())
   await server.start('server')
-  const client = new ZerioClient({ path: join(folder, 's') }, { lingerMs: 10 })
+  const client = new ZerioClient({ path }, { lingerMs: 10 })
   await client.start('client')
-  const peer = await until(() => server.peer('client'))
+  return { server, client, peer: await until(() => server.peer('client')) }
+}
+
+test('over a Unix domain socket the end waits, too', async (t) => {
+  const { server, client, peer } = await startOverPath(t)
   const numbers = numbersAt(peer)
   peer.pause()
   sendNumbers(client, 0, 1000)
@@ -307,14 +313,7 @@ test('over a Unix domain socket the end waits, too', async (t) => {
 })
 
 test('a send that fails while a connection is paused loses nothing of what came', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'zerio-'))
-  t.teardown(() => rm(folder, { recursive: true }))
-  const server = new ZerioServer({ path: join(folder, 's') }, ownEngine({ lingerMs: 2000 }))
-  t.teardown(() => server.stop())
-  await server.start('server')
-  const client = new ZerioClient({ path: join(folder, 's') }, { lingerMs: 10 })
-  await client.start('client')
-  const peer = await until(() => server.peer('client'))
+  const { server, client, peer } = await startOverPath(t, { lingerMs: 2000 })
   const numbers = numbersAt(peer)
   const left = once(server, 'clientDisconnected')
   peer.pause()

@@ -1,7 +1,7 @@
 // ping: the time until the other side's engine has answered, one question at a time, and an error when no answer can come.
 import test from 'ava'
 import { ZerioClient } from 'zerio'
-import { makeClient, ownEngine, startClient, startPair, startServer } from '../helpers/link.mjs'
+import { fillRing, makeClient, ownEngine, startClient, startPair, startServer } from '../helpers/link.mjs'
 import { pollUntil, until } from '../helpers/until.mjs'
 import {
   connectNative,
@@ -218,11 +218,7 @@ test('another side that reads nothing gets no more PINGs than there is room for'
   const raw = await connectNative(t, server)
   raw.socket.pause()
   const peer = await until(() => server.peer('raw'))
-  await until(() => {
-    while (peer.send(Buffer.alloc(60_000)) === 0);
-    peer.flush()
-    return peer.pendingBytes > 60_000
-  })
+  await fillRing(peer)
   for (let i = 0; i < 100; i++) await t.throwsAsync(peer.ping(1), { code: 'ZERIO_PING_TIMEOUT' })
   t.true(peer.isOpen)
   peer.terminate()

@@ -2,7 +2,15 @@
 import { createRequire } from 'node:module'
 import test from 'ava'
 import { readClock, StatusField } from 'zerio'
-import { collect, makeClient, ownEngine, startClient, startPair, startServer } from '../helpers/link.mjs'
+import {
+  collect,
+  fillRing,
+  makeClient,
+  ownEngine,
+  startClient,
+  startPair,
+  startServer
+} from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
 import { connectNative, connectRaw, dataFrame } from '../helpers/wire_raw.mjs'
 
@@ -117,11 +125,7 @@ test('what waits: in the ring, and in the system', async (t) => {
   const raw = await connectNative(t, server)
   raw.socket.pause()
   const peer = await until(() => server.peer('raw'))
-  await until(() => {
-    while (peer.send(Buffer.alloc(60_000)) === 0);
-    peer.flush()
-    return peer.pendingBytes > 60_000
-  })
+  await fillRing(peer)
   const status = peer.readStatus(newArray())
   t.is(status[PendingBytes], peer.pendingBytes)
   if (knowsAll(server)) t.true(status[UnacknowledgedBytes] > 0)

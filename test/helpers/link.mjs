@@ -66,6 +66,15 @@ export async function sendWhenRoom(client, ...message) {
   }
 }
 
+/** Sends to a peer that reads nothing until its ring holds more than one of these messages. */
+export function fillRing(peer) {
+  return until(() => {
+    while (peer.send(Buffer.alloc(60_000)) === SendStatus.Sent);
+    peer.flush()
+    return peer.pendingBytes > 60_000
+  })
+}
+
 /** Bytes that depend on their place and on `seed`, so that any shift or mix-up shows. */
 export function pattern(length, seed = 0) {
   const bytes = Buffer.allocUnsafe(length)
