@@ -457,7 +457,7 @@ void Engine::send_lost(Connection& connection, int error) {
   if (!life.in_session) connection.ring.discard();
   life.control.clear();
   // JavaScript holds back what a paused connection still has.
-  if (std::exchange(life.paused, false)) io_->receive_pause(connection.slot, false);
+  end_pause(connection);
 }
 
 void Engine::on_sent(uint32_t slot, size_t size, int error) {

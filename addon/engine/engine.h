@@ -358,6 +358,7 @@ class Engine final : private IoSink {
   void begin_idle_looks(Connection& connection);
   void end_idle(Connection& connection);
   void end_looks(Connection& connection);
+  void end_pause(Connection& connection);
   void heartbeat(Connection& connection, uint64_t now_ns);
   void look_for_idle(Connection& connection, uint64_t now_ns);
   void question(Connection& connection);

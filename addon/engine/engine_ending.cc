@@ -290,7 +290,7 @@ void Engine::drain(Connection& connection) {
   }
   give_back_assembly(connection);
   // The other side's end of stream is behind what was not received, and none of that is delivered any more.
-  if (std::exchange(life.paused, false)) io_->receive_pause(connection.slot, false);
+  end_pause(connection);
   life.state = State::Draining;
   set_deadline(connection, life.linger_ms);
   if (!life.end_sent) pump(connection);

@@ -245,9 +245,9 @@ void Engine::note_received(Connection& connection, uint32_t messages, size_t byt
   Session& session = life.session;
   session.unacknowledged_bytes += static_cast<uint32_t>(bytes);
   if (messages == 0 || life.state != State::Open) return;
-  if (session.unacknowledged_bytes >= kAcknowledgeWithSendBytes) life.acknowledgement_due = true;
-  if (session.unacknowledged_bytes >= std::min(kAcknowledgeBytesMax, options_.send_ring_bytes / 4)) {
-    life.acknowledgement_due = true;
+  const uint32_t alone_bytes = std::min(kAcknowledgeBytesMax, options_.send_ring_bytes / 4);
+  if (session.unacknowledged_bytes >= std::min(kAcknowledgeWithSendBytes, alone_bytes)) life.acknowledgement_due = true;
+  if (session.unacknowledged_bytes >= alone_bytes) {
     pump(connection);
   } else if (!connection.acknowledgement.is_set()) {
     deadlines_.set(connection.acknowledgement, io_->now_ns() + kAcknowledgeNs);

@@ -372,4 +372,9 @@ void Engine::pause(uint32_t slot, bool paused) {
   io_->receive_pause(slot, paused);
 }
 
+// The engine itself reads on, though the program has paused the connection.
+void Engine::end_pause(Connection& connection) {
+  if (std::exchange(connection.life.paused, false)) io_->receive_pause(connection.slot, false);
+}
+
 }  // namespace zerio

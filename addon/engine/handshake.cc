@@ -23,22 +23,15 @@ std::string_view view(const uint8_t* at, size_t size) { return {reinterpret_cast
 
 // Whether each extension is whole and each type is there once.
 bool are_extensions(std::string_view extensions) {
-  uint64_t seen = 0;
-  uint32_t others[kExtensionsBytesMax / kExtensionHeaderBytes];
-  uint32_t others_count = 0;
+  uint16_t seen[kExtensionsBytesMax / kExtensionHeaderBytes];
+  uint16_t* seen_end = seen;
   for (size_t at = 0; at < extensions.size();) {
     if (extensions.size() - at < kExtensionHeaderBytes) return false;
     const auto* const header = reinterpret_cast<const uint8_t*>(extensions.data()) + at;
-    const uint32_t type = load<uint16_t>(header);
+    const auto type = load<uint16_t>(header);
     at += kExtensionHeaderBytes + size_t{load<uint16_t>(header + 2)};
-    if (at > extensions.size()) return false;
-    if (type < 64) {
-      if ((seen >> type & 1) != 0) return false;
-      seen |= uint64_t{1} << type;
-    } else {
-      if (std::find(others, others + others_count, type) != others + others_count) return false;
-      others[others_count++] = type;
-    }
+    if (at > extensions.size() || std::find(seen, seen_end, type) != seen_end) return false;
+    *seen_end++ = type;
   }
   return true;
 }

@@ -37,10 +37,6 @@ int ConditionedIo::attach(uint32_t slot, AcceptedSocket socket, const SocketOpti
   return error;
 }
 
-int ConditionedIo::connect(uint32_t slot, const Address& address, const SocketOptions& options) {
-  return io_->connect(slot, address, options);
-}
-
 void ConditionedIo::on_connected(uint32_t slot, int error) {
   if (error == 0) begin(slot, 2 * made_++ + 1);
   sink_->on_connected(slot, error);

@@ -21,7 +21,9 @@ class ConditionedIo final : public Io, private IoSink {
   void reserve(uint32_t count) override;
   uint32_t keep_ahead(uint8_t* arena, uint32_t bytes) override;
   int listen(uint32_t listener, const Address& address, const ListenOptions& options, Address& bound) override;
-  int connect(uint32_t slot, const Address& address, const SocketOptions& options) override;
+  int connect(uint32_t slot, const Address& address, const SocketOptions& options) override {
+    return io_->connect(slot, address, options);
+  }
   void accept_pause(uint32_t listener, bool paused) override { io_->accept_pause(listener, paused); }
   void unlisten(uint32_t listener) override { io_->unlisten(listener); }
   int attach(uint32_t slot, AcceptedSocket socket, const SocketOptions& options) override;
