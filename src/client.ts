@@ -270,7 +270,7 @@ export class ZerioClient extends SendingClient {
 
   /** As {@link Peer.messageNumber}, of what the server has sent over the present connection. */
   get messageNumber(): number {
-    const connection = this.#connection ?? this.#suspended
+    const connection = this.#line
     return connection === undefined
       ? 0
       : connection.engine.dispatch.messageNumber(connection, connection.ring.counters.messagesReceived)
@@ -278,7 +278,7 @@ export class ZerioClient extends SendingClient {
 
   /** As {@link Peer.receivedAt}. */
   get receivedAt(): number {
-    const connection = this.#connection ?? this.#suspended
+    const connection = this.#line
     return connection === undefined ? Number.NaN : connection.engine.dispatch.receivedAt(connection)
   }
 
@@ -318,8 +318,7 @@ export class ZerioClient extends SendingClient {
    * `ZERIO_HALF_CLOSE_IN_SESSION`.
    */
   end(): void {
-    const connection = this.#connection ?? this.#suspended
-    connection?.end()
+    this.#line?.end()
   }
 
   /**
@@ -340,22 +339,27 @@ export class ZerioClient extends SendingClient {
    * connection begins unpaused, also one that the option `reconnect` makes.
    */
   pause(): void {
-    ;(this.#connection ?? this.#suspended)?.pause()
+    this.#line?.pause()
   }
 
   /** As {@link Peer.resume}. */
   resume(): void {
-    ;(this.#connection ?? this.#suspended)?.resume()
+    this.#line?.resume()
   }
 
   /** As {@link Peer.isPaused}; false without a connection. */
   get isPaused(): boolean {
-    return (this.#connection ?? this.#suspended)?.isPaused === true
+    return this.#line?.isPaused === true
+  }
+
+  /** The present connection, or that of the suspended session. */
+  get #line(): ClientConnection | undefined {
+    return this.#connection ?? this.#suspended
   }
 
   /** @param error what a start under way rejects with. */
   #end(error: ZerioError, code: number = CloseCode.Normal, reason = ''): Promise<void> {
-    const connection = this.#connection ?? this.#suspended
+    const connection = this.#line
     const race = this.#race
     debugLog?.(`client ${this._label} stops: ${error.code}`)
     this.#calls++

@@ -5,7 +5,7 @@ import { notConnected, PING_TIMEOUT_MS, Question } from './connecting/question.j
 import type { ConnectionCounters } from './counters.js'
 import { inspectText, readStatus } from './diagnostics.js'
 import type { Engine } from './engine/engine.js'
-import { Pausing } from './engine/pausing.js'
+import { Pausing, sayEndBehind } from './engine/pausing.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
 import { halfCloseInSession, misuse } from './errors.js'
@@ -465,11 +465,9 @@ export class Peer {
   /** @internal */
   _ended(): void {
     this.#question.halfClosed('the other side')
-    const sayEnded = (): void => {
+    sayEndBehind(this._pausing, () => {
       if (!this._over) this.#server._ended(this)
-    }
-    if (this._pausing === undefined) sayEnded()
-    else this._pausing.afterHeld(sayEnded)
+    })
   }
 
   /** @internal */

@@ -4,7 +4,7 @@ import { because, debugLog } from '../debug_log.js'
 import type { Connection, Hello } from '../engine/connection.js'
 import type { Engine } from '../engine/engine.js'
 import { Code } from '../engine/layout.js'
-import { Pausing } from '../engine/pausing.js'
+import { Pausing, sayEndBehind } from '../engine/pausing.js'
 import type { PoolBuffer } from '../engine/pool.js'
 import { EngineUse } from '../engine/registry.js'
 import type { SendRing } from '../engine/send_ring.js'
@@ -184,11 +184,9 @@ export class ClientConnection implements Connection, Contender {
   }
   _ended(): void {
     this.question.halfClosed('the other side')
-    const sayEnded = (): void => {
+    sayEndBehind(this._pausing, () => {
       if (!this._over) this.client.emit('ended')
-    }
-    if (this._pausing === undefined) sayEnded()
-    else this._pausing.afterHeld(sayEnded)
+    })
   }
   _idle(): void {
     if (!this._over) this.client.emit('idle')

@@ -173,6 +173,12 @@ export class Pausing implements HeldBack {
   }
 }
 
+/** Says that the other side has ended, behind what a pause holds back. */
+export function sayEndBehind(pausing: Pausing | undefined, sayEnded: () => void): void {
+  if (pausing === undefined) sayEnded()
+  else pausing.afterHeld(sayEnded)
+}
+
 // Functions of their own, so that a reading of the dispatch stays small enough to be inlined: its result would be garbage otherwise.
 export const heldNumber = (connection: Connection): number => connection._pausing?.number ?? 0
 export const heldTime = (connection: Connection): number => connection._pausing?.receivedAt ?? Number.NaN
