@@ -18,6 +18,7 @@ export {
   EngineCounters,
   type EngineInfo,
   type EngineOptions,
+  type EngineWaker,
   type FateCode,
   type ListeningAddress,
   type LiveOptions,
@@ -32,6 +33,7 @@ export {
   type PeerInfo,
   type PeerState,
   type PoolBuffer,
+  type PostedWaker,
   type Reconnecting,
   type ReconnectOptions,
   type RefusedDetails,
@@ -49,6 +51,7 @@ export {
   type StartOptions,
   StatusField,
   type WaitStrategy,
+  Waker,
   ZerioClient,
   ZerioError,
   ZerioServer

@@ -12,6 +12,7 @@ export { ConnectionCounters, type Counters, EngineCounters, ServerCounters } fro
 export { StatusField } from './diagnostics.js'
 export type { EngineInfo } from './engine/engine.js'
 export type { MemoryKind, PoolBuffer } from './engine/pool.js'
+export { type EngineWaker, type PostedWaker, Waker } from './engine/waker.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
 export type {
   Address,

@@ -1,4 +1,4 @@
-// The addon's JavaScript face: createEngine, the shared layout, and the clock. src/engine/native.ts types it.
+// The addon's JavaScript face: createEngine, wakers, the shared layout, and the clock. src/engine/native.ts types it.
 #include <node_api.h>
 #include <uv.h>
 
@@ -18,6 +18,7 @@
 #include "border.h"
 #include "loop.h"
 #include "values.h"
+#include "wakers.h"
 
 namespace zerio {
 namespace {
@@ -427,6 +428,15 @@ napi_value read_status(const Call& call) {
   return nullptr;
 }
 
+// createWaker(function) returns a number, 0 when it is refused; wake(number) returns whether there is such a waker;
+// closeWaker(number)
+napi_value create_waker(const Call& call) { return call.number(static_cast<double>(wakers::create(call.env(), call[0].raw()))); }
+napi_value wake(const Call& call) { return call.flag(wakers::wake(call[0].whole_number())); }
+napi_value close_waker(const Call& call) {
+  wakers::close(call[0].whole_number());
+  return nullptr;
+}
+
 napi_value layout_of(napi_env env) {
   Object result(env);
   for (const auto& [name, value] : kBorder) result.set(name, value);
@@ -451,6 +461,9 @@ napi_value initialise(napi_env env, napi_value exports) {
   result.set("makeClock", enter<make_clock>, nullptr);
   result.set("probeBackend", enter<probe_backend>, nullptr);
   result.set("readStatus", enter<read_status>, nullptr);
+  result.set("createWaker", enter<create_waker>, nullptr);
+  result.set("wake", enter<wake>, nullptr);
+  result.set("closeWaker", enter<close_waker>, nullptr);
   result.set("backends", backends_of(env));
   result.set("layout", layout_of(env));
   return exports;

@@ -95,10 +95,10 @@ const count = made()
 if (count < breaksWanted) faults.push(`only ${count} of ${breaksWanted} breaks were made; send more messages`)
 if (faults.length === 0 && atServer.resumed < breaksWanted / 2)
   faults.push(`only ${atServer.resumed} resumptions`)
-const collections = (atServer.collections ?? 0) + (atClient.collections ?? 0)
-if (collections > 0) faults.push(`${collections} collections in the steady part`)
+const collections = [atServer, atClient].flatMap((report) => report.collections ?? [])
+if (collections.length > 0) faults.push(`collections in the steady part: ${JSON.stringify(collections)}`)
 console.log(
-  `${atClient.backend}, seed ${values.seed}: ${atServer.received} and ${atClient.received} messages, ${count} breaks (${JSON.stringify(breaks)}), ${atServer.resumed} resumptions, ${atClient.seconds} s; in the steady part ${atServer.collections} and ${atClient.collections} collections`
+  `${atClient.backend}, seed ${values.seed}: ${atServer.received} and ${atClient.received} messages, ${count} breaks (${JSON.stringify(breaks)}), ${atServer.resumed} resumptions, ${atClient.seconds} s; in the steady part ${collections.length} collections`
 )
 for (const fault of faults) console.error(fault)
 process.exitCode = faults.length > 0 ? 1 : 0

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
+import { SendStatus, Waker, ZerioClient, ZerioServer } from 'zerio'
 
 const MANY = 1000
 const PART_MS = 30_000
@@ -162,6 +162,23 @@ const parts = {
     return '3 workers, 500 messages each'
   },
 
+  async waker() {
+    const server = await serve()
+    const { waker } = server.engine
+    const words = new Int32Array(new SharedArrayBuffer(4))
+    let seen = 0
+    waker.onWake = () => {
+      seen = Atomics.load(words, 0)
+    }
+    const worker = new Worker(here, { workerData: { waker, words } })
+    await once(worker, 'message')
+    await until(() => seen === 1000)
+    await worker.terminate()
+    await server.stop()
+    check(!waker.wake(), 'it wakes an engine that has ended')
+    return `${seen} seen`
+  },
+
   async peers() {
     const server = await serve()
     const clients = []
@@ -182,7 +199,17 @@ const parts = {
   }
 }
 
+function runWaker() {
+  const waker = Waker.from(workerData.waker)
+  for (let i = 0; i < 1000; i++) {
+    Atomics.add(workerData.words, 0, 1)
+    check(waker.wake(), 'the engine is not there')
+  }
+  parentPort.postMessage(1000)
+}
+
 async function runWorker() {
+  if (workerData.waker !== undefined) return runWaker()
   const client = await connect(workerData.port, workerData.id)
   await talk(client, 500)
   await client.stop()

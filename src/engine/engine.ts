@@ -14,6 +14,7 @@ import type { MemoryKind } from './pool.js'
 import { SendRing } from './send_ring.js'
 import { Sending } from './sending.js'
 import { Slabs } from './slabs.js'
+import { EngineWaker } from './waker.js'
 
 /** What a program may see of the engine behind a server or client. */
 export interface EngineInfo {
@@ -34,6 +35,8 @@ export interface EngineInfo {
    * most 64 MiB for all, in steps of 256 KiB and 1 MiB; with all others 0. A call into the engine; allocates nothing.
    */
   readonly lockedBytes: number
+  /** Lets other threads run a function on the engine's thread; the same object for as long as the engine lives. */
+  readonly waker: EngineWaker
 }
 
 const strategies: Readonly<Record<WaitStrategy, Strategy>> = {
@@ -73,6 +76,7 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
   #references = 0
   #driven = 0
   #closed = false
+  #waker: EngineWaker | undefined
 
   /**
    * Throws `ZERIO_OUT_OF_MEMORY`, or the system's error when it refuses the engine.
@@ -134,6 +138,11 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
     return this.native.lockedBytes() ?? 0
   }
 
+  get waker(): EngineWaker {
+    this.#waker ??= new EngineWaker(this.#closed)
+    return this.#waker
+  }
+
   // ---- Who uses the engine
 
   /** One more use. `EngineUse` calls this and the next two. */
@@ -164,6 +173,7 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
     this.#closed = true
     this.#onClosed()
     forgetExiting(this)
+    this.#waker?.close()
     this.native.closeEngine()
     this.sending.forget()
     this.dispatch.forget()

@@ -163,6 +163,11 @@ interface Native {
   makeClock(words: Float64Array): () => void
   /** Fills an array for `StatusField`; what the system's TCP knows is unknown then, and readTcpStatus() adds it. */
   readStatus(target: Float64Array, counters: Float64Array, connection: number, pendingBytes: number): void
+  /** The number of a waker that runs `run` on this thread; 0 when the runtime refuses it. */
+  createWaker(run: () => void): number
+  /** On any thread. False when there is no such waker any more. */
+  wake(waker: number): boolean
+  closeWaker(waker: number): void
   /** What this build has for this system, the best first. */
   readonly backends: readonly string[]
   /** 0, or the errno value with which the system refuses this backend. */

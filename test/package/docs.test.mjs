@@ -97,7 +97,8 @@ const outputs = {
   'several.mjs': 'welcome\nZERIO_UNAUTHORIZED\n',
   'pausing.mjs': 'one two three four\n',
   'slow_peer.mjs': 'sleeper left: ZERIO_ABORTED, 20 stay\n',
-  'status.mjs': '100 messages, up to 1000 a second: true\n'
+  'status.mjs': '100 messages, up to 1000 a second: true\n',
+  'waker.mjs': '1.25\n'
 }
 for (const [name, expected] of Object.entries(outputs)) {
   test(`${name} prints what it says`, async (t) => {

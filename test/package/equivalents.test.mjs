@@ -1,7 +1,7 @@
 // docs/equivalents.md has each function of uSockets and ValveSockets, and only names of zerio that exist.
 import { readFile } from 'node:fs/promises'
 import test from 'ava'
-import { CloseCode, DisconnectReason, SendStatus, StatusField, ZerioClient, ZerioServer } from 'zerio'
+import { CloseCode, DisconnectReason, SendStatus, StatusField, Waker, ZerioClient, ZerioServer } from 'zerio'
 import { startPair } from '../helpers/link.mjs'
 
 const read = (path) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8')
@@ -36,11 +36,14 @@ async function namesOf({ server, client, peer }) {
     peer,
     reason,
     engine: server.engine,
+    waker: server.engine.waker,
     buffer: Buffer.prototype
   })
   const enums = Object.entries({ SendStatus, StatusField, CloseCode })
   return new Set([
-    ...[ZerioServer, ZerioClient].flatMap((one) => Object.keys(one).map((name) => `${one.name}.${name}`)),
+    ...[ZerioServer, ZerioClient, Waker].flatMap((one) =>
+      Object.getOwnPropertyNames(one).map((name) => `${one.name}.${name}`)
+    ),
     ...members.flatMap(([name, object]) => propertiesOf(name, object)),
     ...enums.flatMap(([name, object]) => Object.keys(object).map((member) => `${name}.${member}`)),
     ...[peer, server, server.engine].flatMap(({ counters }) => counters.names),

@@ -18,12 +18,14 @@ const faults = []
 const bytes = Buffer.alloc(128, role)
 let received = 0
 let sent = 0
-let collections = 0
+/** V8's number of the kind of each collection of the steady part, and after how many milliseconds it came. */
+const collections = []
 let measuringSince = Infinity
 const began = performance.now()
 new PerformanceObserver((list) => {
   // A collection is reported in a later turn.
-  collections += list.getEntries().filter(({ startTime }) => startTime >= measuringSince).length
+  for (const { startTime, detail } of list.getEntries())
+    if (startTime >= measuringSince) collections.push({ kind: detail.kind, atMs: startTime - measuringSince })
 }).observe({ entryTypes: ['gc'] })
 
 function take(buffer, offset, length) {
