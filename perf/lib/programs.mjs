@@ -10,6 +10,12 @@ const { PAYLOAD_BYTES } = format
 
 export const STRATEGIES = ['manual', 'spin', 'hybrid', 'blocking']
 
+/** Each program runs without a session, and in one. */
+const IN_SESSION = [
+  ['', []],
+  [' session', ['--session']]
+]
+
 const FULL = {
   spinning: { warmup: 20_000, count: 100_000 },
   sleeping: { warmup: 5_000, count: 20_000 },
@@ -94,9 +100,11 @@ function latencyPrograms(sizes) {
   for (const strategy of STRATEGIES) {
     const flags = ['--strategy', strategy]
     const group = strategy === 'blocking' ? 'sleeping' : 'spinning'
-    programs[`zerio ${strategy}`] = {
-      ...latency(group),
-      run: () => runPingPong(zerio, flags, sizes[group])
+    for (const [name, more] of IN_SESSION) {
+      programs[`zerio ${strategy}${name}`] = {
+        ...latency(group),
+        run: () => runPingPong(zerio, [...flags, ...more], sizes[group])
+      }
     }
     programs[`zerio ${strategy} garbage`] = {
       group: 'garbage',
@@ -114,9 +122,11 @@ function throughputPrograms(sizes) {
   for (const strategy of ['manual', 'blocking']) {
     const flags = ['--strategy', strategy]
     for (const way of ['send', 'claim']) {
-      programs[`zerio ${strategy} ${way}`] = {
-        ...throughput(),
-        run: () => runOneWay(zerio, `${way}_client.mjs`, flags, sizes)
+      for (const [name, more] of IN_SESSION) {
+        programs[`zerio ${strategy} ${way}${name}`] = {
+          ...throughput(),
+          run: () => runOneWay(zerio, `${way}_client.mjs`, [...flags, ...more], sizes)
+        }
       }
     }
   }

@@ -10,14 +10,15 @@ const ROUNDS_PER_TURN = 64
 
 /** A sender's client, and what the command line says about it. */
 export function makeSender() {
-  const { port, strategy, backend, bytes, flushEach } = readFlags({
+  const { port, strategy, backend, bytes, flushEach, session } = readFlags({
     port: 0,
     strategy: 'blocking',
     backend: 'auto',
     bytes: format.PAYLOAD_BYTES,
-    flushEach: false
+    flushEach: false,
+    session: false
   })
-  const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy, backend })
+  const client = new ZerioClient({ host: '127.0.0.1', port }, { waitStrategy: strategy, backend, session })
   return { client, strategy, bytes, flushEach }
 }
 

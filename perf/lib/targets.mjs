@@ -43,9 +43,22 @@ export const targets = [
     unit: 'per message',
     atMost: NO_MALLOCS_MAX
   })),
+  ...sessionTargets(),
   { name: 'memory', program: 'zerio memory', atMost: 30 },
   { name: 'peer-memory', program: 'zerio peer memory', atMost: 8 }
 ]
+
+/** What a session costs: a round trip takes at most 1/0.9 of one without, and as many messages come through but for a tenth. */
+function sessionTargets() {
+  const name = 'session'
+  return ['manual', 'blocking'].flatMap((strategy) => [
+    { name, program: `zerio ${strategy} session`, reference: `zerio ${strategy}`, atMost: 1.11 },
+    ...['send', 'claim'].map((way) => {
+      const program = `zerio ${strategy} ${way}`
+      return { name, program: `${program} session`, reference: program, atLeast: 0.9 }
+    })
+  ])
+}
 
 function throughputTargets(name, ofC) {
   return ['manual', 'blocking'].flatMap((strategy) => {

@@ -5,7 +5,14 @@ import { Meter } from '../lib/meter.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 
-const flags = readFlags({ strategy: 'blocking', backend: 'auto', warmup: 2_000, count: 20_000, meter: false })
+const flags = readFlags({
+  strategy: 'blocking',
+  backend: 'auto',
+  warmup: 2_000,
+  count: 20_000,
+  meter: false,
+  session: false
+})
 const total = flags.warmup + flags.count
 const meter = flags.meter ? new Meter() : null
 const finished = new Signal()
@@ -13,7 +20,7 @@ let received = 0
 
 const server = new ZerioServer(
   { host: '127.0.0.1', port: 0 },
-  { waitStrategy: flags.strategy, backend: flags.backend }
+  { waitStrategy: flags.strategy, backend: flags.backend, sessions: flags.session }
 )
 server.onMessage = (peer, buffer, offset, length) => {
   received++

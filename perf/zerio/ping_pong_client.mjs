@@ -16,7 +16,8 @@ const flags = readFlags({
   backend: 'auto',
   warmup: 2_000,
   count: 20_000,
-  meter: false
+  meter: false,
+  session: false
 })
 const total = flags.warmup + flags.count
 const meter = flags.meter ? new Meter() : null
@@ -27,7 +28,7 @@ let received = 0
 
 const client = new ZerioClient(
   { host: '127.0.0.1', port: flags.port },
-  { waitStrategy: flags.strategy, backend: flags.backend }
+  { waitStrategy: flags.strategy, backend: flags.backend, session: flags.session }
 )
 
 function sendPing() {

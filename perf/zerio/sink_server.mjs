@@ -12,7 +12,8 @@ const flags = readFlags({
   backend: 'auto',
   warmupMs: 500,
   durationMs: 1000,
-  checkMask: 4095
+  checkMask: 4095,
+  session: false
 })
 const rate = new Rate(flags.warmupMs, flags.durationMs)
 const finished = new Signal()
@@ -22,7 +23,7 @@ let quantities = 0
 
 const server = new ZerioServer(
   { host: '127.0.0.1', port: 0 },
-  { waitStrategy: flags.strategy, backend: flags.backend }
+  { waitStrategy: flags.strategy, backend: flags.backend, sessions: flags.session }
 )
 server.onMessage = (_peer, buffer, offset) => {
   quantities = (quantities + buffer.view.getInt32(offset + QUANTITY_AT, true)) | 0
