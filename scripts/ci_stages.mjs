@@ -77,7 +77,13 @@ export const stages = [
   { name: 'simulate-new-seeds', seconds: 600, command: 'npm run simulate -- --minutes 1' },
   { name: 'simulate-torture', seconds: 300, command: 'npm run simulate -- --torture' },
   { name: 'sanitizers', seconds: 900, command: 'npm run test:sanitizers -- --seeds 50' },
-  { name: 'fuzz', seconds: 600, command: 'npm run fuzz -- --seconds 60', tools: ['libFuzzer'] },
+  {
+    name: 'fuzz',
+    seconds: 600,
+    command: 'npm run fuzz -- --seconds 60',
+    tools: ['libFuzzer'],
+    takesTurns: 'malformed bytes, and refused memory'
+  },
   {
     name: 'life',
     seconds: 600,
@@ -120,7 +126,12 @@ export const stages = [
     takesTurns: 'soaking, on each backend'
   },
   // The stage `test` runs the suite on the backend that the system allows best, which is epoll today.
-  { name: 'backends', seconds: 600, command: `npm run test:backends -- io_uring --tap ${ENGINE_TESTS}` },
+  {
+    name: 'backends',
+    seconds: 600,
+    command: `npm run test:backends -- io_uring --tap ${ENGINE_TESTS}`,
+    takesTurns: 'other backends'
+  },
   ...backendVariants.io_uring.filter(Boolean).map((lacks) => ({
     name: `backends-without-${lacks.replace(',', '-')}`,
     seconds: 600,
@@ -160,7 +171,12 @@ export const stages = [
     command: `npm run --silent build && npm run test:mutations -- --share ${share}/2`,
     takesTurns: 'planted bugs, and programs under Wine'
   })),
-  { name: 'torture', seconds: 600, command: 'npm run test:torture -- --strategies blocking --most 6' },
+  {
+    name: 'torture',
+    seconds: 600,
+    command: 'npm run test:torture -- --strategies blocking --most 6',
+    takesTurns: 'malformed bytes, and refused memory'
+  },
   ...WINDOWS_SUITES.map((name) => {
     const [major, mode] = name.split('-')
     return windows(

@@ -68,6 +68,18 @@ void SimulatedIo::unlisten(uint32_t server) {
   network_.unlisten(listeners_[server].port);
 }
 
+void SimulatedIo::die() {
+  const Counting not_counting(false);
+  for (const Listening& listening : listeners_) {
+    if (listening.open) network_.unlisten(listening.port);
+  }
+  for (const Slot& slot : slots_) {
+    if (!slot.alive || (!slot.open && !slot.closing)) continue;
+    network_.link(slot.link).touched = true;
+    network_.close(slot.link, slot.side, true);
+  }
+}
+
 void SimulatedIo::begin(uint32_t slot, uint32_t link, int side) {
   Slot& it = slots_[slot];
   require(!it.alive, "a slot's next life begins after its Released event");

@@ -50,6 +50,8 @@ class SimulatedIo final : public Io {
   [[nodiscard]] bool has_broken(uint32_t slot) const;
   [[nodiscard]] bool closing(uint32_t slot) const { return slots_[slot].closing; }
   [[nodiscard]] uint16_t port_of(uint32_t server) const { return listeners_[server].port; }
+  // The process dies: the system closes what it had.
+  void die();
   // The event Released was dispatched: the slot may be used again.
   void slot_released(uint32_t slot);
 

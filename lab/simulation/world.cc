@@ -16,12 +16,13 @@ constexpr uint32_t kLingerMsMin = 50;
 World::World(const WorldOptions& options)
     : options_(options),
       random_(options.seed),
+      crashing_(options.seed ^ 0x6a09e667f3bcc908),
       trace_(options.trace, now_ns_),
       torture_(options.torture),
       network_(random_, trace_, faults_, now_ns_) {
   if (options.faults) faults_ = Faults::of(random_);
   const uint64_t engines = random_.between(1, 4);
-  for (uint32_t i = 0; i < engines; ++i) make_engine(i);
+  for (uint32_t i = 0; i < engines; ++i) engines_.push_back(make_engine(i, any_shape()));
   if (options.faults) {
     for (uint64_t i = random_.below(3); i > 0; --i) {
       uint16_t port = 0;
@@ -32,32 +33,7 @@ World::World(const WorldOptions& options)
   echo_ = static_cast<uint32_t>(random_.below(900));
   pausing_ = random_.chance(400) ? 0 : static_cast<uint32_t>(random_.below(300));
   closing_ = random_.chance(300) ? 0 : static_cast<uint32_t>(random_.below(60));
-}
-
-void World::make_engine(uint32_t number) {
-  static constexpr uint32_t kLengths[] = {64, 1000, 4000, 20000};
-  static constexpr Wait kWaits[] = {Wait::Blocking, Wait::Blocking, Wait::Spin, Wait::Hybrid, Wait::Manual};
-  EngineShape shape;
-  EngineOptions& options = shape.options;
-  options.message_length_max = static_cast<uint32_t>(random_.between(2, random_.pick(kLengths)));
-  const uint32_t least = 2 * (options.message_length_max + static_cast<uint32_t>(kHeaderBytes));
-  options.send_ring_bytes = (least + static_cast<uint32_t>(random_.below(random_.chance(500) ? 64 : 40000)) + 7) / 8 * 8;
-  options.assembly_bytes = std::max(options.message_length_max, kControlLengthMax);
-  options.assembly_kept_bytes = static_cast<uint32_t>(random_.below(4)) * options.assembly_bytes;
-  options.ring_kept_bytes = static_cast<uint32_t>(random_.below(options.send_ring_bytes / 2));
-  options.arena_bytes = static_cast<uint32_t>(random_.between(4, 8)) * 4096;
-  options.events_capacity = options.arena_bytes / 8 + static_cast<uint32_t>(random_.between(80, 4096));
-  shape.first_slots = static_cast<uint32_t>(random_.between(2, 16));
-  const uint32_t flush_bytes[] = {122880, options.send_ring_bytes / 2, 600};
-  shape.flush_bytes = random_.pick(flush_bytes);
-  shape.wait = random_.pick(kWaits);
-  const Shape io_shape = random_.chance(500) ? Shape::Completion : Shape::Readiness;
-  engines_.push_back(std::make_unique<EngineModel>(
-      number, shape, std::make_unique<SimulatedIo>(number, io_shape, network_, random_, trace_, faults_, torture_), network_,
-      ledger_, random_, trace_, faults_, static_cast<Program&>(*this)));
-  trace_.add('e', number, "is made: messages of # bytes, rings of #, arena of #, completes late #, wait strategy #",
-             {options.message_length_max, options.send_ring_bytes, options.arena_bytes, static_cast<uint64_t>(io_shape),
-              static_cast<uint64_t>(shape.wait)});
+  crash_ = options.faults && crashing_.chance(300) ? static_cast<uint32_t>(crashing_.between(1, 20)) : 0;
 }
 
 WorldResult World::run() {
@@ -68,11 +44,7 @@ WorldResult World::run() {
     for (const auto& engine : engines_) engine->audit();
   }
   finish();
-  for (const auto& engine : engines_) {
-    result_.messages += engine->tally().messages;
-    result_.bytes += engine->io().counts().bytes_received;
-    result_.endings += engine->tally().released;
-  }
+  for (const auto& engine : engines_) add_up(*engine);
   result_.connections = network_.link_count();
   result_.digest = trace_.digest();
   result_.torture = torture_;
@@ -105,6 +77,7 @@ void World::step() {
       return;
     default:
       network_.strike();
+      if (faults_.on && crashing_.chance(crash_)) crash(static_cast<uint32_t>(crashing_.below(engines_.size())));
       if (faults_.on && random_.chance(50)) start_raw_client();
       accept_raw();
   }
@@ -311,7 +284,7 @@ void World::start_client(EngineModel& engine) {
   const uint32_t link = network_.link_count();
   if (engine.connect(options, port) != 0 || owner != nullptr) return;
   raw_links_[link] = kServerSide;
-  raw_bound_[link] = {&engine, options};
+  raw_bound_[link] = {engine.shape().options.message_length_max, options};
 }
 
 void World::start_raw_client() {
@@ -331,9 +304,9 @@ void World::accept_raw() {
   for (const RawListener& listener : raw_listeners_) {
     if (!network_.has_queued(listener.port)) continue;
     const uint32_t link = network_.accept(listener.port);
-    const auto& [engine, options] = raw_bound_[link];
+    const auto& [length_max, options] = raw_bound_[link];
     auto reference = std::make_unique<Reference>(options.classic ? Role::ClassicClient : Role::NativeClient, options.id,
-                                                 engine->shape().options.message_length_max, ledger_.stream(link, kServerSide));
+                                                 length_max, ledger_.stream(link, kServerSide));
     raw_peers_.emplace_back(network_, random_, trace_, link, kServerSide, std::move(reference));
     raw_peers_.back().greet(options.classic ? options.id : "raw server", options.classic);
   }

@@ -49,7 +49,10 @@ class World final : private Program {
   void ended(Connection& connection) override;
   void disconnected(Connection& connection, uint32_t code, uint32_t error, bool local) override;
 
-  void make_engine(uint32_t number);
+  [[nodiscard]] EngineShape any_shape();
+  [[nodiscard]] std::unique_ptr<EngineModel> make_engine(uint32_t number, const EngineShape& shape);
+  void crash(uint32_t number);
+  void add_up(EngineModel& engine);
   void step();
   void act(EngineModel& engine);
   void send_some(Connection& connection, uint64_t most);
@@ -80,6 +83,8 @@ class World final : private Program {
 
   WorldOptions options_;
   Random random_;
+  Random crashing_;  // of its own, so that seeds without crashes are what they were
+  uint32_t crash_ = 0;
   uint64_t now_ns_ = Trace::kStartNs;
   Trace trace_;
   Faults faults_;
@@ -90,7 +95,11 @@ class World final : private Program {
   std::vector<RawPeer> raw_peers_;
   std::vector<RawListener> raw_listeners_;
   std::map<uint32_t, int> raw_links_;                                     // which side is raw
-  std::map<uint32_t, std::pair<EngineModel*, ClientOptions>> raw_bound_;  // clients that connect to raw listeners
+  struct RawBound {
+    uint32_t length_max;
+    ClientOptions options;
+  };
+  std::map<uint32_t, RawBound> raw_bound_;  // clients that connect to raw listeners
   uint32_t ids_ = 0;
   uint32_t weights_[8] = {};
   uint32_t weight_total_ = 0;
