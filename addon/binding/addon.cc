@@ -177,6 +177,9 @@ void open_scope(const Call& call) {
   });
 }
 void close_scope(const Call& call) { loop_of(call.data())->close_scope(call[0].flag(), argument(call, 1)); }
+// openWaker(function) returns the waker's number, 0 when it is refused.
+napi_value open_waker(const Call& call) { return call.number(loop_of(call.data())->open_waker(call[0].raw())); }
+void open_waker_scope(const Call& call) { loop_of(call.data())->open_waker_scope(); }
 void set_active(const Call& call) { loop_of(call.data())->set_active(call[0].flag()); }
 void set_referenced(const Call& call) { loop_of(call.data())->set_referenced(call[0].flag()); }
 void set_driven(const Call& call) { loop_of(call.data())->set_driven(call[0].flag()); }
@@ -354,6 +357,8 @@ constexpr Method kMethods[] = {
     {"readTcpStatus", enter_engine<read_tcp_status>},
     {"openScope", enter_engine<open_scope>},
     {"closeScope", enter_engine<close_scope>},
+    {"openWaker", enter_engine<open_waker>},
+    {"openWakerScope", enter_engine<open_waker_scope>},
     {"handOver", enter_engine<hand_over>},
     {"handOverSlot", enter_engine<hand_over_slot>},
     {"lockedBytes", enter_engine<locked_bytes>},
@@ -428,14 +433,8 @@ napi_value read_status(const Call& call) {
   return nullptr;
 }
 
-// createWaker(function) returns a number, 0 when it is refused; wake(number) returns whether there is such a waker;
-// closeWaker(number)
-napi_value create_waker(const Call& call) { return call.number(static_cast<double>(wakers::create(call.env(), call[0].raw()))); }
-napi_value wake(const Call& call) { return call.flag(wakers::wake(call[0].whole_number())); }
-napi_value close_waker(const Call& call) {
-  wakers::close(call[0].whole_number());
-  return nullptr;
-}
+// wake(number) returns whether there is such a waker.
+napi_value wake(const Call& call) { return call.flag(wakers::wake(call[0].number())); }
 
 napi_value layout_of(napi_env env) {
   Object result(env);
@@ -461,9 +460,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   result.set("makeClock", enter<make_clock>, nullptr);
   result.set("probeBackend", enter<probe_backend>, nullptr);
   result.set("readStatus", enter<read_status>, nullptr);
-  result.set("createWaker", enter<create_waker>, nullptr);
   result.set("wake", enter<wake>, nullptr);
-  result.set("closeWaker", enter<close_waker>, nullptr);
   result.set("backends", backends_of(env));
   result.set("layout", layout_of(env));
   return exports;

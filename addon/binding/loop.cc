@@ -56,12 +56,14 @@ void Loop::close() {
 }
 
 void Loop::release_references() {
-  for (napi_ref* const reference : {&resource_, &dispatch_, &go_on_, &flush_}) {
+  for (napi_ref* const reference : {&resource_, &dispatch_, &go_on_, &flush_, &wake_}) {
     if (*reference != nullptr) napi_delete_reference(env_, *reference);
     *reference = nullptr;
   }
-  if (context_ != nullptr) napi_async_destroy(env_, context_);
-  context_ = nullptr;
+  for (napi_async_context* const context : {&context_, &wake_scope_}) {
+    if (*context != nullptr) napi_async_destroy(env_, *context);
+    *context = nullptr;
+  }
   for (auto* const scopes : {&slot_scopes_, &server_scopes_}) {
     for (napi_async_context scope : *scopes) {
       if (scope != nullptr) napi_async_destroy(env_, scope);
@@ -98,6 +100,7 @@ napi_async_context Loop::next_scope() const {
 void Loop::tear_down() {
   // The thread may end while the driver still closes.
   if (engine_ == nullptr) return;
+  wakers::close(waker_);
   active_ = false;
   // The sockets are closed at once, because the memory that they write to may be freed next; after the driver has let go of them.
   const std::unique_ptr<Engine> engine = std::move(engine_);
@@ -177,6 +180,33 @@ void Loop::flush_if_dirty() {
     napi_value nothing = nullptr;
     (void)napi_call_function(env_, receiver, flush, 0, nullptr, &nothing);
   }
+}
+
+uint32_t Loop::open_waker(napi_value function) {
+  if (waker_ != wakers::kNone) return waker_;
+  if (napi_create_reference(env_, function, 1, &wake_) != napi_ok || driver_->open_waker() != 0) return wakers::kNone;
+  return waker_ = wakers::open(*driver_);
+}
+
+void Loop::open_waker_scope() {
+  napi_value name = nullptr;
+  if (wake_scope_ != nullptr) (void)napi_async_destroy(env_, wake_scope_);
+  wake_scope_ = nullptr;
+  if (napi_create_string_utf8(env_, "ZerioWaker", NAPI_AUTO_LENGTH, &name) != napi_ok) return;
+  (void)napi_async_init(env_, nullptr, name, &wake_scope_);
+}
+
+void Loop::woken() {
+  HandleScope handles(env_);
+  napi_value receiver = nullptr;
+  napi_value callee = nullptr;
+  napi_value nothing = nullptr;
+  if (engine_ == nullptr || !handles.open() || napi_get_reference_value(env_, resource_, &receiver) != napi_ok ||
+      napi_get_reference_value(env_, wake_, &callee) != napi_ok) {
+    return;
+  }
+  const napi_async_context scope = wake_scope_ == nullptr ? context_ : wake_scope_;
+  if (napi_make_callback(env_, scope, receiver, callee, 0, nullptr, &nothing) != napi_ok) (void)report_exception();
 }
 
 bool Loop::turn(bool spinning, HandleScope& handles) {

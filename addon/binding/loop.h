@@ -9,6 +9,7 @@
 
 #include "../engine/engine.h"
 #include "loop_driver.h"
+#include "wakers.h"
 
 namespace zerio {
 
@@ -58,6 +59,11 @@ class Loop final : private Driven {
   void open_scope(bool of_server, uint32_t index);
   void close_scope(bool of_server, uint32_t index);
 
+  // Other threads can wake this one by the number that is returned; `function` is called then. kNone when it is refused.
+  uint32_t open_waker(napi_value function);
+  // From now on that function is called in the async context that is current now.
+  void open_waker_scope();
+
   // Ends the engine, its sockets and its handles. A handler that dispatch() runs may call it; afterwards nothing may be called.
   // The object deletes itself when the driver has closed.
   void close();
@@ -92,6 +98,7 @@ class Loop final : private Driven {
   void serve() override;
   void before_block() override;
   void flush_if_dirty() override;
+  void woken() override;
   void tear_down() override;
   void on_driver_closed() override { delete this; }
 
@@ -121,8 +128,11 @@ class Loop final : private Driven {
   napi_ref dispatch_ = nullptr;
   napi_ref go_on_ = nullptr;
   napi_ref flush_ = nullptr;
+  napi_ref wake_ = nullptr;
   napi_ref resource_ = nullptr;
   napi_async_context context_ = nullptr;  // of events that belong to no connection and no server
+  napi_async_context wake_scope_ = nullptr;
+  uint32_t waker_ = wakers::kNone;
   std::vector<napi_async_context> slot_scopes_;
   std::vector<napi_async_context> server_scopes_;
 };

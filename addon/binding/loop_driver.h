@@ -19,6 +19,8 @@ class Driven {
   virtual void before_block() = 0;
   // After what may have sent something.
   virtual void flush_if_dirty() = 0;
+  // wake() was called, once for all calls since the last time.
+  virtual void woken() = 0;
   // The environment ends.
   virtual void tear_down() = 0;
   // After close(): the driver is called no more. The loop may delete itself and the driver with it.
@@ -48,6 +50,10 @@ class LoopDriver {
   virtual void set_referenced(bool referenced) = 0;
   // Whether before_block() is called only after serve(), so that the loop must plan anew when the program has changed something.
   [[nodiscard]] virtual bool plans_after_calls() const = 0;
+  // Before the first wake(). 0, or a negative number as libuv has them. May be called again.
+  virtual int open_waker() = 0;
+  // On any thread: woken() is called soon.
+  virtual void wake() = 0;
   // Once, instead of deleting it.
   virtual void close() = 0;
 };

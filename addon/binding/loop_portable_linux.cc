@@ -2,8 +2,8 @@
 // Node-API.
 //
 // The loop's thread arms what the thread waits for, each for one wake-up (EPOLLONESHOT), with one system call and without waking
-// the thread. There are four descriptors: the engine's wait handle, a timer, one that is always readable and so means "as soon as
-// possible" when it is armed, and one that ends the thread. At most one call of the thread-safe function is under way.
+// the thread. There are five descriptors: the engine's wait handle, two timers, of deadlines and of a loop that does not sleep,
+// one that other threads write to, and one that ends the thread. At most one call of the thread-safe function is under way.
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -47,9 +47,11 @@ class PortableDriver final : public LoopDriver {
     loop_ = &loop;
     wait_handle_ = io.wait_handle();
     if (!watch_.open(::epoll_create1(EPOLL_CLOEXEC)) || !ending_.open(::eventfd(0, EFD_CLOEXEC)) ||
-        !soon_.open(::eventfd(1, EFD_CLOEXEC)) || !timer_.open(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) ||
-        !add(ending_.get(), EPOLLIN) || !add(wait_handle_, EPOLLONESHOT) || !add(soon_.get(), EPOLLONESHOT) ||
-        !add(timer_.get(), EPOLLONESHOT)) {
+        !soon_.open(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) ||
+        !woken_.open(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) ||
+        !timer_.open(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) || !add(ending_.get(), EPOLLIN) ||
+        !add(wait_handle_, EPOLLONESHOT) || !add(soon_.get(), EPOLLONESHOT) || !add(timer_.get(), EPOLLONESHOT) ||
+        !add(woken_.get(), EPOLLONESHOT)) {
       return -errno;
     }
     if (!make_function()) return -ENOMEM;
@@ -102,6 +104,17 @@ class PortableDriver final : public LoopDriver {
   }
 
   [[nodiscard]] bool plans_after_calls() const override { return true; }
+
+  int open_waker() override {
+    arm(woken_.get());
+    return 0;
+  }
+
+  void wake() override {
+    const uint64_t one = 1;
+    // Fails only when the counter is full, and then it is readable.
+    (void)!::write(woken_.get(), &one, sizeof one);
+  }
 
   void close() override {
     running_ = false;
@@ -172,6 +185,15 @@ class PortableDriver final : public LoopDriver {
   // On the loop's thread.
   void turn() {
     posted_.store(false, std::memory_order_release);
+    if (woken_fired_.exchange(false)) {
+      uint64_t calls = 0;
+      (void)!::read(woken_.get(), &calls, sizeof calls);
+      arm(woken_.get());
+      in_call_ = true;
+      loop_->woken();
+      in_call_ = false;
+      if (link_is_gone()) return loop_->on_driver_closed();
+    }
     if (!running_) return;
     if (due_fired_.exchange(false)) due_ns_ = Engine::kNothingDue;
     in_call_ = true;
@@ -202,11 +224,12 @@ class PortableDriver final : public LoopDriver {
 
   void wait() {
     for (;;) {
-      epoll_event events[4] = {};
-      const int count = ::epoll_wait(watch_.get(), events, 4, -1);
+      epoll_event events[5] = {};
+      const int count = ::epoll_wait(watch_.get(), events, 5, -1);
       for (int i = 0; i < count; ++i) {
         if (events[i].data.fd == ending_.get()) return;
         if (events[i].data.fd == timer_.get()) due_fired_.store(true);
+        if (events[i].data.fd == woken_.get()) woken_fired_.store(true);
       }
       if (count > 0 && !posted_.exchange(true)) (void)napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
     }
@@ -225,9 +248,11 @@ class PortableDriver final : public LoopDriver {
   bool in_call_ = false;
   std::atomic<bool> posted_ = false;
   std::atomic<bool> due_fired_ = false;
+  std::atomic<bool> woken_fired_ = false;
   Descriptor watch_;
   Descriptor ending_;
   Descriptor soon_;
+  Descriptor woken_;
   Descriptor timer_;
   std::thread thread_;
 };

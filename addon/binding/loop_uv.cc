@@ -4,6 +4,7 @@
 //   idle handle     while idle: the loop never sleeps
 //   prepare, check  while started: what code without ticks has sent leaves before the loop sleeps
 //   timer           the next deadline
+//   async handle    other threads, once there is a waker for them
 //
 // The wake handle stays started for as long as the engine is active, because the kernel walks every socket in the engine's epoll
 // set when libuv removes and adds that set.
@@ -102,6 +103,19 @@ class UvDriver final : public LoopDriver {
 
   [[nodiscard]] bool plans_after_calls() const override { return false; }
 
+  int open_waker() override {
+    if (has_waker_) return 0;
+    const int error = uv_async_init(uv_, &async_, [](uv_async_t* handle) { of(handle).loop_->woken(); });
+    if (error != 0) return error;
+    has_waker_ = true;
+    ++open_handles_;
+    async_.data = this;
+    uv_unref(reinterpret_cast<uv_handle_t*>(&async_));
+    return 0;
+  }
+
+  void wake() override { uv_async_send(&async_); }
+
   void close() override {
     const auto closed = [](uv_handle_t* handle) {
       UvDriver& driver = of(handle);
@@ -111,6 +125,7 @@ class UvDriver final : public LoopDriver {
       napi_remove_async_cleanup_hook(cleanup);
     };
     wake_.close(closed);
+    if (has_waker_) uv_close(reinterpret_cast<uv_handle_t*>(&async_), closed);
     uv_close(reinterpret_cast<uv_handle_t*>(&idle_), closed);
     uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), closed);
     uv_close(reinterpret_cast<uv_handle_t*>(&check_), closed);
@@ -128,11 +143,13 @@ class UvDriver final : public LoopDriver {
   uint64_t timer_due_ns_ = Engine::kNothingDue;
   uint32_t open_handles_ = kHandles;
   bool idle_running_ = false;
+  bool has_waker_ = false;
   LoopWake wake_;
   uv_idle_t idle_ = {};
   uv_prepare_t prepare_ = {};
   uv_check_t check_ = {};
   uv_timer_t timer_ = {};
+  uv_async_t async_ = {};
 };
 
 }  // namespace

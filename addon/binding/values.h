@@ -31,12 +31,6 @@ class Value {
     return napi_get_value_uint32(env_, value_, &found) == napi_ok ? found : otherwise;
   }
 
-  // Up to 2^53; 0 for what is none.
-  [[nodiscard]] uint64_t whole_number() const {
-    int64_t found = 0;
-    return napi_get_value_int64(env_, value_, &found) == napi_ok && found > 0 ? static_cast<uint64_t>(found) : 0;
-  }
-
   [[nodiscard]] bool is_number() const { return type() == napi_number; }
   [[nodiscard]] bool is_text() const { return type() == napi_string; }
 

@@ -94,7 +94,7 @@ class World final : private Program {
   std::vector<std::unique_ptr<EngineModel>> engines_;
   std::vector<RawPeer> raw_peers_;
   std::vector<RawListener> raw_listeners_;
-  std::map<uint32_t, int> raw_links_;                                     // which side is raw
+  std::map<uint32_t, int> raw_links_;  // which side is raw
   struct RawBound {
     uint32_t length_max;
     ClientOptions options;

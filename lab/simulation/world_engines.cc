@@ -43,8 +43,8 @@ void World::add_up(EngineModel& engine) {
   result_.endings += engine.tally().released;
 }
 
-// Another one takes its place. It is the same program, and listens where the old one did. It knows nothing of the sessions that the old one had, as server or as client: its clients
-// come back with their ids, and without their tokens.
+// Another one takes its place. It is the same program, and listens where the old one did. It knows nothing of the sessions that
+// the old one had, as server or as client: its clients come back with their ids, and without their tokens.
 void World::crash(uint32_t number) {
   EngineModel& old = *engines_[number];
   trace_.add('e', number, "dies");

@@ -139,7 +139,7 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
   }
 
   get waker(): EngineWaker {
-    this.#waker ??= new EngineWaker(this.#closed)
+    this.#waker ??= new EngineWaker(this.native)
     return this.#waker
   }
 
@@ -173,8 +173,8 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
     this.#closed = true
     this.#onClosed()
     forgetExiting(this)
-    this.#waker?.close()
     this.native.closeEngine()
+    this.#waker?.close()
     this.sending.forget()
     this.dispatch.forget()
   }

@@ -118,6 +118,10 @@ export interface NativeEngine {
   /** From now on the loop delivers the events of a server, or of a slot, in the async context that is current now. */
   openScope(ofServer: boolean, index: number): void
   closeScope(ofServer: boolean, index: number): void
+  /** The number of the engine's waker, which runs `run`; 0 when it is refused. */
+  openWaker(run: () => void): number | undefined
+  /** From now on the waker runs in the async context that is current now. */
+  openWakerScope(): void
   /** Hands over what the rings hold, and waits for room as long as each connection may linger. */
   handOver(): void
   /** As handOver(), for one connection. */
@@ -163,11 +167,8 @@ interface Native {
   makeClock(words: Float64Array): () => void
   /** Fills an array for `StatusField`; what the system's TCP knows is unknown then, and readTcpStatus() adds it. */
   readStatus(target: Float64Array, counters: Float64Array, connection: number, pendingBytes: number): void
-  /** The number of a waker that runs `run` on this thread; 0 when the runtime refuses it. */
-  createWaker(run: () => void): number
   /** On any thread. False when there is no such waker any more. */
   wake(waker: number): boolean
-  closeWaker(waker: number): void
   /** What this build has for this system, the best first. */
   readonly backends: readonly string[]
   /** 0, or the errno value with which the system refuses this backend. */
