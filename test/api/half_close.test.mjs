@@ -163,7 +163,8 @@ test('an end and a close in one turn are a close', async (t) => {
 })
 
 test('heartbeats and idle limits say nothing of a side that has ended', async (t) => {
-  const options = { heartbeatMs: 10, idleTimeoutMs: 40 }
+  // Long enough for a machine that is busy with something else until the end is there.
+  const options = { heartbeatMs: 100, idleTimeoutMs: 600 }
   const { server, client, peer, events } = await startWatched(t, options, { server: HALF_OPEN })
   const raw = await connectNative(t, server, 'silent')
   client.configure({ idleTimeoutMs: 0 })

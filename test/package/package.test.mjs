@@ -24,6 +24,7 @@ const names = [
   'SendStatus',
   'ServerCounters',
   'StatusField',
+  'Waker',
   'ZerioClient',
   'ZerioError',
   'ZerioServer',
