@@ -5,7 +5,7 @@ import { readStatus } from './diagnostics.js'
 import { Endpoint } from './endpoint.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { unconnectedRing } from './engine/send_ring.js'
-import { checkLiveOptions } from './options/live.js'
+import { checkIdleTimeout, checkLiveOptions } from './options/live.js'
 import { checkName, labelText } from './options/name.js'
 import type { LiveOptions } from './options/options.js'
 import type { SendStatus } from './status.js'
@@ -121,7 +121,7 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
    * @param idleTimeoutMs 0, or 10 to 86,400,000.
    */
   setIdleTimeout(idleTimeoutMs: number): void {
-    this.configure({ idleTimeoutMs })
+    this.configure(checkIdleTimeout(idleTimeoutMs))
   }
 
   /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */

@@ -10,7 +10,7 @@ import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
 import { halfCloseInSession, misuse } from './errors.js'
 import { describe } from './options/given.js'
-import { checkLiveOptions } from './options/live.js'
+import { checkIdleTimeout, checkLiveOptions } from './options/live.js'
 import { checkName, labelText } from './options/name.js'
 import type { LiveOptions } from './options/options.js'
 import { CloseCode, checkClose, type DisconnectReason, notClosing, reasonOfEnd } from './reason.js'
@@ -270,7 +270,7 @@ export class Peer {
    * @param idleTimeoutMs 0, or 10 to 86,400,000.
    */
   setIdleTimeout(idleTimeoutMs: number): void {
-    this.configure({ idleTimeoutMs })
+    this.configure(checkIdleTimeout(idleTimeoutMs))
   }
 
   /**

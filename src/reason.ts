@@ -22,7 +22,7 @@ const known = {
   1013: { code: 'ZERIO_INVALID_PEER_ID', message: 'the peer id is empty, too long or not valid text' },
   1014: { code: 'ZERIO_DUPLICATE_PEER_ID', message: 'another connected peer has this id' },
   1015: { code: 'ZERIO_REPLACED', message: 'a newer connection with the same id took its place' },
-  1016: { code: 'ZERIO_SERVER_FULL', message: 'the server has maxPeers peers' },
+  1016: { code: 'ZERIO_SERVER_FULL', message: 'the server has maxPeers peers, or sessionsMax sessions' },
   1017: {
     code: 'ZERIO_TOO_MANY_HANDSHAKES',
     message: 'the server has maxHandshakes connections that did not say who they are'

@@ -32,11 +32,16 @@ export async function lookupAll(host: string, lookup: LookupFunction | undefined
 function ask(lookup: LookupFunction, host: string): Promise<readonly LookupAddress[]> {
   return new Promise((resolve, reject) => {
     try {
-      lookup(host, { all: true, verbatim: true }, (error, answer, family) => {
+      const returned: unknown = lookup(host, { all: true, verbatim: true }, (error, answer, family) => {
         if (error) reject(error)
         else if (Array.isArray(answer)) resolve(answer)
         else resolve([{ address: answer, family: family ?? 0 }])
       })
+      // An async function may call its callback later. What it resolves with, as dns.promises.lookup does, or rejects with is not for it.
+      const byPromise = (cause?: unknown) =>
+        reject(badLookup(host, 'must answer by its callback and not by a promise', cause))
+      if (returned instanceof Promise)
+        returned.then((value: unknown) => value !== undefined && byPromise(), byPromise)
     } catch (cause) {
       reject(badLookup(host, 'must answer by its callback and not throw', cause))
     }

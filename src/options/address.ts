@@ -107,6 +107,9 @@ export function checkAddress(given: unknown, who: string, names: readonly ('path
         unknown: (name) => `${who} takes ${choices}, and no "${name}".`
       })
     : ({ port: given } as Record<string, unknown>)
+  // Of an entry of `listeningAddresses`, which has both.
+  if (path === '' && host !== undefined && fd === undefined) return checkAddress({ host, port }, who, names)
+  if (path !== undefined && host === '' && port === 0) return checkAddress({ path }, who, names)
   const kinds = Object.entries({ port: host ?? port, path, fd }).filter(([, value]) => value !== undefined)
   if (kinds.length > 1) {
     const several = kinds.map(([name]) => `"${name}"`).join(' and ')

@@ -134,6 +134,38 @@ test('an answer of lookup that is no address has a code', async (t) => {
   }
 })
 
+test('a lookup answers by its callback, and not by a promise', async (t) => {
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => server.stop())
+  await server.start('server')
+  const address = { host: 'named.test', port: server.listeningPort }
+  const wrong = [
+    async () => [{ address: '127.0.0.1', family: 4 }],
+    async () => {
+      throw new Error('no registry')
+    }
+  ]
+  for (const lookup of wrong)
+    await t.throwsAsync(new ZerioClient(address, { lookup }).start('id'), {
+      instanceOf: ZerioError,
+      code: 'ZERIO_BAD_LOOKUP',
+      message: /by its callback and not by a promise/
+    })
+  // An async function may call it.
+  const right = [
+    async (_name, _options, done) => done(null, '127.0.0.1', 4),
+    async (_name, _options, done) => {
+      setImmediate(done, null, '127.0.0.1', 4)
+    }
+  ]
+  for (const lookup of right) {
+    const client = new ZerioClient(address, { lookup })
+    await client.start('id')
+    t.true(client.isConnected)
+    await client.stop()
+  }
+})
+
 test('numeric hosts are not looked up, and dns.lookup itself can be the function', async (t) => {
   const server = new ZerioServer({ host: 'localhost', port: 0 }, { lookup: dns.lookup })
   t.teardown(() => server.stop())
