@@ -53,6 +53,22 @@ class FrameReader {
 
   [[nodiscard]] bool mid_frame() const { return assembly_ != nullptr || header_have_ != 0; }
 
+  // Whether these bytes, which come next, are control frames alone, and one of them, with this opcode, is whole.
+  [[nodiscard]] bool has_only_controls_and(uint32_t opcode, const uint8_t* data, size_t size) const {
+    bool found = false;
+    if (mid_frame()) return false;
+    while (size >= kHeaderBytes) {
+      const auto header = load<uint32_t>(data);
+      if (!frame_is_control(header)) return false;
+      const size_t bytes = kHeaderBytes + frame_length(header);
+      if (bytes > size) return found;
+      found = found || frame_channel(header) == opcode;
+      data += bytes;
+      size -= bytes;
+    }
+    return found;
+  }
+
   template <class Sink>
   ReadResult read(uint8_t* data, size_t size, Sink& sink) {
     while (size > 0) {

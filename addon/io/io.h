@@ -90,6 +90,10 @@ class IoSink {
   [[nodiscard]] virtual uint32_t receive_bytes_max() const = 0;
   // `size` 0 with error 0 is the other side's end of stream.
   virtual void on_received(uint32_t slot, uint8_t* data, size_t size, int error) = 0;
+  // Whether these bytes, which come next from a paused connection, are control frames alone, and one of them ends it.
+  [[nodiscard]] virtual bool is_farewell(uint32_t slot, const uint8_t* data, size_t size) const = 0;
+  // How many bytes are looked at for that. More are taken for messages.
+  static constexpr size_t kLookBytes = 512;
   // Once after each send() that took less than all: how much more of it the system has taken since. A readiness backend reports
   // 0, which means that the rest can be sent now.
   virtual void on_sent(uint32_t slot, size_t size, int error) = 0;
@@ -150,7 +154,7 @@ class Io {
   virtual void receive_stop(uint32_t slot) = 0;
   // Stops receiving, or goes on with it. What a receive that is under way brings is reported all the same; that is bounded by the
   // memory of such receives. Meanwhile a connection that breaks is reported where the system tells it, and so is the end of a
-  // stream with nothing in front of it. Nothing happens behind receive_stop().
+  // stream with nothing in front of it but a farewell. Nothing happens behind receive_stop().
   virtual void receive_pause(uint32_t slot, bool paused) = 0;
 
   // Returns how many bytes the system took now, or a negative errno value. When it took fewer than all, on_sent() follows; until

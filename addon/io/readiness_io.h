@@ -251,11 +251,12 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
   }
 
   // Whether a paused connection is to be received from after all, because it has ended. The end of a stream waits behind the
-  // bytes in front of it. When the connection is broken, these are received, too, because the program shall hear of it.
-  bool reads_end(uint32_t slot, const Event& event) {
+  // bytes in front of it, but for a farewell. When the connection is broken, these are received, too, because the program shall
+  // hear of it.
+  bool reads_end(const IoSink& sink, uint32_t slot, const Event& event) {
     Connection& connection = connections_[slot];
     if (!Set::has_ended(event)) return false;
-    if (Set::is_broken(event) || !has_bytes(connection.fd.get())) {
+    if (Set::is_broken(event) || !bytes_wait(connection.fd.get(), slot, sink)) {
       read(slot, true);
       return true;
     }
@@ -307,7 +308,7 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
       if (!connection.fd.open() || !is_life(connection.life, event)) return true;
     }
     if (!Set::is_readable(event) && !failed) return true;
-    if (connection.paused && !reads_end(index, event)) return true;
+    if (connection.paused && !reads_end(sink, index, event)) return true;
     if (!connection.receiving) {
       // Both directions are gone. No receive follows that would read the error, and the set would repeat the event for ever.
       if (!failed) return true;

@@ -10,7 +10,7 @@ import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
 import { BrokenPath } from '../helpers/broken_path.mjs'
 import { makeClient, ownEngine, startClient, startPair, startServer } from '../helpers/link.mjs'
 import { pollUntil, until } from '../helpers/until.mjs'
-import { connectNative, dataFrame } from '../helpers/wire_raw.mjs'
+import { CODE, connectNative, controlFrame, dataFrame, farewell, OPCODE } from '../helpers/wire_raw.mjs'
 
 const upTo = (count) => Array.from({ length: count }, (_, i) => i)
 const turn = () => new Promise(setImmediate)
@@ -252,6 +252,37 @@ test('a reset and the end of the stream are noticed while paused', async (t) => 
     t.false(peer.isOpen)
   }
   t.deepEqual(ends, ['resetAndDestroy ECONNRESET', 'end ZERIO_PEER_LEFT'])
+})
+
+test('a close of the other side is noticed while paused', async (t) => {
+  const { server, client, peer } = await startPair(t)
+  peer.pause()
+  const left = once(server, 'clientDisconnected')
+  const began = performance.now()
+  await client.stop(4001, 'over')
+  const [, reason] = await left
+  t.is(reason.closeCode, 4001)
+  t.is(reason.message, 'over')
+  t.false(reason.local)
+  // The side that closes need not wait for its lingerMs.
+  t.true(performance.now() - began < 900)
+
+  await client.start('client')
+  const stopped = once(client, 'disconnected')
+  client.pause()
+  await server.stop()
+  t.is((await stopped)[0].code, 'ZERIO_GOING_AWAY')
+})
+
+test('a close is noticed while paused behind PINGs, too', async (t) => {
+  const server = await startServer(t)
+  const raw = await connectNative(t, server, 'raw')
+  server.peer('raw').pause()
+  const ended = once(server, 'clientDisconnected')
+  for (let i = 0; i < 5; i++) raw.write(controlFrame(OPCODE.ping, Buffer.alloc(8)))
+  raw.write(farewell(OPCODE.close, CODE.normal))
+  raw.socket.end()
+  t.is((await ended)[1].code, 'ZERIO_NORMAL')
 })
 
 test('a reset is noticed behind messages that wait; they come just before the end', async (t) => {

@@ -70,6 +70,10 @@ class ConditionedIo final : public Io, private IoSink {
   IoSpace receive_space() override;
   [[nodiscard]] uint32_t receive_bytes_max() const override { return kReceiveBytesMax; }
   void on_received(uint32_t slot, uint8_t* data, size_t size, int error) override;
+  // What is held back comes first, and the engine has not read it.
+  [[nodiscard]] bool is_farewell(uint32_t slot, const uint8_t* data, size_t size) const override {
+    return held_.due_ns(connections_[slot].held) == HeldBytes::kNever && sink_->is_farewell(slot, data, size);
+  }
   void on_sent(uint32_t slot, size_t size, int error) override { sink_->on_sent(slot, size, error); }
   void on_closed(uint32_t slot) override { sink_->on_closed(slot); }
   [[nodiscard]] bool has_room() const override { return held_.has_room(kArenaBytes) && sink_->has_room(); }

@@ -268,11 +268,11 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
     arm_receive(slot);
   }
 
-  // A paused connection has ended. The end of a stream waits behind the bytes in front of it. When the connection is broken,
-  // these are received, too, because the program shall hear of it.
+  // A paused connection has ended. The end of a stream waits behind the bytes in front of it, but for a farewell. When the
+  // connection is broken, these are received, too, because the program shall hear of it.
   void look_at_end(uint32_t slot, const EpollSet::Event& event) {
     UringConnection& connection = connections_[slot];
-    if (EpollSet::is_broken(event) || !has_bytes(connection.fd.get())) {
+    if (EpollSet::is_broken(event) || !bytes_wait(connection.fd.get(), slot, *sink_)) {
       read_on(slot);
     } else {
       (void)watch(slot, {false, connection.watched.writable, false});

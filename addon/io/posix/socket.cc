@@ -113,12 +113,14 @@ bool is_readable(int fd) {
   return ::poll(&asked, 1, 0) > 0;
 }
 
-bool has_bytes(int fd) {
-  uint8_t first = 0;
-  ssize_t received = 0;
-  do received = ::recv(fd, &first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
-  while (received < 0 && errno == EINTR);
-  return received > 0;
+bool bytes_wait(int fd, uint32_t slot, const IoSink& sink) {
+  uint8_t bytes[IoSink::kLookBytes];
+  ssize_t found = 0;
+  do found = ::recv(fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+  while (found < 0 && errno == EINTR);
+  if (found <= 0) return false;
+  const auto size = static_cast<size_t>(found);
+  return size == sizeof bytes || !sink.is_farewell(slot, bytes, size);
 }
 
 int Adoption::begin(int fd) {

@@ -57,8 +57,8 @@ ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count);
 void shutdown_sending(int fd);
 void shutdown_both(int fd);
 [[nodiscard]] bool is_readable(int fd);
-// Whether a receive would bring bytes, and not the end of the stream or an error.
-[[nodiscard]] bool has_bytes(int fd);
+// Whether a receive would bring bytes, and not a farewell alone, the end of the stream or an error.
+[[nodiscard]] bool bytes_wait(int fd, uint32_t slot, const IoSink& sink);
 
 // Calls `attempt()`, which returns 0 or an errno value, until the kernel is not short of memory or watches any more, but not for
 // ever. Returns what it returned last.

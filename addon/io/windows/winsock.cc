@@ -105,10 +105,13 @@ class Winsock final : public WindowsIo {
     }
   }
 
-  // Whether a receive would bring bytes, and not the end of the stream or an error.
-  static bool holds_bytes(const Connection& it) {
-    char first = 0;
-    return ::recv(it.socket.get(), &first, sizeof first, MSG_PEEK) > 0;
+  // Whether a receive would bring bytes, and not a farewell alone, the end of the stream or an error.
+  bool bytes_wait(const IoSink& sink, uint32_t slot) {
+    char bytes[IoSink::kLookBytes];
+    const int found = ::recv(connection(slot).socket.get(), bytes, sizeof bytes, MSG_PEEK);
+    if (found <= 0) return false;
+    const auto size = static_cast<size_t>(found);
+    return size == sizeof bytes || !sink.is_farewell(slot, reinterpret_cast<const uint8_t*>(bytes), size);
   }
 
   bool receive(IoSink& sink, uint32_t slot) {
@@ -117,7 +120,7 @@ class Winsock final : public WindowsIo {
       (void)settle(sink, slot);
       return true;
     }
-    if (it.paused && it.receive.error == 0 && holds_bytes(it)) {
+    if (it.paused && it.receive.error == 0 && bytes_wait(sink, slot)) {
       it.has_bytes = settle(sink, slot);
       return true;
     }
