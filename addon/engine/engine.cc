@@ -204,10 +204,6 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   arena_used_ = std::min(arena_used_ + aligned(size), arena_direct_);
 }
 
-bool Engine::is_farewell(uint32_t slot, const uint8_t* data, size_t size) const {
-  return connections_[slot]->life.reader.has_only_controls_and(static_cast<uint32_t>(Opcode::Close), data, size);
-}
-
 // Returns whether the bytes must stay until the batch is over.
 bool Engine::read(Connection& connection, uint8_t* data, size_t size) {
   Life& life = connection.life;

@@ -251,7 +251,9 @@ class Engine final : private IoSink {
   IoSpace receive_space() override;
   [[nodiscard]] uint32_t receive_bytes_max() const override { return contended_ > 0 ? fair_bytes_ : kNoLimit; }
   void on_received(uint32_t slot, uint8_t* data, size_t size, int error) override;
-  bool is_farewell(uint32_t slot, const uint8_t* data, size_t size) const override;
+  bool is_farewell(uint32_t slot, const uint8_t* data, size_t size) const override {
+    return connections_[slot]->life.reader.has_only_controls_and(static_cast<uint32_t>(Opcode::Close), data, size);
+  }
   void on_sent(uint32_t slot, size_t size, int error) override;
   void on_closed(uint32_t slot) override;
   bool has_room() const override;
