@@ -60,34 +60,36 @@ void Loop::release_references() {
     if (*reference != nullptr) napi_delete_reference(env_, *reference);
     *reference = nullptr;
   }
-  for (napi_async_context* const context : {&context_, &wake_scope_}) {
-    if (*context != nullptr) napi_async_destroy(env_, *context);
-    *context = nullptr;
-  }
+  destroy(context_);
+  destroy(wake_scope_);
   for (auto* const scopes : {&slot_scopes_, &server_scopes_}) {
-    for (napi_async_context scope : *scopes) {
-      if (scope != nullptr) napi_async_destroy(env_, scope);
-    }
+    for (napi_async_context& scope : *scopes) destroy(scope);
     scopes->clear();
   }
 }
 
 void Loop::open_scope(bool of_server, uint32_t index) {
-  close_scope(of_server, index);
   std::vector<napi_async_context>& scopes = of_server ? server_scopes_ : slot_scopes_;
-  napi_value name = nullptr;
-  const std::string_view text = of_server ? "ZerioServer" : "ZerioConnection";
   if (index >= (of_server ? layout::kServersMax : layout::kSlotsMax)) return;
   if (index >= scopes.size()) scopes.resize(index + size_t{1});
-  if (napi_create_string_utf8(env_, text.data(), text.size(), &name) != napi_ok) return;
-  (void)napi_async_init(env_, nullptr, name, &scopes[index]);
+  renew(scopes[index], of_server ? "ZerioServer" : "ZerioConnection");
 }
 
 void Loop::close_scope(bool of_server, uint32_t index) {
   std::vector<napi_async_context>& scopes = of_server ? server_scopes_ : slot_scopes_;
-  if (index >= scopes.size() || scopes[index] == nullptr) return;
-  (void)napi_async_destroy(env_, scopes[index]);
-  scopes[index] = nullptr;
+  if (index < scopes.size()) destroy(scopes[index]);
+}
+
+void Loop::renew(napi_async_context& scope, std::string_view text) {
+  napi_value name = nullptr;
+  destroy(scope);
+  if (napi_create_string_utf8(env_, text.data(), text.size(), &name) != napi_ok) return;
+  (void)napi_async_init(env_, nullptr, name, &scope);
+}
+
+void Loop::destroy(napi_async_context& scope) {
+  if (scope != nullptr) (void)napi_async_destroy(env_, scope);
+  scope = nullptr;
 }
 
 napi_async_context Loop::next_scope() const {
@@ -188,13 +190,7 @@ uint32_t Loop::open_waker(napi_value function) {
   return waker_ = wakers::open(*driver_);
 }
 
-void Loop::open_waker_scope() {
-  napi_value name = nullptr;
-  if (wake_scope_ != nullptr) (void)napi_async_destroy(env_, wake_scope_);
-  wake_scope_ = nullptr;
-  if (napi_create_string_utf8(env_, "ZerioWaker", NAPI_AUTO_LENGTH, &name) != napi_ok) return;
-  (void)napi_async_init(env_, nullptr, name, &wake_scope_);
-}
+void Loop::open_waker_scope() { renew(wake_scope_, "ZerioWaker"); }
 
 void Loop::woken() {
   HandleScope handles(env_);

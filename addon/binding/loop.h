@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "../engine/engine.h"
@@ -109,6 +110,9 @@ class Loop final : private Driven {
   void dispatch(bool is_new);
   bool report_exception();
   void release_references();
+  // Makes it that of now, or nothing.
+  void renew(napi_async_context& scope, std::string_view text);
+  void destroy(napi_async_context& scope);
   [[nodiscard]] napi_async_context next_scope() const;
   [[nodiscard]] bool spins(uint64_t now_ns) const;
   [[nodiscard]] bool serving() const { return active_ && (strategy_ != WaitStrategy::Manual || driven_); }
