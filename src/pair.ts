@@ -5,10 +5,9 @@ import { type ClientMessageHandler, ZerioClient } from './client.js'
 import type { ConnectionCounters } from './counters.js'
 import type { EngineInfo } from './engine/engine.js'
 import type { PoolBuffer } from './engine/pool.js'
-import { misuse } from './errors.js'
+import { checkHandler } from './options/given.js'
 import {
   type ClientOptions,
-  describe,
   type LiveOptions,
   resolveClientOptions,
   resolveServerOptions,
@@ -66,8 +65,7 @@ export class PairEnd extends EventEmitter<PairEventMap> {
   }
   /** See the getter. */
   set onMessage(handler: ClientMessageHandler | null | undefined) {
-    if (handler != null && typeof handler !== 'function')
-      throw misuse('ZERIO_BAD_ARGUMENT', `onMessage must be a function or null, not ${describe(handler)}.`)
+    if (handler != null) checkHandler('onMessage', handler)
     this.#side.listen(handler ?? null)
     this.#handler = handler ?? null
   }

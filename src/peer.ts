@@ -8,8 +8,8 @@ import type { Engine } from './engine/engine.js'
 import { Pausing, sayEndBehind } from './engine/pausing.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
-import { halfCloseInSession, misuse } from './errors.js'
-import { describe } from './options/given.js'
+import { halfCloseInSession } from './errors.js'
+import { checkHandler } from './options/given.js'
 import { checkIdleTimeout, checkLiveOptions } from './options/live.js'
 import { checkName, labelText } from './options/name.js'
 import type { LiveOptions } from './options/options.js'
@@ -110,8 +110,7 @@ export class Peer {
   }
   /** See the getter. */
   set onMessage(handler: ServerMessageHandler | null | undefined) {
-    if (handler != null && typeof handler !== 'function')
-      throw misuse('ZERIO_BAD_ARGUMENT', `onMessage must be a function or null, not ${describe(handler)}.`)
+    if (handler != null) checkHandler('onMessage', handler)
     this.#receiver = handler == null ? this.#server : { onMessage: handler }
   }
 

@@ -1,6 +1,6 @@
 // Wakers: another thread makes the thread of an engine run a function.
 import { misuse, ZerioError } from '../errors.js'
-import { describe } from '../options/given.js'
+import { checkHandler, describe } from '../options/given.js'
 import { type NativeEngine, native } from './native.js'
 
 /** No waker has this number. */
@@ -81,8 +81,7 @@ export class EngineWaker extends Waker {
   }
   /** See the getter. */
   set onWake(handler: (() => void) | null) {
-    if (handler !== null && typeof handler !== 'function')
-      throw misuse('ZERIO_BAD_ARGUMENT', `onWake is a function or null, not ${describe(handler)}.`)
+    if (handler !== null) checkHandler('onWake', handler)
     this.#onWake = handler
     if (handler === null) return
     this.#engine.openWakerScope()

@@ -77,3 +77,9 @@ function describeObject(value: object): string {
     return 'an object'
   }
 }
+
+/** Throws `ZERIO_BAD_ARGUMENT` for a handler that is no function. */
+export function checkHandler(name: string, handler: unknown): void {
+  if (typeof handler !== 'function')
+    throw misuse('ZERIO_BAD_ARGUMENT', `${name} must be a function or null, not ${describe(handler)}.`)
+}
