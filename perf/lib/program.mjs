@@ -27,6 +27,16 @@ export function readFlags(defaults) {
   return flags
 }
 
+/** The flags of both sides of a ping-pong. */
+export const PING_PONG_FLAGS = {
+  strategy: 'blocking',
+  backend: 'auto',
+  warmup: 2_000,
+  count: 20_000,
+  meter: false,
+  session: false
+}
+
 /** Prints one line of JSON on stdout for the program that started this one. */
 export function report(result) {
   writeSync(1, `${JSON.stringify(result)}\n`)

@@ -2,17 +2,10 @@
 // warm-up (see lib/meter.mjs).
 import { ZerioServer } from 'zerio'
 import { Meter } from '../lib/meter.mjs'
-import { fail, readFlags, report } from '../lib/program.mjs'
+import { fail, PING_PONG_FLAGS, readFlags, report } from '../lib/program.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 
-const flags = readFlags({
-  strategy: 'blocking',
-  backend: 'auto',
-  warmup: 2_000,
-  count: 20_000,
-  meter: false,
-  session: false
-})
+const flags = readFlags(PING_PONG_FLAGS)
 const total = flags.warmup + flags.count
 const meter = flags.meter ? new Meter() : null
 const finished = new Signal()

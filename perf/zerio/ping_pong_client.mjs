@@ -4,21 +4,13 @@
 import { readClock, ZerioClient } from 'zerio'
 import { format } from '../lib/message.mjs'
 import { Meter } from '../lib/meter.mjs'
-import { fail, readFlags, report } from '../lib/program.mjs'
+import { fail, PING_PONG_FLAGS, readFlags, report } from '../lib/program.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 import { roundTripPercentiles } from '../lib/stats.mjs'
 
 const { PAYLOAD_BYTES } = format
 
-const flags = readFlags({
-  port: 0,
-  strategy: 'blocking',
-  backend: 'auto',
-  warmup: 2_000,
-  count: 20_000,
-  meter: false,
-  session: false
-})
+const flags = readFlags({ port: 0, ...PING_PONG_FLAGS })
 const total = flags.warmup + flags.count
 const meter = flags.meter ? new Meter() : null
 const ping = Buffer.alloc(PAYLOAD_BYTES, 0x5a)
