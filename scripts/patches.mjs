@@ -8,6 +8,7 @@ function hunksOf(patch) {
   const hunks = []
   let file = ''
   for (const line of patch.split('\n').slice(0, -1)) {
+    if (line.startsWith('--- a/')) continue
     if (line.startsWith('+++ b/')) file = line.slice(6)
     else if (line.startsWith('@@')) hunks.push({ file, before: '', after: '' })
     else if (hunks.length > 0) {

@@ -288,6 +288,7 @@ class Engine final : private IoSink {
   void suspend(Connection& connection, Code code, int error, std::string_view text);
   [[nodiscard]] bool welcome_session(Connection& connection, const SessionGreeting& greeting);
   void leave_session(Connection& old);
+  void lose_session_of(const Connection& connection);
   [[nodiscard]] uint32_t count_unacknowledged(Connection& connection);
   void note_received(Connection& connection, uint32_t messages, size_t bytes);
   [[nodiscard]] bool take_acknowledgement(Connection& connection, uint64_t received);

@@ -105,6 +105,11 @@ void Engine::carry_out(Connection& connection) {
     }
     return;
   }
+  if (!life.of_server && life.session.awaits_ring) {
+    lose_session_of(connection);
+    // It cannot send what was accepted, and a CLOSE would say that everything was.
+    life.reset_on_close = true;
+  }
   if (life.reset_on_close || life.state == State::Connecting || life.state == State::Greeting || life.state == State::Suspended) {
     report_end(connection, life.close_code, 0, "");
     release(connection);

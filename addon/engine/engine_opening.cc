@@ -449,6 +449,11 @@ uint8_t* Engine::copy_to_arena(std::string_view bytes) {
 
 bool Engine::greet_client(Connection& connection, Protocol protocol, const Greeting& greeting) {
   Life& life = connection.life;
+  // The program has given this attempt up, so its session does not go on with it.
+  if (life.close_requested) {
+    release(connection);
+    return false;
+  }
   // The other side answers a HELLO that was not sent.
   if (life.holds_hello) {
     fail(connection, Code::MalformedWelcome, 0, "", false);

@@ -125,6 +125,16 @@ void Engine::leave_session(Connection& old) {
   clear_deadline(old);
 }
 
+// A client gave up the connection of its session before its ring moved there. What came on it is dropped, so the session cannot go
+// on with another one either.
+void Engine::lose_session_of(const Connection& connection) {
+  Connection* const old = connection_at(connection.life.session.old_slot);
+  if (old == nullptr || old->life.state != State::Suspended || old->life.close_requested) return;
+  old->life.connected = old->life.in_session = true;
+  report_end(*old, static_cast<uint16_t>(Code::SessionLost), 0, "");
+  release(*old);
+}
+
 // How many messages of a session that ends the other side has not acknowledged.
 uint32_t Engine::count_unacknowledged(Connection& connection) {
   const Life& life = connection.life;

@@ -1,10 +1,11 @@
 // Sessions: messages that were accepted survive a broken connection, exactly once and in order, or the program is told how many did not.
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
 import { BrokenPath } from '../helpers/broken_path.mjs'
-import { makeClient, startServer } from '../helpers/link.mjs'
-import { until } from '../helpers/until.mjs'
+import { makeClient, ownEngine, startServer } from '../helpers/link.mjs'
+import { pollUntil, until } from '../helpers/until.mjs'
 import { connectRaw, framesOf, hello, OPCODE } from '../helpers/wire_raw.mjs'
 
 const QUICKLY = { delayMs: 1, delayMsMax: 20 }
@@ -194,6 +195,42 @@ test('stop ends a suspended session on the side that calls it', async (t) => {
   t.is(reason.closeCode, 4001)
   t.true(reason.local)
   t.is(server.peerCount, 0)
+})
+
+test('a client that stops while the answer to its HELLO is there says no CLOSE for what it never sent', async (t) => {
+  // More clients than ends are carried out in one poll, so that answers of the others are read before their ends.
+  const count = 12
+  const verdicts = []
+  let postponed = false
+  const authenticate = () => !postponed || new Promise((resolve) => verdicts.push(resolve))
+  const server = await startServer(t, { sessions: { resumeMsMax: 300 }, authenticate })
+  const path = await BrokenPath.start(t, server.listeningPort)
+  const options = ownEngine({ waitStrategy: 'manual', session: true, reconnect: QUICKLY })
+  const clients = Array.from(
+    { length: count },
+    () => new ZerioClient({ host: '127.0.0.1', port: path.port }, options)
+  )
+  const polled = (condition) => pollUntil(clients[0], condition)
+  const started = Promise.all(clients.map((client, i) => client.start(`client ${i}`)))
+  await polled(() => server.peerCount === count && clients.every((client) => client.isConnected))
+  await started
+  postponed = true
+  path.break()
+  await polled(
+    () => server.counters.suspended === count && clients.every((client) => client.state === 'suspended')
+  )
+  for (const client of clients) t.is(client.send(Buffer.from('accepted')), SendStatus.Sent)
+  await polled(() => verdicts.length === count)
+  for (const admit of verdicts) admit(true)
+  await until(() => server.counters.resumed === count)
+  await sleep(20)
+  const ends = []
+  server.on('clientDisconnected', (_id, reason) => ends.push(reason.code))
+  const stopped = Promise.all(clients.map((client) => client.stop()))
+  await polled(() => clients.every((client) => client.state === 'idle'))
+  await stopped
+  await until(() => ends.length === count)
+  t.deepEqual(ends, Array(count).fill('ZERIO_SESSION_LOST'))
 })
 
 test('a server that stops ends suspended sessions', async (t) => {

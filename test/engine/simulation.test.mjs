@@ -44,7 +44,8 @@ const FOUND = {
   1795289255074:
     'a ring whose end was left unused after the last byte before it had been sent never counted as empty',
   1795289629868:
-    'a server that was refused memory stopped accepting for ever, although places had become free meanwhile'
+    'a server that was refused memory stopped accepting for ever, although places had become free meanwhile',
+  1795942795314: 'a client that had given up an attempt to resume its session ended the session with a CLOSE'
 }
 
 for (const [seed, bug] of Object.entries(FOUND)) {
