@@ -64,9 +64,12 @@ export class Measuring {
     this.calls.to = 0
     this.operations = 0
     const beginMs = performance.now()
+    // A process that stood still during the warm-up has its share of the time for the calls that count nevertheless: of one call
+    // alone nothing can be told.
+    const limitMs = Math.max(timeLimitMs, this.#spentMs + timeLimitMs * (1 - warmupShare))
     const bytesOfParts: number[] = []
     while (this.operations < operations) {
-      const leftMs = timeLimitMs - this.#spentMs
+      const leftMs = limitMs - this.#spentMs
       if (this.operations > 0 && leftMs <= 0) break
       const fitting = Math.floor((leftMs * 1e6) / this.#nsPerCall)
       const all = Math.min(operations, Number.isNaN(fitting) ? operations : fitting)

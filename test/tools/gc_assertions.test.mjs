@@ -19,6 +19,27 @@ async function printed(t, script) {
   return JSON.parse(stdout)
 }
 
+test.serial(
+  'a process that stands still during the warm-up is no proof that a function makes no garbage',
+  async (t) => {
+    const [outcome] = await printed(
+      t,
+      `
+      let average = 0
+      let calls = 0
+      const addToAverage = (i) => {
+        for (const end = performance.now() + 300; ++calls === 50 && performance.now() < end; calls--);
+        average = average * 0.9 + i * 0.05
+      }
+      let outcome = 'no garbage'
+      try { assertNoGarbage(addToAverage, { timeLimitMs: 1000 }) } catch ({ code }) { outcome = code }
+      console.log(JSON.stringify([outcome]))
+    `
+    )
+    t.is(outcome, 'ZERIO_TOO_MUCH_GARBAGE')
+  }
+)
+
 test.serial('a function without garbage passes, and one with 16 bytes fails by name', async (t) => {
   const [none, boxes] = await printed(
     t,
