@@ -165,10 +165,10 @@ export const stages = [
     command: 'npm run prebuilds -- win32-x64 win32-arm64 darwin-x64 darwin-arm64',
     takesTurns: 'what is published'
   },
-  ...[1, 2].map((share) => ({
+  ...[1, 2, 3].map((share) => ({
     name: `mutations-${share}`,
     seconds: 900,
-    command: `npm run --silent build && npm run test:mutations -- --share ${share}/2`,
+    command: `npm run --silent build && npm run test:mutations -- --share ${share}/3`,
     takesTurns: 'planted bugs, and programs under Wine'
   })),
   {
@@ -177,16 +177,18 @@ export const stages = [
     command: 'npm run test:torture -- --strategies blocking --most 6',
     takesTurns: 'malformed bytes, and refused memory'
   },
-  ...WINDOWS_SUITES.map((name) => {
-    const [major, mode] = name.split('-')
-    return windows(
-      `windows-${name}`,
-      900,
-      major,
-      `--mode ${mode} --only suite --again`,
-      'the suite under Wine'
-    )
-  }),
+  ...[1, 2].flatMap((share) =>
+    WINDOWS_SUITES.map((name) => {
+      const [major, mode] = name.split('-')
+      return windows(
+        `windows-${name}-${share}`,
+        900,
+        major,
+        `--mode ${mode} --only suite --share ${share}/2 --again`,
+        'the suite under Wine'
+      )
+    })
+  ),
   ...[22, 20].map((major) =>
     windows(
       `windows-programs-${major}`,

@@ -5,10 +5,11 @@
 //   npm run test:mutations -- --share 1/2
 //
 // `--share 1/2` plants half of the bugs, `--share 2/2` the others.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { addonEnvironment, buildAddon } from '../lab/reliability/lib/addon.mjs'
@@ -33,16 +34,27 @@ const planted = simulationOf(tree, { flags: [...sound.flags, '-Wno-error'] })
 copyObjects(root, sound.folder, { ...planted, root: tree })
 const build = () => compile(tree, planted)
 
-/** Runs tests of the public suite with the addon that this tree makes. Returns how the run ended and the first test that failed. */
+/**
+ * Runs tests of the public suite with the addon that this tree makes, up to the first one that fails. Resolves with that one, or with
+ * how the run ended.
+ */
 async function tested(backend, files) {
   const addon = await buildAddon(tree, join(tree, 'build', 'addon'), ['-O1'])
   const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
-  const { status, stdout } = spawnSync(process.execPath, [ava, '--fail-fast', '--timeout', '30s', ...files], {
+  const run = spawn(process.execPath, [ava, '--timeout', '30s', ...files], {
     cwd: root,
-    encoding: 'utf8',
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...addonEnvironment(addon), ZERIO_BACKEND: backend }
   })
-  return { status, failure: /✘ (?:\[fail\]: )?(.*)/.exec(stdout)?.[1] }
+  const ended = new Promise((resolve) => run.once('close', resolve))
+  let failure
+  for await (const line of createInterface({ input: run.stdout })) {
+    failure ??= /✘ (?:\[fail\]: )?(.*)/.exec(line)?.[1]
+    // The others may wait for what the bug has lost.
+    if (failure !== undefined && run.exitCode === null) process.kill(-run.pid, 'SIGKILL')
+  }
+  return { status: await ended, failure }
 }
 
 /** Which suites pass without a bug: what fails without one finds none. By backend and files. */

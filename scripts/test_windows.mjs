@@ -9,7 +9,7 @@
 // `--again` runs a file that failed once more, and takes the second result: Wine loses a process or a wake-up now and then when the
 // machine is busy. Both results are printed, and the files counted in the last line.
 //
-// `--share 1/2` plants half of the bugs, `--share 2/2` the others.
+// `--share 1/2` runs half of the suite's files and plants half of the bugs, `--share 2/2` the others.
 //
 // `--build zig` takes the addon that `npm run prebuilds` makes in place of mingw-w64's, which has no planted bugs.
 //
@@ -94,12 +94,14 @@ if (missing !== undefined) {
   process.exit(1)
 }
 await makePrefix()
+const [share, shares] = values.share.split('/').map(Number)
 const files =
   positionals.length > 0
     ? positionals
     : readdirSync(join(root, 'test'), { recursive: true })
         .filter((name) => name.endsWith('.test.mjs'))
         .sort()
+        .filter((_name, i) => i % shares === share - 1)
         .map((name) => `test/${name}`)
 let repeated = 0
 const sum = { passed: 0, failed: 0, requests: 0 }

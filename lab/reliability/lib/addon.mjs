@@ -1,32 +1,28 @@
 // Builds the addon in another way than the published one, and says how to run Node.js with it.
 
-import { execFile, execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
-import { here, inParallel, root } from './processes.mjs'
+import { compile } from '../../../scripts/compile.mjs'
+import { here, root } from './processes.mjs'
 
-const execute = promisify(execFile)
-
-/** Compiles the addon of `tree` into `folder` and returns its path. */
-export async function buildAddon(tree, folder, flags) {
-  mkdirSync(folder, { recursive: true })
+/** Compiles what has changed of the addon of `tree` into `folder`, and returns its path. */
+export function buildAddon(tree, folder, flags) {
   const [target] = JSON.parse(readFileSync(join(root, 'addon', 'binding.gyp'), 'utf8')).targets
   const [, linux] = target.conditions.find(([condition]) => condition === "OS=='linux'")
-  const sources = [...target.sources, ...linux.sources].map((source) => `addon/${source}`)
   const headers = join(dirname(dirname(process.execPath)), 'include', 'node')
-  const all = [
-    ...['-std=c++20', '-g', '-fPIC', ...flags],
-    ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=zerio', '-isystem', headers]
-  ]
-  const objectOf = (name) => join(folder, `${name.replaceAll('/', '-')}.o`)
-  await inParallel(sources, availableParallelism(), (name) =>
-    execute('g++', [...all, '-c', name, '-o', objectOf(name)], { cwd: tree })
-  )
-  const addon = join(folder, 'zerio.node')
-  await execute('g++', ['-shared', ...flags, '-o', addon, ...sources.map(objectOf)], { cwd: tree })
-  return addon
+  return compile(tree, {
+    name: 'zerio.node',
+    folder,
+    sources: [...target.sources, ...linux.sources].map((source) => join('addon', source)),
+    // The build of the package shows the warnings.
+    flags: [
+      ...['-w', '-fPIC', ...flags],
+      ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=zerio', '-isystem', headers]
+    ],
+    linkFlags: ['-shared'],
+    compiler: 'g++'
+  })
 }
 
 /** What makes Node.js, its workers and its children load this addon. */
