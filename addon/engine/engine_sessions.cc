@@ -125,8 +125,8 @@ void Engine::leave_session(Connection& old) {
   clear_deadline(old);
 }
 
-// A client gave up the connection of its session before its ring moved there. What came on it is dropped, so the session cannot go
-// on with another one either.
+// A client gave up the connection of its session before its ring moved there. What came on it is dropped, so the session cannot
+// go on with another one either.
 void Engine::lose_session_of(const Connection& connection) {
   Connection* const old = connection_at(connection.life.session.old_slot);
   if (old == nullptr || old->life.state != State::Suspended || old->life.close_requested) return;
