@@ -287,8 +287,7 @@ bool EngineModel::turn() {
     if (dirty_count_ > 0) flush();
     if (!batch_open_) native_poll(true);
     if (word(layout::kWordEventsProduced) != 0 || batch_open_) dispatch();
-    return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events ||
-           engine_->wants_poll();
+    return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || goes_on();
   }
   if (dirty_count_ > 0) flush();
   const uint64_t now = network_.now_ns();
@@ -309,8 +308,14 @@ bool EngineModel::turn() {
     }
     if (dirty_count_ > 0) flush();
   }
-  return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events ||
-         engine_->wants_poll();
+  return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || goes_on();
+}
+
+// Whether the loop has another turn that does something: a listener that is not paused any more may have a connection. A loop
+// that spins finds it, whether or not the wait handle shows it.
+bool EngineModel::goes_on() {
+  const bool polls_anyway = spun_ || shape_.wait == Wait::Spin || shape_.wait == Wait::Manual;
+  return engine_->wants_poll() || (polls_anyway ? io_.has_ready() : io_.readable());
 }
 
 void EngineModel::native_poll(bool spinning) {

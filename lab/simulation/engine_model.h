@@ -36,6 +36,7 @@ struct Connection {
   uint32_t linger_ms = 0;
   uint32_t idle_timeout_ms = 0;
   uint64_t idle_set_ns = 0;  // when the program changed it
+  uint64_t idle_set_in = 0;  // the last poll before that
   bool is_idle = false;      // its Idle event has come, and the program has set no other limit since
   bool receiving = true;
   bool established = false;
@@ -58,9 +59,13 @@ struct Connection {
   ClientOptions options;
   uint16_t port = 0;
   uint64_t received = 0;
-  uint64_t asked = 0;  // for PINGs, whose answers have not come
+  uint64_t asked = 0;      // for PINGs, whose answers have not come
+  bool took_over = false;  // the session that it was to resume
   std::unique_ptr<SendRingModel> ring;
 
+  // Whether no handler gets what comes, and messages in front of it were dropped: the program has ended it while it held some
+  // back, or had ended the session that this was to go on with.
+  [[nodiscard]] bool is_unheard() const { return (!receiving && !held_back.empty()) || (options.resumes != kNone && !took_over); }
   // Whether messages may still come.
   [[nodiscard]] bool lives() const { return open() || (ended && receiving && !disconnected); }
   [[nodiscard]] bool open() const { return ring != nullptr && ring->status() == Status::Sent; }
@@ -140,6 +145,8 @@ class EngineModel final : private RingEngine {
   void ask(Connection& connection);
   void pause(Connection& connection);
   void resume(Connection& connection);
+  // From now on each verdict comes at once, and so do those that were put off.
+  void answer_at_once();
   void configure(Connection& connection);
   void flush();
 
@@ -198,6 +205,7 @@ class EngineModel final : private RingEngine {
   void check_paused_end(uint32_t slot) const;
   void asked(uint32_t slot);
   void admit(uint32_t slot);
+  bool goes_on();
   void give_late_verdict();
   void greeted(uint32_t slot, const int32_t* event);
   void reached(uint32_t slot);
@@ -236,8 +244,9 @@ class EngineModel final : private RingEngine {
   uint32_t slot_count_ = 0;
   std::vector<uint8_t*> assemblies_;
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
-  std::vector<uint32_t> postponed_;                       // slots whose verdict the program has not given yet
-  std::vector<std::unique_ptr<Connection>> retired_;      // released, and perhaps still in the dirty list
+  bool answers_at_once_ = false;
+  std::vector<uint32_t> postponed_;                   // slots whose verdict the program has not given yet
+  std::vector<std::unique_ptr<Connection>> retired_;  // released, and perhaps still in the dirty list
   std::vector<ServerModel> servers_;
   std::vector<SendRingModel*> dirty_;
   uint32_t dirty_count_ = 0;

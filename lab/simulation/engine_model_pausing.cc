@@ -48,6 +48,7 @@ void EngineModel::hold(Connection& connection, const uint8_t* bytes, uint32_t le
 
 // Returns whether the handler has thrown.
 bool EngineModel::deliver_now(Connection& connection, const uint8_t* bytes, uint32_t length, uint32_t channel) {
+  if (connection.is_unheard()) return false;
   ledger_.stream(connection.ledger_link, 1 - connection.side).deliver(bytes, length, channel);
   if (connection.receiving) return program_.message(connection);
   connection.lost_messages = true;

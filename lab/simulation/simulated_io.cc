@@ -289,8 +289,9 @@ void SimulatedIo::collect() {
   }
 }
 
-bool SimulatedIo::readable() {
-  if (deaf_ || left_over_) return false;
+bool SimulatedIo::readable() { return !deaf_ && !left_over_ && has_ready(); }
+
+bool SimulatedIo::has_ready() {
   collect();
   return !ready_.empty();
 }

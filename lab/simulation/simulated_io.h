@@ -39,6 +39,8 @@ class SimulatedIo final : public Io {
 
   // Whether the wait handle of io.h shows that a poll has something to report.
   [[nodiscard]] bool readable();
+  // Whether a poll has something to report, also when the wait handle does not show it because the last poll was a spinning one.
+  [[nodiscard]] bool has_ready();
 
   [[nodiscard]] const IoCounts& counts() const { return counts_; }
   // The connection behind a slot that lives, and which side of it this is.

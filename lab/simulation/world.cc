@@ -412,11 +412,13 @@ void World::finish() {
       if (connection->ring->claim_open()) connection->ring->commit();
       engine->resume(*connection);
     }
+    engine->answer_at_once();
   }
   settle();
   resume_all();
   const uint64_t rest_ns = now_ns_;
-  advance(random_.chance(200) ? 700 : 100);
+  // A server that could not accept tries again after 100 ms, and an ACK may take 10 ms.
+  advance(random_.chance(200) ? 700 : 120);
   for (const auto& engine : engines_) engine->check_idle_limits(rest_ns);
   check_at_rest();
   if (torture_.failed) check_torture();
