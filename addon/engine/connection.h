@@ -107,7 +107,6 @@ struct Session {
   // Of the present connection.
   uint64_t announced = 0;             // what the other side says it has received, while the ring is not there yet
   uint32_t unacknowledged_bytes = 0;  // received since the last ACK
-  uint32_t drain_batch = 0;           // the last batch that reports room in the ring
   uint64_t early = 0;                 // the other side has so many, but the system has not said yet that it took them
   uint32_t old_slot = 0xffffffff;     // of the connection before, until JavaScript has moved its ring
   bool resumes = false;               // HELLO: an existing session is asked for
@@ -135,6 +134,7 @@ struct Life {
   uint32_t blocked_bytes = 0;     // of the ring, given to the blocked send and not taken yet
   uint32_t blocked_end = 0;       // where they end
   FrameReader reader{0};          // empty while no frame is expected
+  uint32_t drain_batch = 0;       // the last batch that reports room in the ring
   uint32_t last_event_batch = 0;  // the last batch whose events the program may answer by sending on this connection
   uint64_t received = 0;          // messages of the other side, in a session those over earlier connections, too
   ControlOut control;             // its sizes stand first

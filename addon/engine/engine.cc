@@ -474,8 +474,7 @@ void Engine::on_sent(uint32_t slot, size_t size, int error) {
   if (answered && !life.send_failed && !take_early_acknowledgement(connection)) return;
   pump(connection);
   after_pump(connection);
-  if (life.state == State::Open && !life.in_session && !life.end_requested && connection.ring.drained())
-    events_.push(Event{EventKind::Drain, slot});
+  if (life.state == State::Open && !life.in_session && !life.end_requested) report_drain(connection);
 }
 
 void Engine::after_pump(Connection& connection) {

@@ -288,6 +288,12 @@ class Engine final : private IoSink {
   void suspend(Connection& connection, Code code, int error, std::string_view text);
   [[nodiscard]] bool welcome_session(Connection& connection, const SessionGreeting& greeting);
   void leave_session(Connection& old);
+  // Once in a batch: JavaScript takes back the word that says so when it dispatches the event.
+  void report_drain(Connection& connection) {
+    if (connection.life.drain_batch == batch_ || !connection.ring.drained()) return;
+    connection.life.drain_batch = batch_;
+    events_.push(Event{EventKind::Drain, connection.slot});
+  }
   void lose_session_of(const Connection& connection);
   [[nodiscard]] uint32_t count_unacknowledged(Connection& connection);
   void note_received(Connection& connection, uint32_t messages, size_t bytes);

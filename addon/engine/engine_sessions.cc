@@ -184,7 +184,7 @@ bool Engine::adopt(uint32_t slot, uint32_t old_slot) {
   // The old one may have been moved to itself in this batch, and have learned more since.
   life.session.confirmed = old->life.session.confirmed;
   // The handler of an earlier Drain of this batch may have been refused again.
-  life.session.drain_batch = 0;
+  life.drain_batch = 0;
   const uint32_t events = events_.count();
   const bool whole = connection.ring.copy_from(old->ring);
   // A connection that broke again in this batch has said what it lacks, too.
@@ -299,10 +299,7 @@ bool Engine::take_acknowledgement(Connection& connection, uint64_t received) {
     return true;
   }
   session.confirmed = received;
-  if (life.connected && session.drain_batch != batch_ && connection.ring.drained()) {
-    session.drain_batch = batch_;
-    events_.push(Event{EventKind::Drain, connection.slot});
-  }
+  if (life.connected) report_drain(connection);
   return true;
 }
 

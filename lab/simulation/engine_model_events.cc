@@ -344,6 +344,7 @@ void EngineModel::drain(uint32_t slot) {
   Connection* const connection = connections_[slot].get();
   if (connection == nullptr) return;
   require(connection->connected && !connection->disconnected, "Drain comes while connected");
+  require(connection->ring->may_drain(), "Drain comes once for what was refused");
   trace_.add('e', number, "slot # has drained", {slot});
   connection->ring->drained();
   program_.drain(*connection);

@@ -14,6 +14,7 @@ struct Faults {
   uint32_t short_send = 0;
   uint32_t no_buffers = 0;    // a send that takes nothing although there is room
   uint32_t late = 0;          // something that is ready is reported in a later poll
+  bool twice = false;         // a connection that is writable again is reported again in the same poll
   uint32_t accept_error = 0;  // EMFILE and its like
   uint32_t attach_error = 0;
   uint32_t listen_error = 0;

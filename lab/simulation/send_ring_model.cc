@@ -11,6 +11,8 @@ namespace zerio::simulation {
 
 bool SendRingModel::waits_for_drain() const { return !scribbled_ && place_.words[layout::kSlotDrainNeed] != 0; }
 
+bool SendRingModel::may_drain() const { return scribbled_ || place_.words[layout::kSlotDrainNeed] != 0; }
+
 void SendRingModel::open(bool classic, uint32_t remote_length_max, bool in_session) {
   classic_ = classic;
   sent_word_ = in_session ? layout::kSlotSent : layout::kSlotHead;

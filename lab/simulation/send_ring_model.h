@@ -53,6 +53,8 @@ class SendRingModel {
   [[nodiscard]] Status status() const { return status_; }
   [[nodiscard]] bool claim_open() const { return claimed_ >= 0; }
   [[nodiscard]] bool waits_for_drain() const;
+  // Whether a Drain event has a reason.
+  [[nodiscard]] bool may_drain() const;
   [[nodiscard]] Stream& stream() { return stream_; }
 
   void open(bool classic, uint32_t remote_length_max, bool in_session);

@@ -337,6 +337,7 @@ void SimulatedIo::report(IoSink& sink, const Item& item) {
       return;
     case Ready::Blocked:
       go_on_sending(sink, item.index);
+      if (faults_.twice && it.open && it.blocked && can_take(it) && sink.has_room()) go_on_sending(sink, item.index);
       return;
     case Ready::Readable:
       for (uint64_t times = random_.between(1, random_.chance(50) ? 1000 : 3); times > 0 && receive(sink, item.index); --times) {

@@ -21,6 +21,7 @@ World::World(const WorldOptions& options)
       torture_(options.torture),
       network_(random_, trace_, faults_, now_ns_) {
   if (options.faults) faults_ = Faults::of(random_);
+  faults_.twice = options.seed % 64 == 63;
   const uint64_t engines = random_.between(1, 4);
   for (uint32_t i = 0; i < engines; ++i) engines_.push_back(make_engine(i, any_shape()));
   if (options.faults) {
