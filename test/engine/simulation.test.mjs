@@ -19,7 +19,7 @@ function run(script, given, environment = {}) {
     stream.on('data', (data) => {
       output += data
     })
-  return new Promise((resolve) => child.on('exit', (status) => resolve({ status, output })))
+  return new Promise((resolve) => child.on('close', (status) => resolve({ status, output })))
 }
 
 test.serial('seeds keep all promises, and a seed repeats the same run', async (t) => {

@@ -64,7 +64,8 @@ async function run(t, name, port) {
       result.waiting.push(check)
       check()
     })
-  result.exits = new Promise((resolve) => child.on('exit', resolve))
+  // Its output ends later than the process.
+  result.exits = new Promise((resolve) => child.on('close', resolve))
   return result
 }
 

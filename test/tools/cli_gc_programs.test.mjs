@@ -1,6 +1,8 @@
 // `zerio gc`: which programs it runs, what they see of it, and that each thread and process of them is in the report.
 import { fork } from 'node:child_process'
+import { renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -98,6 +100,24 @@ test.serial('the text has a table of threads, and the sum', async (t) => {
   )
   t.is(stderr.match(/ workers\.cjs$/gm).length, 20)
   t.regex(stderr, /^ {2}and 2 more$/m)
+})
+
+test.serial('a last report that follows another one at once is not missed', (t) => {
+  const { GcFolder } = createRequire(import.meta.url)('../../dist/cli/gc_folder.js')
+  const reports = new GcFolder({ commandPid: process.pid, warmupMs: 0, measureMs: 0, topAllocators: 0 })
+  t.teardown(() => reports.remove())
+  const file = join(reports.path, '1-0.state')
+  const write = (kind) => {
+    writeFileSync(`${file}.new`, JSON.stringify({ kind }))
+    // As the file system's clock may have it.
+    utimesSync(`${file}.new`, 1, 1)
+    renameSync(`${file}.new`, file)
+  }
+  // Both names have as many letters.
+  write('alive')
+  t.deepEqual(reports.read(), [{ kind: 'alive' }])
+  write('final')
+  t.deepEqual(reports.read(), [{ kind: 'final' }])
 })
 
 test.serial('a worker that is terminated reports what was known last, and that it is not all', async (t) => {
