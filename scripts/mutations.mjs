@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util'
 import { addonEnvironment, buildAddon } from '../lab/reliability/lib/addon.mjs'
 import { compile, copyObjects, simulationOf } from './compile.mjs'
 import { plant } from './patches.mjs'
+import { inShare } from './share.mjs'
 
 const SEEDS_MAX = 1000
 const RUNS_MAX = 3
@@ -93,9 +94,7 @@ async function verdictOf(name) {
   const heal = plant(tree, patch)
   if (heal === undefined) return { found: false, text: 'the patch does not apply any more' }
   try {
-    if (suite !== null) {
-      return await verdictOfTests(suite[1], suite[2].split(' '))
-    }
+    if (suite !== null) return await verdictOfTests(suite[1], suite[2].split(' '))
     const program = await build()
     const { status, stdout } = spawnSync(program, ['--seeds', `${SEEDS_MAX}`], { encoding: 'utf8' })
     const lines = stdout.trim().split('\n')
@@ -116,11 +115,10 @@ try {
     options: { share: { type: 'string', default: '1/1' } },
     allowPositionals: true
   })
-  const [share, shares] = values.share.split('/').map(Number)
   const names = readdirSync(patches)
     .filter((name) => name.endsWith('.patch'))
     .map((name) => basename(name, '.patch'))
-    .filter((name, i) => (asked.length === 0 ? i % shares === share - 1 : asked.includes(name)))
+    .filter(asked.length === 0 ? inShare(values.share) : (name) => asked.includes(name))
   const { status, stdout } = spawnSync(await build(), ['--seeds', '20'], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`The engine breaks promises before a bug is planted:\n${stdout}`)
   for (const name of names) {

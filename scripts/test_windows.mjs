@@ -21,6 +21,7 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { exclusionsOf } from '../lab/windows/exclusions.mjs'
+import { inShare } from './share.mjs'
 import { runPlanted } from './windows_planted.mjs'
 import { programs } from './windows_programs.mjs'
 import { endWine, makePrefix, root, runNode, whatIsMissing } from './wine.mjs'
@@ -94,14 +95,13 @@ if (missing !== undefined) {
   process.exit(1)
 }
 await makePrefix()
-const [share, shares] = values.share.split('/').map(Number)
 const files =
   positionals.length > 0
     ? positionals
     : readdirSync(join(root, 'test'), { recursive: true })
         .filter((name) => name.endsWith('.test.mjs'))
         .sort()
-        .filter((_name, i) => i % shares === share - 1)
+        .filter(inShare(values.share))
         .map((name) => `test/${name}`)
 let repeated = 0
 const sum = { passed: 0, failed: 0, requests: 0 }

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { copyObjects } from './compile.mjs'
 import { plant } from './patches.mjs'
+import { inShare } from './share.mjs'
 import { runSides } from './windows_sides.mjs'
 import { build, root, runNode } from './wine.mjs'
 
@@ -75,13 +76,12 @@ function copyTree(tree) {
  * @param share as in '1/2': of all of them every second one, from the first.
  */
 export async function runPlanted(major, { names = [''], share = '1/1' } = {}) {
-  const [place, shares] = share.split('/').map(Number)
   const tree = mkdtempSync(join(tmpdir(), 'zerio-planted-'))
   const result = { passed: 0, failed: 0, requests: 0 }
   try {
     copyTree(tree)
-    for (const [index, name] of readdirSync(patches).sort().entries()) {
-      if (index % shares !== place - 1 || !names.some((part) => name.includes(part))) continue
+    for (const name of readdirSync(patches).sort().filter(inShare(share))) {
+      if (!names.some((part) => name.includes(part))) continue
       const wrong = await plantOne(major, tree, name)
       if (wrong === '') result.passed++
       else result.failed++

@@ -282,12 +282,15 @@ bool EngineModel::turn() {
   const uint64_t sends = io_.counts().sends;
   const uint64_t events = tally_.events;
   const bool resumed = deliver_resumed();
+  const auto moved = [&] {
+    return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || goes_on();
+  };
   if (!postponed_.empty() && random_.chance(300)) give_late_verdict();
   if (shape_.wait == Wait::Manual) {
     if (dirty_count_ > 0) flush();
     if (!batch_open_) native_poll(true);
     if (word(layout::kWordEventsProduced) != 0 || batch_open_) dispatch();
-    return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || goes_on();
+    return moved();
   }
   if (dirty_count_ > 0) flush();
   const uint64_t now = network_.now_ns();
@@ -308,7 +311,7 @@ bool EngineModel::turn() {
     }
     if (dirty_count_ > 0) flush();
   }
-  return resumed || io_.counts().reports != reports || io_.counts().sends != sends || tally_.events != events || goes_on();
+  return moved();
 }
 
 // Whether the loop has another turn that does something: a listener that is not paused any more may have a connection. A loop

@@ -40,10 +40,9 @@ struct Connection {
   bool is_idle = false;      // its Idle event has come, and the program has set no other limit since
   bool receiving = true;
   bool established = false;
-  bool held = false;           // it waits for its Reached event
-  bool connected = false;      // its Connected event has come
-  bool disconnected = false;   // its Disconnected event has come
-  bool lost_messages = false;  // of the other side, because this side had closed
+  bool held = false;          // it waits for its Reached event
+  bool connected = false;     // its Connected event has come
+  bool disconnected = false;  // its Disconnected event has come
   bool in_session = false;
   bool half_open = false;    // the other side's end leaves it open
   bool ended = false;        // by the program, which still gets messages

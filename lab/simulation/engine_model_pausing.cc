@@ -51,7 +51,6 @@ bool EngineModel::deliver_now(Connection& connection, const uint8_t* bytes, uint
   if (connection.is_unheard()) return false;
   ledger_.stream(connection.ledger_link, 1 - connection.side).deliver(bytes, length, channel);
   if (connection.receiving) return program_.message(connection);
-  connection.lost_messages = true;
   return false;
 }
 

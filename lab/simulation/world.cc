@@ -418,8 +418,7 @@ void World::finish() {
   settle();
   resume_all();
   const uint64_t rest_ns = now_ns_;
-  // A server that could not accept tries again after 100 ms, and an ACK may take 10 ms.
-  advance(random_.chance(200) ? 700 : 120);
+  advance(random_.chance(200) ? 700 : 100);
   for (const auto& engine : engines_) engine->check_idle_limits(rest_ns);
   check_at_rest();
   if (torture_.failed) check_torture();

@@ -19,7 +19,7 @@ const stateBytesMax = 16e6
 export class GcFolder {
   readonly path: string
   /** By file, in the order in which they were seen. */
-  readonly #states = new Map<string, { file: string; state: GcState }>()
+  readonly #states = new Map<string, { written: string; state: GcState }>()
 
   constructor(task: GcTask) {
     this.path = realpathSync(mkdtempSync(join(tmpdir(), 'zerio-gc-')))
@@ -37,10 +37,10 @@ export class GcFolder {
       const { mtimeMs, ino, size } = statSync(file)
       // Each report is a new file, and two of them may be written within one tick of the file system's clock.
       const written = `${mtimeMs} ${ino} ${size}`
-      if (this.#states.get(name)?.file === written || size > stateBytesMax) continue
+      if (this.#states.get(name)?.written === written || size > stateBytesMax) continue
       try {
         const state = JSON.parse(readFileSync(file, 'utf8')) as GcState
-        this.#states.set(name, { file: written, state })
+        this.#states.set(name, { written, state })
       } catch {
         // Something else wrote it.
       }

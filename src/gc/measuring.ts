@@ -64,8 +64,8 @@ export class Measuring {
     this.calls.to = 0
     this.operations = 0
     const beginMs = performance.now()
-    // A process that stood still during the warm-up has its share of the time for the calls that count nevertheless: of one call
-    // alone nothing can be told.
+    // The warm-up uses up all of the time when the process stands still meanwhile. The measured calls get their share even then,
+    // because a measurement of one call proves nothing.
     const limitMs = Math.max(timeLimitMs, this.#spentMs + timeLimitMs * (1 - warmupShare))
     const bytesOfParts: number[] = []
     while (this.operations < operations) {

@@ -19,7 +19,7 @@ const testIpv6 = hasIpv6
         t.pass()
       })
 
-/** An IPv4 address of this machine with no server of its own: only one of all addresses would answer here. */
+/** No test listens on this IPv4 address alone: only a server that listens on all addresses answers here. */
 const QUIET = '127.0.0.9'
 
 async function listen(t, address, options) {

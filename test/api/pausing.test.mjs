@@ -101,7 +101,8 @@ test('the sender of a paused connection is held back, and nothing is lost', asyn
   const { client, peer } = await startPair(t, SMALL)
   const numbers = numbersAt(peer)
   peer.pause()
-  // The system may take more at any time, also while nobody reads, and drain comes when it has.
+  // The kernel may take more bytes while the peer does not read, and then the client emits drain. So the test listens for it in the
+  // same turn in which a send is refused.
   const accepted = sendNumbers(client, await fill(client), 2000, 4000)
   t.is(client.send(Buffer.alloc(4000)), SendStatus.BackPressured)
   const drained = once(client, 'drain')

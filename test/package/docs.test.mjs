@@ -64,7 +64,7 @@ async function run(t, name, port) {
       result.waiting.push(check)
       check()
     })
-  // Its output ends later than the process.
+  // A process may exit before this test has read all of its output.
   result.exits = new Promise((resolve) => child.on('close', resolve))
   return result
 }
