@@ -31,6 +31,9 @@ import { CloseCode, checkClose, type DisconnectReason } from './reason.js'
 export type { ClientMessageHandler } from './connecting/client_connection.js'
 export type { ClientEventMap, ClientState, Reconnecting } from './connecting/client_events.js'
 
+/** When a message was received, where there is none. */
+const NO_TIME = new Float64Array([Number.NaN])
+
 /**
  * A client of a {@link ZerioServer}, or with `protocol: 'classic'` of a C# Zerio server.
  *
@@ -278,8 +281,13 @@ export class ZerioClient extends SendingClient {
 
   /** As {@link Peer.receivedAt}. */
   get receivedAt(): number {
+    return this._readTime()[0]
+  }
+
+  /** @internal As that of a peer. */
+  _readTime(): Float64Array {
     const connection = this.#line
-    return connection === undefined ? Number.NaN : connection.engine.dispatch.receivedAt(connection)
+    return connection === undefined ? NO_TIME : connection.engine.dispatch.readTime(connection)
   }
 
   /** As {@link Peer.ping}, over the present connection; rejects with `ZERIO_NOT_CONNECTED` when there is none. */

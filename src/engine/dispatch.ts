@@ -23,7 +23,6 @@ import {
   RunEvent
 } from './layout.js'
 import { performanceOriginNs } from './monotonic.js'
-import { heldNumber, heldTime } from './pausing.js'
 import type { PoolBuffer, Slab } from './pool.js'
 import type { SendRing } from './send_ring.js'
 import type { Sending } from './sending.js'
@@ -59,6 +58,7 @@ export class Dispatch {
   readonly #events: Int32Array
   readonly #coreView: DataView
   readonly #receivedNs: Float64Array
+  readonly #time = new Float64Array(1)
   readonly #coreBuffer: PoolBuffer
   readonly #coreBytes: number
   readonly #connections: (Connection | undefined)[] = []
@@ -264,7 +264,7 @@ export class Dispatch {
 
   /** The number of the message that `connection` is handling; 0 when it handles none. `received` is how many it has got so far. */
   messageNumber(connection: Connection, received: number): number {
-    if (!this.#isHandledBy(connection)) return heldNumber(connection)
+    if (!this.#isHandledBy(connection)) return connection._pausing?.number ?? 0
     const events = this.#events
     const at = this.#eventAt
     const low =
@@ -274,12 +274,20 @@ export class Dispatch {
     return received < 2 ** 32 ? low : received - ((received - low) % 2 ** 32)
   }
 
-  /** When the message that `connection` is handling was received, on the clock of `performance.now()`; NaN when it handles none. */
-  receivedAt(connection: Connection): number {
-    if (!this.#isHandledBy(connection)) return heldTime(connection)
-    const at = this.#eventAt
-    const word = this.#events[at] === EventKind.Run ? RunEvent.AfterNs : MessageEvent.AfterNs
-    return (this.#receivedNs[0] + (this.#events[at + word] >>> 0) - performanceOriginNs) / 1e6
+  /**
+   * When the message that `connection` is handling was received, on the clock of `performance.now()`; NaN when it handles none. The number
+   * is in memory, because a number with a fraction that a function returns is garbage where V8 does not inline the function.
+   */
+  readTime(connection: Connection): Float64Array {
+    const time = this.#time
+    if (this.#isHandledBy(connection)) {
+      const at = this.#eventAt
+      const word = this.#events[at] === EventKind.Run ? RunEvent.AfterNs : MessageEvent.AfterNs
+      time[0] = (this.#receivedNs[0] + (this.#events[at + word] >>> 0) - performanceOriginNs) / 1e6
+    } else {
+      time[0] = connection._pausing?.receivedAt ?? Number.NaN
+    }
+    return time
   }
 
   #isHandledBy(connection: Connection): boolean {
@@ -342,7 +350,7 @@ export class Dispatch {
     const held = connection?._pausing
     if (connection === undefined || held === undefined) return
     const number = this.messageNumber(connection, this.#received(this.#eventSlot)) + 1
-    held.holdRun(this.#coreBuffer, at, end, number, this.receivedAt(connection))
+    held.holdRun(this.#coreBuffer, at, end, number, this.readTime(connection)[0])
   }
 
   #received(slot: number): number {
@@ -371,7 +379,7 @@ export class Dispatch {
         const channel = events[at + MessageEvent.Channel]
         if (!connection._receiving) {
           const number = this.messageNumber(connection, this.#received(slot))
-          const receivedAt = this.receivedAt(connection)
+          const receivedAt = this.readTime(connection)[0]
           connection._pausing?.holdMessage(buffer, offset, length, channel, number, receivedAt)
           return
         }

@@ -178,7 +178,3 @@ export function sayEndBehind(pausing: Pausing | undefined, sayEnded: () => void)
   if (pausing === undefined) sayEnded()
   else pausing.afterHeld(sayEnded)
 }
-
-// Functions of their own, so that a reading of the dispatch stays small enough to be inlined: its result would be garbage otherwise.
-export const heldNumber = (connection: Connection): number => connection._pausing?.number ?? 0
-export const heldTime = (connection: Connection): number => connection._pausing?.receivedAt ?? Number.NaN

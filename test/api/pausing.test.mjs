@@ -440,8 +440,13 @@ test('without heartbeats of its own a paused side is dead to the heartbeats of t
 })
 
 test('a ping of a paused connection is answered when it goes on', async (t) => {
-  const { peer } = await startPair(t)
+  const { client, peer } = await startPair(t)
   peer.pause()
+  // On Windows two receives of a paused connection are under way. They would take the answer, so each gets a message first.
+  for (let i = 0; i < 2; i++) {
+    sendNumbers(client, 0, 1)
+    await sleep(20)
+  }
   await t.throwsAsync(peer.ping(30), { code: 'ZERIO_PING_TIMEOUT' })
   peer.resume()
   t.true((await peer.ping()) > 0)
@@ -532,6 +537,11 @@ test('a pause lasts over the break of a session, and nothing is lost in either d
     } else {
       const before = arrived.map((one) => one.length)
       path.break('reset')
+      // On Windows a paused connection whose receives have all come notices a reset when it sends.
+      if (process.platform === 'win32') {
+        for (const end of ends) sendNumbers(end, next, next + 1)
+        next++
+      }
       await until(() => server.counters.resumed >= round && client.isConnected && peer.state === 'open')
       for (let i = 0; i < 5; i++) await turn()
       t.true(ends.every((end) => end.isPaused))
