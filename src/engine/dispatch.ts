@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers'
 import { misuse } from '../errors.js'
 import { DisconnectReason } from '../reason.js'
 import type { Connection, HeldBack, Hello, ServerEvents } from './connection.js'
+import { reasonOf, wordsOf } from './endings.js'
 import {
   AcceptErrorEvent,
   EndEvent,
@@ -14,7 +15,6 @@ import {
   GreetingEvent,
   Header,
   Layout,
-  Limit,
   MessageEvent,
   Protocol,
   RefusedEvent,
@@ -410,18 +410,15 @@ export class Dispatch {
         const unacknowledged = events[at + EndEvent.Unacknowledged]
         this.#connections[slot]?._disconnected(
           code,
-          this.#text(at),
+          wordsOf(events, this.#slabs, at),
           events[at + EndEvent.Errno],
           unacknowledged
         )
         return
       }
-      case EventKind.Suspended: {
-        const code = events[at + EndEvent.Code]
-        const errno = events[at + EndEvent.Errno]
-        this.#connections[slot]?._suspended(new DisconnectReason(code, this.#text(at), errno, false))
+      case EventKind.Suspended:
+        this.#connections[slot]?._suspended(reasonOf(events, this.#slabs, at))
         return
-      }
       case EventKind.Resumed: {
         const by = events[at + ResumedEvent.By]
         if (by < 0 || by >= this.#slabs.slotCount) return
@@ -440,12 +437,9 @@ export class Dispatch {
       case EventKind.Idle:
         this.#connections[slot]?._idle()
         return
-      case EventKind.ConnectFailed: {
-        const code = events[at + EndEvent.Code]
-        const errno = events[at + EndEvent.Errno]
-        this.#connections[slot]?._connectFailed(new DisconnectReason(code, this.#text(at), errno, false))
+      case EventKind.ConnectFailed:
+        this.#connections[slot]?._connectFailed(reasonOf(events, this.#slabs, at))
         return
-      }
       case EventKind.Released:
         this.#dispatchReleased(slot, events[at + ReleasedEvent.Server])
         return
@@ -492,15 +486,5 @@ export class Dispatch {
     } finally {
       if (server >= 0) this.#servers[server]?.slotReleased(slot)
     }
-  }
-
-  /** The words that came with an ending. */
-  #text(at: number): string {
-    const events = this.#events
-    const offset = events[at + EndEvent.Offset]
-    const length = events[at + EndEvent.Length]
-    const buffer = this.#slabs.list[events[at + EndEvent.Slab]]?.buffer
-    if (buffer === undefined || length <= 0 || length > Limit.ReasonBytes) return ''
-    return buffer.toString('utf8', offset, offset + length)
   }
 }
