@@ -5,7 +5,7 @@ import { type Addresses, addressesOf } from './connecting/addresses.js'
 import { raceOf } from './connecting/attempt.js'
 import type { ClientConnection, ClientMessageHandler } from './connecting/client_connection.js'
 import type { ClientState } from './connecting/client_events.js'
-import { Destination } from './connecting/destination.js'
+import { checkClientAddress, Destination } from './connecting/destination.js'
 import { type Failures, stopped } from './connecting/failures.js'
 import { notConnected, PING_TIMEOUT_MS } from './connecting/question.js'
 import type { Race } from './connecting/race.js'
@@ -26,7 +26,7 @@ import {
   type ResolvedClientOptions,
   resolveClientOptions
 } from './options/options.js'
-import { CloseCode, checkClose, type DisconnectReason } from './reason.js'
+import { CloseCode, checkClose, DisconnectReason } from './reason.js'
 
 export type { ClientMessageHandler } from './connecting/client_connection.js'
 export type { ClientEventMap, ClientState, Reconnecting } from './connecting/client_events.js'
@@ -88,9 +88,10 @@ export class ZerioClient extends SendingClient {
    */
   constructor(address: ClientAddress, options?: ClientOptions) {
     super('client')
-    this.#options = resolveClientOptions(options, new.target.defaults)
+    const checked = checkClientAddress(address)
+    this.#options = resolveClientOptions(options, new.target.defaults, checked)
     const { connectTimeoutMs, reconnect, localAddress } = this.#options
-    this.#destination = new Destination(address, localAddress, connectTimeoutMs)
+    this.#destination = new Destination(checked, localAddress, connectTimeoutMs)
     this.#failures = this.#destination.failures
     this.#backOff = reconnect === undefined ? undefined : new BackOff(reconnect)
   }
@@ -189,7 +190,7 @@ export class ZerioClient extends SendingClient {
         if (isLasting(last.code)) break
       }
     }
-    throw last
+    throw last instanceof DisconnectReason ? this.#failures.ended(last) : last
   }
 
   /** Runs `emit` in a microtask, where an exception of a handler disturbs nothing else, unless `start` or `stop` comes first. */
@@ -332,7 +333,7 @@ export class ZerioClient extends SendingClient {
   /**
    * Ends the connection at once, with a reset: what was accepted and not sent is lost, and the server gets no reason. Use it for a
    * server that does not read, also after `stop`, to end the wait for it. `disconnected` follows in a later turn, with
-   * `ZERIO_ABORTED` unless `stop` came first. A client that is not connected does as with `stop`.
+   * `ZERIO_ABORTED` unless `stop` or the other side's end came first. A client that is not connected does as with `stop`.
    */
   terminate(): void {
     for (const one of this.#leaving) one.terminate()
@@ -431,8 +432,10 @@ export class ZerioClient extends SendingClient {
     const suspended = this.#suspended
     this.#connection = connection
     this.#suspended = this.#race = undefined
-    const isWhole = suspended === undefined || connection.takeOver(suspended)
-    if (suspended !== undefined) this.#leaving.add(suspended)
+    if (suspended !== undefined) {
+      connection.takeOver(suspended)
+      this.#leaving.add(suspended)
+    }
     this._ring = connection.ring
     connection.engine.configure(connection.ring, this._changed)
     this.#serverId = hello.buffer.toString('utf8', hello.offset, hello.offset + hello.idLength)
@@ -441,7 +444,7 @@ export class ZerioClient extends SendingClient {
     this.#backOff?.connected()
     const how = suspended === undefined ? 'connected' : 'resumed'
     debugLog?.(`client ${this._label} is ${how} to ${this.#serverId}, from ${this.localAddress}`)
-    if (isWhole) this.emit(how)
+    this.emit(how)
   }
 
   /** @internal */

@@ -16,7 +16,7 @@ import {
 import type { Peer } from './peer.js'
 import type { DisconnectReason } from './reason.js'
 import { ZerioServer } from './server.js'
-import type { SendStatus } from './status.js'
+import { type SendStatus, Status } from './status.js'
 
 /** Options of {@link createPair}: those that servers and clients have in common. Both ends get the same. */
 export type PairOptions = Pick<ServerOptions, keyof ServerOptions & keyof ClientOptions>
@@ -242,6 +242,10 @@ class PairServer extends ZerioServer {
 }
 class PairClient extends ZerioClient {
   static override defaults: ClientOptions = {}
+  /** Whether it takes messages. */
+  get isOpen(): boolean {
+    return this._ring.status === Status.Sent
+  }
 }
 
 /**
@@ -281,11 +285,11 @@ export async function createPair(options?: PairOptions): Promise<[left: PairEnd,
   }
 }
 
-function endOfClient(client: ZerioClient): PairEnd {
+function endOfClient(client: PairClient): PairEnd {
   const end = new PairEnd({
     line: client,
     endpoint: client,
-    isOpen: () => client.isConnected,
+    isOpen: () => client.isOpen,
     listen: (handler) => {
       client.onMessage = handler
     },

@@ -351,7 +351,7 @@ export class Peer {
   /**
    * Ends the connection at once, with a reset: what was accepted and not sent is lost, and the peer gets no reason. Use it for a
    * peer that does not read, also after `close`, to end the wait for it. `clientDisconnected` follows in a later turn, with
-   * `ZERIO_ABORTED` unless `close` came first. A second call does nothing.
+   * `ZERIO_ABORTED` unless `close` or the other side's end came first. A second call does nothing.
    */
   terminate(): void {
     this.#end()
@@ -428,7 +428,7 @@ export class Peer {
     const closed = this._over
     ring.open(false, lengthMax, true)
     const addresses = addressesOf(this.#engine, ring.slot)
-    const hasMoved = this.#engine.moveConnection(this._ring, ring, this)
+    this.#engine.moveConnection(this._ring, ring, this)
     this._ring = ring
     this.#engine.configure(ring, this.#changed)
     this.#question = new Question(this.#engine, ring)
@@ -437,7 +437,7 @@ export class Peer {
     this.#remoteAddress = addresses.remote
     this.#localAddress = addresses.local
     if (!closed) {
-      if (hasMoved) this.#server._resumed(this)
+      this.#server._resumed(this)
       return
     }
     ring.close()

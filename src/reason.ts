@@ -1,5 +1,5 @@
 // Why a connection ended: the close codes of docs/protocol.md with their names and sentences.
-import { type Code, Limit } from './engine/layout.js'
+import { Code, Limit } from './engine/layout.js'
 import { misuse, printableText, systemErrorName } from './errors.js'
 import { describe } from './options/given.js'
 
@@ -181,5 +181,7 @@ export function reasonOfEnd(
   unacknowledged: number
 ): DisconnectReason {
   const words = text === '' && errno === 0 && closeCode === closing.code ? closing.text : text
-  return new DisconnectReason(closeCode, words, errno, local, unacknowledged)
+  // The other side, or a rule, may have ended it before the engine heard of this side's wish.
+  const isOfThisSide = local && (closeCode === closing.code || closeCode === Code.Aborted)
+  return new DisconnectReason(closeCode, words, errno, isOfThisSide, unacknowledged)
 }

@@ -160,6 +160,7 @@ void close(const Call& call) {
 }
 void pause(const Call& call) { engine_of(call).pause(argument(call, 0), call[1].flag()); }
 void ask(const Call& call) { engine_of(call).ask(argument(call, 0)); }
+void ask_no_more(const Call& call) { engine_of(call).ask_no_more(argument(call, 0)); }
 void end(const Call& call) { engine_of(call).end(argument(call, 0)); }
 void abort(const Call& call) { engine_of(call).abort(argument(call, 0)); }
 // configure(slot, setting, value)
@@ -351,6 +352,7 @@ constexpr Method kMethods[] = {
     {"abort", enter_engine<abort>},
     {"pause", enter_engine<pause>},
     {"ask", enter_engine<ask>},
+    {"askNoMore", enter_engine<ask_no_more>},
     {"configure", enter_engine<configure>},
     {"addresses", enter_engine<addresses>},
     {"refusedPeer", enter_engine<refused_peer>},

@@ -60,11 +60,12 @@ enum class Place : uint8_t {
   Silent,     // a newcomer that has sent nothing yet
   Speaking,   // a newcomer whose first frame is not complete
   Draining,   // ended by the other side or by a rule, with bytes that are not sent yet
+  Asked,      // a newcomer whose verdict the program has not given yet
   Peer,       // connected
   None,       // ended by the program: everything is to be sent, so this one makes no room
 };
 inline constexpr size_t kDispensablePlaces = 4;
-inline constexpr size_t kPlaces = 5;
+inline constexpr size_t kPlaces = 6;
 
 enum class Protocol : uint8_t { Unknown, Native, Classic };
 

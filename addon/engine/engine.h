@@ -140,6 +140,8 @@ class Engine final : private IoSink {
   // Sends a PING, and the event `Pong` follows when it is answered; one that was asked for before gets none any more. Does
   // nothing where there is no PING: with classic, and when the connection is not open.
   void ask(uint32_t slot);
+  // The program waits for it no longer: a heartbeat's PING is measured again.
+  void ask_no_more(uint32_t slot);
 
   // Hands the rings in the dirty list to the system.
   void flush();

@@ -31,8 +31,11 @@ Connection* Engine::Server::dispensable() const {
 }
 
 Connection* Engine::Server::any_newcomer() const {
-  Connection* const silent = places[static_cast<size_t>(Place::Silent)].first();
-  return silent != nullptr ? silent : places[static_cast<size_t>(Place::Speaking)].first();
+  for (const Place place : {Place::Silent, Place::Speaking, Place::Asked}) {
+    Connection* const first = places[static_cast<size_t>(place)].first();
+    if (first != nullptr) return first;
+  }
+  return nullptr;
 }
 
 Connection* Engine::Server::any_peer() const { return places[static_cast<size_t>(Place::Peer)].first(); }

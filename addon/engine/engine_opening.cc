@@ -278,6 +278,7 @@ bool Engine::greet_server(Connection& connection, Protocol protocol, const Greet
   if (servers_[life.server].options.sessions_max != 0) life.session.credential = hash_of_credential(greeting.credential);
   if (!servers_[life.server].options.asks_for_verdict) return accept_peer(connection);
   life.verdict = Verdict::Asked;
+  move_to(connection, Place::Asked);
   asked_ = true;
   report_hello(EventKind::Asked, connection);
   return false;

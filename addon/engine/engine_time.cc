@@ -324,6 +324,11 @@ void Engine::end_question(Connection& connection) {
   fail(connection, Code::HeartbeatTimeout, 0, "", true);
 }
 
+void Engine::ask_no_more(uint32_t slot) {
+  Connection* const connection = connection_at(slot);
+  if (connection != nullptr && std::exchange(connection->life.ping_asked, false)) connection->life.ping_ns = 0;
+}
+
 void Engine::ask(uint32_t slot) {
   Connection* const connection = connection_at(slot);
   if (connection == nullptr || connection->life.state != State::Open || connection->life.protocol != Protocol::Native) return;
@@ -367,6 +372,8 @@ void Engine::pause(uint32_t slot, bool paused) {
   Life& life = connection->life;
   life.paused = paused;
   life.heard = kHeardByAll;
+  // The program pauses it when it hears that it is idle.
+  if (life.is_idle) begin_idle_looks(*connection);
   // The answer to a PING would have waited as long as the pause lasts.
   if (!life.ping_asked) life.ping_ns = 0;
   io_->receive_pause(slot, paused);

@@ -155,8 +155,10 @@ void EngineAudit::check_deadlines_of(const Connection& connection) {
 
 void EngineAudit::check_place_of(const Connection& connection) const {
   const Life& life = connection.life;
-  const bool is_newcomer = life.place == Place::Silent || life.place == Place::Speaking;
+  const bool is_newcomer = life.place == Place::Silent || life.place == Place::Speaking || life.place == Place::Asked;
   require(is_newcomer == (life.state == State::Greeting), "newcomers, and no others, have a newcomer's place");
+  require((life.place == Place::Asked) == (life.state == State::Greeting && life.verdict != Verdict::None),
+          "newcomers that wait for a verdict, and no others, have their place");
   require(life.place != Place::Lingering || life.state == State::Lingering, "only lingering connections have that place");
   require(life.state != State::Lingering || life.place == Place::Lingering, "a lingering connection can make room");
   require(life.place != Place::Draining || life.state == State::Draining, "only draining connections have that place");

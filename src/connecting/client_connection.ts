@@ -96,16 +96,15 @@ export class ClientConnection implements Connection, Contender {
     this.question.halfClosed('this side')
     this.engine.end(this.ring)
   }
-  /** Goes on with the session of a suspended connection. False when this one has ended already. */
-  takeOver(old: ClientConnection): boolean {
-    const hasMoved = this.ring.takeOver(old.ring, this.engine.native.adopt)
+  /** Goes on with the session of a suspended connection. */
+  takeOver(old: ClientConnection): void {
+    this.ring.takeOver(old.ring, this.engine.native.adopt)
     this._pausing = old._pausing
     this._pausing?.moveTo(this, this.ring)
     old._pausing = undefined
     // Its end is none for the program.
     old.established = false
     old.terminate()
-    return hasMoved
   }
   /** Ends a suspended one, whose session the server does not know any more. */
   lose(): void {

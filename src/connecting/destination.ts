@@ -1,6 +1,7 @@
 // Where one client connects to, and from where.
 import { misuse } from '../errors.js'
 import {
+  type CheckedAddress,
   checkAddress,
   familyOf,
   hostOfPath,
@@ -9,6 +10,14 @@ import {
   pathOfHost
 } from '../options/address.js'
 import { Failures } from './failures.js'
+
+/** The address of a client's server. Throws `ZERIO_BAD_ARGUMENT` and `ZERIO_ADDRESS_UNSUPPORTED`. */
+export function checkClientAddress(given: unknown): CheckedAddress {
+  const address = checkAddress(given, 'A client', ['path'])
+  if (address.kind === 'port' && address.port === 0)
+    throw misuse('ZERIO_BAD_ARGUMENT', 'A client needs the port of a server, from 1 to 65535, not 0.')
+  return address
+}
 
 export class Destination {
   /** A host name, a numeric address, or `unix:` and a path. */
@@ -19,14 +28,13 @@ export class Destination {
   readonly #source: Required<LocalAddress> | undefined
 
   /**
-   * Throws `ZERIO_BAD_ARGUMENT`, `ZERIO_BAD_OPTION` and `ZERIO_ADDRESS_UNSUPPORTED`.
+   * Throws `ZERIO_BAD_OPTION`.
    *
-   * @param given what the program has passed as the client's address.
+   * @param address of the server.
    * @param source the option `localAddress`.
    * @param timeoutMs the option `connectTimeoutMs`.
    */
-  constructor(given: unknown, source: Required<LocalAddress> | undefined, timeoutMs: number) {
-    const address = checkAddress(given, 'A client', ['path'])
+  constructor(address: CheckedAddress, source: Required<LocalAddress> | undefined, timeoutMs: number) {
     if (address.kind === 'port') {
       this.host = address.host ?? 'localhost'
       this.port = address.port

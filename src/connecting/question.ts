@@ -85,6 +85,7 @@ export class Question {
   }
 
   #late(timeoutMs: number): void {
+    this.#engine.native.askNoMore(this.#ring.slot)
     this.#end()?.reject(
       new ZerioError(
         'ZERIO_PING_TIMEOUT',

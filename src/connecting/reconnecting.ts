@@ -54,9 +54,12 @@ export class BackOff {
     this.#connectedAt = performance.now()
   }
 
-  /** A connection that ends sooner than the next delay changes nothing: a server that takes clients and drops them is not hurried. */
+  /**
+   * A connection has ended. When it did so sooner than the next delay that changes nothing: a server that takes clients and drops them is
+   * not hurried. Neither does the end of a session whose connection broke before, because attempts have failed since.
+   */
   broken(): void {
-    if (performance.now() - this.#connectedAt >= this.#ceilingMs) this.reset()
+    if (this.#attempt === 0 && performance.now() - this.#connectedAt >= this.#ceilingMs) this.reset()
   }
 
   /** A program begins anew. */

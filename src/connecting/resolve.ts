@@ -21,11 +21,13 @@ export async function lookupAll(host: string, lookup: LookupFunction | undefined
   } catch (cause) {
     throw cause instanceof ZerioError ? cause : failed(host, codeOf(cause), cause)
   }
-  const addresses = found.map((one) => one?.address)
+  const addresses = addressesOf(host, found)
   if (addresses.length === 0) throw failed(host, 'ENOTFOUND')
-  const at = addresses.findIndex((address) => typeof address !== 'string' || !isNumericHost(address))
-  if (at >= 0) throw badLookup(host, `must answer with numeric addresses, not ${describe(addresses[at])}`)
-  return [...new Set(addresses)]
+  for (const address of addresses) {
+    if (typeof address !== 'string' || !isNumericHost(address))
+      throw badLookup(host, `must answer with numeric addresses, not ${describe(address)}`)
+  }
+  return [...new Set(addresses as string[])]
 }
 
 /** Calls a function of the program's as node:net does with `autoSelectFamily`. It may answer with one address nevertheless. */
@@ -40,12 +42,24 @@ function ask(lookup: LookupFunction, host: string): Promise<readonly LookupAddre
       // An async function may call its callback later. What it resolves with, as dns.promises.lookup does, or rejects with is not for it.
       const byPromise = (cause?: unknown) =>
         reject(badLookup(host, 'must answer by its callback and not by a promise', cause))
-      if (returned instanceof Promise)
+      if (isThenable(returned))
         returned.then((value: unknown) => value !== undefined && byPromise(), byPromise)
     } catch (cause) {
       reject(badLookup(host, 'must answer by its callback and not throw', cause))
     }
   })
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+}
+
+function addressesOf(host: string, found: readonly LookupAddress[]): unknown[] {
+  try {
+    return Array.from(found, (one) => one?.address)
+  } catch (cause) {
+    throw badLookup(host, 'must answer with addresses that can be read', cause)
+  }
 }
 
 function badLookup(host: string, rule: string, cause?: unknown): ZerioError {

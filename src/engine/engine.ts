@@ -235,13 +235,12 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
     rings[slot] = undefined
   }
 
-  /** The session of a connection goes on in another slot. False when that has ended already. */
-  moveConnection(old: SendRing, ring: SendRing, connection: Connection): boolean {
-    const hasMoved = ring.takeOver(old, this.native.adopt)
+  /** The session of a connection goes on in another slot. */
+  moveConnection(old: SendRing, ring: SendRing, connection: Connection): void {
+    ring.takeOver(old, this.native.adopt)
     this.dispatch.setConnection(old.slot, undefined)
     connection._scope.runInAsyncScope(() => this.setConnection(ring.slot, connection))
     this.native.abort(old.slot)
-    return hasMoved
   }
 
   /** Sends the end of the stream behind what was accepted, unless the slot has begun another life. */

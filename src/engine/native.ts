@@ -108,6 +108,8 @@ export interface NativeEngine {
   pause(slot: number, paused: boolean): void
   /** Sends a PING; `Pong` is reported when it is answered. */
   ask(slot: number): void
+  /** The answer came too late: PINGs of heartbeats are measured again. */
+  askNoMore(slot: number): void
   /** Changes an option of a connection. */
   configure(slot: number, setting: Setting, value: number): void
   addresses(slot: number): { localHost: string; localPort: number; remoteHost: string; remotePort: number }

@@ -161,16 +161,15 @@ export class SendRing {
     this.counters._freeze()
   }
 
-  /** What the old ring of a session holds moves here. A claim that is open is lost. False when the new connection has ended already. */
-  takeOver(old: SendRing, adopt: (slot: number, oldSlot: number) => boolean): boolean {
+  /** What the old ring of a session holds moves here. A claim that is open is lost. Nothing moves when the new connection has ended already. */
+  takeOver(old: SendRing, adopt: (slot: number, oldSlot: number) => boolean): void {
     const isClaimed = old.#claimed >= 0
     old.close()
     if (isClaimed) this.#claimed = LOST_CLAIM
-    if (!adopt(this.slot, old.slot)) return false
+    if (!adopt(this.slot, old.slot)) return
     this.#tail = old.#tail
     this.#base = this.#tail < MAIN ? this.#frontBase : this.#mainBase
     this.#limit = NO_LIMIT_LEFT
-    return true
   }
 
   /** Publishes for a flush of all rings, which follows at once. Returns whether this one stays dirty, because a claim is still open. */

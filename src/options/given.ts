@@ -42,11 +42,19 @@ export function isObject(given: unknown): given is object {
   return typeof given === 'object' && given !== null
 }
 
-/** Whether it can be meant as an object with properties: an array, a Map or a promise is a mistake. */
+/** Whether it can be meant as an object with properties: an array, a Map, a Date or a promise is a mistake. */
 function isPlain(given: unknown): given is Record<string, unknown> {
   if (!isObject(given)) return false
   if (types.isProxy(given)) return true
-  return !(Array.isArray(given) || types.isMap(given) || types.isPromise(given))
+  if (Array.isArray(given) || ArrayBuffer.isView(given) || types.isAnyArrayBuffer(given)) return false
+  return !(
+    types.isMap(given) ||
+    types.isSet(given) ||
+    types.isPromise(given) ||
+    types.isDate(given) ||
+    types.isRegExp(given) ||
+    types.isNativeError(given)
+  )
 }
 
 function attempt<T>(what: string, code: MisuseCode, read: () => T): T {

@@ -1,6 +1,8 @@
 // What programs pass: their options, checked by the tables beside this file, and ids and channels.
+
 import { Header, Limit } from '../engine/layout.js'
 import { misuse } from '../errors.js'
+import type { CheckedAddress } from './address.js'
 import { checkLocalAddress, type LocalAddress } from './address.js'
 import { clientTable } from './client.js'
 import { conditionsTable } from './conditions.js'
@@ -111,12 +113,15 @@ function finish(options: Resolved<typeof engineTable>): { conditions: ResolvedCo
 /**
  * Resolves what a program gave, and behind that what it has made the default of a class. Throws `ZERIO_BAD_OPTION`: for a mistake that is
  * in the defaults, or that is none without them, the error says so.
+ *
+ * @param inapplicable the defaults that have no meaning for the one that is made.
  */
 function resolveWith<Result>(
   given: unknown,
   defaults: unknown,
   { owner, names }: { readonly owner: string; readonly names: readonly string[] },
-  resolveAll: (given: unknown) => Result
+  resolveAll: (given: unknown) => Result,
+  inapplicable: readonly string[] = []
 ): Result {
   const behind = readProperties(defaults, names, {
     code: 'ZERIO_BAD_OPTION',
@@ -124,6 +129,7 @@ function resolveWith<Result>(
     unknown: (name) =>
       `There is no option "${name}", which ${owner}.defaults has; there are ${names.join(', ')}.`
   })
+  for (const name of inapplicable) delete behind[name]
   if (Object.keys(behind).length === 0) return resolveAll(given)
   const found = given === undefined ? {} : readOptions(given, names)
   try {
@@ -141,8 +147,14 @@ export function resolveServerOptions(given: unknown, defaults: unknown = {}): Re
 }
 
 /** The options of a client, checked and complete. Throws `ZERIO_BAD_OPTION`. */
-export function resolveClientOptions(given: unknown, defaults: unknown = {}): ResolvedClientOptions {
-  return resolveWith(given, defaults, { owner: 'ZerioClient', names: clientScope.names }, resolveClient)
+export function resolveClientOptions(
+  given: unknown,
+  defaults: unknown = {},
+  address?: CheckedAddress
+): ResolvedClientOptions {
+  const scope = { owner: 'ZerioClient', names: clientScope.names }
+  const inapplicable = address?.kind === 'path' ? ['localAddress'] : []
+  return resolveWith(given, defaults, scope, resolveClient, inapplicable)
 }
 
 function resolveServer(given: unknown): ResolvedServerOptions {
@@ -165,6 +177,11 @@ function resolveClient(given: unknown): ResolvedClientOptions {
       `Option "credential" must have at most ${Limit.CredentialBytes} bytes, not ${length}.`
     )
   }
+  if (length > 0 && options.protocol === 'classic')
+    throw misuse(
+      'ZERIO_BAD_OPTION',
+      'Option "credential" needs the native protocol; classic has no credentials.'
+    )
   return {
     ...options,
     ...finished,

@@ -153,10 +153,12 @@ test('stop, of the server and of the client, does not wait for a verdict', async
   const first = await question('first')
   await client.stop()
   await started
-  const refused = t.throwsAsync(makeClient(t, server).start('second'))
+  const codes = refusedCodes(server)
+  const refused = t.throwsAsync(makeClient(t, server).start('second'), { code: 'ZERIO_GOING_AWAY' })
   const second = await question('second')
   await server.stop()
   await refused
+  t.deepEqual(codes, ['ZERIO_PEER_LEFT', 'ZERIO_GOING_AWAY'])
   first.resolve(true)
   second.resolve(true)
   await pause(5)
@@ -178,17 +180,26 @@ test('a verdict of its own rank: duplicates and a full server are found when it 
   t.is(server.peerCount, 1)
 })
 
-test('waiting newcomers count as handshakes, and more of them do not keep others out for ever', async (t) => {
-  const { server, questions } = await startAsking(t, { maxHandshakes: 4, handshakeTimeoutMs: 60_000 })
+test('waiting newcomers count as handshakes and keep their places: a silent one is closed for the next, or the next itself', async (t) => {
+  const { server, questions, question } = await startAsking(t, {
+    maxHandshakes: 4,
+    handshakeTimeoutMs: 60_000
+  })
+  const codes = refusedCodes(server)
+  const silent = await connectRaw(t, server.listeningPort)
+  await until(() => server.counters.handshakes === 1)
   const raws = []
   for (let i = 0; i < 10; i++) {
     const raw = await connectRaw(t, server.listeningPort)
     raw.write(hello({ id: `newcomer-${i}` }))
     raws.push(raw)
+    await until(() => (i < 4 ? questions.has(`newcomer-${i}`) : codes.length === i - 2))
   }
-  await until(() => questions.has('newcomer-9'))
-  await until(() => raws.filter((raw) => raw.closed || raw.ended).length === 6)
-  t.pass()
+  await silent.ends()
+  await Promise.all(raws.slice(4).map((raw) => raw.ends()))
+  t.deepEqual(codes, new Array(7).fill('ZERIO_TOO_MANY_HANDSHAKES'))
+  for (let i = 0; i < 4; i++) (await question(`newcomer-${i}`)).resolve(true)
+  await until(() => server.peerCount === 4)
 })
 
 test('hundreds at once, with answers that take turns', async (t) => {

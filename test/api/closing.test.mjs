@@ -390,3 +390,21 @@ test('a connection that is ending ignores PINGs', async (t) => {
   await stopped
   t.deepEqual(raw.bytes.subarray(raw.greetingBytes), farewell(OPCODE.close, CODE.goingAway))
 })
+
+for (const how of ['close', 'terminate']) {
+  test(`a reason is local when this side has ended the connection, and not when it only wanted to: ${how}`, async (t) => {
+    const server = await startServer(t)
+    server.onMessage = (peer) => {
+      if (how === 'close') peer.close(4002)
+      else peer.terminate()
+    }
+    const gone = once(server, 'clientDisconnected')
+    const raw = await connectNative(t, server)
+    // In one packet, so that the CLOSE is read before the handler is called.
+    raw.write(Buffer.concat([dataFrame('x'), farewell(OPCODE.close, 4001, 'over')]))
+    const [, reason] = await gone
+    t.is(reason.closeCode, 4001)
+    t.is(reason.message, 'over')
+    t.false(reason.local)
+  })
+}

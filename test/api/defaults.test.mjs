@@ -71,6 +71,20 @@ for (const [name, Class] of Object.entries(classes)) {
   })
 }
 
+serial('a source address in the defaults is for clients that have one', (t) => {
+  ZerioClient.defaults = { localAddress: { host: '127.0.0.1' } }
+  t.throws(() => new ZerioClient({ host: '::1', port: 1 }), {
+    code: 'ZERIO_BAD_OPTION',
+    message: /127\.0\.0\.1/
+  })
+  if (process.platform === 'win32') return
+  t.notThrows(() => new ZerioClient({ path: '/tmp/x' }))
+  t.throws(() => new ZerioClient({ path: '/tmp/x' }, { localAddress: { host: '127.0.0.1' } }), {
+    code: 'ZERIO_BAD_OPTION',
+    message: /leave it out for a path/
+  })
+})
+
 serial('options that only fit together with given ones are put down to both', (t) => {
   ZerioClient.defaults = { session: true }
   t.throws(() => new ZerioClient(1, { protocol: 'classic' }), {

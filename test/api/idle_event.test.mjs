@@ -62,6 +62,20 @@ test('a handler that turns the limit off keeps the connection for good, and mess
   t.deepEqual(events, ['idle classic open'])
 })
 
+test('a handler that pauses the connection keeps it until it goes on', async (t) => {
+  const server = await startServer(t, { idleTimeoutMs: 20 })
+  const events = idles(server, (peer, times) => times === 1 && peer.pause())
+  const raw = await connectNative(t, server, 'silent')
+  await until(() => events.length === 1)
+  const other = await startServer(t, { idleTimeoutMs: 60 })
+  await (await connectNative(t, other)).ends()
+  t.deepEqual(events, ['idle silent open'])
+  server.peer('silent').resume()
+  await raw.ends()
+  await until(() => events.length === 3)
+  t.deepEqual(events.slice(1), ['idle silent open', 'silent ZERIO_IDLE_TIMEOUT'])
+})
+
 test('sending in a handler does not keep the connection, and is sent before the end', async (t) => {
   const server = await startServer(t, { idleTimeoutMs: 20 })
   const events = idles(server, (peer) => peer.send(Buffer.from('are you there?')))

@@ -90,6 +90,7 @@ for (const [Class, own] of [
       bad({ credential: new Uint8Array(513) }, '512')
       bad({ credential: 'ž'.repeat(257) }, '512')
       t.notThrows(() => new Class(1, { credential: 'x'.repeat(512) }))
+      bad({ credential: 'x', protocol: 'classic' }, 'classic has no credentials')
     }
   })
 
@@ -101,7 +102,17 @@ for (const [Class, own] of [
     // Each class has options of its own.
     const foreign = Class === ZerioServer ? { connectTimeoutMs: 5 } : { maxPeers: 5 }
     assertThrows(t, () => new Class(1, foreign), 'ZERIO_BAD_OPTION', Object.keys(foreign)[0])
-    for (const options of [null, 5, 'spin', true, () => {}]) {
+    const odd = [
+      [],
+      new Map(),
+      new Set(),
+      new Date(),
+      /x/,
+      Buffer.alloc(1),
+      Promise.resolve(),
+      new Error('x')
+    ]
+    for (const options of [null, 5, 'spin', true, () => {}, ...odd]) {
       assertThrows(t, () => new Class(1, options), 'ZERIO_BAD_OPTION', 'object')
     }
     t.notThrows(() => new Class(1, {}))
@@ -119,6 +130,8 @@ for (const [Class, own] of [
     bad({ port: 1, path: '/tmp/x' }, 'not "port" and "path" together')
     bad({ port: 1, place: 1 }, '"place"')
     t.notThrows(() => new Class({ port: 1, host: undefined }))
+    if (Class === ZerioServer) t.notThrows(() => new Class(0))
+    else for (const address of [0, { port: 0 }]) bad(address, 'from 1 to 65535')
   })
 
   test(`${Class.name}: its options can be changed by nobody afterwards`, (t) => {

@@ -251,3 +251,18 @@ test('a process goes on while one end keeps it', async (t) => {
   t.is(code, 0)
   t.is(stdout.trim(), 'still here')
 })
+
+test('an end that has ended takes nothing more, and still receives', async (t) => {
+  const [left, right] = await pairOf(t, { allowHalfOpen: true })
+  for (const [end, other] of [
+    [left, right],
+    [right, left]
+  ]) {
+    const texts = textsAt(other)
+    end.send(Buffer.from('last'))
+    end.end()
+    t.false(end.isOpen)
+    t.is(end.send(Buffer.alloc(1)), SendStatus.Closed)
+    await until(() => texts.length === 1)
+  }
+})

@@ -98,6 +98,19 @@ test('an answer that does not come in time; the next question gets its own', asy
   t.is(pingsOf(raw).length, 2)
 })
 
+test('after a question without an answer heartbeats are measured again', async (t) => {
+  const server = await startServer(t, { heartbeatMs: 20 })
+  const raw = await connectNative(t, server)
+  const peer = await until(() => server.peer('raw'))
+  await t.throwsAsync(peer.ping(1), { code: 'ZERIO_PING_TIMEOUT' })
+  const unanswered = pingsOf(raw).length
+  raw.socket.on('data', () => {
+    for (const ping of pingsOf(raw).slice(unanswered)) raw.write(pong(ping))
+  })
+  await until(() => peer.rttUs > 0)
+  t.true(peer.isOpen)
+})
+
 /** Writes frames of the other side, and resolves when the server has read them. */
 async function writeAndWait(server, raw, ...frames) {
   let read = false

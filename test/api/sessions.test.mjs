@@ -2,11 +2,11 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
-import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
+import { SendStatus, ZerioClient, ZerioError, ZerioServer } from 'zerio'
 import { BrokenPath } from '../helpers/broken_path.mjs'
 import { makeClient, ownEngine, startServer } from '../helpers/link.mjs'
 import { pollUntil, until } from '../helpers/until.mjs'
-import { connectRaw, framesOf, hello, OPCODE } from '../helpers/wire_raw.mjs'
+import { CODE, connectRaw, dataFrame, framesOf, hello, OPCODE } from '../helpers/wire_raw.mjs'
 
 const QUICKLY = { delayMs: 1, delayMsMax: 20 }
 
@@ -490,6 +490,71 @@ test('a peer that resumes and leaves in one breath: its end says what it has not
   t.true(events.at(-1)[1] >= 2)
   t.is(events.filter((one) => one !== 'resumed').length, 1)
   t.is(server.peerCount, 0)
+})
+
+test('resumed comes first, also when the end comes in the same batch', async (t) => {
+  const { server, path, client, events } = await startSession(t)
+  server.on('clientResumed', (_id, peer) => {
+    peer.send(Buffer.from('last'))
+    peer.close(4001)
+  })
+  client.onMessage = () => events.push('message')
+  path.break()
+  await until(() => events.includes('disconnected ZERIO_APPLICATION'))
+  const ofClient = [
+    'connected',
+    'suspended ECONNRESET',
+    'resumed',
+    'message',
+    'disconnected ZERIO_APPLICATION'
+  ]
+  t.deepEqual(
+    events.filter((one) => ofClient.includes(one)),
+    ofClient
+  )
+
+  // The same for the server.
+  const order = []
+  const raws = await startServer(t, { sessions: true })
+  raws.on('clientResumed', () => order.push('resumed'))
+  raws.on('clientDisconnected', (_id, { code }) => order.push(code))
+  raws.onMessage = () => order.push('message')
+  const one = await greet(t, raws, { id: 'one' })
+  one.raw.socket.resetAndDestroy()
+  await until(() => raws.peer('one').state === 'suspended')
+  const again = await connectRaw(t, raws.listeningPort)
+  const words = [hello({ id: 'one', extensions: session(one.token) }), dataFrame('x'), CLOSE_FRAME]
+  again.write(Buffer.concat(words))
+  await until(() => order.length === 3)
+  t.deepEqual(order, ['resumed', 'message', 'ZERIO_NORMAL'])
+})
+
+test('a new session begins with nothing received', async (t) => {
+  const server = await startServer(t, { sessions: true })
+  t.is((await greet(t, server, { id: 'one' }, NEW, 1n)).code, CODE.malformedHello)
+  t.is(server.counters.sessionsLost, 0)
+})
+
+test('an attempt counts as one of attemptsMax whether the session lasts or not', async (t) => {
+  for (const [reconnect, resumeMs] of [
+    [{ delayMs: 20, factor: 1, jitter: 0, attemptsMax: 8 }, 100],
+    // Its last attempt waits when the time of the session is over.
+    [{ delayMs: 5, factor: 100, jitter: 0, attemptsMax: 2 }, 50]
+  ]) {
+    const { path, client } = await startSession(t, { client: { session: { resumeMs }, reconnect } })
+    const attempts = []
+    client.on('reconnecting', ({ attempt }) => attempts.push(attempt))
+    const failed = once(client, 'reconnectFailed')
+    path.open = false
+    path.break()
+    const [error] = await failed
+    t.true(error instanceof ZerioError)
+    t.regex(error.message, /[.]$/)
+    t.deepEqual(
+      attempts,
+      upTo(reconnect.attemptsMax).map((n) => n + 1)
+    )
+  }
 })
 
 test('CLOSE is the last frame, behind the ACK', async (t) => {
