@@ -18,13 +18,7 @@ import { archiveIn, freePort, installedProject, snippetsOf } from './user_projec
 
 const TIMEOUT_MS = 300_000
 const PORT = '48654'
-const conversation = join(
-  dirname(fileURLToPath(import.meta.url)),
-  '..',
-  'lab',
-  'runtimes',
-  'conversation.mjs'
-)
+const lab = join(dirname(fileURLToPath(import.meta.url)), '..', 'lab', 'runtimes')
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'zerio-runtimes-')))
 const counts = { pass: 0, fail: 0 }
 
@@ -76,7 +70,7 @@ async function readme(name, command, project, target) {
 }
 
 function converse(name, [program, ...args], { path, env }) {
-  copyFileSync(conversation, join(path, 'conversation.mjs'))
+  copyFileSync(join(lab, 'conversation.mjs'), join(path, 'conversation.mjs'))
   const options = { cwd: path, env, encoding: 'utf8', timeout: TIMEOUT_MS }
   const { status, stdout, stderr } = spawnSync(program, [...args, 'conversation.mjs'], options)
   for (const [, not = '', text] of stdout.matchAll(/^(not )?ok (.*)/gm))
@@ -88,6 +82,19 @@ function converse(name, [program, ...args], { path, env }) {
   )
 }
 
+/** A handler's exception ends the program and is printed with its stack. */
+function throws(name, [program, ...args], { path, env }) {
+  copyFileSync(join(lab, 'throwing.mjs'), join(path, 'throwing.mjs'))
+  const options = { cwd: path, env, encoding: 'utf8', timeout: TIMEOUT_MS }
+  const { status, stdout, stderr } = spawnSync(program, [...args, 'throwing.mjs'], options)
+  const good = status > 0 && /the handler threw/.test(stderr) && /throwing\.mjs:6/.test(stderr)
+  report(
+    good,
+    `${name}: an exception of a handler is printed with its stack`,
+    `${status}\n${stdout}${stderr}`
+  )
+}
+
 async function runIn(name, archive, targets) {
   const { target, start: bring } = runtimes[name]
   if (!targets.has(target)) return console.log(`# ${name} left out: the package has no prebuilds/${target}`)
@@ -96,6 +103,7 @@ async function runIn(name, archive, targets) {
   const installed = installedProject(folder, name, archive, isNode ? { node: command[0] } : {})
   const project = { path: installed.path, env: { ...installed.env, ...env } }
   await readme(name, command, project, target)
+  throws(name, command, project)
   if (!isNode) converse(name, command, project)
 }
 

@@ -1,6 +1,7 @@
 // Which system interface does the I/O of an engine, and why.
 import { systemError, systemErrorName, ZerioError } from '../errors.js'
 import type { Backend } from '../options/options.js'
+import { variable } from './environment.js'
 import { native } from './native.js'
 
 /** A backend of this build, and the sentence that says why it was chosen. */
@@ -93,9 +94,9 @@ function named(backend: string, reason: string): Choice {
 /** The backend for an engine. Throws `ZERIO_BACKEND_UNAVAILABLE` for one asked for by name that is not there. */
 export function chooseBackend(wanted: Backend): Choice {
   if (wanted !== 'auto') return named(wanted, 'asked for by name')
-  const variable = process.env[VARIABLE]
-  if (variable !== undefined && variable !== '' && variable !== 'auto') {
-    return named(variable, `asked for by the environment variable ${VARIABLE}`)
+  const chosen = variable(VARIABLE)
+  if (chosen !== undefined && chosen !== '' && chosen !== 'auto') {
+    return named(chosen, `asked for by the environment variable ${VARIABLE}`)
   }
   const usable: string[] = []
   const refused: string[] = []

@@ -6,7 +6,7 @@ import { type Choice, engineError } from './backend.js'
 import type { Connection, HeldBack, ServerEvents } from './connection.js'
 import { Dispatch, type DispatchEngine } from './dispatch.js'
 import { type Exiting, forgetExiting, rememberExiting } from './exit.js'
-import { needsPortableLoop } from './host_loop.js'
+import { inHost, needsPortableLoop } from './host_loop.js'
 import { Layout, Setting, Strategy } from './layout.js'
 import { type NativeEngine, native } from './native.js'
 import type { PausingEngine } from './pausing.js'
@@ -113,8 +113,8 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
         eventsCapacity: slabs.eventsCapacity,
         ...options.conditions
       },
-      this.dispatch.onBatch,
-      this.dispatch.onRest,
+      inHost(this.dispatch.onBatch),
+      inHost(this.dispatch.onRest),
       () => this.sending.flush()
     )
     if (this.native.errno !== 0) throw engineError(this.native.errno, choice.backend)

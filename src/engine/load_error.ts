@@ -20,7 +20,23 @@ export function loadError(path: string, cause: unknown): ZerioError {
       { cause }
     )
   }
+  // Deno.
+  if (/requires ffi access/i.test(words)) {
+    return new ZerioError(
+      'ZERIO_ADDONS_FORBIDDEN',
+      `This process may not load the native engine ${path}. Start Deno with --allow-ffi and --allow-read.`,
+      { cause }
+    )
+  }
   return new ZerioError('ZERIO_NO_BINARY', notLoadable(path, words), { cause })
+}
+
+const LEFT_OUT =
+  "A bundler has probably put zerio's JavaScript into another file and left the engine out: mark zerio as external in its configuration (esbuild: --external:zerio), and install it beside the bundle."
+
+/** The error for a bundle that cannot say where the engine is. */
+export function engineLeftOut(): ZerioError {
+  return new ZerioError('ZERIO_NO_BINARY', `The native engine is not beside this file. ${LEFT_OUT}`)
 }
 
 function forbidden(): string {
@@ -34,7 +50,7 @@ function notLoadable(path: string, words: string): string {
   const target = thisTarget()
   if (!existsSync(path)) {
     if (!isPackage()) {
-      return `The native engine is not at ${path}. A bundler has probably put zerio's JavaScript into another file and left the engine out: mark zerio as external in its configuration (esbuild: --external:zerio), and install it beside the bundle.`
+      return `The native engine is not at ${path}. ${LEFT_OUT}`
     }
     return targets.includes(target)
       ? `The native engine is not at ${path}: the package is damaged, or a checkout that was not built. Install the package anew, or build the engine with ${BUILD}; in a checkout run "npm run build".`
@@ -48,6 +64,12 @@ function notLoadable(path: string, words: string): string {
   if (lacking !== null) {
     const library = lacking[1].startsWith('GLIBC_') ? 'C library (glibc)' : 'C++ library (libstdc++)'
     return `The native engine needs ${lacking[1]}, which the ${library} of this system is too old for. Use a newer system, or build it on this one with ${BUILD}.`
+  }
+  if (/permission denied|EACCES/i.test(words)) {
+    return `The native engine at ${path} cannot be loaded, because the user of this process may not read it. Give it the right to, for the file and the folders above it.`
+  }
+  if (/failed to map segment|operation not permitted/i.test(words)) {
+    return `The native engine at ${path} cannot be loaded, because its file system is mounted without the right to run programs (noexec). Install the package on another one, or mount this one with exec.`
   }
   if (!targets.includes(target)) {
     return `The native engine at ${path} is not for ${target}: the package has it for ${listed}; ${FROM_SOURCE}.`

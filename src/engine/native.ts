@@ -4,7 +4,7 @@ import { ZerioError } from '../errors.js'
 import type { ResolvedConditions } from '../options/options.js'
 import { borderMismatch } from './border.js'
 import type { Setting } from './layout.js'
-import { loadError } from './load_error.js'
+import { engineLeftOut, loadError } from './load_error.js'
 import { thisTarget } from './target.js'
 
 export interface ListenRequest {
@@ -179,6 +179,8 @@ interface Native {
 }
 
 function pathOfBinary(): string {
+  // A bundler has made an ES module of this file, whose folder is not that of the package.
+  if (typeof __dirname === 'undefined') throw engineLeftOut()
   // Published ones and those that are built from source are in the same place.
   return join(__dirname, '..', '..', 'prebuilds', thisTarget(), 'zerio.node')
 }

@@ -5,11 +5,11 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
-import { ZerioClient, ZerioError, ZerioServer } from 'zerio'
+import { SendStatus, ZerioClient, ZerioError, ZerioServer } from 'zerio'
 import { killAddresses } from '../helpers/dead_addresses.mjs'
 import { startServer } from '../helpers/link.mjs'
 import { pollUntil, until } from '../helpers/until.mjs'
-import { startRawServer } from '../helpers/wire_raw.mjs'
+import { connectNative, startRawServer } from '../helpers/wire_raw.mjs'
 
 const code = (name) => ({ instanceOf: ZerioError, code: name })
 
@@ -279,4 +279,23 @@ test('without a name to look up, the connection is under way when start returns'
   const starting = client.start('client')
   t.is(client.engine?.backend, server.engine.backend)
   await starting
+})
+
+test('a connect that fails at once leaves nothing to the connection that gets its slot', async (t) => {
+  const server = await startServer(t, { sendRingBytes: 1 << 20 })
+  const nowhere = new ZerioClient({ host: '255.255.255.255', port: 9 }, { sendRingBytes: 1 << 20 })
+  await t.throwsAsync(nowhere.start('nowhere'))
+  const raw = await connectNative(t, server)
+  const peer = await until(() => server.peer('raw'))
+  raw.socket.pause()
+  const bytes = Buffer.alloc(60_000)
+  let sent = 0
+  for (let refused = 0; refused < 50; ) {
+    if (peer.send(bytes) === SendStatus.Sent) sent++
+    else refused++
+    await new Promise(setImmediate)
+  }
+  raw.socket.resume()
+  await raw.receives(raw.greetingBytes + sent * (bytes.length + 4))
+  t.true(peer.isOpen)
 })

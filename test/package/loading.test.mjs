@@ -2,9 +2,11 @@
 
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { compileFunction } from 'node:vm'
 import test from 'ava'
 import 'zerio'
 
@@ -146,6 +148,41 @@ test('the import names a bundler that left the engine out', (t) => {
   t.regex(message, /bundler.*mark zerio as external/)
   rmSync(join(folder, 'package.json'))
   t.regex(errorOf(folder).message, /mark zerio as external/)
+})
+
+test('the import names an engine that may not be read, or mapped', (t) => {
+  // The words of the system's loader, and of Deno.
+  const refusal = (words) =>
+    `process.dlopen = (_, path) => { throw new Error(${JSON.stringify(words)}.replace('PATH', path)) };`
+  for (const [words, code, advice] of [
+    ['PATH: failed to map segment from shared object', 'ZERIO_NO_BINARY', /noexec.*mount this one with exec/],
+    [
+      'PATH: cannot open shared object file: Permission denied',
+      'ZERIO_NO_BINARY',
+      /may not read it\. Give it the right/
+    ],
+    [
+      'Requires ffi access to "PATH", run again with the --allow-ffi flag',
+      'ZERIO_ADDONS_FORBIDDEN',
+      /--allow-ffi and --allow-read/
+    ]
+  ]) {
+    const error = errorOf(packageWith(t, sameBytes), { before: refusal(words) })
+    t.is(error.code, code, words)
+    t.regex(error.message, advice)
+    t.notRegex(error.message, /damaged/)
+  }
+})
+
+test('a bundle that is an ES module names the bundler, too', (t) => {
+  // There is no __dirname in it.
+  const path = join(root, 'dist', 'engine', 'native.js')
+  const run = compileFunction(readFileSync(path, 'utf8'), ['require', 'exports', 'module'])
+  const module = { exports: {} }
+  t.throws(() => run(createRequire(path), module.exports, module), {
+    code: 'ZERIO_NO_BINARY',
+    message: /bundler.*mark zerio as external/
+  })
 })
 
 test('the import says that addons are forbidden', (t) => {

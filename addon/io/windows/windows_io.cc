@@ -342,6 +342,7 @@ int WindowsIo::connect(uint32_t slot, const Address& address, const SocketOption
       WSAGetLastError() != WSA_IO_PENDING) {
     const int refused = last_error_number();
     connection.socket.reset();
+    connection.send.kind = Kind::Send;
     return refused;
   }
   begin_operation(slot);
