@@ -85,7 +85,7 @@ function converse(name, [program, ...args], { path, env }) {
 /** A handler's exception ends the program and is printed with its stack. */
 function throws(name, [program, ...args], { path, env }) {
   copyFileSync(join(lab, 'throwing.mjs'), join(path, 'throwing.mjs'))
-  const options = { cwd: path, env, encoding: 'utf8', timeout: TIMEOUT_MS }
+  const options = { cwd: path, env: { ...env, NO_COLOR: '1' }, encoding: 'utf8', timeout: TIMEOUT_MS }
   const { status, stdout, stderr } = spawnSync(program, [...args, 'throwing.mjs'], options)
   const good = status > 0 && /the handler threw/.test(stderr) && /throwing\.mjs:6/.test(stderr)
   report(
