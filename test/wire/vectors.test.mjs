@@ -1,17 +1,28 @@
 // The shared vectors of the wire protocol: the engine and the clients of examples/clients agree on each byte; and those clients talk to
-// a server, and connect again after it has gone. A language whose tools are missing is skipped with a line that names them.
+// servers, good and bad, and connect again where that is of use. A language whose tools are missing is skipped with a line that names them.
 
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
-import { ZerioClient, ZerioServer } from 'zerio'
-import { outputOf } from '../helpers/output.mjs'
+import { SendStatus, ZerioClient } from 'zerio'
+import * as foreign from '../helpers/foreign_clients.mjs'
+import { startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
-import { farewell, hex, inHex, OPCODE, startRawServer, welcome } from '../helpers/wire_raw.mjs'
+import {
+  connectNative,
+  connectRaw,
+  farewell,
+  hex,
+  inHex,
+  OPCODE,
+  startRawServer,
+  watch,
+  welcome
+} from '../helpers/wire_raw.mjs'
 
 /** The frame in which a client says that it is `client-1`. */
 const HELLO_BYTES = 28
@@ -20,6 +31,14 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const path = join(root, 'test', 'wire', 'vectors.json')
 const vectors = JSON.parse(readFileSync(path, 'utf8'))
 const page = readFileSync(join(root, 'docs', 'protocol.md'), 'utf8')
+const endings = vectors.filter(({ code }) => code !== undefined)
+const answers = vectors.filter(({ start }) => start !== undefined)
+
+/** What `reason.code` is for a code of the wire. */
+function nameOf(code) {
+  if (code >= 4000) return 'ZERIO_APPLICATION'
+  return new RegExp(`^\\| ${code} \\| \`(\\w+)\``, 'm').exec(page)?.[1] ?? 'ZERIO_UNKNOWN_CODE'
+}
 
 async function startRawPair(t, id, options) {
   const raw = await startRawServer(t)
@@ -27,6 +46,9 @@ async function startRawPair(t, id, options) {
   t.teardown(() => client.stop())
   return { client, starting: client.start(id), raw: await raw.next() }
 }
+
+/** What a side sends that reads an ending with this code. */
+const lastWords = (code) => (code === 1002 || code === 1003 ? farewell(OPCODE.close, code) : Buffer.alloc(0))
 
 test('the engine writes each HELLO of the vectors', async (t) => {
   const hellos = vectors.filter(({ id }) => id !== undefined)
@@ -61,20 +83,73 @@ test('the engine reads and writes each message of the vectors', async (t) => {
   t.deepEqual(written.subarray(before), Buffer.concat(expected))
 })
 
-test('the engine ends the connection as each last frame of the vectors says', async (t) => {
-  const endings = vectors.filter(({ code }) => code !== undefined)
-  t.true(endings.length >= 10)
+test('a server of the engine takes each HELLO of the vectors', async (t) => {
+  const asked = []
+  const server = await startServer(t, {
+    authenticate: (id, credential) => asked.push([id, `${credential}`]) > 0
+  })
+  for (const { name, id, credential, bytes } of vectors.filter(({ id }) => id !== undefined)) {
+    const raw = await connectRaw(t, server.listeningPort)
+    raw.write(hex(bytes))
+    t.deepEqual(await raw.receives(welcome().length), welcome(), name)
+    t.deepEqual(asked.pop(), [id, credential], name)
+    raw.socket.destroy()
+    await until(() => server.peerCount === 0)
+  }
+})
+
+test('a client of the engine takes each answer as the vectors say', async (t) => {
+  t.true(answers.length >= 20)
+  for (const { name, start, bytes } of answers) {
+    const { client, starting, raw } = await startRawPair(t, 'client-1')
+    raw.write(hex(bytes))
+    if (start === 0) {
+      await starting
+      t.is(client.serverId, 'server', name)
+      continue
+    }
+    await t.throwsAsync(starting, { code: nameOf(start) }, name)
+    t.is((await raw.ends()).length, HELLO_BYTES, name)
+  }
+})
+
+test('a client of the engine refuses each send that the vectors refuse', async (t) => {
+  const sends = vectors.filter(({ send }) => send !== undefined)
+  t.true(sends.length >= 4)
+  for (const { name, send, channel, bytes } of sends) {
+    const { client, starting, raw } = await startRawPair(t, 'client-1')
+    raw.write(hex(bytes))
+    await starting
+    const message = Buffer.alloc(send)
+    if (channel > 127) t.throws(() => client.send(message, channel), { code: 'ZERIO_BAD_ARGUMENT' }, name)
+    else t.is(client.send(message, channel), SendStatus.TooLarge, name)
+    await client.stop()
+    t.deepEqual((await raw.ends()).subarray(HELLO_BYTES), farewell(OPCODE.close, 1000), name)
+  }
+})
+
+test('a client of the engine ends the connection as each last frame of the vectors says', async (t) => {
+  t.true(endings.length >= 20)
   for (const { name, code, bytes } of endings) {
     const { client, starting, raw } = await startRawPair(t, 'client-1')
     const ended = once(client, 'disconnected')
     raw.write(Buffer.concat([welcome(), hex(bytes)]))
     await starting
     const [reason] = await ended
-    const named =
-      code >= 4000 ? 'ZERIO_APPLICATION' : new RegExp(`^\\| ${code} \\| \`(\\w+)\``, 'm').exec(page)[1]
-    t.is(reason.code, named, name)
-    if (code !== 1002 && code !== 1003) continue
-    t.deepEqual((await raw.ends()).subarray(HELLO_BYTES), farewell(OPCODE.close, code), name)
+    t.is(reason.code, nameOf(code), name)
+    t.deepEqual((await raw.ends()).subarray(HELLO_BYTES), lastWords(code), name)
+  }
+})
+
+test('a server of the engine ends the connection as each last frame of the vectors says', async (t) => {
+  const server = await startServer(t)
+  const { disconnected } = watch(server)
+  for (const { name, code, bytes } of endings) {
+    const raw = await connectNative(t, server, name)
+    raw.write(hex(bytes))
+    const { id, reason } = await until(() => disconnected.pop())
+    t.deepEqual([id, reason.code], [name, nameOf(code)])
+    t.deepEqual((await raw.ends()).subarray(raw.greetingBytes), lastWords(code), name)
   }
 })
 
@@ -112,35 +187,6 @@ const clients = {
   }
 }
 
-/** Talks to a server, which then goes, comes back on the same port, and is talked to again. */
-async function converses(t, [command, ...args]) {
-  const start = async (port) => {
-    const server = new ZerioServer({ host: '127.0.0.1', port })
-    t.teardown(() => server.stop())
-    server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
-    await server.start('server')
-    return server
-  }
-  const first = await start(0)
-  const port = first.listeningPort
-  const child = spawn(command, [...args, String(port), 'élève'], { stdio: ['pipe', 'pipe', 'pipe'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  const output = outputOf(child)
-  const closed = once(child, 'close')
-  child.stdin.write('oui\n')
-  await until(() => output.stdout === 'oui\n', 'an echo')
-  await first.stop()
-  const second = await start(port)
-  const reasons = []
-  second.on('clientDisconnected', (id, reason) => reasons.push(`${id} ${reason.code}`))
-  child.stdin.end('über\nfin\n')
-  const [status] = await closed
-  t.is(status, 0, output.stderr)
-  t.is(output.stdout, 'oui\nüber\nfin\n')
-  await until(() => reasons.length === 1)
-  t.deepEqual(reasons, ['élève ZERIO_NORMAL'])
-}
-
 for (const [file, { tools, compile, run }] of Object.entries(clients)) {
   const missing = tools.filter(
     (tool) => says(tool, tool === 'go' ? 'version' : '--version').error !== undefined
@@ -159,6 +205,14 @@ for (const [file, { tools, compile, run }] of Object.entries(clients)) {
     const command = run(folder, source)
     const checked = says(...command, 'vectors', path)
     t.is(checked.stdout, `${vectors.length} vectors agree\n`, checked.stderr)
-    await converses(t, command)
+    await foreign.converses(t, command)
+    const asBytes = (vector) => ({ ...vector, bytes: hex(vector.bytes) })
+    await foreign.refusesAnswers(t, command, answers.map(asBytes))
+    await foreign.endsAs(t, command, endings.map(asBytes))
+    await foreign.pauses(t, command)
+    await foreign.givesWay(t, command)
+    await foreign.measures(t, command)
+    await foreign.endsAlone(t, command)
+    await foreign.givesUp(t, command)
   })
 }
