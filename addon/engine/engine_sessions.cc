@@ -190,14 +190,15 @@ bool Engine::adopt(uint32_t slot, uint32_t old_slot) {
   life.drain_batch = 0;
   const uint32_t events = events_.count();
   const bool whole = connection.ring.copy_from(old->ring);
-  // A connection that broke again in this batch has said what it lacks, too.
+  // A connection that broke again in this batch has said what it lacks, too. To the next one all counts as sent, because the
+  // other side may have received it over an earlier one.
   if (!whole || !take_acknowledgement(connection, life.session.announced)) {
     if (life.state == State::Open) fail(connection, whole ? Code::ProtocolError : Code::MemoryCorrupted, 0, "", true);
-  } else {
+  } else if (life.state == State::Open) {
     connection.ring.send_again();
     // Control frames that wait stand in front of all that is sent again.
     if (!life.control.empty()) life.control.barrier = connection.ring.head();
-    if (life.state == State::Open) pump(connection);
+    pump(connection);
   }
   counters_[layout::kEngineCounterEvents] += events_.count() - events;
   return true;

@@ -45,6 +45,8 @@ const FOUND = {
     'a ring whose end was left unused after the last byte before it had been sent never counted as empty',
   1795289629868:
     'a server that was refused memory stopped accepting for ever, although places had become free meanwhile',
+  10729:
+    'a session whose connection broke before its ring had moved there counted messages as not sent that were received',
   127: 'a connection that was writable twice in a poll had two drain events for one refusal',
   1795942795314: 'a client that had given up an attempt to resume its session ended the session with a CLOSE'
 }
