@@ -219,7 +219,10 @@ export class ZerioClient extends SendingClient {
           if (this._starting !== starting) return
           if (this.#suspended === undefined) return this.#giveUp(error)
           // Without its session the client begins anew, unless it has tried often enough. `disconnected` comes first.
-          this.#lastError = error.code === 'ZERIO_SESSION_LOST' ? undefined : error
+          const isAnswered = error.code === 'ZERIO_SESSION_LOST'
+          this.#lastError = isAnswered ? undefined : error
+          // The server is there.
+          if (isAnswered) this.#backOff?.reset()
           this.#suspended.lose()
         }
       )
@@ -285,7 +288,7 @@ export class ZerioClient extends SendingClient {
     return this._readTime()[0]
   }
 
-  /** @internal As that of a peer. */
+  /** @internal As `_readTime` of a peer; without a connection the time is NaN. */
   _readTime(): Float64Array {
     const connection = this.#line
     return connection === undefined ? NO_TIME : connection.engine.dispatch.readTime(connection)
@@ -475,7 +478,10 @@ export class ZerioClient extends SendingClient {
       this._starting = this.#race = undefined
       this._state = 'idle'
       if (this.#lastError !== undefined) this.#giveUp(this.#lastError)
-      else if (!reason.local) this.#inContextOfStart(() => this.#reconnect(reason))
+      else if (!reason.local) {
+        this.#backOff?.interrupted()
+        this.#inContextOfStart(() => this.#reconnect(reason))
+      }
       this.#lastError = undefined
     } else if (this._state === 'running' && this.#connection === connection) {
       this._state = 'idle'

@@ -243,7 +243,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   }
 
   /**
-   * Takes no more connections, as before a restart; the peers stay. Connections in their handshake are closed. When the last peer has
+   * Takes no more connections, as before a restart; the peers stay. Newcomers are refused with
+   * `ZERIO_GOING_AWAY`, or closed when their first frame is not complete. When the last peer has
    * left, the server stops by itself. Does nothing when the server does not listen.
    */
   stopListening(): void {

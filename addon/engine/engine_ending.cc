@@ -124,8 +124,10 @@ void Engine::carry_out(Connection& connection) {
 void Engine::dismiss() {
   for (const Server& server : servers_) {
     Connection* const newcomer = server.listening ? nullptr : server.any_newcomer();
-    // Only of one that has sent its HELLO is the protocol of an answer known.
-    if (newcomer != nullptr && newcomer->life.place == Place::Asked) return fail(*newcomer, Code::GoingAway, 0, "", true);
+    // One that has sent its HELLO hears why.
+    if (newcomer != nullptr && newcomer->life.place == Place::Asked) {
+      return fail(*newcomer, Code::GoingAway, 0, "", newcomer->life.protocol == Protocol::Native);
+    }
     if (newcomer != nullptr) return release(*newcomer);
     Connection* const connection = server.close_code == 0 ? nullptr : server.any_peer();
     if (connection == nullptr) continue;

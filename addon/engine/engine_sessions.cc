@@ -28,10 +28,9 @@ Code Engine::read_session_wish(Connection& connection, const Greeting& greeting)
   bool has = false;
   const Code code = read_session(greeting.extensions, Opcode::Hello, has, wish);
   const ServerOptions& options = servers_[life.server].options;
-  if (code != Code::None || !has) return code;
+  if (code != Code::None || !has || options.sessions_max == 0) return code;
   // In a new session nothing can have come yet.
   if (wish.token.is_zero() && wish.received != 0) return Code::MalformedHello;
-  if (options.sessions_max == 0) return Code::None;
   life.session.keep_ms = options.resume_ms_max;
   life.session.resumes = !wish.token.is_zero();
   life.session.token = wish.token;

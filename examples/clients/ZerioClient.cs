@@ -79,7 +79,7 @@ public sealed class ZerioClient
         try
         {
             var connecting = _connection.BeginConnect(_host, _port, null, null);
-            if (!connecting.AsyncWaitHandle.WaitOne(TimeoutMs)) throw new IOException("nobody has taken the connection in time");
+            if (!connecting.AsyncWaitHandle.WaitOne(TimeoutMs)) throw new IOException("the server has not taken the connection in time");
             _connection.EndConnect(connecting);
             _stream = _connection.GetStream();
             _stream.ReadTimeout = TimeoutMs;
@@ -164,7 +164,7 @@ public sealed class ZerioClient
         }
         catch (Exception error) when (IsLost(error) || error is ObjectDisposedException)
         {
-            // Nobody is left to hear it.
+            // The server has gone.
         }
         finally
         {

@@ -179,7 +179,7 @@ public final class ZerioClient {
       socket.shutdownOutput();
       while (input.read() >= 0) {}
     } catch (IOException gone) {
-      // Nobody is left to hear it.
+      // The server has gone.
     } finally {
       socket.close();
     }

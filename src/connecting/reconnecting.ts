@@ -54,9 +54,14 @@ export class BackOff {
     this.#connectedAt = performance.now()
   }
 
+  /** The end of a session has interrupted the attempt under way: it counts neither as failed nor as made. */
+  interrupted(): void {
+    this.#attempt = Math.max(0, this.#attempt - 1)
+  }
+
   /**
-   * A connection has ended. When it did so sooner than the next delay that changes nothing: a server that takes clients and drops them is
-   * not hurried. Neither does the end of a session whose connection broke before, because attempts have failed since.
+   * A connection has ended. Delays begin anew, unless it ended sooner than the next delay: a server that takes clients and drops them is
+   * not hurried. They also go on when a session has ended after failed attempts.
    */
   broken(): void {
     if (this.#attempt === 0 && performance.now() - this.#connectedAt >= this.#ceilingMs) this.reset()

@@ -16,8 +16,8 @@ export function needsPortableLoop(): boolean {
 }
 
 /**
- * Deno prints an exception of an addon's callback, and of the microtasks behind it, as `null`. There what `dispatch` throws is thrown again in
- * an immediate; the loop goes on with the events behind it as ever.
+ * Deno prints an exception of an addon's callback as `null`. So in Deno the dispatch's exceptions are thrown again in an immediate. The loop
+ * goes on with the events behind it.
  */
 export function inHost(dispatch: () => void): () => void {
   if (process.versions.deno === undefined) return dispatch

@@ -1,5 +1,5 @@
 // Why the addon cannot be loaded: each cause with its own sentence, because what helps differs.
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ZerioError } from '../errors.js'
 import { hasMusl, permissionModel, targets, thisTarget } from './target.js'
@@ -48,7 +48,7 @@ function forbidden(): string {
 
 function notLoadable(path: string, words: string): string {
   const target = thisTarget()
-  if (!existsSync(path)) {
+  if (isMissing(path)) {
     if (!isPackage()) {
       return `The native engine is not at ${path}. ${LEFT_OUT}`
     }
@@ -65,11 +65,11 @@ function notLoadable(path: string, words: string): string {
     const library = lacking[1].startsWith('GLIBC_') ? 'C library (glibc)' : 'C++ library (libstdc++)'
     return `The native engine needs ${lacking[1]}, which the ${library} of this system is too old for. Use a newer system, or build it on this one with ${BUILD}.`
   }
-  if (/permission denied|EACCES/i.test(words)) {
-    return `The native engine at ${path} cannot be loaded, because the user of this process may not read it. Give it the right to, for the file and the folders above it.`
-  }
   if (/failed to map segment|operation not permitted/i.test(words)) {
     return `The native engine at ${path} cannot be loaded, because its file system is mounted without the right to run programs (noexec). Install the package on another one, or mount this one with exec.`
+  }
+  if (/permission denied|EACCES/i.test(words)) {
+    return `The native engine at ${path} cannot be loaded, because the user of this process may not read it. Give it the right to, for the file and the folders above it.`
   }
   if (!targets.includes(target)) {
     return `The native engine at ${path} is not for ${target}: the package has it for ${listed}; ${FROM_SOURCE}.`
@@ -77,6 +77,16 @@ function notLoadable(path: string, words: string): string {
   const library = /^(\S+\.so[\d.]*): cannot open shared object file/.exec(words)
   if (library !== null) return `The native engine needs ${library[1]}, which this system lacks; install it.`
   return `The native engine at ${path} cannot be loaded on ${target}: ${words.split('\n', 1)[0]}. It is damaged or was built for another system: install the package anew; in a checkout run "npm run build".`
+}
+
+/** Whether there is nothing. A folder above it may hide it from this user. */
+function isMissing(path: string): boolean {
+  try {
+    statSync(path)
+    return false
+  } catch (error) {
+    return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
+  }
 }
 
 /** The C library that a binary wants when the system's loader refused it because it has the other one. */

@@ -20,7 +20,7 @@ export const clientTable = {
     default: '',
     defaultText: 'empty',
     isValid: (value): value is Credential => typeof value === 'string' || kindOf.call(value) === 'Uint8Array',
-    text: "Handed to the server's `authenticate`. A string is sent as UTF-8."
+    text: "Handed to the server's `authenticate`. A string is sent as UTF-8. Not for `classic`."
   }),
   connectTimeoutMs: integer({
     unit: 'milliseconds',

@@ -134,7 +134,7 @@ for (const [Class, own] of [
     else for (const address of [0, { port: 0 }]) bad(address, 'from 1 to 65535')
   })
 
-  test(`${Class.name}: its options can be changed by nobody afterwards`, (t) => {
+  test(`${Class.name}: a later change of the options object has no effect`, (t) => {
     const options = { lingerMs: 5 }
     const object = new Class(1, options)
     options.lingerMs = -1

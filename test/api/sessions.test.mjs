@@ -1,4 +1,4 @@
-// Sessions: messages that were accepted survive a broken connection, exactly once and in order, or the program is told how many did not.
+// Sessions: messages that were accepted survive a broken connection, exactly once and in order, or the program learns how many did not.
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
@@ -450,9 +450,9 @@ test('a newcomer needs the credential to take the place of a suspended peer', as
   const owner = await greet(t, server, { id: 'owner', credential: 'secret' })
   owner.raw.socket.resetAndDestroy()
   await until(() => server.peer('owner').state === 'suspended')
-  const stranger = await connectRaw(t, server.listeningPort)
-  stranger.write(hello({ id: 'owner' }))
-  t.is(framesOf(await stranger.ends())[0].payload.readUInt16LE(0), 1014)
+  const other = await connectRaw(t, server.listeningPort)
+  other.write(hello({ id: 'owner' }))
+  t.is(framesOf(await other.ends())[0].payload.readUInt16LE(0), 1014)
   t.is((await greet(t, server, { id: 'owner', credential: 'other' })).code, 1014)
   t.is(server.peer('owner').state, 'suspended')
   t.is((await greet(t, server, { id: 'owner', credential: 'secret' })).code, undefined)
@@ -535,11 +535,11 @@ test('a new session begins with nothing received', async (t) => {
   t.is(server.counters.sessionsLost, 0)
 })
 
-test('an attempt counts as one of attemptsMax whether the session lasts or not', async (t) => {
+test('attemptsMax counts failed attempts in a row, also when the session ends between them', async (t) => {
   for (const [reconnect, resumeMs] of [
     [{ delayMs: 20, factor: 1, jitter: 0, attemptsMax: 8 }, 100],
     // Its last attempt waits when the time of the session is over.
-    [{ delayMs: 5, factor: 100, jitter: 0, attemptsMax: 2 }, 50]
+    [{ delayMs: 5, delayMsMax: 200, factor: 100, jitter: 0, attemptsMax: 2 }, 50]
   ]) {
     const { path, client } = await startSession(t, { client: { session: { resumeMs }, reconnect } })
     const attempts = []
@@ -550,11 +550,34 @@ test('an attempt counts as one of attemptsMax whether the session lasts or not',
     const [error] = await failed
     t.true(error instanceof ZerioError)
     t.regex(error.message, /[.]$/)
+    // The one that the end of the session interrupted was announced twice.
+    t.is(attempts.length, reconnect.attemptsMax + 1)
     t.deepEqual(
-      attempts,
+      [...new Set(attempts)],
       upTo(reconnect.attemptsMax).map((n) => n + 1)
     )
   }
+})
+
+test('a server that has lost the session gets its client back at once, whatever attempts there were', async (t) => {
+  const reconnect = { delayMs: 50, factor: 4, jitter: 0, attemptsMax: 2 }
+  const { server, path, client, events } = await startSession(t, { client: { reconnect } })
+  const port = server.listeningPort
+  const attempts = []
+  client.on('reconnecting', ({ attempt }) => attempts.push(attempt))
+  path.open = false
+  path.break()
+  await server.stop()
+  // Another process would have forgotten the session, and so has another server.
+  const other = new ZerioServer({ host: '127.0.0.1', port }, { sessions: true })
+  t.teardown(() => other.stop())
+  await other.start('other')
+  // The last one.
+  await until(() => attempts.length === 2)
+  path.open = true
+  await until(() => events.filter((one) => one === 'connected').length === 2)
+  t.true(events.includes('disconnected ZERIO_SESSION_LOST'))
+  t.is(other.peerCount, 1)
 })
 
 test('CLOSE is the last frame, behind the ACK', async (t) => {
