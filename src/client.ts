@@ -1,13 +1,12 @@
 // ZerioClient: one connection to a server.
 import { AsyncResource } from 'node:async_hooks'
-import { SendingClient } from './client_sending.js'
+import { ReceivingClient } from './client_receiving.js'
 import { type Addresses, addressesOf } from './connecting/addresses.js'
 import { raceOf } from './connecting/attempt.js'
 import type { ClientConnection, ClientMessageHandler } from './connecting/client_connection.js'
 import type { ClientState } from './connecting/client_events.js'
 import { checkClientAddress, Destination } from './connecting/destination.js'
 import { type Failures, stopped } from './connecting/failures.js'
-import { notConnected, PING_TIMEOUT_MS } from './connecting/question.js'
 import type { Race } from './connecting/race.js'
 import { BackOff, isLasting } from './connecting/reconnecting.js'
 import { Starting, type StartOptions, withSignal } from './connecting/starting.js'
@@ -31,9 +30,6 @@ import { CloseCode, checkClose, DisconnectReason } from './reason.js'
 export type { ClientMessageHandler } from './connecting/client_connection.js'
 export type { ClientEventMap, ClientState, Reconnecting } from './connecting/client_events.js'
 
-/** When a message was received, where there is none. */
-const NO_TIME = new Float64Array([Number.NaN])
-
 /**
  * A client of a {@link ZerioServer}, or with `protocol: 'classic'` of a C# Zerio server.
  *
@@ -44,7 +40,7 @@ const NO_TIME = new Float64Array([Number.NaN])
  * client.send(Buffer.from('oui'))
  * ```
  */
-export class ZerioClient extends SendingClient {
+export class ZerioClient extends ReceivingClient {
   /**
    * Options for clients that are made from now on in this thread and are not given them. An option given as undefined counts as not
    * given. The constructor checks them, and throws `ZERIO_BAD_OPTION` for a mistake. Default: none.
@@ -61,9 +57,6 @@ export class ZerioClient extends SendingClient {
   readonly #destination: Destination
   /** The attempts of the start under way, once there are addresses. */
   #race: Race<ClientConnection> | undefined
-  #connection: ClientConnection | undefined
-  /** The connection whose session is to be resumed. */
-  #suspended: ClientConnection | undefined
   /** Connections that end, after `disconnected` or a stop and until their slots are released. */
   readonly #leaving = new Set<ClientConnection>()
   #serverId = ''
@@ -217,13 +210,13 @@ export class ZerioClient extends SendingClient {
         },
         (error: ZerioError) => {
           if (this._starting !== starting) return
-          if (this.#suspended === undefined) return this.#giveUp(error)
+          if (this._resumable === undefined) return this.#giveUp(error)
           // Without its session the client begins anew, unless it has tried often enough. `disconnected` comes first.
           const isAnswered = error.code === 'ZERIO_SESSION_LOST'
           this.#lastError = isAnswered ? undefined : error
           // The server is there.
           if (isAnswered) this.#backOff?.reset()
-          this.#suspended.lose()
+          this._resumable.lose()
         }
       )
       .finally(() => {
@@ -242,7 +235,7 @@ export class ZerioClient extends SendingClient {
   /** @internal */
   protected override *_uses(): Iterable<EngineUse> {
     if (this.#again !== undefined) yield this.#again
-    const all = [this.#connection, this.#suspended, ...this.#leaving, ...(this.#race?.contenders ?? [])]
+    const all = [this._connection, this._resumable, ...this.#leaving, ...(this.#race?.contenders ?? [])]
     for (const one of all) if (one !== undefined) yield one.use
   }
 
@@ -254,7 +247,7 @@ export class ZerioClient extends SendingClient {
   /** What the client does. From a break until it is connected again, or gives up, it is `reconnecting`; in a session, `suspended`. */
   get state(): ClientState {
     if (this._state === 'running') return 'connected'
-    return this.#suspended !== undefined && this._state === 'reconnecting' ? 'suspended' : this._state
+    return this._resumable !== undefined && this._state === 'reconnecting' ? 'suspended' : this._state
   }
 
   /** The id of the server; empty before the first connection, and with classic. */
@@ -273,31 +266,6 @@ export class ZerioClient extends SendingClient {
   /** Address and port of the server, in the form of {@link localAddress}; for a path as in `unix:/run/one.sock`. */
   get remoteAddress(): string {
     return this.#addresses.remote
-  }
-
-  /** As {@link Peer.messageNumber}, of what the server has sent over the present connection. */
-  get messageNumber(): number {
-    const connection = this.#line
-    return connection === undefined
-      ? 0
-      : connection.engine.dispatch.messageNumber(connection, connection.ring.counters.messagesReceived)
-  }
-
-  /** As {@link Peer.receivedAt}. */
-  get receivedAt(): number {
-    return this._readTime()[0]
-  }
-
-  /** @internal As `_readTime` of a peer; without a connection the time is NaN. */
-  _readTime(): Float64Array {
-    const connection = this.#line
-    return connection === undefined ? NO_TIME : connection.engine.dispatch.readTime(connection)
-  }
-
-  /** As {@link Peer.ping}, over the present connection; rejects with `ZERIO_NOT_CONNECTED` when there is none. */
-  async ping(timeoutMs: number = PING_TIMEOUT_MS): Promise<number> {
-    if (this.#connection === undefined) throw notConnected('there is none')
-    return this.#connection.question.ask(timeoutMs)
   }
 
   /** As {@link Peer.inspectText}, of the present or last connection. */
@@ -324,58 +292,24 @@ export class ZerioClient extends SendingClient {
   }
 
   /**
-   * Ends this side's direction of the connection: everything accepted so far is sent, then the end of the stream; `send` returns `Closed`
-   * from now on. Messages of the server are delivered until it ends, too, or closes; then `disconnected` follows, and the client does not
-   * connect again by itself. A server without `allowHalfOpen` does so at once. Does nothing without a connection. Throws
-   * `ZERIO_HALF_CLOSE_IN_SESSION`.
-   */
-  end(): void {
-    this.#line?.end()
-  }
-
-  /**
    * Ends the connection at once, with a reset: what was accepted and not sent is lost, and the server gets no reason. Use it for a
    * server that does not read, also after `stop`, to end the wait for it. `disconnected` follows in a later turn, with
    * `ZERIO_ABORTED` unless `stop` or the other side's end came first. A client that is not connected does as with `stop`.
    */
   terminate(): void {
     for (const one of this.#leaving) one.terminate()
-    if (this._state === 'running') this.#connection?.terminate()
-    this.#suspended?.terminate()
+    if (this._state === 'running') this._connection?.terminate()
+    this._resumable?.terminate()
     void this.stop()
-  }
-
-  /**
-   * As {@link Peer.pause}, of the present connection, or of the suspended session; what was read of a connection that ends is delivered
-   * just before `disconnected`. Does nothing without a connection. In a session the pause lasts over a break. Otherwise each
-   * connection begins unpaused, also one that the option `reconnect` makes.
-   */
-  pause(): void {
-    this.#line?.pause()
-  }
-
-  /** As {@link Peer.resume}. */
-  resume(): void {
-    this.#line?.resume()
-  }
-
-  /** As {@link Peer.isPaused}; false without a connection. */
-  get isPaused(): boolean {
-    return this.#line?.isPaused === true
-  }
-
-  /** The present connection, or that of the suspended session. */
-  get #line(): ClientConnection | undefined {
-    return this.#connection ?? this.#suspended
   }
 
   /** @param error what a start under way rejects with. */
   #end(error: ZerioError, code: number = CloseCode.Normal, reason = ''): Promise<void> {
-    const connection = this.#line
+    const connection = this._line
     const race = this.#race
     debugLog?.(`client ${this._label} stops: ${error.code}`)
     this.#calls++
-    this.#suspended = this.#lastError = undefined
+    this._resumable = this.#lastError = undefined
     // From `connected` on the start has succeeded.
     if (this._state !== 'running') this._starting?.abandon(error)
     this._starting = this.#race = undefined
@@ -398,7 +332,7 @@ export class ZerioClient extends SendingClient {
     connection?.close(code, reason)
     if (connection !== undefined) this.#leaving.add(connection)
     await Promise.all([race?.stop(), this.#allEnded()])
-    this.#connection = undefined
+    this._connection = undefined
     this._state = 'idle'
   }
 
@@ -416,7 +350,7 @@ export class ZerioClient extends SendingClient {
         options: this.#options,
         peerId: this._peerId,
         referenced: this._referenced,
-        resumes: this.#suspended?.ring.slot ?? -1,
+        resumes: this._resumable?.ring.slot ?? -1,
         remainingMs: () => starting.remainingMs
       },
       hosts
@@ -432,9 +366,9 @@ export class ZerioClient extends SendingClient {
 
   /** @internal */
   _connected(connection: ClientConnection, hello: Hello): void {
-    const suspended = this.#suspended
-    this.#connection = connection
-    this.#suspended = this.#race = undefined
+    const suspended = this._resumable
+    this._connection = connection
+    this._resumable = this.#race = undefined
     if (suspended !== undefined) {
       connection.takeOver(suspended)
       this.#leaving.add(suspended)
@@ -458,9 +392,9 @@ export class ZerioClient extends SendingClient {
 
   /** @internal */
   _suspended(connection: ClientConnection, reason: DisconnectReason): void {
-    if (this._state !== 'running' || this.#connection !== connection) return
-    this.#connection = undefined
-    this.#suspended = connection
+    if (this._state !== 'running' || this._connection !== connection) return
+    this._connection = undefined
+    this._resumable = connection
     debugLog?.(`client ${this._label} is suspended: ${because(reason)}`)
     this.#inContextOfStart(() => this.#reconnect(reason))
     this.emit('suspended', reason)
@@ -469,8 +403,8 @@ export class ZerioClient extends SendingClient {
   /** @internal */
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void {
     debugLog?.(`client ${this._label} is disconnected: ${because(reason)}`)
-    if (this.#suspended === connection) {
-      this.#suspended = undefined
+    if (this._resumable === connection) {
+      this._resumable = undefined
       this.#leaving.add(connection)
       // An attempt that is under way asks for the session that is lost.
       this._starting?.abandon(stopped())
@@ -483,9 +417,9 @@ export class ZerioClient extends SendingClient {
         this.#inContextOfStart(() => this.#reconnect(reason))
       }
       this.#lastError = undefined
-    } else if (this._state === 'running' && this.#connection === connection) {
+    } else if (this._state === 'running' && this._connection === connection) {
       this._state = 'idle'
-      this._starting = this.#connection = undefined
+      this._starting = this._connection = undefined
       this.#leaving.add(connection)
       if (this.#backOff !== undefined && !reason.local && !connection.hasEnded) this.#resume(reason)
     }

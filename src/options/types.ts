@@ -206,7 +206,7 @@ export interface ClientOptions extends EngineOptions, SocketOptions {
    */
   protocol?: 'native' | 'classic' | undefined
   /**
-   * Handed to the server's `authenticate`. A string is sent as UTF-8.
+   * Handed to the server's `authenticate`. A string is sent as UTF-8. Not for `classic`.
    *
    * Default empty.
    */

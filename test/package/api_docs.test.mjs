@@ -37,7 +37,11 @@ function membersOf(object, beyond) {
 }
 
 /** The classes that servers and clients have in common, by name: their files. */
-const bases = { Endpoint: 'endpoint', SendingClient: 'client_sending' }
+const bases = {
+  Endpoint: 'endpoint',
+  ReceivingClient: 'client_receiving',
+  SendingClient: 'client_sending'
+}
 
 /** Methods and constructors as they are declared, with the names of their parameters; those of what it extends, too. */
 async function formsOf(file, name) {

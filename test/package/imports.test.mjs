@@ -93,6 +93,7 @@ const layers = [
   ['clock.ts', 'connecting/', 'diagnostics.ts'],
   ['endpoint.ts', 'peer.ts'],
   ['client_sending.ts', 'server_events.ts'],
+  ['client_receiving.ts'],
   ['server.ts'],
   ['client.ts'],
   ['pair.ts'],
