@@ -43,6 +43,7 @@ export const engineSources = [
   'addon/engine/engine_memory.cc',
   'addon/engine/engine_opening.cc',
   'addon/engine/engine_sessions.cc',
+  'addon/engine/engine_topics.cc',
   'addon/engine/engine_time.cc',
   'addon/engine/handshake.cc',
   'addon/engine/sip_hash.cc',

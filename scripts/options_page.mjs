@@ -12,6 +12,7 @@ const { serverTable } = require('../dist/options/server.js')
 const { clientTable } = require('../dist/options/client.js')
 const { conditionsTable } = require('../dist/options/conditions.js')
 const { reconnectTable } = require('../dist/options/reconnect.js')
+const { topicTable } = require('../dist/options/topic.js')
 const { sessionTable, sessionsTable } = require('../dist/options/session.js')
 
 /** Each scope: its table, its interface, and what that says. */
@@ -45,11 +46,19 @@ export const scopes = {
     text: "Options of a client's `reconnect`."
   },
   session: { table: sessionTable, name: 'SessionOptions', text: "Options of a client's `session`." },
-  sessions: { table: sessionsTable, name: 'SessionsOptions', text: "Options of a server's `sessions`." }
+  sessions: { table: sessionsTable, name: 'SessionsOptions', text: "Options of a server's `sessions`." },
+  topic: { table: topicTable, name: 'TopicOptions', text: 'Options of `server.topic`.' }
 }
 
 const LINE_WIDTH = 130
-const units = { bytes: 'bytes', milliseconds: 'ms', microseconds: 'µs', connections: '', percent: '%' }
+const units = {
+  bytes: 'bytes',
+  milliseconds: 'ms',
+  microseconds: 'µs',
+  connections: '',
+  keys: '',
+  percent: '%'
+}
 const number = (value) => value.toLocaleString('en-US')
 const quoted = (value) => `'${value}'`
 

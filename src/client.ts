@@ -229,6 +229,7 @@ export class ZerioClient extends ReceivingClient {
     debugLog?.(`client ${this._label} gives up: ${because(error)}`)
     this._starting = undefined
     this._state = 'idle'
+    this._subscriptions.ended(error.message)
     this.#announce(() => this.emit('reconnectFailed', error))
   }
 
@@ -309,6 +310,7 @@ export class ZerioClient extends ReceivingClient {
     const race = this.#race
     debugLog?.(`client ${this._label} stops: ${error.code}`)
     this.#calls++
+    this._subscriptions.ended('the client was stopped')
     this._resumable = this.#lastError = undefined
     // From `connected` on the start has succeeded.
     if (this._state !== 'running') this._starting?.abandon(error)
@@ -363,7 +365,6 @@ export class ZerioClient extends ReceivingClient {
   _connectError(reason: DisconnectReason, host: string): ZerioError {
     return this.#failures.attempt(reason, host)
   }
-
   /** @internal */
   _connected(connection: ClientConnection, hello: Hello): void {
     const suspended = this._resumable
@@ -381,6 +382,7 @@ export class ZerioClient extends ReceivingClient {
     this.#backOff?.connected()
     const how = suspended === undefined ? 'connected' : 'resumed'
     debugLog?.(`client ${this._label} is ${how} to ${this.#serverId}, from ${this.localAddress}`)
+    this._subscriptions.connected(connection, hello.hasTopics, suspended !== undefined)
     this.emit(how)
   }
 
@@ -389,17 +391,16 @@ export class ZerioClient extends ReceivingClient {
     if (this._wantsCopy())
       this.emit('message', Buffer.from(buffer.subarray(offset, offset + length)), channel)
   }
-
   /** @internal */
   _suspended(connection: ClientConnection, reason: DisconnectReason): void {
     if (this._state !== 'running' || this._connection !== connection) return
     this._connection = undefined
     this._resumable = connection
+    this._subscriptions.broken()
     debugLog?.(`client ${this._label} is suspended: ${because(reason)}`)
     this.#inContextOfStart(() => this.#reconnect(reason))
     this.emit('suspended', reason)
   }
-
   /** @internal */
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void {
     debugLog?.(`client ${this._label} is disconnected: ${because(reason)}`)
@@ -423,6 +424,8 @@ export class ZerioClient extends ReceivingClient {
       this.#leaving.add(connection)
       if (this.#backOff !== undefined && !reason.local && !connection.hasEnded) this.#resume(reason)
     }
+    if (this._state === 'reconnecting') this._subscriptions.broken()
+    else this._subscriptions.ended(reason.message)
     this.emit('disconnected', reason)
   }
 
@@ -432,7 +435,6 @@ export class ZerioClient extends ReceivingClient {
       this.#announce(() => this.emit('reconnectFailed', this.#failures.ended(reason)))
     else this.#inContextOfStart(() => this.#reconnect(reason))
   }
-
   /** @internal */
   _released(connection: ClientConnection): void {
     this.#leaving.delete(connection)

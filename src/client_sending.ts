@@ -3,12 +3,14 @@ import type { ClientEventMap } from './connecting/client_events.js'
 import type { ConnectionCounters } from './counters.js'
 import { readStatus } from './diagnostics.js'
 import { Endpoint } from './endpoint.js'
+import { TopicOpcode } from './engine/layout.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { unconnectedRing } from './engine/send_ring.js'
 import { checkIdleTimeout, checkLiveOptions } from './options/live.js'
 import { checkName, labelText } from './options/name.js'
 import type { LiveOptions } from './options/options.js'
 import type { SendStatus } from './status.js'
+import { Subscriptions } from './topics/subscriptions.js'
 
 /** The sending part of `ZerioClient`, which programs use. */
 export abstract class SendingClient extends Endpoint<ClientEventMap> {
@@ -18,6 +20,10 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
   protected _changed: LiveOptions = {}
   /** @internal The id that it was started with last. */
   protected _peerId = ''
+  /** @internal */
+  protected readonly _subscriptions = new Subscriptions((name, error) =>
+    queueMicrotask(() => this.emit('subscribeRefused', name, error))
+  )
   #name: string | undefined
 
   /** As {@link Peer.name}; empty before the first `start` unless it is set. Stays over all connections. */
@@ -122,6 +128,36 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
    */
   setIdleTimeout(idleTimeoutMs: number): void {
     this.configure(checkIdleTimeout(idleTimeoutMs))
+  }
+
+  /**
+   * Asks the server to let this client into a topic, and resolves when it has: the messages of the topic come to `onMessage` as all others,
+   * the first ones perhaps before. While the connection is broken and the client makes another one, the request waits. What the server has
+   * accepted is asked for again on each later connection of the option `reconnect`, and lasts over the breaks of a session. Up to eight
+   * requests are on their way at the same time; others wait. Allocates.
+   *
+   * Rejects with `ZERIO_SUBSCRIBE_REFUSED`, `ZERIO_SUBSCRIBE_UNSUPPORTED` when the server is an older one or speaks classic,
+   * `ZERIO_NOT_CONNECTED` when there is no connection or it ends for good before the answer, or `ZERIO_BAD_ARGUMENT`.
+   *
+   * @param topic its name: 1 to 255 bytes of UTF-8 without control characters.
+   */
+  async subscribe(topic: string): Promise<void> {
+    return this._subscriptions.ask(TopicOpcode.Subscribe, topic)
+  }
+
+  /**
+   * Asks the server to take this client out of a topic, and resolves when it has: from then on no message of the topic comes. Also where
+   * the client is in no such topic. Rejects as {@link subscribe}, but that the server does not refuse. Allocates.
+   *
+   * @param topic its name.
+   */
+  async unsubscribe(topic: string): Promise<void> {
+    return this._subscriptions.ask(TopicOpcode.Unsubscribe, topic)
+  }
+
+  /** @internal */
+  _topicAnswered(request: number, code: number, text: string): void {
+    this._subscriptions.answered(request, code, text)
   }
 
   /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */

@@ -14,6 +14,9 @@ export type MisuseCode =
   | 'ZERIO_POLL_IN_HANDLER'
   | 'ZERIO_NOT_STARTED'
   | 'ZERIO_HALF_CLOSE_IN_SESSION'
+  | 'ZERIO_TOPIC_CLOSED'
+  | 'ZERIO_WRONG_TOPIC'
+  | 'ZERIO_FOREIGN_PEER'
 
 /** Codes of what can happen to a correct program. */
 export type FateCode =
@@ -26,6 +29,7 @@ export type FateCode =
   | 'ZERIO_NOT_CONNECTED'
   | 'ZERIO_PING_TIMEOUT'
   | 'ZERIO_PING_UNSUPPORTED'
+  | 'ZERIO_SUBSCRIBE_UNSUPPORTED'
   | 'ZERIO_HANDSHAKE_FAILED'
   | 'ZERIO_TOO_MANY_SERVERS'
   | 'ZERIO_AUTHENTICATE_FAILED'

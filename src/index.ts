@@ -34,7 +34,9 @@ export type {
   ServerOptions,
   SessionOptions,
   SessionsOptions,
+  SlowConsumers,
   SocketOptions,
+  TopicOptions,
   WaitStrategy
 } from './options/options.js'
 export { createPair, type PairEnd, type PairEventMap, type PairOptions } from './pair.js'
@@ -42,3 +44,6 @@ export type { Peer, PeerState, ServerMessageHandler } from './peer.js'
 export { CloseCode, DisconnectReason } from './reason.js'
 export { type RefusedDetails, type ServerEventMap, type ServerState, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'
+export { TopicCounters } from './topics/counters.js'
+export type { SubscribeHandler } from './topics/requests.js'
+export type { Topic } from './topics/topic.js'

@@ -5,6 +5,7 @@ import { notConnected, PING_TIMEOUT_MS, Question } from './connecting/question.j
 import type { ConnectionCounters } from './counters.js'
 import { inspectText, readStatus } from './diagnostics.js'
 import type { Engine } from './engine/engine.js'
+import type { TopicOpcode } from './engine/layout.js'
 import { Pausing, sayEndBehind } from './engine/pausing.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
@@ -40,7 +41,9 @@ export interface PeerServer {
   _ended(peer: Peer): void
   _suspended(peer: Peer, reason: DisconnectReason): void
   _resumed(peer: Peer): void
-  emit(event: 'drain' | 'idle', peer: Peer): boolean
+  _drained(peer: Peer): void
+  _topicAsked(peer: Peer, opcode: TopicOpcode, request: number, name: string): void
+  emit(event: 'idle', peer: Peer): boolean
 }
 
 /**
@@ -60,6 +63,8 @@ export class Peer {
   readonly _scope = new AsyncResource('ZerioPeer', { requireManualDestroy: true })
   /** @internal Place in the server's list. */
   _index = -1
+  /** @internal Place among the members of topics; -1 while it was in none. */
+  _place = -1
   /** @internal Whether messages are delivered at once. */
   _receiving = true
   /** @internal Whether nothing is delivered any more. */
@@ -460,12 +465,10 @@ export class Peer {
   _answered(): void {
     this.#question.answered()
   }
-
   /** @internal */
   _drained(): void {
-    this.#server.emit('drain', this)
+    this.#server._drained(this)
   }
-
   /** @internal */
   _ended(): void {
     this.#question.halfClosed('the other side')
@@ -473,17 +476,18 @@ export class Peer {
       if (!this._over) this.#server._ended(this)
     })
   }
-
+  /** @internal */
+  _topicAsked(opcode: TopicOpcode, request: number, name: string): void {
+    if (!this._over) this.#server._topicAsked(this, opcode, request, name)
+  }
   /** @internal */
   _idle(): void {
     if (!this._over) this.#server.emit('idle', this)
   }
-
   /** @internal */
   _released(): void {
     this._scope.emitDestroy()
   }
-
   // Events of clients alone, which only a program that writes into the events can bring about.
   /** @internal */
   _reached(): void {}
@@ -491,4 +495,6 @@ export class Peer {
   _connected(): void {}
   /** @internal */
   _connectFailed(): void {}
+  /** @internal */
+  _topicAnswered(): void {}
 }

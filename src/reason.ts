@@ -30,6 +30,11 @@ const known = {
   1018: { code: 'ZERIO_UNAUTHORIZED', message: 'the server did not accept the credential' },
   1019: { code: 'ZERIO_HEARTBEAT_TIMEOUT', message: 'the other side was silent for too long' },
   1020: { code: 'ZERIO_SESSION_LOST', message: 'the session cannot be resumed any more' },
+  1021: { code: 'ZERIO_SLOW_CONSUMER', message: 'the peer read the messages of a topic too slowly' },
+  1022: {
+    code: 'ZERIO_SUBSCRIBE_REFUSED',
+    message: 'the server did not let this client into the topic'
+  },
   1023: { code: 'ZERIO_IDLE_TIMEOUT', message: 'nothing came for as long as idleTimeoutMs allows' },
   2000: { code: 'ZERIO_PEER_LEFT', message: 'the other side ended the connection without giving a reason' },
   2001: { code: 'ZERIO_CONNECTION_LOST', message: 'the connection broke' },
@@ -84,6 +89,10 @@ export const CloseCode = Object.freeze({
   HeartbeatTimeout: 1019,
   /** The session cannot be resumed: the other side does not know it any more, or the time for it is over. */
   SessionLost: 1020,
+  /** The peer read the messages of a topic with `slow: 'close'` too slowly. */
+  SlowConsumer: 1021,
+  /** The server's `onSubscribe` did not let a client into a topic. In the answer to `subscribe`, which ends no connection. */
+  SubscribeRefused: 1022,
   /** Nothing came from the other side for `idleTimeoutMs`. */
   IdleTimeout: 1023,
   /** The first of the codes that are the program's own. */

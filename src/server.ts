@@ -9,7 +9,7 @@ import { because, debugLog } from './debug_log.js'
 import { Endpoint } from './endpoint.js'
 import type { Hello, ServerEvents } from './engine/connection.js'
 import type { Engine } from './engine/engine.js'
-import { Layout } from './engine/layout.js'
+import { Layout, type TopicOpcode } from './engine/layout.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { EngineUse, engineFor } from './engine/registry.js'
 import { ReportRate } from './engine/report_rate.js'
@@ -28,12 +28,16 @@ import {
   describe,
   type ResolvedServerOptions,
   resolveServerOptions,
-  type ServerOptions
+  type ServerOptions,
+  type TopicOptions
 } from './options/options.js'
 import { Peer, type ServerMessageHandler } from './peer.js'
 import { CloseCode, type DisconnectReason } from './reason.js'
 import type { ServerEventMap, ServerState } from './server_events.js'
 import { type SendStatus, Status } from './status.js'
+import { answerRequest, type SubscribeHandler } from './topics/requests.js'
+import type { Topic } from './topics/topic.js'
+import { Topics } from './topics/topics.js'
 
 export type { RefusedDetails, ServerEventMap, ServerState } from './server_events.js'
 
@@ -59,6 +63,13 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
    */
   onMessage: ServerMessageHandler | null | undefined = null
 
+  /**
+   * Called when a client asks to be in the topic of this name (`client.subscribe`). True makes the peer a member, if there is an open topic
+   * of this name then, which the handler may make; anything else, an exception too, refuses with `ZERIO_SUBSCRIBE_REFUSED`. Without a
+   * handler every client is refused. A peer that is a member already stays one, whatever the answer. May be replaced at any time.
+   */
+  onSubscribe: SubscribeHandler | null | undefined = null
+
   readonly #options: ResolvedServerOptions
   readonly #addresses: readonly CheckedAddress[]
   /** Whether the descriptors of its addresses were the server's once. */
@@ -75,6 +86,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   #onOver: (() => void) | undefined
   readonly #errorRate = new ReportRate()
   readonly #admission: Admission | undefined
+  readonly #topics: Topics
 
   /**
    * Checks its arguments; memory and sockets are taken by {@link start}. Throws `ZERIO_BAD_ARGUMENT`, `ZERIO_BAD_OPTION` and
@@ -89,7 +101,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     super('server')
     this.#addresses = checkServerAddresses(address)
     this.#options = resolveServerOptions(options, new.target.defaults)
-    const { authenticate } = this.#options
+    const { authenticate, maxMessageLength } = this.#options
+    this.#topics = new Topics(maxMessageLength, (peer) => this.#peers[peer._index] === peer)
     if (authenticate !== undefined)
       this.#admission = new Admission(authenticate, (code, make) => this.#report(code, make))
   }
@@ -225,12 +238,25 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   }
 
   /**
+   * The topic of this name, which is made when there is none: a set of peers that get the same messages. Topics can be made before `start`,
+   * and end with `stop`. Making one allocates all that its options ask for. Throws `ZERIO_BAD_ARGUMENT`, `ZERIO_BAD_OPTION` also for options
+   * that differ from those of the topic that is there, and `ZERIO_OUT_OF_MEMORY`.
+   *
+   * @param name 1 to 255 bytes of UTF-8 without control characters.
+   * @param options see docs/options.md.
+   */
+  topic(name: string, options?: TopicOptions): Topic {
+    return this.#topics.topic(name, options)
+  }
+
+  /**
    * Stops listening, sends each peer what was accepted for it within `lingerMs`, and closes its connection. Resolves when all
-   * connections are closed; never rejects. `clientDisconnected` is emitted meanwhile. A `start` under way rejects with
+   * connections are closed; never rejects. Closes all topics at once. `clientDisconnected` is emitted meanwhile. A `start` under way rejects with
    * `ZERIO_STOPPED`. Does nothing when not started.
    */
   override stop(): Promise<void> {
     if (this._state === 'stopping') return this._stopped as Promise<void>
+    this.#topics.closeAll()
     if (this._state === 'starting') {
       this._state = 'idle'
       this._starting?.abandon(new ZerioError('ZERIO_STOPPED', 'The server was stopped while it started.'))
@@ -406,7 +432,22 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     peer._index = -1
     if (this.#peersById.get(peer.id) === peer) this.#peersById.delete(peer.id)
     debugLog?.(`server ${this.#id}: peer ${peer._label} has left: ${because(reason)}`)
+    this.#topics.left(peer)
     this.emit('clientDisconnected', peer.id, reason, peer)
+  }
+
+  /** @internal */
+  _drained(peer: Peer): void {
+    try {
+      this.emit('drain', peer)
+    } finally {
+      this.#topics.drained(peer)
+    }
+  }
+
+  /** @internal */
+  _topicAsked(peer: Peer, opcode: TopicOpcode, request: number, name: string): void {
+    answerRequest(this._engine as Engine, this.#topics, this.onSubscribe, peer, opcode, request, name)
   }
 
   /** @internal */

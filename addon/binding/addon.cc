@@ -152,11 +152,29 @@ void greet(const Call& call) { engine_of(call).greet(argument(call, 0)); }
 napi_value adopt(const Call& call) { return call.flag(engine_of(call).adopt(argument(call, 0), argument(call, 1))); }
 void postpone(const Call& call) { engine_of(call).postpone(argument(call, 0)); }
 void admit(const Call& call) { engine_of(call).admit(argument(call, 0), call[1].flag()); }
-void close(const Call& call) {
-  char reason[kReasonBytesMax + 1] = {};
+// A text argument of at most so many bytes as a reason or a name has.
+struct ShortText {
+  ShortText(const Call& call, size_t index) {
+    napi_get_value_string_utf8(call.env(), call[index].raw(), bytes, sizeof bytes, &size);
+  }
+  [[nodiscard]] std::string_view view() const { return {bytes, size}; }
+
+  char bytes[kReasonBytesMax + 1] = {};
   size_t size = 0;
-  napi_get_value_string_utf8(call.env(), call[2].raw(), reason, sizeof reason, &size);
-  engine_of(call).close(argument(call, 0), static_cast<uint16_t>(argument(call, 1)), {reason, size});
+};
+void close(const Call& call) {
+  const ShortText reason(call, 2);
+  engine_of(call).close(argument(call, 0), static_cast<uint16_t>(argument(call, 1)), reason.view());
+}
+// requestTopic(slot, opcode, request, name)
+void request_topic(const Call& call) {
+  const ShortText name(call, 3);
+  engine_of(call).request_topic(argument(call, 0), static_cast<Opcode>(argument(call, 1)), argument(call, 2), name.view());
+}
+// answerTopic(slot, request, code, reason)
+void answer_topic(const Call& call) {
+  const ShortText reason(call, 3);
+  engine_of(call).answer_topic(argument(call, 0), argument(call, 1), static_cast<uint16_t>(argument(call, 2)), reason.view());
 }
 void pause(const Call& call) { engine_of(call).pause(argument(call, 0), call[1].flag()); }
 void ask(const Call& call) { engine_of(call).ask(argument(call, 0)); }
@@ -348,6 +366,8 @@ constexpr Method kMethods[] = {
     {"admit", enter_engine<admit>},
     {"postpone", enter_engine<postpone>},
     {"close", enter_engine<close>},
+    {"requestTopic", enter_engine<request_topic>},
+    {"answerTopic", enter_engine<answer_topic>},
     {"end", enter_engine<end>},
     {"abort", enter_engine<abort>},
     {"pause", enter_engine<pause>},

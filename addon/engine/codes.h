@@ -23,6 +23,8 @@ enum class Code : uint16_t {
   Unauthorized = 1018,
   HeartbeatTimeout = 1019,
   SessionLost = 1020,
+  SlowConsumer = 1021,
+  SubscribeRefused = 1022,
   IdleTimeout = 1023,
   // Never on the wire.
   PeerLeft = 2000,

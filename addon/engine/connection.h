@@ -127,8 +127,8 @@ struct Life {
   bool farewell_queued = false;  // it is among the control frames, and nothing follows it
   bool farewell_due = false;     // a CLOSE or REJECT frame follows the last data
   bool in_session = false;
-  bool acknowledgement_due = false;  // the next send takes it along
-  bool paused = false;               // by the program: nothing is received
+  bool control_due = false;  // the next send takes along what queue_due() has
+  bool paused = false;       // by the program: nothing is received
   Verdict verdict = Verdict::None;
   bool holds_hello = false;       // client: sends nothing before the program has chosen this connection
   uint8_t heard = 0;              // which rules have not looked since bytes arrived (kHeardBy…)
@@ -168,10 +168,13 @@ struct Life {
   uint32_t hello_credential_bytes = 0;
   uint8_t* held = nullptr;  // received behind a HELLO that waits for its verdict within the batch
   size_t held_bytes = 0;
-  std::string early;       // the same, of a HELLO whose verdict is postponed
-  std::string id;          // the peer's on a server's side, our own on a client's
-  std::string credential;  // client: kept until HELLO is written
-  std::string reason;      // for the CLOSE frame
+  std::string early;           // the same, of a HELLO whose verdict is postponed
+  bool has_topics = false;     // both sides have said so
+  uint8_t topic_requests = 0;  // server: those without an answer in `control`; client: unanswered ones
+  std::string topic_frames;    // that are to be sent, and wait for room in `control`
+  std::string id;              // the peer's on a server's side, our own on a client's
+  std::string credential;      // client: kept until HELLO is written
+  std::string reason;          // for the CLOSE frame
   Session session;
 
   template <class Options>
@@ -213,7 +216,8 @@ struct Connection {
 
   // Gives back the memory of long texts before the next life begins.
   void free_texts() {
-    for (std::string* const text : {&life.id, &life.credential, &life.reason, &life.early}) std::string().swap(*text);
+    for (std::string* const text : {&life.id, &life.credential, &life.reason, &life.early, &life.topic_frames})
+      std::string().swap(*text);
   }
 };
 

@@ -244,7 +244,7 @@ bool Engine::on_control(Connection& connection, uint32_t header, const uint8_t* 
     life.protocol = Protocol::Native;
     Greeting greeting;
     Code code = opcode == Opcode::Hello ? read_greeting(payload, length, greeting) : Code::MalformedHello;
-    if (code == Code::None) code = read_session_wish(connection, greeting);
+    if (code == Code::None) code = read_extensions(connection, greeting);
     if (code == Code::None) return greet_server(connection, Protocol::Native, greeting);
     fail(connection, code, 0, "", true);
     return false;
@@ -289,6 +289,7 @@ bool Engine::on_control(Connection& connection, uint32_t header, const uint8_t* 
         release(connection);
         return false;
       default:
+        if (on_topic_frame(connection, opcode, payload, length)) return true;
         break;
     }
   }
@@ -374,7 +375,7 @@ bool Engine::prepare_send(Connection& connection, IoSend& send, Sending& sending
   Life& life = connection.life;
   if (connection.ring.follow_rewind()) life.control.barrier = 0;
   if (life.send_failed || life.send_blocked) return false;
-  if (life.acknowledgement_due && life.control.empty() && !life.farewell_queued) queue_acknowledgement(connection);
+  if (life.control_due && life.control.empty() && !life.farewell_queued) queue_due(connection);
   if (life.farewell_due && life.control.empty() && connection.ring.empty()) {
     life.farewell_due = false;
     life.farewell_queued = true;

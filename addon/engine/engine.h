@@ -143,6 +143,12 @@ class Engine final : private IoSink {
   // The program waits for it no longer: a heartbeat's PING is measured again.
   void ask_no_more(uint32_t slot);
 
+  // A client asks to be in a topic, or not any more: SUBSCRIBE or UNSUBSCRIBE. The event `TopicAnswer` follows, unless the
+  // connection breaks before. At most kTopicRequestsMax may be unanswered. Only where both sides have topics.
+  void request_topic(uint32_t slot, Opcode opcode, uint32_t request, std::string_view name);
+  // A server's answer to the request of an event `TopicRequest`: one for each.
+  void answer_topic(uint32_t slot, uint32_t request, uint16_t code, std::string_view reason);
+
   // Hands the rings in the dirty list to the system.
   void flush();
   void flush_slot(uint32_t slot);
@@ -284,8 +290,7 @@ class Engine final : private IoSink {
   [[nodiscard]] Code read_session_wish(Connection& connection, const Greeting& greeting) const;
   void open_session(Connection& connection);
   bool resume(Connection& connection);
-  using SessionBuffer = std::array<uint8_t, kExtensionHeaderBytes + kSessionWelcomeBytes>;
-  [[nodiscard]] static std::string_view session_extension(const Connection& connection, Opcode opcode, SessionBuffer& buffer);
+  [[nodiscard]] static uint32_t write_session_extension(const Connection& connection, Opcode opcode, uint8_t* out);
   [[nodiscard]] Connection* resumable(const Connection& connection);
   void suspend(Connection& connection, Code code, int error, std::string_view text);
   [[nodiscard]] bool welcome_session(Connection& connection, const SessionGreeting& greeting);
@@ -301,10 +306,21 @@ class Engine final : private IoSink {
   void note_received(Connection& connection, uint32_t messages, size_t bytes);
   [[nodiscard]] bool take_acknowledgement(Connection& connection, uint64_t received);
   [[nodiscard]] bool take_early_acknowledgement(Connection& connection);
+  void queue_due(Connection& connection);
   void queue_acknowledgement(Connection& connection);
   void acknowledge_late(Connection& connection);
   [[nodiscard]] SessionToken make_token();
   [[nodiscard]] uint64_t hash_of_credential(std::string_view credential) const;
+
+  // Topics
+  using ExtensionsBuffer = std::array<uint8_t, kExtensionsWrittenMax>;
+  [[nodiscard]] Code read_extensions(Connection& connection, const Greeting& greeting) const;
+  [[nodiscard]] static std::string_view extensions_of(const Connection& connection, Opcode opcode, ExtensionsBuffer& buffer);
+  [[nodiscard]] bool on_topic_frame(Connection& connection, Opcode opcode, const uint8_t* payload, uint32_t length);
+  bool report_topic_request(Connection& connection, Opcode opcode, const uint8_t* payload, uint32_t length);
+  bool report_topic_answer(Connection& connection, const uint8_t* payload, uint32_t length);
+  void send_topic_frame(Connection& connection, const uint8_t* frame, uint32_t bytes);
+  void queue_topic_frames(Connection& connection);
 
   // Endings
   void fail(Connection& connection, Code code, int error, std::string_view text, bool with_farewell);

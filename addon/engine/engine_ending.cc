@@ -283,7 +283,7 @@ void Engine::set_farewell(Connection& connection, uint16_t code, std::string_vie
   if (life.protocol != Protocol::Native || life.end_sent) return;
   life.farewell_due = true;
   // So that the other side knows what has arrived.
-  if (life.in_session && life.session.unacknowledged_bytes > 0) life.acknowledgement_due = true;
+  if (life.in_session && life.session.unacknowledged_bytes > 0) life.control_due = true;
   life.farewell = life.refused ? Opcode::Reject : Opcode::Close;
   life.close_code = code;
   if (reason.data() != life.reason.data()) (void)keep(life.reason, reason);

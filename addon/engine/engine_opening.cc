@@ -20,6 +20,12 @@ uint32_t listener_of(uint32_t server, uint32_t place) { return server + place * 
 uint32_t server_of(uint32_t listener) { return listener % layout::kServersMax; }
 uint32_t bit_of(uint32_t listener) { return 1U << (listener / layout::kServersMax); }
 
+// What a greeting's event says of a connection.
+uint32_t features_of(const Life& life) {
+  return static_cast<uint32_t>(life.protocol) | (life.in_session ? GreetingEvent::kInSession : 0) |
+         (life.has_topics ? GreetingEvent::kHasTopics : 0);
+}
+
 }  // namespace
 
 bool Engine::Server::remember(const Connection& connection) {
@@ -229,9 +235,9 @@ void Engine::greet(uint32_t slot) {
 void Engine::send_hello(Connection& connection) {
   Life& life = connection.life;
   uint8_t frame[kControlFrameBytesMax];
-  SessionBuffer buffer;
+  ExtensionsBuffer buffer;
   const Greeting greeting = {options_.message_length_max, life.id, life.credential,
-                             session_extension(connection, Opcode::Hello, buffer)};
+                             extensions_of(connection, Opcode::Hello, buffer)};
   queue_control(
       connection, frame,
       life.protocol == Protocol::Classic ? write_classic_id(frame, life.id) : write_greeting(frame, Opcode::Hello, greeting));
@@ -286,8 +292,7 @@ bool Engine::greet_server(Connection& connection, Protocol protocol, const Greet
 
 void Engine::report_hello(EventKind kind, const Connection& connection) {
   const Life& life = connection.life;
-  const uint32_t protocol = static_cast<uint32_t>(life.protocol) | (life.in_session ? GreetingEvent::kInSession : 0);
-  const uint32_t origin = GreetingEvent::origin_of(protocol, life.of_server ? life.server + 1 : 0);
+  const uint32_t origin = GreetingEvent::origin_of(features_of(life), life.of_server ? life.server + 1 : 0);
   events_.push(GreetingEvent{.kind = kind,
                              .slot = connection.slot,
                              .slab = life.hello_slab,
@@ -349,9 +354,9 @@ void Engine::open_peer(Connection& connection) {
   set_deadline(connection, kProbationMs);
   begin_looks(connection);
   uint8_t frame[kControlFrameBytesMax];
-  SessionBuffer buffer;
+  ExtensionsBuffer buffer;
   const Greeting welcome = {
-      options_.message_length_max, servers_[life.server].options.id, {}, session_extension(connection, Opcode::Welcome, buffer)};
+      options_.message_length_max, servers_[life.server].options.id, {}, extensions_of(connection, Opcode::Welcome, buffer)};
   queue_control(
       connection, frame,
       life.protocol == Protocol::Classic ? write_classic_id(frame, life.id) : write_greeting(frame, Opcode::Welcome, welcome));
@@ -462,7 +467,8 @@ bool Engine::greet_client(Connection& connection, Protocol protocol, const Greet
   }
   SessionGreeting session;
   bool has_session = false;
-  const Code code = read_session(greeting.extensions, Opcode::Welcome, has_session, session);
+  Code code = read_session(greeting.extensions, Opcode::Welcome, has_session, session);
+  if (code == Code::None) code = read_topics(greeting.extensions, life.has_topics);
   if (code != Code::None || (has_session && (life.session.keep_ms == 0 || !welcome_session(connection, session)))) {
     fail(connection, Code::MalformedWelcome, 0, "", false);
     return false;
@@ -472,7 +478,6 @@ bool Engine::greet_client(Connection& connection, Protocol protocol, const Greet
     fail(connection, Code::SessionLost, 0, "", false);
     return false;
   }
-  const uint32_t origin = static_cast<uint32_t>(protocol) | (life.in_session ? GreetingEvent::kInSession : 0);
   const Location at = locate(greeting.id.data());
   events_.push(GreetingEvent{.kind = EventKind::Connected,
                              .slot = connection.slot,
@@ -480,7 +485,7 @@ bool Engine::greet_client(Connection& connection, Protocol protocol, const Greet
                              .offset = at.offset,
                              .id_bytes = static_cast<uint32_t>(greeting.id.size()),
                              .credential_bytes = 0,
-                             .origin = GreetingEvent::origin_of(origin, 0),
+                             .origin = GreetingEvent::origin_of(features_of(life), 0),
                              .length_max = greeting.length_max});
   life.state = State::Open;
   life.last_event_batch = batch_;

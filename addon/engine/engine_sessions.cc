@@ -46,12 +46,12 @@ void Engine::open_session(Connection& connection) {
   connection.ring.keep();
 }
 
-// What a greeting says of the session, if there is or shall be one. It lies in `buffer`.
-std::string_view Engine::session_extension(const Connection& connection, Opcode opcode, SessionBuffer& buffer) {
+// What a greeting says of the session, if there is or shall be one. Returns its size.
+uint32_t Engine::write_session_extension(const Connection& connection, Opcode opcode, uint8_t* out) {
   const Life& life = connection.life;
   const bool has_one = opcode == Opcode::Hello ? life.session.keep_ms != 0 : life.in_session;
   const SessionGreeting greeting = {life.session.token, life.received, life.session.keep_ms};
-  return {reinterpret_cast<const char*>(buffer.data()), has_one ? write_session(buffer.data(), opcode, greeting) : 0};
+  return has_one ? write_session(out, opcode, greeting) : 0;
 }
 
 // Two keyed hashes of a number that is used once: without the key, which never leaves this process, no token can be guessed.
@@ -241,8 +241,9 @@ void Engine::suspend(Connection& connection, Code code, int error, std::string_v
   }
   connection.ring.assume_sent();
   life.control.clear();
+  life.topic_frames.clear();
   life.session.early = 0;
-  life.send_blocked = life.send_failed = life.acknowledgement_due = life.paused = false;
+  life.send_blocked = life.send_failed = life.control_due = life.paused = false;
   life.end_received = life.end_deferred = false;
   life.send_error = 0;
   life.state = State::Suspended;
@@ -259,7 +260,7 @@ void Engine::note_received(Connection& connection, uint32_t messages, size_t byt
   session.unacknowledged_bytes += static_cast<uint32_t>(bytes);
   if (messages == 0 || life.state != State::Open) return;
   const uint32_t alone_bytes = std::min(kAcknowledgeBytesMax, options_.send_ring_bytes / 4);
-  if (session.unacknowledged_bytes >= std::min(kAcknowledgeWithSendBytes, alone_bytes)) life.acknowledgement_due = true;
+  if (session.unacknowledged_bytes >= std::min(kAcknowledgeWithSendBytes, alone_bytes)) life.control_due = true;
   if (session.unacknowledged_bytes >= alone_bytes) {
     pump(connection);
   } else if (!connection.acknowledgement.is_set()) {
@@ -267,9 +268,15 @@ void Engine::note_received(Connection& connection, uint32_t messages, size_t byt
   }
 }
 
+// What waits until the control frames before are sent.
+void Engine::queue_due(Connection& connection) {
+  connection.life.control_due = false;
+  if (connection.life.session.unacknowledged_bytes > 0) queue_acknowledgement(connection);
+  queue_topic_frames(connection);
+}
+
 void Engine::queue_acknowledgement(Connection& connection) {
   Life& life = connection.life;
-  life.acknowledgement_due = false;
   life.session.unacknowledged_bytes = 0;
   uint8_t frame[kHeaderBytes + kAcknowledgeBytes];
   queue_control(connection, frame, write_acknowledge(frame, life.received));
@@ -279,7 +286,7 @@ void Engine::acknowledge_late(Connection& connection) {
   deadlines_.clear(connection.acknowledgement);
   Life& life = connection.life;
   if (life.session.unacknowledged_bytes == 0) return;
-  life.acknowledgement_due = true;
+  life.control_due = true;
   pump(connection);
 }
 

@@ -31,6 +31,8 @@ enum class EventKind : int32_t {
   Resumed = 16,       // a peer's session has a new connection; adopt() follows
   Idle = 17,          // nothing came for the idle limit; the connection ends unless configure() sets another one now
   Ended = 18,         // the other side sends nothing any more, and this side still can
+  TopicRequest = 19,  // a peer wants to be in a topic, or not any more; answer_topic() follows
+  TopicAnswer = 20,   // a server has answered such a request
 };
 
 // Events, word by word. The mirror of the names is in src/engine/layout.ts; addon/binding/border.h exports the places.
@@ -74,10 +76,11 @@ struct GreetingEvent {
   uint32_t offset = 0;  // of the id
   uint32_t id_bytes = 0;
   uint32_t credential_bytes = 0;  // right behind the id
-  uint32_t origin = 0;            // origin_of(), and kInSession
+  uint32_t origin = 0;            // origin_of(), kInSession and kHasTopics
   uint32_t length_max = 0;        // the longest payload that the other side accepts
 
   static constexpr uint32_t kInSession = 0x80;
+  static constexpr uint32_t kHasTopics = 0x40;
   // The protocol, and above its 8 bits the number of the server plus 1; 0 for a client's greeting.
   [[nodiscard]] static uint32_t origin_of(uint32_t protocol, uint32_t server_plus_one) { return protocol | server_plus_one << 8; }
   [[nodiscard]] uint32_t server_plus_one() const { return origin >> 8; }
@@ -128,6 +131,17 @@ struct AcceptErrorEvent {
   uint32_t server = 0;
   uint32_t unused[4] = {};
   uint32_t error = 0;  // the system's errno
+};
+
+// TopicRequest and TopicAnswer.
+struct TopicEvent {
+  EventKind kind = EventKind::TopicRequest;
+  uint32_t slot = 0;
+  uint32_t slab = 0;
+  uint32_t offset = 0;  // of the topic's name, or of the reason
+  uint32_t length = 0;
+  uint32_t request = 0;  // the client's number
+  uint32_t what = 0;     // the opcode of a request, or the code of an answer
 };
 
 class EventRing {

@@ -36,6 +36,19 @@ bool are_extensions(std::string_view extensions) {
   return true;
 }
 
+// The value of an extension of good ones. False when it is not there.
+bool find_extension(std::string_view extensions, Extension type, std::string_view& value) {
+  for (size_t at = 0; at < extensions.size();) {
+    const auto* const header = reinterpret_cast<const uint8_t*>(extensions.data()) + at;
+    const size_t bytes = load<uint16_t>(header + 2);
+    at += kExtensionHeaderBytes + bytes;
+    if (load<uint16_t>(header) != static_cast<uint16_t>(type)) continue;
+    value = view(header + kExtensionHeaderBytes, bytes);
+    return true;
+  }
+  return false;
+}
+
 bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
 
 // The length of the well-formed sequence at `at` (Unicode 15, table 3-7), or 0.
@@ -116,6 +129,27 @@ uint32_t write_session(uint8_t* out, Opcode opcode, const SessionGreeting& sessi
   return kExtensionHeaderBytes + bytes;
 }
 
+uint32_t write_topics(uint8_t* out) {
+  store<uint16_t>(out, static_cast<uint16_t>(Extension::Topics));
+  store<uint16_t>(out + 2, 0);
+  return kExtensionHeaderBytes;
+}
+
+uint32_t write_topic_request(uint8_t* out, Opcode opcode, const TopicRequest& request) {
+  const auto bytes = static_cast<uint32_t>(std::min<size_t>(request.name.size(), kTopicNameBytesMax));
+  store<uint32_t>(out + kHeaderBytes, request.request);
+  copy(out + kHeaderBytes + kTopicRequestBytes, request.name.substr(0, bytes));
+  return finish(out, opcode, kTopicRequestBytes + bytes);
+}
+
+uint32_t write_topic_answer(uint8_t* out, const TopicAnswer& answer) {
+  const auto bytes = static_cast<uint32_t>(std::min<size_t>(answer.reason.size(), kReasonBytesMax));
+  store<uint32_t>(out + kHeaderBytes, answer.request);
+  store<uint16_t>(out + kHeaderBytes + 4, answer.code);
+  copy(out + kHeaderBytes + kTopicAnswerBytes, answer.reason.substr(0, bytes));
+  return finish(out, Opcode::Subscription, kTopicAnswerBytes + bytes);
+}
+
 uint32_t write_classic_id(uint8_t* out, std::string_view id) {
   const auto bytes = static_cast<uint32_t>(std::min<size_t>(id.size(), kPeerIdBytesMax));
   store<uint32_t>(out, bytes);
@@ -152,20 +186,37 @@ Code read_farewell(const uint8_t* payload, uint32_t length, Farewell& out) {
 }
 
 Code read_session(std::string_view extensions, Opcode opcode, bool& has, SessionGreeting& out) {
-  has = false;
-  for (size_t at = 0; at < extensions.size();) {
-    const auto* const header = reinterpret_cast<const uint8_t*>(extensions.data()) + at;
-    const uint32_t bytes = load<uint16_t>(header + 2);
-    at += kExtensionHeaderBytes + size_t{bytes};
-    if (load<uint16_t>(header) != static_cast<uint16_t>(Extension::Session)) continue;
-    if (bytes != (opcode == Opcode::Welcome ? kSessionWelcomeBytes : kSessionHelloBytes)) return Code::MalformedHello;
-    const uint8_t* const value = header + kExtensionHeaderBytes;
-    std::memcpy(out.token.bytes, value, SessionToken::kBytes);
-    out.received = load<uint64_t>(value + SessionToken::kBytes);
-    out.keep_ms = opcode == Opcode::Welcome ? load<uint32_t>(value + kSessionHelloBytes) : 0;
-    has = true;
-  }
+  std::string_view found;
+  has = find_extension(extensions, Extension::Session, found);
+  if (!has) return Code::None;
+  if (found.size() != (opcode == Opcode::Welcome ? kSessionWelcomeBytes : kSessionHelloBytes)) return Code::MalformedHello;
+  const auto* const value = reinterpret_cast<const uint8_t*>(found.data());
+  std::memcpy(out.token.bytes, value, SessionToken::kBytes);
+  out.received = load<uint64_t>(value + SessionToken::kBytes);
+  out.keep_ms = opcode == Opcode::Welcome ? load<uint32_t>(value + kSessionHelloBytes) : 0;
   return Code::None;
+}
+
+Code read_topics(std::string_view extensions, bool& has) {
+  std::string_view found;
+  has = find_extension(extensions, Extension::Topics, found);
+  return found.empty() ? Code::None : Code::MalformedHello;
+}
+
+Code read_topic_request(const uint8_t* payload, uint32_t length, TopicRequest& out) {
+  if (length <= kTopicRequestBytes) return Code::ProtocolError;
+  out.request = load<uint32_t>(payload);
+  out.name = view(payload + kTopicRequestBytes, length - kTopicRequestBytes);
+  return is_topic_name(out.name) ? Code::None : Code::ProtocolError;
+}
+
+Code read_topic_answer(const uint8_t* payload, uint32_t length, TopicAnswer& out) {
+  if (length < kTopicAnswerBytes || length > kTopicAnswerBytes + kReasonBytesMax) return Code::ProtocolError;
+  out.request = load<uint32_t>(payload);
+  out.code = load<uint16_t>(payload + 4);
+  out.reason = view(payload + kTopicAnswerBytes, length - kTopicAnswerBytes);
+  const bool local = out.code >= kLocalCodeMin && out.code <= kLocalCodeMax;
+  return !local && is_utf8(out.reason) ? Code::None : Code::ProtocolError;
 }
 
 bool SessionToken::is_zero() const { return equals(SessionToken{}); }
@@ -189,6 +240,9 @@ bool is_utf8(std::string_view text) {
 bool is_native_id(std::string_view id) {
   return !id.empty() && id.size() <= kPeerIdBytesMax && is_utf8(id) && !has_control_character(id);
 }
+
+// The rules of a topic's name are those of an id.
+bool is_topic_name(std::string_view name) { return name.size() <= kTopicNameBytesMax && is_native_id(name); }
 
 bool is_classic_id(std::string_view id) {
   return !id.empty() && id.size() <= kPeerIdBytesMax &&

@@ -9,7 +9,18 @@
 namespace zerio {
 
 // The opcode of a control frame is where a data frame has its channel.
-enum class Opcode : uint8_t { Hello = 1, Welcome = 2, Reject = 3, Ping = 4, Pong = 5, Close = 6, Acknowledge = 7 };
+enum class Opcode : uint8_t {
+  Hello = 1,
+  Welcome = 2,
+  Reject = 3,
+  Ping = 4,
+  Pong = 5,
+  Close = 6,
+  Acknowledge = 7,
+  Subscribe = 8,
+  Unsubscribe = 9,
+  Subscription = 10
+};
 
 inline constexpr uint32_t kMagic = 0x4f49525a;  // "ZRIO" on the wire
 inline constexpr uint8_t kVersion = 1;
@@ -18,6 +29,7 @@ inline constexpr uint32_t kCredentialBytesMax = 512;
 inline constexpr uint32_t kReasonBytesMax = 256;
 inline constexpr uint32_t kPingBytes = 8;
 inline constexpr uint32_t kAcknowledgeBytes = 8;
+inline constexpr uint32_t kTopicNameBytesMax = 255;
 // Of all extensions of a greeting together.
 inline constexpr uint32_t kExtensionsBytesMax = 512;
 
@@ -30,7 +42,7 @@ struct Greeting {
 };
 inline constexpr uint32_t kGreetingBytes = 16;
 
-enum class Extension : uint16_t { Session = 1 };
+enum class Extension : uint16_t { Session = 1, Topics = 2 };
 inline constexpr uint32_t kExtensionHeaderBytes = 4;
 
 // The extension SESSION. In HELLO, a token of zeros asks for a new session.
@@ -58,9 +70,28 @@ struct Farewell {
 };
 inline constexpr uint32_t kFarewellBytes = 2;
 
-// The longest one that this side writes.
+// SUBSCRIBE and UNSUBSCRIBE share one layout.
+struct TopicRequest {
+  uint32_t request = 0;  // the client's number for it, which the answer repeats
+  std::string_view name;
+};
+inline constexpr uint32_t kTopicRequestBytes = 4;
+// So many may be unanswered on one connection.
+inline constexpr uint32_t kTopicRequestsMax = 8;
+
+// SUBSCRIPTION. The code is 0 when the server has done what was asked for.
+struct TopicAnswer {
+  uint32_t request = 0;
+  uint16_t code = 0;
+  std::string_view reason;
+};
+inline constexpr uint32_t kTopicAnswerBytes = 6;
+
+// All extensions that this side writes.
+inline constexpr uint32_t kExtensionsWrittenMax = kExtensionHeaderBytes + kSessionWelcomeBytes + kExtensionHeaderBytes;
+// The longest frame that this side writes.
 inline constexpr uint32_t kControlFrameBytesMax =
-    4 + kGreetingBytes + kPeerIdBytesMax + kCredentialBytesMax + kExtensionHeaderBytes + kSessionWelcomeBytes;
+    4 + kGreetingBytes + kPeerIdBytesMax + kCredentialBytesMax + kExtensionsWrittenMax;
 
 // Write one whole frame to `out`, which has room for kControlFrameBytesMax bytes, and return its size.
 uint32_t write_greeting(uint8_t* out, Opcode opcode, const Greeting& greeting);
@@ -69,6 +100,10 @@ uint32_t write_echo(uint8_t* out, Opcode opcode, const uint8_t* payload);
 uint32_t write_acknowledge(uint8_t* out, uint64_t received);
 // Writes the extension SESSION as part of a greeting of this opcode to `out`, which has room for it; returns its size.
 uint32_t write_session(uint8_t* out, Opcode opcode, const SessionGreeting& session);
+// Likewise the extension TOPICS.
+uint32_t write_topics(uint8_t* out);
+uint32_t write_topic_request(uint8_t* out, Opcode opcode, const TopicRequest& request);
+uint32_t write_topic_answer(uint8_t* out, const TopicAnswer& answer);
 // The classic handshake: a data frame that holds the id.
 uint32_t write_classic_id(uint8_t* out, std::string_view id);
 
@@ -77,9 +112,14 @@ Code read_greeting(const uint8_t* payload, uint32_t length, Greeting& out);
 Code read_farewell(const uint8_t* payload, uint32_t length, Farewell& out);
 // Whether the extensions of a greeting of this opcode have SESSION. Code::MalformedHello when it has another size.
 Code read_session(std::string_view extensions, Opcode opcode, bool& has, SessionGreeting& out);
+// Likewise TOPICS, which is empty.
+Code read_topics(std::string_view extensions, bool& has);
+Code read_topic_request(const uint8_t* payload, uint32_t length, TopicRequest& out);
+Code read_topic_answer(const uint8_t* payload, uint32_t length, TopicAnswer& out);
 
 // A native id is 1 to 255 bytes of valid UTF-8 without control characters, a classic one of printable ASCII.
 [[nodiscard]] bool is_native_id(std::string_view id);
+[[nodiscard]] bool is_topic_name(std::string_view name);
 [[nodiscard]] bool is_classic_id(std::string_view id);
 [[nodiscard]] bool is_utf8(std::string_view text);
 

@@ -37,6 +37,7 @@ export interface ConnectionOwner {
   _disconnected(connection: ClientConnection, reason: DisconnectReason): void
   _suspended(connection: ClientConnection, reason: DisconnectReason): void
   _released(connection: ClientConnection): void
+  _topicAnswered(request: number, code: number, text: string): void
   emit(event: 'drain' | 'idle' | 'ended'): boolean
 }
 
@@ -164,8 +165,12 @@ export class ClientConnection implements Connection, Contender {
     this.question.ended(reason)
     if (this.established && !this._over) this.client._suspended(this, reason)
   }
-  // Peers alone are moved to another connection.
+  // Peers alone are moved to another connection, and ask for topics.
   _resumed(): void {}
+  _topicAsked(): void {}
+  _topicAnswered(request: number, code: number, text: string): void {
+    if (this.established && !this._over) this.client._topicAnswered(request, code, text)
+  }
   _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void {
     const local = this._over
     this.#end()

@@ -35,6 +35,11 @@ export interface ClientEventMap {
   ended: []
   /** A message, copied into a Buffer that the program may keep. Each copy is garbage; `onMessage` makes none. */
   message: [message: Buffer, channel: number]
+  /**
+   * On a later connection the server has refused a topic that this client had subscribed to: it has left the topic. The error is that of
+   * `subscribe`.
+   */
+  subscribeRefused: [topic: string, error: ZerioError]
   /** The send ring that refused a message with `BackPressured` has room for it now. */
   drain: []
   /**

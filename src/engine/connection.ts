@@ -2,6 +2,7 @@
 import type { AsyncResource } from 'node:async_hooks'
 import type { ZerioError } from '../errors.js'
 import type { DisconnectReason } from '../reason.js'
+import type { TopicOpcode } from './layout.js'
 import type { PoolBuffer } from './pool.js'
 import type { SendRing } from './send_ring.js'
 
@@ -14,6 +15,8 @@ export interface Hello {
   readonly credentialLength: number
   readonly classic: boolean
   readonly inSession: boolean
+  /** Whether both sides have topics. */
+  readonly hasTopics: boolean
   /** The longest message that the other side accepts, in bytes. */
   readonly lengthMax: number
 }
@@ -77,6 +80,10 @@ export interface Connection {
   _drained(): void
   /** The PING that the program asked for is answered. */
   _answered(): void
+  /** A peer asks to be in a topic, or not any more. */
+  _topicAsked(opcode: TopicOpcode, request: number, name: string): void
+  /** The server has answered such a request of this client. */
+  _topicAnswered(request: number, code: number, text: string): void
   /** The other side sends nothing any more, and this side still can. */
   _ended(): void
   /** Nothing came for `idleTimeoutMs`: the connection ends unless the program sets another limit before this returns. */

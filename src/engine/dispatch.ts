@@ -3,24 +3,23 @@ import { AsyncResource } from 'node:async_hooks'
 import { setImmediate } from 'node:timers'
 import { misuse } from '../errors.js'
 import { DisconnectReason } from '../reason.js'
-import type { Connection, HeldBack, Hello, ServerEvents } from './connection.js'
-import { reasonOf, wordsOf } from './endings.js'
+import type { Connection, HeldBack, ServerEvents } from './connection.js'
+import { helloOf, reasonOf, textOf } from './event_words.js'
 import {
   AcceptErrorEvent,
   EndEvent,
   EngineWord,
   Event,
   EventKind,
-  Greeted,
   GreetingEvent,
   Header,
   Layout,
   MessageEvent,
-  Protocol,
   RefusedEvent,
   ReleasedEvent,
   ResumedEvent,
-  RunEvent
+  RunEvent,
+  TopicEvent
 } from './layout.js'
 import { performanceOriginNs } from './monotonic.js'
 import type { PoolBuffer, Slab } from './pool.js'
@@ -407,17 +406,14 @@ export class Dispatch {
         return
       case EventKind.Disconnected: {
         const code = events[at + EndEvent.Code]
+        const errno = events[at + EndEvent.Errno]
         const unacknowledged = events[at + EndEvent.Unacknowledged]
-        this.#connections[slot]?._disconnected(
-          code,
-          wordsOf(events, this.#slabs, at),
-          events[at + EndEvent.Errno],
-          unacknowledged
-        )
+        const text = textOf(events, at, this.#slabs.list)
+        this.#connections[slot]?._disconnected(code, text, errno, unacknowledged)
         return
       }
       case EventKind.Suspended:
-        this.#connections[slot]?._suspended(reasonOf(events, this.#slabs, at))
+        this.#connections[slot]?._suspended(reasonOf(events, at, this.#slabs.list))
         return
       case EventKind.Resumed: {
         const by = events[at + ResumedEvent.By]
@@ -438,7 +434,11 @@ export class Dispatch {
         this.#connections[slot]?._idle()
         return
       case EventKind.ConnectFailed:
-        this.#connections[slot]?._connectFailed(reasonOf(events, this.#slabs, at))
+        this.#connections[slot]?._connectFailed(reasonOf(events, at, this.#slabs.list))
+        return
+      case EventKind.TopicRequest:
+      case EventKind.TopicAnswer:
+        this.#dispatchTopic(kind, at, slot)
         return
       case EventKind.Released:
         this.#dispatchReleased(slot, events[at + ReleasedEvent.Server])
@@ -459,22 +459,20 @@ export class Dispatch {
   }
 
   #dispatchGreeting(kind: EventKind.Asked | EventKind.Connected, at: number, slot: number): void {
-    const events = this.#events
-    const buffer = this.#slabs.list[events[at + GreetingEvent.Slab]]?.buffer
-    if (buffer === undefined || slot < 0 || slot >= this.#slabs.slotCount) return
-    const hello: Hello = {
-      buffer,
-      offset: events[at + GreetingEvent.Offset],
-      idLength: events[at + GreetingEvent.IdBytes],
-      credentialLength: events[at + GreetingEvent.CredentialBytes],
-      classic: (events[at + GreetingEvent.Origin] & 0xff) === Protocol.Classic,
-      inSession: (events[at + GreetingEvent.Origin] & Greeted.InSession) !== 0,
-      lengthMax: events[at + GreetingEvent.LengthMax]
-    }
+    const hello = helloOf(this.#events, at, this.#slabs.list)
+    if (hello === undefined || slot < 0 || slot >= this.#slabs.slotCount) return
     const server = this.#serverOf(at)
     if (server < 0) this.#connections[slot]?._connected(hello)
     else if (kind === EventKind.Asked) this.#servers[server]?.asked(slot, hello)
     else this.#servers[server]?.greeted(this.#engine.takeSlot(slot), hello)
+  }
+
+  #dispatchTopic(kind: EventKind.TopicRequest | EventKind.TopicAnswer, at: number, slot: number): void {
+    const request = this.#events[at + TopicEvent.Request] >>> 0
+    const what = this.#events[at + TopicEvent.What]
+    const text = textOf(this.#events, at, this.#slabs.list)
+    if (kind === EventKind.TopicRequest) this.#connections[slot]?._topicAsked(what, request, text)
+    else this.#connections[slot]?._topicAnswered(request, what, text)
   }
 
   #dispatchReleased(slot: number, server: number): void {

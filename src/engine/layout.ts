@@ -117,7 +117,9 @@ export const enum EventKind {
   Suspended = 15,
   Resumed = 16,
   Idle = 17,
-  Ended = 18
+  Ended = 18,
+  TopicRequest = 19,
+  TopicAnswer = 20
 }
 
 /** The words with which every event begins: the kind, and the slot or server that it is about. */
@@ -186,6 +188,16 @@ export const enum RefusedEvent {
   Count = 7
 }
 
+/** The other words of `TopicRequest` and `TopicAnswer`. Its text is where that of `Disconnected` is. */
+export const enum TopicEvent {
+  Slab = 2,
+  Offset = 3,
+  Length = 4,
+  Request = 5,
+  /** The opcode of a request, or the code of an answer. */
+  What = 6
+}
+
 /** The other word of `AcceptError`. */
 export const enum AcceptErrorEvent {
   Errno = 6
@@ -230,7 +242,10 @@ export const enum Header {
 export const enum Limit {
   PeerIdBytes = 255,
   CredentialBytes = 512,
-  ReasonBytes = 256
+  ReasonBytes = 256,
+  TopicNameBytes = 255,
+  /** How many requests to be in topics may be unanswered on one connection. */
+  TopicRequests = 8
 }
 
 /** What native functions return beside the system's errno values, which are smaller. */
@@ -257,7 +272,14 @@ export const enum Protocol {
 
 /** What a greeting's origin says beside the protocol. */
 export const enum Greeted {
-  InSession = 0x80
+  InSession = 0x80,
+  HasTopics = 0x40
+}
+
+/** What a client asks of a topic. */
+export const enum TopicOpcode {
+  Subscribe = 8,
+  Unsubscribe = 9
 }
 
 /** The option `waitStrategy`. */
@@ -285,6 +307,8 @@ export const enum Code {
   Unauthorized = 1018,
   HeartbeatTimeout = 1019,
   SessionLost = 1020,
+  SlowConsumer = 1021,
+  SubscribeRefused = 1022,
   IdleTimeout = 1023,
   PeerLeft = 2000,
   ConnectionFailed = 2001,

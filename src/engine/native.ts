@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ZerioError } from '../errors.js'
 import type { ResolvedConditions } from '../options/options.js'
 import { borderMismatch } from './border.js'
-import type { Setting } from './layout.js'
+import type { Setting, TopicOpcode } from './layout.js'
 import { engineLeftOut, loadError } from './load_error.js'
 import { thisTarget } from './target.js'
 
@@ -101,6 +101,10 @@ export interface NativeEngine {
   /** While `Asked` is dispatched: the verdict comes later. */
   postpone(slot: number): void
   close(slot: number, code: number, reason: string): void
+  /** A client's SUBSCRIBE or UNSUBSCRIBE with a number of its own; `TopicAnswer` is reported when the server has answered. */
+  requestTopic(slot: number, opcode: TopicOpcode, request: number, name: string): void
+  /** A server's answer to a `TopicRequest`; the code is 0 when it was done. */
+  answerTopic(slot: number, request: number, code: number, reason: string): void
   /** Sends the end of the stream behind what was accepted. */
   end(slot: number): void
   abort(slot: number): void

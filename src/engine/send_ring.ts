@@ -317,7 +317,7 @@ export class SendRing {
       this.#words[this.#tailWord + SlotWord.DrainNeed] !== 0 &&
       this.#behind(this.#head()) > this.#capacity / 2
     if (waiting) return this.#refuse(need)
-    if (this.#unsent() >= FLUSH_BYTES || !this.#place(need)) {
+    if (this.unsentBytes() >= FLUSH_BYTES || !this.#place(need)) {
       this.publish()
       this.#engine.flushOne(this)
       if (!this.#place(need)) return this.#refuse(need)
@@ -351,8 +351,8 @@ export class SendRing {
     return position >= 0 && position <= MAIN + this.#capacity ? position : 0
   }
 
-  /** Bytes that the system has not taken. */
-  #unsent(): number {
+  /** Bytes that the system has not taken. Only while the status is `Sent`. */
+  unsentBytes(): number {
     return this.#behind(this.#positionIn(this.#sentWord))
   }
 
@@ -398,7 +398,7 @@ export class SendRing {
     if (end - at < need) return false
     this.#tail = at
     this.#base = at < MAIN ? this.#frontBase : this.#mainBase
-    const untilFlush = Math.max(need, FLUSH_BYTES - this.#unsent())
+    const untilFlush = Math.max(need, FLUSH_BYTES - this.unsentBytes())
     this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
     return true
   }

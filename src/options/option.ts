@@ -23,7 +23,7 @@ export interface Choice<Value extends string> extends Described {
 /** A whole number. */
 export interface Integer extends Described {
   readonly kind: 'integer'
-  readonly unit: 'bytes' | 'milliseconds' | 'microseconds' | 'connections' | 'percent'
+  readonly unit: 'bytes' | 'milliseconds' | 'microseconds' | 'connections' | 'keys' | 'percent'
   readonly min: number
   readonly max: number
   readonly default: number

@@ -13,7 +13,9 @@ import { reconnectTable } from './reconnect.js'
 import { serverTable } from './server.js'
 import { sessionsTable, sessionTable } from './session.js'
 import { socketTable } from './socket.js'
+import { topicTable } from './topic.js'
 import { lengthOf } from './typed_arrays.js'
+import type { TopicOptions } from './types.js'
 
 export { describe } from './given.js'
 export type {
@@ -26,7 +28,9 @@ export type {
   ServerOptions,
   SessionOptions,
   SessionsOptions,
+  SlowConsumers,
   SocketOptions,
+  TopicOptions,
   WaitStrategy
 } from './types.js'
 
@@ -39,6 +43,7 @@ export type ResolvedServerOptions = ResolvedEngineOptions &
   ResolvedSocketOptions &
   Omit<Resolved<typeof serverTable>, 'sessions'> &
   Resolved<typeof sessionsTable>
+export type ResolvedTopicOptions = Resolved<typeof topicTable>
 export type ResolvedReconnectOptions = Resolved<typeof reconnectTable>
 export type ResolvedClientOptions = ResolvedEngineOptions &
   ResolvedSocketOptions &
@@ -73,6 +78,7 @@ const conditionsScope = scopeOf(conditionsTable, 'conditions.')
 const reconnectScope = scopeOf(reconnectTable, 'reconnect.')
 const sessionScope = scopeOf(sessionTable, 'session.')
 const sessionsScope = scopeOf(sessionsTable, 'sessions.')
+const topicScope = scopeOf(topicTable)
 const NO_SESSIONS = { resumeMsMax: 0, sessionsMax: 0 }
 
 function readOptions(given: unknown, names: readonly string[], prefix = ''): Record<string, unknown> {
@@ -192,6 +198,46 @@ function resolveClient(given: unknown): ResolvedClientOptions {
   }
 }
 
+/** The options of a topic that make sense only with one kind of slow consumers. */
+const KIND_OF_TOPIC_OPTION: Readonly<Record<string, TopicOptions['slow']>> = {
+  keysMax: 'latest',
+  valueBytesMax: 'latest',
+  pendingBytesMax: 'close',
+  behindMs: 'close'
+}
+const VALUES_BYTES_MAX = 2 ** 30
+/** What stands in front of each value. */
+const KEY_BYTES = 4
+
+/**
+ * The options of a topic, checked and complete; `given` are the names of those that the program has given. Throws `ZERIO_BAD_OPTION`.
+ *
+ * @param messageLengthMax the server's option.
+ */
+export function resolveTopicOptions(
+  given: unknown,
+  messageLengthMax: number
+): { options: ResolvedTopicOptions; given: readonly (keyof ResolvedTopicOptions)[] } {
+  const found = given === undefined ? {} : readOptions(given, topicScope.names)
+  const options = resolve(found, topicScope)
+  for (const name of Object.keys(found)) {
+    const slow = KIND_OF_TOPIC_OPTION[name]
+    if (slow !== undefined && slow !== options.slow)
+      throw misuse('ZERIO_BAD_OPTION', `Option "${name}" is for topics with slow: '${slow}'; leave it out.`)
+  }
+  const { slow, keysMax, valueBytesMax } = options
+  const tooLong = valueBytesMax + KEY_BYTES > messageLengthMax
+  if (slow === 'latest' && (tooLong || keysMax * (valueBytesMax + KEY_BYTES) > VALUES_BYTES_MAX)) {
+    throw misuse(
+      'ZERIO_BAD_OPTION',
+      tooLong
+        ? `Option "valueBytesMax" must be at most maxMessageLength - ${KEY_BYTES} (${messageLengthMax - KEY_BYTES}), not ${valueBytesMax}.`
+        : `Options "keysMax" and "valueBytesMax" ask for more than ${VALUES_BYTES_MAX} bytes; lower one of them.`
+    )
+  }
+  return { options, given: Object.keys(found) as (keyof ResolvedTopicOptions)[] }
+}
+
 /** Options that have an option of their own; undefined when that is false. */
 function resolvePart<Table extends OptionTable>(
   given: unknown,
@@ -228,6 +274,20 @@ export function checkPeerId(id: unknown, classic: boolean): asserts id is string
     throw misuse(
       'ZERIO_BAD_PEER_ID',
       `A peer id must be a string of 1 to ${Limit.PeerIdBytes} bytes of ${classic ? 'printable ASCII' : 'UTF-8 without control characters'}, not ${describe(id)}.`
+    )
+  }
+}
+
+/** Throws `ZERIO_BAD_ARGUMENT` unless it can be the name of a topic: 1 to 255 bytes of UTF-8 without control characters. */
+export function checkTopicName(name: unknown): asserts name is string {
+  if (
+    typeof name !== 'string' ||
+    !/^[^\p{Cc}\p{Cs}]+$/u.test(name) ||
+    Buffer.byteLength(name) > Limit.TopicNameBytes
+  ) {
+    throw misuse(
+      'ZERIO_BAD_ARGUMENT',
+      `A topic's name must be a string of 1 to ${Limit.TopicNameBytes} bytes of UTF-8 without control characters, not ${describe(name)}.`
     )
   }
 }

@@ -8,6 +8,9 @@ export type Backend = 'auto' | 'epoll' | 'io_uring' | 'kqueue' | 'rio' | 'winsoc
 /** How a thread waits for the network. See docs/tuning.md. */
 export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'
 
+/** What a topic does with members that read too slowly. See docs/topics.md. */
+export type SlowConsumers = 'skip' | 'close' | 'latest'
+
 /** Options that choose the engine: servers and clients of a thread with equal ones share one engine and its memory. */
 export interface EngineOptions {
   /**
@@ -352,6 +355,43 @@ export interface SessionsOptions {
    * In connections: 1 to 60,000; default 10,000.
    */
   sessionsMax?: number | undefined
+}
+
+/** Options of `server.topic`. */
+export interface TopicOptions {
+  /**
+   * What becomes of a member that reads too slowly. With `skip` it misses the messages for which its ring has no room. With
+   * `close` its connection ends with `ZERIO_SLOW_CONSUMER`. With `latest` the topic has keys with values, and such a member gets
+   * the newest value of each changed key, once, when there is room.
+   *
+   * Default `'skip'`.
+   */
+  slow?: SlowConsumers | undefined
+  /**
+   * With `latest`: how many keys there are, from 0 on. Each member takes a bit for each of them.
+   *
+   * In keys: 1 to 1,048,576; default 1,024.
+   */
+  keysMax?: number | undefined
+  /**
+   * With `latest`: the longest value. The topic has so much memory for each key, which the system commits as it is used.
+   *
+   * In bytes: 1 to `maxMessageLength - 4`; `keysMax * (valueBytesMax + 4)` at most 1,073,741,824; default 64.
+   */
+  valueBytesMax?: number | undefined
+  /**
+   * With `close`: how many bytes, as `peer.pendingBytes` counts them, may wait for a member when a message is published.
+   *
+   * In bytes: 0 (what the ring holds) to 536,870,912; default 0.
+   */
+  pendingBytesMax?: number | undefined
+  /**
+   * With `close`: how long the oldest byte may wait for a member, whoever has sent it. A timer looks four times within this time,
+   * so that the end comes at most a quarter of it late.
+   *
+   * In milliseconds: 0 (no limit) or 20 to 3,600,000; default 0.
+   */
+  behindMs?: number | undefined
 }
 
 /** What `configure` takes: the options that can change while there is a connection. */

@@ -9,6 +9,13 @@ import { ZerioClient, ZerioError, ZerioServer } from 'zerio'
 import { outputs, scopes } from '../../scripts/options_page.mjs'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+/** The options of a topic are given to a method. */
+class TopicOf {
+  constructor(_port, options) {
+    const server = new ZerioServer(1, { maxMessageLength: 16_777_215 })
+    server.topic('topic', options)
+  }
+}
 const classesOf = {
   engine: [ZerioServer, ZerioClient],
   socket: [ZerioServer, ZerioClient],
@@ -17,11 +24,17 @@ const classesOf = {
   conditions: [ZerioServer, ZerioClient],
   reconnect: [ZerioClient],
   session: [ZerioClient],
-  sessions: [ZerioServer]
+  sessions: [ZerioServer],
+  topic: [TopicOf]
 }
 /** Options with one of this scope. */
 const optionsWith = (scope, name, value) => {
   if (scope === 'reconnect') return { reconnect: { delayMs: 1, delayMsMax: 3_600_000, [name]: value } }
+  if (scope === 'topic') {
+    const slow = { keysMax: 'latest', valueBytesMax: 'latest', pendingBytesMax: 'close', behindMs: 'close' }
+    const rest = name === 'valueBytesMax' ? { keysMax: 1 } : {}
+    return { ...rest, ...(name === 'slow' ? {} : { slow: slow[name] }), [name]: value }
+  }
   return /^(conditions|sessions?)$/.test(scope) ? { [scope]: { [name]: value } } : { [name]: value }
 }
 const all = Object.entries(scopes).flatMap(([scope, { table }]) =>
@@ -36,8 +49,9 @@ test('each option has a sentence, and its name ends with its unit', (t) => {
   const endings = {
     milliseconds: /Ms(Max)?$/,
     microseconds: /Us$/,
-    bytes: /(Bytes|Length)$/,
+    bytes: /(Bytes(Max)?|Length)$/,
     connections: /./,
+    keys: /^keys/,
     percent: /Percent$/
   }
   for (const { name, option } of all) {
@@ -96,7 +110,7 @@ function complaints(program) {
 }
 
 const proof = `
-import type { ClientOptions, EngineOptions, ReconnectOptions, ServerOptions, SessionOptions, SessionsOptions, SocketOptions } from './types.js'
+import type { ClientOptions, EngineOptions, ReconnectOptions, ServerOptions, SessionOptions, SessionsOptions, SocketOptions, TopicOptions } from './types.js'
 import type { clientTable } from './client.js'
 import type { engineTable } from './engine.js'
 import type { Given } from './option.js'
@@ -104,6 +118,7 @@ import type { reconnectTable } from './reconnect.js'
 import type { serverTable } from './server.js'
 import type { sessionTable, sessionsTable } from './session.js'
 import type { socketTable } from './socket.js'
+import type { topicTable } from './topic.js'
 
 type Equal<One, Other> =
   (<T>() => T extends One ? 1 : 2) extends <T>() => T extends Other ? 1 : 2 ? true : false
@@ -116,6 +131,7 @@ export const server: Equal<Flat<ServerOptions>, Flat<Given<Engine & Socket & typ
 export const reconnect: Equal<Flat<ReconnectOptions>, Flat<Given<typeof reconnectTable>>> = true
 export const session: Equal<Flat<SessionOptions>, Flat<Given<typeof sessionTable>>> = true
 export const sessions: Equal<Flat<SessionsOptions>, Flat<Given<typeof sessionsTable>>> = true
+export const topic: Equal<Flat<TopicOptions>, Flat<Given<typeof topicTable>>> = true
 export const client: Equal<Flat<ClientOptions>, Flat<Given<Engine & Socket & typeof clientTable>>> = true
 `
 

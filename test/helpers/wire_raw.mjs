@@ -5,7 +5,19 @@ import { connect, createServer } from 'node:net'
 import { startClient } from './link.mjs'
 import { until } from './until.mjs'
 
-export const OPCODE = Object.freeze({ hello: 1, welcome: 2, reject: 3, ping: 4, pong: 5, close: 6 })
+export const OPCODE = Object.freeze({
+  hello: 1,
+  welcome: 2,
+  reject: 3,
+  ping: 4,
+  pong: 5,
+  close: 6,
+  subscribe: 8,
+  unsubscribe: 9,
+  subscription: 10
+})
+/** The extension TOPICS, which the HELLO of zerio's own client has. */
+export const TOPICS = Buffer.from([2, 0, 0, 0])
 export const CODE = Object.freeze({
   normal: 1000,
   goingAway: 1001,
@@ -21,6 +33,8 @@ export const CODE = Object.freeze({
   tooManyHandshakes: 1017,
   unauthorized: 1018,
   heartbeatTimeout: 1019,
+  slowConsumer: 1021,
+  subscribeRefused: 1022,
   idleTimeout: 1023,
   peerLeft: 2000
 })

@@ -92,6 +92,7 @@ const layers = [
   ['engine/'],
   ['clock.ts', 'connecting/', 'diagnostics.ts'],
   ['endpoint.ts', 'peer.ts'],
+  ['topics/'],
   ['client_sending.ts', 'server_events.ts'],
   ['client_receiving.ts'],
   ['server.ts'],

@@ -24,6 +24,7 @@ const names = [
   'SendStatus',
   'ServerCounters',
   'StatusField',
+  'TopicCounters',
   'Waker',
   'ZerioClient',
   'ZerioError',

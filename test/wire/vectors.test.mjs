@@ -20,12 +20,13 @@ import {
   inHex,
   OPCODE,
   startRawServer,
+  TOPICS,
   watch,
   welcome
 } from '../helpers/wire_raw.mjs'
 
-/** The frame in which a client says that it is `client-1`. */
-const HELLO_BYTES = 28
+/** The frame in which a client says that it is `client-1`, and has topics. */
+const HELLO_BYTES = 32
 const COMPILE_TIMEOUT_MS = 120_000
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const path = join(root, 'test', 'wire', 'vectors.json')
@@ -56,7 +57,11 @@ test('the engine writes each HELLO of the vectors', async (t) => {
   for (const { name, id, credential, longest, bytes } of hellos.filter(({ longest }) => longest > 0)) {
     const options = { maxMessageLength: longest, ...(credential === '' ? {} : { credential }) }
     const { starting, raw } = await startRawPair(t, id, options)
-    t.is(inHex(await raw.receives(hex(bytes).length)), bytes, name)
+    // It has the extension TOPICS, which other clients leave out.
+    const expected = Buffer.concat([hex(bytes), TOPICS])
+    expected.writeUInt32LE(expected.readUInt32LE() + TOPICS.length)
+    expected.writeUInt16LE(TOPICS.length, 18)
+    t.is(inHex(await raw.receives(expected.length)), inHex(expected), name)
     raw.write(welcome())
     await starting
   }

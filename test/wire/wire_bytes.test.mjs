@@ -19,6 +19,7 @@ import {
   inHex,
   OPCODE,
   startRawServer,
+  TOPICS,
   watch,
   welcome
 } from '../helpers/wire_raw.mjs'
@@ -38,9 +39,9 @@ async function startRawPair(t, options) {
 
 test('a native client writes the documented bytes', async (t) => {
   const { client, starting, raw } = await startRawPair(t)
-  t.is(inHex(await raw.receives(28)), examples.HELLO)
-  t.deepEqual(hex(examples.HELLO), hello({ id: 'client-1' }))
-  raw.write(hex(examples.WELCOME))
+  t.is(inHex(await raw.receives(32)), examples['HELLO with TOPICS'])
+  t.deepEqual(hex(examples['HELLO with TOPICS']), hello({ id: 'client-1', extensions: TOPICS }))
+  raw.write(hex(examples['WELCOME with TOPICS']))
   await starting
   t.is(client.serverId, 'server')
   client.send(Buffer.from('oui'))
@@ -48,15 +49,15 @@ test('a native client writes the documented bytes', async (t) => {
   client.send(Buffer.alloc(0))
   client.send(Buffer.from('x'), 127)
   const expected = [
-    examples.HELLO,
+    examples['HELLO with TOPICS'],
     examples['message `oui`'],
     examples['message `oui` on channel 5'],
     examples['empty message'],
     '01 00 00 7f 78'
   ]
-  t.is(inHex(await raw.receives(28 + 7 + 7 + 4 + 5)), expected.join(' '))
+  t.is(inHex(await raw.receives(32 + 7 + 7 + 4 + 5)), expected.join(' '))
   raw.write(hex(examples.PING))
-  t.is(inHex(await raw.receives(63)), [...expected, examples.PONG].join(' '))
+  t.is(inHex(await raw.receives(67)), [...expected, examples.PONG].join(' '))
   const stopped = client.stop()
   t.is(inHex(await raw.ends()), [...expected, examples.PONG, examples['CLOSE: 1000']].join(' '))
   raw.socket.end()
@@ -65,7 +66,8 @@ test('a native client writes the documented bytes', async (t) => {
 
 test('a HELLO carries the credential and the longest message', async (t) => {
   const { starting, raw } = await startRawPair(t, { credential: 'secret', maxMessageLength: 100 })
-  t.deepEqual(await raw.receives(34), hello({ id: 'client-1', credential: 'secret', lengthMax: 100 }))
+  const expected = hello({ id: 'client-1', credential: 'secret', lengthMax: 100, extensions: TOPICS })
+  t.deepEqual(await raw.receives(38), expected)
   raw.write(welcome())
   await starting
 })
@@ -117,6 +119,24 @@ test('a server writes the documented bytes to a native peer', async (t) => {
     inHex(await raw.ends()),
     [examples.WELCOME, ...messages, examples.PONG, asked, examples['CLOSE: 4001 `bye`']].join(' ')
   )
+})
+
+test('requests for topics and their answers are the documented bytes', async (t) => {
+  const server = await startServer(t)
+  server.topic('fx')
+  server.onSubscribe = (_peer, name) => name === 'fx'
+  const raw = await connectRaw(t, server.listeningPort)
+  raw.write(hex(examples['HELLO with TOPICS']))
+  t.is(inHex(await raw.receives(30)), examples['WELCOME with TOPICS'])
+  raw.write(hex(examples['SUBSCRIBE: 7 `fx`']))
+  t.is(inHex((await raw.receives(40)).subarray(30)), examples['SUBSCRIPTION: 7 is done'])
+  t.is(server.topic('fx').size, 1)
+  raw.write(hex(examples['UNSUBSCRIBE: 8 `fx`']))
+  t.is(inHex((await raw.receives(50)).subarray(40)), examples['SUBSCRIPTION: 8 is done'])
+  t.is(server.topic('fx').size, 0)
+  server.onSubscribe = null
+  raw.write(hex(examples['SUBSCRIBE: 7 `fx`']))
+  t.is(inHex((await raw.receives(60)).subarray(50)), examples['SUBSCRIPTION: 7 is refused'])
 })
 
 test('a server writes the bytes of the C# Zerio to a classic peer, and no frame at its end', async (t) => {
@@ -235,7 +255,7 @@ for (const [name, [bytes, number, code]] of Object.entries(breaches)) {
     await starting
     await until(() => reasons.length > 0)
     t.is(reasons[0].code, code)
-    t.deepEqual((await raw.ends()).subarray(28), farewell(OPCODE.close, number))
+    t.deepEqual((await raw.ends()).subarray(32), farewell(OPCODE.close, number))
   })
 }
 

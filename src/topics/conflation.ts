@@ -1,0 +1,167 @@
+// The newest value of each key of a topic, once, and for each member which of them it lacks. A member whose ring has room gets every
+// update. From the first one that found none it lags: changed keys are marked, and when there is room it gets the newest value of each.
+//
+// A value lies in the block as it travels: the key, then the value. So a member that catches up is sent to from the same place.
+import { type PoolBuffer, poolBuffer } from '../engine/pool.js'
+import type { SendRing } from '../engine/send_ring.js'
+import { Status } from '../status.js'
+import { grown } from './memberships.js'
+
+/** The key in front of each value. */
+export const KEY_BYTES = 4
+const ABSENT = -1
+/** A loop is faster than a call up to here. */
+const LOOP_BYTES_MAX = 16
+
+/** Whether a member has all that was set. */
+export const enum Lag {
+  None = 0,
+  /** A drain of its ring follows. */
+  AwaitsDrain = 1,
+  /** Nothing follows that says when to try again: the program has a claim open there. */
+  TriesAgain = 2
+}
+
+export class Conflation {
+  readonly #block: PoolBuffer
+  /** The same memory: V8 finds the methods of a Uint8Array faster than those of a Buffer. */
+  readonly #bytes: Uint8Array
+  readonly #stride: number
+  readonly #lengths: Int32Array
+  /** How many words a bitmap of all keys has. */
+  readonly #words: number
+  /** A bit for each key that has a value. */
+  readonly #present: Int32Array
+  /** By position in the topic: the member's row. */
+  #rowAt = new Int32Array(4)
+  readonly #freeRows: number[] = []
+  #rows = 0
+  // By row: which keys the member lacks, where its next catching up begins, and whether it lags.
+  #lacks: Int32Array
+  #cursor = new Int32Array(4)
+  #lag = new Uint8Array(4)
+  /** How many values `catchUp` has sent, and how many it has left out, since it was called last. */
+  sent = 0
+  skipped = 0
+
+  constructor(
+    readonly keysMax: number,
+    readonly valueBytesMax: number
+  ) {
+    // Whole words, so that short values are copied word by word.
+    this.#stride = (KEY_BYTES + valueBytesMax + 3) & ~3
+    const memory = new ArrayBuffer(this.#stride * keysMax)
+    this.#block = poolBuffer(memory)
+    this.#bytes = new Uint8Array(memory)
+    this.#lengths = new Int32Array(keysMax).fill(ABSENT)
+    this.#words = Math.ceil(keysMax / 32)
+    this.#present = new Int32Array(this.#words)
+    this.#lacks = new Int32Array(4 * this.#words)
+  }
+
+  /** Keeps a value. The bytes are inside of the array. */
+  keep(key: number, bytes: Uint8Array, offset: number, length: number): void {
+    const target = this.#bytes
+    const at = key * this.#stride
+    this.#block.view.setUint32(at, key, true)
+    // A part of an array has no call without garbage.
+    if (offset === 0 && length === bytes.length && length > LOOP_BYTES_MAX) target.set(bytes, at + KEY_BYTES)
+    else for (let i = 0; i < length; i++) target[at + KEY_BYTES + i] = bytes[offset + i]
+    this.#lengths[key] = length
+    this.#present[key >> 5] |= 1 << (key & 31)
+  }
+
+  /** Sends the present value of a key. May throw, as `SendRing.sendPart` does. */
+  send(ring: SendRing, key: number): number {
+    return ring.sendPart(this.#block, key * this.#stride, KEY_BYTES + this.#lengths[key], 0)
+  }
+
+  lagAt(position: number): Lag {
+    return this.#lag[this.#rowAt[position]]
+  }
+
+  /** A member lacks the value of this key. Returns whether it lacked an older one already, which it will not get. */
+  mark(position: number, key: number): boolean {
+    const word = this.#rowAt[position] * this.#words + (key >> 5)
+    const bit = 1 << (key & 31)
+    const lacked = (this.#lacks[word] & bit) !== 0
+    this.#lacks[word] |= bit
+    return lacked
+  }
+
+  /** A member that had everything lags from now on. */
+  begin(position: number, lag: Lag): void {
+    const row = this.#rowAt[position]
+    this.#lag[row] = lag
+    this.#cursor[row] = 0
+  }
+
+  /** The member at the last position is new: it lacks all values that there are. Returns whether there are any. */
+  joined(position: number): boolean {
+    const row = this.#freeRows.pop() ?? this.#rows++
+    if (row === this.#lag.length) {
+      this.#lacks = grown(this.#lacks, 2 * row * this.#words)
+      this.#cursor = grown(this.#cursor, 2 * row)
+      this.#lag = grown(this.#lag, 2 * row)
+    }
+    if (position === this.#rowAt.length) this.#rowAt = grown(this.#rowAt, 2 * position)
+    this.#rowAt[position] = row
+    this.#lag[row] = Lag.None
+    let any = 0
+    for (let word = 0; word < this.#words; word++) {
+      any |= this.#present[word]
+      this.#lacks[row * this.#words + word] = this.#present[word]
+    }
+    return any !== 0
+  }
+
+  /** The member at this position has left, and that of the last position takes its place. */
+  departed(position: number, last: number): void {
+    this.#freeRows.push(this.#rowAt[position])
+    this.#rowAt[position] = this.#rowAt[last]
+  }
+
+  /**
+   * Sends what a member lacks, in the order of the keys, from where it stopped last. Each value is sent once. Returns whether the member
+   * still lags.
+   */
+  catchUp(position: number, ring: SendRing): Lag {
+    const row = this.#rowAt[position]
+    this.sent = this.skipped = 0
+    let lag = Lag.None
+    try {
+      for (let key = this.#nextLacked(row); key >= 0; key = this.#nextLacked(row)) {
+        lag = Lag.TriesAgain
+        const status = this.send(ring, key)
+        lag = Lag.None
+        if (status === Status.BackPressured) {
+          lag = Lag.AwaitsDrain
+          break
+        }
+        if (status === Status.Sent) this.sent++
+        else this.skipped++
+        this.#lacks[row * this.#words + (key >> 5)] &= ~(1 << (key & 31))
+        this.#cursor[row] = key + 1 === this.keysMax ? 0 : key + 1
+      }
+    } finally {
+      this.#lag[row] = lag
+    }
+    return lag
+  }
+
+  /** The next key that a member lacks, from its cursor on and then from the first one on; -1 when it lacks none. */
+  #nextLacked(row: number): number {
+    const words = this.#words
+    const base = row * words
+    const from = this.#cursor[row]
+    const first = from >> 5
+    // The bits of the first word in front of the cursor come last.
+    let bits = this.#lacks[base + first] & (-1 << (from & 31))
+    for (let i = 0; i <= words; i++) {
+      const word = (first + i) % words
+      if (i > 0) bits = this.#lacks[base + word]
+      if (bits !== 0) return (word << 5) + 31 - Math.clz32(bits & -bits)
+    }
+    return -1
+  }
+}

@@ -1,0 +1,45 @@
+// A server's answers to clients that ask to be in a topic, or not any more.
+import type { Engine } from '../engine/engine.js'
+import { Code, TopicOpcode } from '../engine/layout.js'
+import type { Peer } from '../peer.js'
+import type { Topics } from './topics.js'
+
+/** Decides whether a peer may be in the topic of this name: true lets it in, anything else does not. See {@link ZerioServer.onSubscribe}. */
+export type SubscribeHandler = (peer: Peer, name: string) => boolean
+
+const DONE = 0
+
+/** Does what a peer asks for, and answers. An exception of the handler passes through, behind a refusal. */
+export function answerRequest(
+  engine: Engine,
+  topics: Topics,
+  handler: SubscribeHandler | null | undefined,
+  peer: Peer,
+  opcode: TopicOpcode,
+  request: number,
+  name: string
+): void {
+  const answer = (code: number, reason = ''): void => {
+    // The answer follows what was sent before: behind that to UNSUBSCRIBE nothing of the topic comes.
+    peer._ring.publish()
+    engine.native.answerTopic(peer._ring.slot, request, code, reason)
+  }
+  if (opcode === TopicOpcode.Unsubscribe) {
+    topics.find(name)?.delete(peer)
+    answer(DONE)
+    return
+  }
+  let allowed: unknown = false
+  try {
+    allowed = handler?.(peer, name)
+  } finally {
+    const topic = topics.find(name)
+    if (allowed !== true) answer(Code.SubscribeRefused)
+    else if (topic === undefined) answer(Code.SubscribeRefused, 'the server has no topic of this name now')
+    else {
+      // Before the first message of the topic, as long as the connection takes it.
+      answer(DONE)
+      topic.add(peer)
+    }
+  }
+}

@@ -1,0 +1,100 @@
+// The topics of one server, by their names.
+import { misuse, ZerioError } from '../errors.js'
+import {
+  checkTopicName,
+  describe,
+  type ResolvedTopicOptions,
+  resolveTopicOptions,
+  type TopicOptions
+} from '../options/options.js'
+import type { Peer } from '../peer.js'
+import { Conflation } from './conflation.js'
+import { Memberships } from './memberships.js'
+import { Topic, type TopicOwner } from './topic.js'
+
+export class Topics implements TopicOwner {
+  readonly memberships = new Memberships()
+  readonly #byName = new Map<string, Topic>()
+  readonly #byNumber: (Topic | undefined)[] = []
+  readonly #freeNumbers: number[] = []
+
+  /**
+   * @param messageLengthMax the server's option.
+   * @param has whether a peer is connected to the server.
+   */
+  constructor(
+    readonly messageLengthMax: number,
+    readonly has: (peer: Peer) => boolean
+  ) {}
+
+  /** The open topic of this name. */
+  find(name: string): Topic | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** The open topic of this name, which is made when there is none. */
+  topic(name: string, given: TopicOptions | undefined): Topic {
+    checkTopicName(name)
+    const found = this.#byName.get(name)
+    if (found !== undefined && given === undefined) return found
+    const resolved = resolveTopicOptions(given, this.messageLengthMax)
+    if (found === undefined) return this.#make(name, resolved.options)
+    for (const option of resolved.given) {
+      if (resolved.options[option] === found._options[option]) continue
+      throw misuse(
+        'ZERIO_BAD_OPTION',
+        `The topic ${describe(name)} is there already, and its option "${option}" is ${describe(found._options[option])}, not ${describe(resolved.options[option])}; close it first, or leave the options out.`
+      )
+    }
+    return found
+  }
+
+  /** A peer is not connected any more. */
+  left(peer: Peer): void {
+    const { memberships } = this
+    if (peer._place < 0) return
+    for (let row = memberships.firstOf(peer._place); row >= 0; row = memberships.firstOf(peer._place))
+      this.#byNumber[memberships.topicOf(row)]?._remove(row)
+    memberships.forget(peer)
+  }
+
+  /** A peer's ring has room again. */
+  drained(peer: Peer): void {
+    const { memberships } = this
+    if (peer._place < 0 || memberships.lagsOf[peer._place] === 0) return
+    for (let row = memberships.firstOf(peer._place); row >= 0; row = memberships.nextOf(row))
+      this.#byNumber[memberships.topicOf(row)]?._drained(row)
+  }
+
+  /** The server stops. */
+  closeAll(): void {
+    for (const topic of [...this.#byName.values()]) topic.close()
+  }
+
+  closed(topic: Topic): void {
+    this.#byName.delete(topic.name)
+    this.#byNumber[topic._number] = undefined
+    this.#freeNumbers.push(topic._number)
+  }
+
+  #make(name: string, options: ResolvedTopicOptions): Topic {
+    const conflation = options.slow === 'latest' ? conflationOf(options) : undefined
+    const number = this.#freeNumbers.pop() ?? this.#byNumber.length
+    const topic = new Topic(this, number, name, options, conflation)
+    this.#byNumber[number] = topic
+    this.#byName.set(name, topic)
+    return topic
+  }
+}
+
+function conflationOf({ keysMax, valueBytesMax }: ResolvedTopicOptions): Conflation {
+  try {
+    return new Conflation(keysMax, valueBytesMax)
+  } catch (cause) {
+    throw new ZerioError(
+      'ZERIO_OUT_OF_MEMORY',
+      `There is no memory for ${keysMax} values of ${valueBytesMax} bytes; lower keysMax or valueBytesMax, or raise the limits of the process.`,
+      { cause }
+    )
+  }
+}
