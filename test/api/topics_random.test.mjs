@@ -1,0 +1,213 @@
+// Topics by chance, each course from its seed: what a member of a topic with the latest values sees of each key is a part of what was set,
+// in order, and ends with the newest value, however it joins, lags, leaves and comes back; and what it is sent besides keeps its order.
+import { createRequire } from 'node:module'
+import test from 'ava'
+import { SendStatus } from 'zerio'
+import { randomFrom, startClient, startServer } from '../helpers/link.mjs'
+import { until } from '../helpers/until.mjs'
+
+const require = createRequire(import.meta.url)
+const { MemberList, Memberships } = require('../../dist/topics/memberships.js')
+
+const options = {
+  maxMessageLength: 1024,
+  sendRingBytes: 8192,
+  socketSendBytes: 4608,
+  socketReceiveBytes: 2304,
+  lingerMs: 100
+}
+const KEYS = 40
+const CLIENTS = 4
+const STEPS = 1500
+/** On this channel the server sends what is in order; on channel 0 are values. */
+const ORDERED = 1
+const JOINED = 2
+
+/** What one client has seen, and whether that can be. */
+class Observer {
+  /** By key: the number of the value that was seen last since it joined. */
+  newest = new Map()
+  seen = 0
+  #ordered = 0
+  #faults
+
+  constructor(faults) {
+    this.#faults = faults
+  }
+
+  see(buffer, offset, length, channel) {
+    this.seen++
+    if (channel === JOINED) return this.newest.clear()
+    if (channel === ORDERED) {
+      const number = buffer.readUInt32LE(offset)
+      if (number <= this.#ordered) this.#faults.push(`${number} came behind ${this.#ordered}`)
+      this.#ordered = number
+      return
+    }
+    const key = buffer.readUInt32LE(offset)
+    const number = buffer.readUInt32LE(offset + 4)
+    const before = this.newest.get(key) ?? 0
+    if (number <= before) this.#faults.push(`key ${key}: ${number} came behind ${before}`)
+    if (length !== 8 + (number % 600)) this.#faults.push(`key ${key}: ${number} has ${length} bytes`)
+    this.newest.set(key, number)
+  }
+}
+
+class Course {
+  faults = []
+  clients = []
+  /** By key: the number of its newest value. */
+  values = new Map()
+  #number = 0
+  #bytes = Buffer.alloc(1000)
+
+  constructor(t, random, server) {
+    this.t = t
+    this.random = random
+    this.server = server
+    this.latest = server.topic('latest', { slow: 'latest', keysMax: KEYS, valueBytesMax: 700 })
+    this.events = server.topic('events')
+  }
+
+  async connect(id) {
+    const observer = new Observer(this.faults)
+    const client = await startClient(this.t, this.server, id, options, (one) => {
+      one.onMessage = (buffer, offset, length, channel) => observer.see(buffer, offset, length, channel)
+    })
+    const peer = await until(() => this.server.peer(id))
+    this.events.add(peer)
+    return { id, client, peer, observer }
+  }
+
+  step() {
+    const { random, latest, events } = this
+    const one = this.clients[random(this.clients.length)]
+    const number = ++this.#number
+    this.#bytes.writeUInt32LE(number)
+    switch (random(16)) {
+      case 0:
+        one.client.isPaused ? one.client.resume() : one.client.pause()
+        return
+      case 1:
+        latest.delete(one.peer)
+        return
+      case 2:
+      case 3:
+        if (latest.has(one.peer) || one.peer.send(this.#bytes, 0, 4, JOINED) !== SendStatus.Sent) return
+        latest.add(one.peer)
+        return
+      case 4:
+      case 5:
+        one.peer.send(this.#bytes, 0, 4 + random(500), ORDERED)
+        return
+      case 6:
+      case 7:
+        events.publish(this.#bytes, 0, 4 + random(500), ORDERED)
+        return
+      case 8:
+        events.claim(4, ORDERED)
+        events.view.setUint32(0, number, true)
+        events.commit()
+        return
+      default: {
+        const key = random(2) === 0 ? random(4) : random(KEYS)
+        latest.set(key, this.#bytes, 0, 4 + (number % 600))
+        this.values.set(key, number)
+      }
+    }
+  }
+
+  /** Whether each member has the newest value of each key. */
+  isCurrent() {
+    const members = this.clients.filter(({ peer }) => this.latest.has(peer))
+    return members.every(({ observer }) =>
+      [...this.values].every(([key, number]) => observer.newest.get(key) === number)
+    )
+  }
+}
+
+for (let seed = 1; seed <= 12; seed++) {
+  test.serial(`seed ${seed}: each member ends with the newest value of each key, and saw no older one later`, async (t) => {
+    const random = randomFrom(seed)
+    const server = await startServer(t, options)
+    const course = new Course(t, random, server)
+    for (let i = 0; i < CLIENTS; i++) course.clients.push(await course.connect(`client ${i}`))
+    for (let i = 0; i < STEPS; i++) {
+      course.step()
+      if (random(8) === 0) await new Promise(setImmediate)
+      if (random(300) === 0) {
+        // One leaves, with whatever it lacks, and another one comes.
+        const at = random(CLIENTS)
+        course.clients[at].client.terminate()
+        course.clients[at] = await course.connect(`client ${at} at ${i}`)
+      }
+    }
+    for (const { client } of course.clients) client.resume()
+    await until(() => course.isCurrent() || course.faults.length > 0, `the newest values, seed ${seed}`)
+    t.deepEqual(course.faults, [])
+    const { conflated, skipped, delivered } = course.latest.counters
+    t.true(conflated > 0, 'a member lagged')
+    t.is(skipped, 0)
+    t.true(delivered > 100)
+    t.true(course.events.counters.skipped > 0)
+  })
+}
+
+test('memberships are those of a table of all pairs, whatever is added and removed', (t) => {
+  const random = randomFrom(1)
+  const memberships = new Memberships()
+  const lists = Array.from({ length: 30 }, () => new MemberList())
+  const peers = Array.from({ length: 60 }, () => ({ _place: -1 }))
+  const model = new Set()
+  for (let i = 0; i < 60_000; i++) {
+    const topic = random(lists.length)
+    const peer = peers[random(peers.length)]
+    if (random(500) === 0 && peer._place >= 0) {
+      for (let row = memberships.firstOf(peer._place); row >= 0; row = memberships.firstOf(peer._place))
+        memberships.remove(row, lists[memberships.topicOf(row)])
+      memberships.forget(peer)
+      for (let one = 0; one < lists.length; one++) model.delete(`${peers.indexOf(peer)} ${one}`)
+      continue
+    }
+    const place = memberships.placeFor(peer)
+    const name = `${peers.indexOf(peer)} ${topic}`
+    const row = memberships.find(place, topic)
+    if (row >= 0 !== model.has(name)) return t.fail(`${name} at step ${i}`)
+    if (row >= 0) {
+      memberships.remove(row, lists[topic])
+      model.delete(name)
+    } else {
+      memberships.add(place, topic, lists[topic])
+      model.add(name)
+    }
+  }
+  const found = new Set()
+  for (const [topic, { rows, count }] of lists.entries())
+    for (let i = 0; i < count; i++) {
+      t.is(memberships.positionOf(rows[i]), i)
+      found.add(`${peers.indexOf(memberships.peers[memberships.placeOf[rows[i]]])} ${topic}`)
+    }
+  t.deepEqual([...found].sort(), [...model].sort())
+  for (const [index, peer] of peers.entries()) {
+    let count = 0
+    if (peer._place >= 0)
+      for (let row = memberships.firstOf(peer._place); row >= 0; row = memberships.nextOf(row)) count++
+    t.is(count, [...model].filter((name) => name.startsWith(`${index} `)).length)
+  }
+})
+
+test('a topic of 50,000 members, and their leaving, take no time that grows with the square', (t) => {
+  const memberships = new Memberships()
+  const list = new MemberList()
+  const peers = Array.from({ length: 50_000 }, () => ({ _place: -1 }))
+  const begun = performance.now()
+  for (const peer of peers) memberships.add(memberships.placeFor(peer), 0, list)
+  t.is(list.count, 50_000)
+  for (const peer of peers) {
+    memberships.remove(memberships.find(peer._place, 0), list)
+    memberships.forget(peer)
+  }
+  t.is(list.count, 0)
+  // A second is a hundred times what it takes.
+  t.true(performance.now() - begun < 2000)
+})
