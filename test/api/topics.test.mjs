@@ -177,7 +177,7 @@ test('a peer that is closing joins no more', async (t) => {
   t.is(topic.counters.skipped, 0)
 })
 
-test("skip: who has no room misses a message, and costs the others nothing", async (t) => {
+test('skip: who has no room misses a message, and costs the others nothing', async (t) => {
   const { server, clients, peers, messages } = await startAll(t, ['slow', 'quick'], small)
   const topic = server.topic('fx')
   topic.add(peers.slow)
@@ -186,7 +186,13 @@ test("skip: who has no room misses a message, and costs the others nothing", asy
   await fill(server, peers.slow)
   for (let i = 0; i < 100; i++) t.is(topic.publish(text(`number ${i}`)), 1)
   await until(() => messages.quick.length === 100)
-  t.deepEqual(topic.counters.toJSON(), { published: 100, delivered: 100, skipped: 100, conflated: 0, closed: 0 })
+  t.deepEqual(topic.counters.toJSON(), {
+    published: 100,
+    delivered: 100,
+    skipped: 100,
+    conflated: 0,
+    closed: 0
+  })
   const drained = once(server, 'drain')
   clients.slow.resume()
   t.is((await drained)[0], peers.slow)

@@ -127,30 +127,33 @@ class Course {
 }
 
 for (let seed = 1; seed <= 12; seed++) {
-  test.serial(`seed ${seed}: each member ends with the newest value of each key, and saw no older one later`, async (t) => {
-    const random = randomFrom(seed)
-    const server = await startServer(t, options)
-    const course = new Course(t, random, server)
-    for (let i = 0; i < CLIENTS; i++) course.clients.push(await course.connect(`client ${i}`))
-    for (let i = 0; i < STEPS; i++) {
-      course.step()
-      if (random(8) === 0) await new Promise(setImmediate)
-      if (random(300) === 0) {
-        // One leaves, with whatever it lacks, and another one comes.
-        const at = random(CLIENTS)
-        course.clients[at].client.terminate()
-        course.clients[at] = await course.connect(`client ${at} at ${i}`)
+  test.serial(
+    `seed ${seed}: each member ends with the newest value of each key, and saw no older one later`,
+    async (t) => {
+      const random = randomFrom(seed)
+      const server = await startServer(t, options)
+      const course = new Course(t, random, server)
+      for (let i = 0; i < CLIENTS; i++) course.clients.push(await course.connect(`client ${i}`))
+      for (let i = 0; i < STEPS; i++) {
+        course.step()
+        if (random(8) === 0) await new Promise(setImmediate)
+        if (random(300) === 0) {
+          // One leaves, with whatever it lacks, and another one comes.
+          const at = random(CLIENTS)
+          course.clients[at].client.terminate()
+          course.clients[at] = await course.connect(`client ${at} at ${i}`)
+        }
       }
+      for (const { client } of course.clients) client.resume()
+      await until(() => course.isCurrent() || course.faults.length > 0, `the newest values, seed ${seed}`)
+      t.deepEqual(course.faults, [])
+      const { conflated, skipped, delivered } = course.latest.counters
+      t.true(conflated > 0, 'a member lagged')
+      t.is(skipped, 0)
+      t.true(delivered > 100)
+      t.true(course.events.counters.skipped > 0)
     }
-    for (const { client } of course.clients) client.resume()
-    await until(() => course.isCurrent() || course.faults.length > 0, `the newest values, seed ${seed}`)
-    t.deepEqual(course.faults, [])
-    const { conflated, skipped, delivered } = course.latest.counters
-    t.true(conflated > 0, 'a member lagged')
-    t.is(skipped, 0)
-    t.true(delivered > 100)
-    t.true(course.events.counters.skipped > 0)
-  })
+  )
 }
 
 test('memberships are those of a table of all pairs, whatever is added and removed', (t) => {
