@@ -1,0 +1,104 @@
+// No garbage: after warm-up, publishing in every way without a single collection, as --trace-gc sees it, members that lag and members
+// that come and go included.
+import test from 'ava'
+import { runScript } from '../helpers/child.mjs'
+
+const ROUNDS = 60_000
+/** Long enough for a slow and busy system. */
+const LIMIT_MS = 120_000
+
+/** `publish` is what the server does in each round. */
+const script = (publish, rounds) => `
+  import { ZerioClient, ZerioServer } from 'zerio'
+  const options = { waitStrategy: 'manual', maxMessageLength: 1024, sendRingBytes: 16384, socketSendBytes: 16384 }
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
+  await server.start('server')
+  const clients = []
+  let received = 0
+  for (let i = 0; i < 4; i++) {
+    const client = new ZerioClient({ host: '127.0.0.1', port: server.listeningPort }, options)
+    client.onMessage = () => { received++ }
+    await client.start('client ' + i)
+    clients.push(client)
+  }
+  while (server.peerCount < 4) server.poll()
+  const peers = server.peers
+  const skip = server.topic('skip')
+  const close = server.topic('close', { slow: 'close', pendingBytesMax: 16384 })
+  const latest = server.topic('latest', { slow: 'latest', keysMax: 64, valueBytesMax: 64 })
+  for (const topic of [skip, close, latest]) for (const peer of peers) topic.add(peer)
+  const bytes = Buffer.alloc(100, 'x')
+  const value = new Uint8Array(64)
+  let key = 0
+  const publish = () => { ${publish} }
+  const run = async (rounds) => {
+    for (let i = 0; i < rounds; i++) {
+      publish()
+      server.flush()
+      server.poll()
+    }
+  }
+  await run(20000)
+  for (let i = 0; i < 20; i++) { await new Promise(setImmediate); server.poll() }
+  globalThis.gc()
+  globalThis.gc()
+  await run(${rounds})
+  globalThis.gc()
+  console.log(JSON.stringify({ received, counters: [skip, close, latest].map((topic) => topic.counters.toJSON()) }))
+  process.exit(0)
+`
+
+/** What V8 collected between the last two collections that the script asked for. */
+function collectionsBetween(t, stdout) {
+  const lines = stdout.split(/\r?\n/).filter((line) => /^\[\d+:/.test(line))
+  const asked = lines.flatMap((line, index) => (line.includes(' testing;') ? [index] : []))
+  t.is(asked.length, 3, stdout)
+  return lines.slice(asked[1] + 1, asked[2])
+}
+
+async function run(t, publish, rounds = ROUNDS) {
+  t.timeout(LIMIT_MS)
+  const result = await runScript(script(publish, rounds), {
+    timeoutMs: LIMIT_MS,
+    // A young generation of 1 MiB: 17 bytes of garbage in each round would show.
+    flags: ['--trace-gc', '--expose-gc', '--max-semi-space-size=1']
+  })
+  t.is(result.stderr, '')
+  t.is(result.code, 0, result.stdout)
+  const { received, counters } = JSON.parse(result.stdout.match(/^\{"received".*$/m)[0])
+  return { collections: collectionsBetween(t, result.stdout), received, counters }
+}
+
+const ways = {
+  'publish, whole': 'skip.publish(bytes)',
+  'publish, a part on a channel': 'skip.publish(bytes, 10, 60, 5)',
+  publishExcept: 'skip.publishExcept(peers[1], bytes, 10, 60)',
+  'claim and commit': 'skip.view.setInt32(skip.claim(32), received, true); skip.commit()',
+  'close, with a limit': 'close.publish(bytes)',
+  'set, whole and in part': 'latest.set(key++ & 63, value); latest.set(key & 63, bytes, 10, 20)',
+  'joining and leaving':
+    'skip.delete(peers[2]); skip.add(peers[2]); latest.delete(peers[3]); latest.add(peers[3]); skip.publish(bytes)'
+}
+for (const [name, publish] of Object.entries(ways)) {
+  test.serial(`${ROUNDS} rounds without a collection: ${name}`, async (t) => {
+    const { collections, received, counters } = await run(t, publish)
+    t.deepEqual(collections, [])
+    t.true(received >= 3 * ROUNDS)
+    t.is(counters[1].closed, 0)
+  })
+}
+
+test.serial('members that lag and catch up cost no collection', async (t) => {
+  // More than a ring has room for, and more than the system takes at once.
+  const lagging = `
+    for (let i = 0; i < 300; i++) peers[0].send(bytes)
+    for (let i = 0; i < 64; i++) latest.set(i, value)`
+  const { collections, counters } = await run(t, lagging, 6000)
+  t.deepEqual(collections, [])
+  t.true(counters[2].conflated > 6000)
+})
+
+test.serial('the test notices one small object for each round', async (t) => {
+  const { collections } = await run(t, 'globalThis.kept = { received }; skip.publish(bytes)')
+  t.regex(collections.join('\n'), /Scavenge/)
+})
