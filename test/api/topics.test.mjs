@@ -62,7 +62,7 @@ test('peers join and leave', async (t) => {
 test('members get what is published, in all forms, and others do not', async (t) => {
   const { server, clients, peers, messages } = await startAll(t, ['a', 'b', 'c'])
   const topic = server.topic('fx')
-  t.is(topic.publish(text('nobody')), 0)
+  t.is(topic.publish(text('no member')), 0)
   topic.add(peers.a)
   topic.add(peers.b)
   t.is(topic.publish(text('whole')), 2)
@@ -242,7 +242,7 @@ test('close: the other side is given the reason', async (t) => {
   t.is(clients.slow.counters.messagesReceived, published)
 })
 
-test('close: a burst that the system takes closes nobody', async (t) => {
+test('close: a burst that the system takes closes no member', async (t) => {
   const { server, peers, messages } = await startAll(t, ['a'])
   const topic = server.topic('fx', { slow: 'close', pendingBytesMax: 2000, behindMs: 20 })
   topic.add(peers.a)

@@ -94,6 +94,7 @@ test('every method, property and event of servers, clients and peers', async (t)
   const [end, otherEnd] = await zerio.createPair()
   t.teardown(() => [end, otherEnd].map((one) => one.terminate()))
   await isComplete(t, 'PairEnd', end, emitter, 'pair')
+  await isComplete(t, 'Topic', server.topic('topic'), Object.prototype, 'topics/topic')
   const waker = ['EngineWaker', 'PostedWaker', 'onWake', 'number', 'wake()', 'Waker.from(posted)']
   namesIt(t, 'Waker', waker)
   for (const [title, file, map] of [
@@ -119,7 +120,12 @@ test('every method, property and event of servers, clients and peers', async (t)
   namesIt(t, 'Receiving', ['PoolBuffer', 'buffer.view'])
 
   await isComplete(t, 'Counters', peer.counters, Object.prototype, 'counters')
-  for (const counters of [peer.counters, server.counters, server.engine.counters])
+  for (const counters of [
+    peer.counters,
+    server.counters,
+    server.engine.counters,
+    server.topic('topic').counters
+  ])
     namesIt(t, counters.constructor.name, [...counters.names])
 })
 

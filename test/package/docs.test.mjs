@@ -89,6 +89,7 @@ const outputs = {
   'conditions.mjs': 'as from far away\n',
   'descriptor.mjs': 'client is here\n',
   'drain.mjs': '100000 messages\n',
+  'latest.mjs': '0 1.09\n1 150.5\n1 150.6\n',
   'live.mjs': '500000 round trips, 0 bytes each\n',
   'manual.mjs': '1 answer\n',
   'measure.mjs': '40 bytes an operation\n',
@@ -98,6 +99,7 @@ const outputs = {
   'several.mjs': 'welcome\nZERIO_UNAUTHORIZED\n',
   'pausing.mjs': 'one two three four\n',
   'slow_peer.mjs': 'sleeper left: ZERIO_ABORTED, 20 stay\n',
+  'topics.mjs': 'ZERIO_SUBSCRIBE_REFUSED\n1 of 1 took it\n1.0832\n',
   'status.mjs': '100 messages, up to 1000 a second: true\n',
   'waker.mjs': '1.25\n'
 }
