@@ -6,6 +6,7 @@ import { childTask, leave, onCommand, runChild, tellParent } from './ipc.js'
 import { Meter } from './meter.js'
 import { Reporter } from './reporter.js'
 import { Trader } from './trader.js'
+import { TicksTopic } from './wire.js'
 
 const drainCheckMs = 10
 
@@ -28,8 +29,10 @@ async function main(): Promise<void> {
   })
 
   await client.start(name)
+  const subscribed = client.subscribe(TicksTopic)
   // With the other strategies every tick is a turn.
   const stopPolling = flags.wait === 'manual' ? keepPolling(client) : () => {}
+  await subscribed
   const reporter = new Reporter(meter)
 
   const drain = () => {

@@ -1,17 +1,22 @@
 // The server's side of one client: which tick is next for it, and the acks it is owed.
 
 import type { Peer, PoolBuffer } from 'zerio'
+import type { Feed } from './feed.js'
 import { type Meter, Received, Sent } from './meter.js'
 import type { PriceSeries } from './prices.js'
 import * as wire from './wire.js'
 
+/** Ticks that are late say so little that no order answers them. */
+const noTime = new Float64Array(1)
+
 /**
- * Every subscriber has its own place in the replay: a slow one falls behind and catches up, without a tick
- * lost and without holding up the others.
+ * A subscriber that keeps up is a member of the feed's topic. A slow one leaves it, and has its own place in the
+ * replay: it catches up, without a tick lost and without holding up the others, and joins again.
  */
 export class Subscriber {
-  private next: number
-  private tickCount = 0
+  private next = 0
+  private first = 0
+  private begun = false
   private endSent = false
   /** Acks that found the send ring full, oldest first; they leave before any further tick. */
   private readonly owed = new DataView(new ArrayBuffer(wire.maxOrdersInFlight * wire.AckBytes))
@@ -22,31 +27,39 @@ export class Subscriber {
     readonly peer: Peer,
     private readonly prices: PriceSeries,
     private readonly meter: Meter,
-    private readonly first: number
-  ) {
-    this.next = first
+    private readonly feed: Feed
+  ) {}
+
+  /** The client has asked for the ticks, and is a member of the topic from now on. */
+  begin(): void {
+    this.first = this.feed.next
+    this.begun = true
   }
 
-  /** Sends the ticks up to (not including) sequence number `head`, or as many as there is room for. */
-  sendTicks(head: number, nowNs: Float64Array): void {
+  /** The sequence number of its next tick. */
+  private get place(): number {
+    return this.feed.has(this) ? this.feed.next : this.next
+  }
+
+  fallBehind(): void {
+    this.next = this.place
+    this.feed.leave(this)
+  }
+
+  /** Sends the ticks that one who fell behind lacks, or as many as there is room for. */
+  catchUp(nowNs: Float64Array): void {
+    if (!this.begun || this.feed.has(this)) return
     this.sendOwed()
-    const { peer, prices } = this
-    while (this.next !== head && this.owedCount === 0) {
+    const { peer, prices, feed } = this
+    while (this.next !== feed.next && this.owedCount === 0) {
       const at = peer.claim(wire.TickBytes, wire.TickChannel)
       if (at < 0) return
-      const row = this.next % prices.length
-      const view = peer.view
-      view.setInt32(at + wire.TickSequence, this.next, true)
-      view.setInt32(at + wire.TickSymbol, prices.symbol[row], true)
-      view.setInt32(at + wire.TickDay, prices.day[row], true)
-      view.setFloat64(at + wire.TickPrice, prices.price[row], true)
-      view.setFloat64(at + wire.TickVolume, prices.volume[row], true)
-      view.setFloat64(at + wire.TickSentNs, nowNs[0], true)
+      wire.writeTick(peer.view, at, prices, this.next, nowNs)
       peer.commit()
       this.next = (this.next + 1) | 0
-      this.tickCount = (this.tickCount + 1) | 0
       this.meter.counts[Sent] += 1
     }
+    if (this.owedCount === 0) feed.join(this)
   }
 
   acknowledge(buffer: PoolBuffer, offset: number): void {
@@ -55,6 +68,7 @@ export class Subscriber {
     const status = this.isFair(order, offset) ? wire.StatusAccepted : wire.StatusRejected
     const at = this.owedCount === 0 ? this.peer.claim(wire.AckBytes, wire.AckChannel) : -1
     if (at < 0) {
+      this.fallBehind()
       this.owe(order, offset, status)
       return
     }
@@ -65,11 +79,11 @@ export class Subscriber {
 
   /** Says that no more ticks come. To be called until the subscriber leaves: there may be no room for it yet. */
   sendEnd(): void {
-    this.sendOwed()
-    if (this.endSent || this.owedCount > 0) return
+    this.catchUp(noTime)
+    if (this.endSent || this.owedCount > 0 || this.place !== this.feed.next) return
     const at = this.peer.claim(wire.EndBytes, wire.EndChannel)
     if (at < 0) return
-    this.peer.view.setInt32(at + wire.EndTickCount, this.tickCount, true)
+    this.peer.view.setInt32(at + wire.EndTickCount, this.place - this.first, true)
     this.peer.commit()
     this.endSent = true
   }
@@ -77,7 +91,7 @@ export class Subscriber {
   /** An order must answer a tick that this subscriber was sent, at that tick's price. */
   private isFair(order: DataView, offset: number): boolean {
     const sequence = order.getInt32(offset + wire.OrderTickSequence, true)
-    if (sequence < this.first || sequence >= this.next) return false
+    if (sequence < this.first || sequence >= this.place) return false
     return (
       order.getFloat64(offset + wire.OrderPrice, true) === this.prices.price[sequence % this.prices.length]
     )

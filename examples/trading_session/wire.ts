@@ -1,5 +1,10 @@
 // The fixed layouts of the demo's messages: a channel per kind, and the offset of every field (little-endian).
 
+import type { PriceSeries } from './prices.js'
+
+/** The topic of the ticks. */
+export const TicksTopic = 'ticks'
+
 export const TickChannel = 1
 export const TickBytes = 40
 export const TickSequence = 0 // i32
@@ -34,3 +39,20 @@ export const EndTickCount = 0 // i32, ticks sent to this subscriber
 
 /** More orders than this are never on their way from one client, so the server can preallocate their acks. */
 export const maxOrdersInFlight = 1024
+
+/** The tick with this sequence number. */
+export function writeTick(
+  view: DataView,
+  at: number,
+  prices: PriceSeries,
+  sequence: number,
+  nowNs: Float64Array
+): void {
+  const row = sequence % prices.length
+  view.setInt32(at + TickSequence, sequence, true)
+  view.setInt32(at + TickSymbol, prices.symbol[row], true)
+  view.setInt32(at + TickDay, prices.day[row], true)
+  view.setFloat64(at + TickPrice, prices.price[row], true)
+  view.setFloat64(at + TickVolume, prices.volume[row], true)
+  view.setFloat64(at + TickSentNs, nowNs[0], true)
+}
