@@ -45,7 +45,7 @@ async function stopsAtCtrlC(t, server) {
   await endsWell(t, server)
 }
 
-test('market data: a subscriber has each price, and what comes after its snapshot without a gap', async (t) => {
+test('market data: a subscriber has each trade of all symbols, without a gap', async (t) => {
   const feed = await serve(t, 'market_data/feed.mjs')
   const subscribers = ['one', 'two'].map((name) =>
     start(t, 'market_data/subscriber.mjs', feed.port, name, '20')
@@ -53,10 +53,28 @@ test('market data: a subscriber has each price, and what comes after its snapsho
   for (const subscriber of subscribers) {
     await endsWell(t, subscriber)
     for (const symbol of ['EURUSD', 'GBPUSD', 'USDJPY', 'USDCHF'])
-      t.regex(subscriber.stdout, new RegExp(`^${symbol} [12]?\\d\\.\\d{5} [12]?\\d\\.\\d{5}$`, 'm'))
-    t.regex(subscriber.stdout, /^20 quotes, 0 missed: /m)
+      t.regex(subscriber.stdout, new RegExp(`^${symbol} (?:[12]?\\d\\.\\d{5}|no trade)$`, 'm'))
+    t.regex(subscriber.stdout, /^20 trades, 0 missed: /m)
   }
-  await feed.prints(/^one subscribes$/m)
+  await feed.prints(/^one subscribes to trades\.EURUSD$/m)
+  await stopsAtCtrlC(t, feed)
+})
+
+test('market data: a terminal shows the whole book, the best prices first', async (t) => {
+  const feed = await serve(t, 'market_data/feed.mjs')
+  const terminal = start(t, 'market_data/terminal.mjs', feed.port, 'ann', 'GBPUSD', '60')
+  await endsWell(t, terminal)
+  t.regex(terminal.stdout, /^GBPUSD {3}last (?:1\.\d{5}|NaN) {3}\w+ {3}60 updates$/m)
+  const levels = [...terminal.stdout.matchAll(/^(\d\.\d{5}) +\d+000 {3}(\d\.\d{5}) +\d+000$/gm)]
+  t.is(levels.length, 10, terminal.stdout)
+  for (const [i, [, bid, ask]] of levels.entries()) {
+    t.true(Number(bid) <= Number(ask))
+    if (i > 0) t.true(Number(bid) <= Number(levels[i - 1][1]) && Number(ask) >= Number(levels[i - 1][2]))
+  }
+  await feed.prints(/^ann subscribes to book\.GBPUSD$/m)
+  const other = start(t, 'market_data/terminal.mjs', feed.port, 'bob', 'XAUUSD')
+  t.is(await other.ended, 1)
+  t.regex(other.stderr, /^The server refuses the topic 'book\.XAUUSD'/)
   await stopsAtCtrlC(t, feed)
 })
 
