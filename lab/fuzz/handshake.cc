@@ -27,6 +27,13 @@ void read_and_write(const std::vector<uint8_t>& payload, zerio::Opcode opcode) {
   require(std::equal(payload.begin(), payload.end(), written + zerio::kHeaderBytes));
 }
 
+uint32_t write_subscribe(uint8_t* out, zerio::Opcode opcode, const zerio::TopicRequest& request) {
+  return zerio::write_topic_request(out, opcode, request);
+}
+uint32_t write_subscription(uint8_t* out, zerio::Opcode, const zerio::TopicAnswer& answer) {
+  return zerio::write_topic_answer(out, answer);
+}
+
 }  // namespace
 
 // Input: which reader, then the payload.
@@ -37,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto length = static_cast<uint32_t>(payload.size());
   const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
   if (length > 1024) return 0;
-  switch (data[0] % 4) {
+  switch (data[0] % 6) {
     case 0:
       read_and_write<zerio::Greeting, zerio::read_greeting, zerio::simulation::naive_greeting, zerio::write_greeting>(
           payload, zerio::Opcode::Hello);
@@ -45,6 +52,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 1:
       read_and_write<zerio::Farewell, zerio::read_farewell, zerio::simulation::naive_farewell, zerio::write_farewell>(
           payload, zerio::Opcode::Close);
+      return 0;
+    case 4:
+      read_and_write<zerio::TopicRequest, zerio::read_topic_request, zerio::simulation::naive_topic_request, write_subscribe>(
+          payload, zerio::Opcode::Subscribe);
+      return 0;
+    case 5:
+      read_and_write<zerio::TopicAnswer, zerio::read_topic_answer, zerio::simulation::naive_topic_answer, write_subscription>(
+          payload, zerio::Opcode::Subscription);
       return 0;
     case 2:
       require(zerio::is_utf8(text) == zerio::simulation::naive_utf8(payload.data(), length, true));

@@ -58,8 +58,11 @@ struct Connection {
   ClientOptions options;
   uint16_t port = 0;
   uint64_t received = 0;
-  uint64_t asked = 0;      // for PINGs, whose answers have not come
-  bool took_over = false;  // the session that it was to resume
+  uint64_t asked = 0;  // for PINGs, whose answers have not come
+  bool has_topics = false;
+  uint32_t topics_asked = 0;            // of a client: the number of its next request
+  std::deque<uint32_t> topic_requests;  // of these, those without an answer
+  bool took_over = false;               // the session that it was to resume
   std::unique_ptr<SendRingModel> ring;
 
   // Whether no handler gets what comes, and messages in front of it were dropped: the program has ended it while it held some
@@ -142,6 +145,8 @@ class EngineModel final : private RingEngine {
   void end(Connection& connection);
   void abort(Connection& connection);
   void ask(Connection& connection);
+  // A client asks to be in a topic, unless too many of its requests have no answer.
+  void ask_topic(Connection& connection);
   void pause(Connection& connection);
   void resume(Connection& connection);
   // From now on each verdict comes at once, and so do those that were put off.
@@ -210,6 +215,9 @@ class EngineModel final : private RingEngine {
   void reached(uint32_t slot);
   void drain(uint32_t slot);
   void answered(uint32_t slot);
+  void topic_asked(uint32_t slot, const int32_t* event);
+  void topic_answered(uint32_t slot, const int32_t* event);
+  void ask_topics_again(Connection& connection, const Connection& old);
   void connect_failed(uint32_t slot, uint32_t code, uint32_t error);
   void refused(uint32_t server, uint32_t code, uint32_t error, int32_t count);
   void slots_low();

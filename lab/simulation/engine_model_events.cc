@@ -151,6 +151,12 @@ void EngineModel::dispatch_event(const int32_t* event) {
     case EventKind::Ended:
       ended(slot);
       return;
+    case EventKind::TopicRequest:
+      topic_asked(slot, event);
+      return;
+    case EventKind::TopicAnswer:
+      topic_answered(slot, event);
+      return;
     case EventKind::Idle:
       idle(slot);
       return;
@@ -222,7 +228,8 @@ void EngineModel::greeted(uint32_t slot, const int32_t* event) {
   made->idle_timeout_ms = servers_[server].options.idle_timeout_ms;
   made->half_open = servers_[server].options.half_open;
   made->in_session = (event[6] & GreetingEvent::kInSession) != 0;
-  made->classic = (event[6] & 0x7f) == static_cast<int32_t>(Protocol::Classic);
+  made->classic = (event[6] & 0x3f) == static_cast<int32_t>(Protocol::Classic);
+  made->has_topics = (event[6] & GreetingEvent::kHasTopics) != 0;
   made->connected = made->established = true;
   take_slot(*made);
   made->ring->open(made->classic, static_cast<uint32_t>(event[7]), (event[6] & GreetingEvent::kInSession) != 0);
@@ -261,6 +268,7 @@ void EngineModel::connected(uint32_t slot, const int32_t* event) {
   connection->established = true;
   const bool in_session = (event[6] & GreetingEvent::kInSession) != 0;
   connection->in_session = in_session;
+  connection->has_topics = (event[6] & GreetingEvent::kHasTopics) != 0;
   connection->ring->open(connection->classic, static_cast<uint32_t>(event[7]), in_session);
   if (connection->options.resume_ms > 0 && !in_session) {
     close(*connection, static_cast<uint16_t>(Code::Normal), "");
@@ -288,6 +296,7 @@ void EngineModel::connected(uint32_t slot, const int32_t* event) {
     const bool has_moved = move_session(*connection, *old->ring);
     engine_->abort(old_slot);
     if (!has_moved) return;
+    ask_topics_again(*connection, *old);
   }
   program_.connected(*connection);
 }

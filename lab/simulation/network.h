@@ -55,6 +55,7 @@ struct Link {
   Phase phase = Phase::Asking;
   int connect_error = 0;
   bool slow = false;
+  bool raw = false;      // one side is no engine
   bool touched = false;  // by a fault: the connection may end, and what was sent need not arrive
   uint64_t stuck_until_ns = 0;
   Pipe pipes[2];

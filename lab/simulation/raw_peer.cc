@@ -19,7 +19,8 @@ RawPeer::RawPeer(Network& network, Random& random, Trace& trace, uint32_t link, 
       link_(link),
       side_(side),
       reference_(std::move(reference)),
-      reads_(random.chance(800)) {}
+      reads_(random.chance(800)),
+      asks_(side == kClientSide && link % 3 == 0) {}
 
 std::vector<uint8_t> RawPeer::noise(size_t most) {
   std::vector<uint8_t> bytes(random_.below(most + 1));
@@ -42,10 +43,11 @@ void RawPeer::greet(const std::string& id, bool classic) {
     put(payload, static_cast<uint32_t>(id.size()), 2);
     put(payload, random_.chance(20) ? 0x1000000 : static_cast<uint32_t>(random_.below(70000)), 4);
     put(payload, side_ == kClientSide ? 3 : 0, 2);
-    put(payload, 0, 2);
+    put(payload, asks_ ? 4 : 0, 2);
   }
   payload.insert(payload.end(), id.begin(), id.end());
   if (!classic && side_ == kClientSide) payload.insert(payload.end(), {1, 2, 3});
+  if (!classic && asks_) payload.insert(payload.end(), {2, 0, 0, 0});
   if (random_.chance(100) && !payload.empty()) payload[random_.below(payload.size())] = static_cast<uint8_t>(random_.next());
   if (random_.chance(20)) payload.pop_back();
   const uint32_t kind = side_ == kClientSide ? 0x81 : 0x82;
@@ -54,6 +56,12 @@ void RawPeer::greet(const std::string& id, bool classic) {
 
 void RawPeer::something() {
   static constexpr uint32_t kLengths[] = {0, 1, 7, 100, 1000, 5000};
+  // With more of them the order of steps would decide whether one is the ninth without an answer.
+  if (asks_ && requests_ < 8 && random_.chance(150)) {
+    ++requests_;
+    frame(random_.chance(500) ? 0x88 : 0x89, {7, 0, 0, 0, 'f', 'x'});
+    return;
+  }
   switch (random_.below(12)) {
     case 0:
       frame(0x84, std::vector<uint8_t>(8, 0x55));

@@ -36,6 +36,8 @@ class RawPeer {
   std::unique_ptr<Reference> reference_;
   std::vector<uint8_t> unsent_;
   bool reads_;
+  bool asks_;  // it has topics
+  uint32_t requests_ = 0;
   bool finished_ = false;
   bool gone_ = false;
 };

@@ -33,12 +33,17 @@ std::optional<std::map<uint32_t, size_t>> naive_extensions(const uint8_t* bytes,
   return lengths;
 }
 
-// Whether the extensions of a good greeting are an answer to one without a session, or can be asked for.
-bool naive_session(const uint8_t* payload, size_t length, bool of_client) {
+std::map<uint32_t, size_t> extensions_of(const uint8_t* payload, size_t length) {
   const size_t extensions = number(payload + 14, 2);
-  const auto lengths = naive_extensions(payload + length - extensions, extensions);
-  const auto session = lengths->find(1);
-  return session == lengths->end() || (of_client && session->second == 24);
+  return naive_extensions(payload + length - extensions, extensions).value();
+}
+
+// Whether the extensions of a good greeting are an answer to one without a session, or can be asked for.
+bool fit(const std::map<uint32_t, size_t>& extensions, bool of_client) {
+  const auto session = extensions.find(1);
+  const auto topics = extensions.find(2);
+  if (topics != extensions.end() && topics->second != 0) return false;
+  return session == extensions.end() || (of_client && session->second == 24);
 }
 
 }  // namespace
@@ -91,6 +96,12 @@ bool naive_farewell(const uint8_t* payload, size_t length) {
   return (code < 2000 || code > 2999) && naive_utf8(payload + 2, length - 2, true);
 }
 
+bool naive_topic_request(const uint8_t* payload, size_t length) {
+  return length > 4 && length <= 259 && naive_utf8(payload + 4, length - 4, false);
+}
+
+bool naive_topic_answer(const uint8_t* payload, size_t length) { return length >= 6 && naive_farewell(payload + 4, length - 4); }
+
 void Reference::feed(const uint8_t* bytes, size_t count) {
   bytes_.insert(bytes_.end(), bytes, bytes + count);
   while (!over_ && bytes_.size() - at_ >= 4) {
@@ -116,6 +127,8 @@ bool Reference::frame(uint32_t header, const uint8_t* payload, uint32_t length) 
     return true;
   }
   const uint32_t opcode = (header >> 24) & 0x7f;
+  // Peers without an engine ask seldom enough.
+  if (has_topics_ && role_ == Role::Server && (opcode == 8 || opcode == 9)) return naive_topic_request(payload, length);
   return phase_ == Phase::Native && (opcode == 4 || opcode == 5) && length == 8;
 }
 
@@ -124,8 +137,9 @@ bool Reference::greeting(uint32_t header, const uint8_t* payload, uint32_t lengt
   const uint32_t greeting_kind = role_ == Role::Server ? 0x81 : 0x82;
   const std::string text(reinterpret_cast<const char*>(payload), length);
   if (role_ != Role::ClassicClient && kind == greeting_kind && naive_greeting(payload, length) &&
-      naive_session(payload, length, role_ == Role::Server)) {
+      fit(extensions_of(payload, length), role_ == Role::Server)) {
     phase_ = Phase::Native;
+    has_topics_ = extensions_of(payload, length).count(2) > 0;
   } else if (kind == 0 && (role_ == Role::Server ? is_printable(payload, length) : role_ == Role::ClassicClient && text == id_)) {
     phase_ = Phase::Classic;
   } else {

@@ -34,6 +34,7 @@ class Reference {
   Stream& stream_;
   Phase phase_ = Phase::Greeting;
   bool over_ = false;
+  bool has_topics_ = false;
   std::vector<uint8_t> bytes_;
   size_t at_ = 0;
 };
@@ -43,5 +44,8 @@ class Reference {
 // A HELLO or WELCOME of this protocol version with an id that is allowed.
 [[nodiscard]] bool naive_greeting(const uint8_t* payload, size_t length);
 [[nodiscard]] bool naive_farewell(const uint8_t* payload, size_t length);
+// A SUBSCRIBE or UNSUBSCRIBE, and a SUBSCRIPTION.
+[[nodiscard]] bool naive_topic_request(const uint8_t* payload, size_t length);
+[[nodiscard]] bool naive_topic_answer(const uint8_t* payload, size_t length);
 
 }  // namespace zerio::simulation

@@ -17,11 +17,13 @@ World::World(const WorldOptions& options)
     : options_(options),
       random_(options.seed),
       crashing_(options.seed ^ 0x6a09e667f3bcc908),
+      asking_(options.seed ^ 0x3c6ef372fe94f82b),
       trace_(options.trace, now_ns_),
       torture_(options.torture),
       network_(random_, trace_, faults_, now_ns_) {
   if (options.faults) faults_ = Faults::of(random_);
   faults_.twice = options.seed % 64 == 63;
+  asking_often_ = asking_.chance(300);
   const uint64_t engines = random_.between(1, 4);
   for (uint32_t i = 0; i < engines; ++i) engines_.push_back(make_engine(i, any_shape()));
   if (options.faults) {
@@ -124,6 +126,7 @@ Connection* World::any_connection(EngineModel& engine) {
 void World::act(EngineModel& engine) {
   if (resting_) return;
   Connection* const one = any_connection(engine);
+  if (one != nullptr && !is_raw(one->ledger_link) && asking_.chance(asking_often_ ? 700 : 100)) engine.ask_topic(*one);
   switch (random_.below(17)) {
     case 0:
       start_server(engine);
@@ -285,6 +288,7 @@ void World::start_client(EngineModel& engine) {
   const uint32_t link = network_.link_count();
   if (engine.connect(options, port) != 0 || owner != nullptr) return;
   raw_links_[link] = kServerSide;
+  network_.link(link).raw = true;
   raw_bound_[link] = {engine.shape().options.message_length_max, options};
 }
 
@@ -294,6 +298,7 @@ void World::start_raw_client() {
   if (raw_peers_.size() > 60 || !any_port(port, owner) || owner == nullptr) return;
   const uint32_t link = network_.connect(port);
   raw_links_[link] = kClientSide;
+  network_.link(link).raw = true;
   auto reference =
       std::make_unique<Reference>(Role::Server, "", owner->shape().options.message_length_max, ledger_.stream(link, kClientSide));
   raw_peers_.emplace_back(network_, random_, trace_, link, kClientSide, std::move(reference));
@@ -396,6 +401,8 @@ void World::check_at_rest() {
       if (ledger_.stream(connection->ledger_link, 0).spoiled()) continue;
       require(connection->ended || !connection->ring->waits_for_drain(),
               "a connection whose send was refused gets its drain event");
+      const bool has_answers = !connection->ended && other != nullptr && other->lives() && !other->ended;
+      require(!has_answers || connection->topic_requests.empty(), "each request for a topic is answered");
     }
   }
   for (const auto& [link, count] : ends) {

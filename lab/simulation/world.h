@@ -85,6 +85,8 @@ class World final : private Program {
   Random random_;
   Random crashing_;  // of its own, so that seeds without crashes are what they were
   uint32_t crash_ = 0;
+  Random asking_;  // likewise, for requests for topics
+  bool asking_often_ = false;
   uint64_t now_ns_ = Trace::kStartNs;
   Trace trace_;
   Faults faults_;
