@@ -4,10 +4,12 @@ import test from 'ava'
 import { ConnectionCounters, EngineCounters, SendStatus, ServerCounters } from 'zerio'
 import { collect, makeClient, ownEngine, startClient, startPair, startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
+import { TOPICS } from '../helpers/wire_raw.mjs'
 
 const HEADER = 4
-const HELLO = HEADER + 16 + 'client'.length
-const WELCOME = HEADER + 16 + 'server'.length
+// Both have the extension TOPICS.
+const HELLO = HEADER + 16 + 'client'.length + TOPICS.length
+const WELCOME = HEADER + 16 + 'server'.length + TOPICS.length
 const CLOSE = HEADER + 2
 
 /** Checks that the names of the getters are the names in toJSON and in `names`, in the order of copyTo. */
