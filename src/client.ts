@@ -425,7 +425,7 @@ export class ZerioClient extends ReceivingClient {
       if (this.#backOff !== undefined && !reason.local && !connection.hasEnded) this.#resume(reason)
     }
     if (this._state === 'reconnecting') this._subscriptions.broken()
-    else this._subscriptions.ended(reason.message)
+    else if (this._state !== 'running') this._subscriptions.ended(reason.message)
     this.emit('disconnected', reason)
   }
 

@@ -1,4 +1,5 @@
 // A server's answers to clients that ask to be in a topic, or not any more.
+import { debugLog } from '../debug_log.js'
 import type { Engine } from '../engine/engine.js'
 import { Code, TopicOpcode } from '../engine/layout.js'
 import type { Peer } from '../peer.js'
@@ -20,6 +21,9 @@ export function answerRequest(
   name: string
 ): void {
   const answer = (code: number, reason = ''): void => {
+    debugLog?.(
+      `peer ${peer._label} ${opcode === TopicOpcode.Subscribe ? 'asks for' : 'leaves'} topic ${name}: ${code === DONE ? 'done' : 'refused'}`
+    )
     // The answer follows what was sent before: behind that to UNSUBSCRIBE nothing of the topic comes.
     peer._ring.publish()
     engine.native.answerTopic(peer._ring.slot, request, code, reason)

@@ -7,6 +7,8 @@ import { checkTopicName, describe } from '../options/options.js'
 import { DisconnectReason } from '../reason.js'
 import { Status } from '../status.js'
 
+const NOT_CONNECTED = 'ZERIO_NOT_CONNECTED'
+
 /** The connection that carries the requests. */
 interface Line {
   readonly engine: Engine
@@ -109,7 +111,10 @@ export class Subscriptions {
       opcode: TopicOpcode.Subscribe,
       name,
       resolve: () => {},
-      reject: (error: ZerioError) => this.#onRefused(name, error)
+      reject: (error: ZerioError) => {
+        // Without a connection there is no refusal.
+        if (error.code !== NOT_CONNECTED) this.#onRefused(name, error)
+      }
     }))
     this.#names.clear()
     this.#waiting.unshift(...again)
@@ -129,7 +134,7 @@ export class Subscriptions {
 
 function notConnected(why: string): ZerioError {
   return new ZerioError(
-    'ZERIO_NOT_CONNECTED',
+    NOT_CONNECTED,
     `No connection carries the request for a topic: ${why}. Ask again when the client is connected.`
   )
 }

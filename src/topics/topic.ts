@@ -1,4 +1,5 @@
 // A topic: its members, and what is published to them.
+import { debugLog } from '../debug_log.js'
 import { Code, Header } from '../engine/layout.js'
 import { type PoolBuffer, poolBuffer } from '../engine/pool.js'
 import { type SendRing, unconnectedRing } from '../engine/send_ring.js'
@@ -321,6 +322,7 @@ export class Topic {
 
   #close(peer: Peer): void {
     this.#counts[TopicCounter.Closed]++
+    debugLog?.(`topic ${this.name} closes peer ${peer._label}, which reads too slowly`)
     peer._close(Code.SlowConsumer, '')
   }
 

@@ -422,6 +422,39 @@ test('a client that gives up, or loses its only connection, rejects what waits',
   await t.throwsAsync(again.subscribe('fx'), { code: 'ZERIO_NOT_CONNECTED' })
 })
 
+test('a stop while topics are asked for again is no refusal', async (t) => {
+  const raw = await startRawServer(t)
+  const client = new ZerioClient({ host: '127.0.0.1', port: raw.port }, { reconnect: QUICKLY })
+  const events = []
+  client.on('subscribeRefused', (name) => events.push(name))
+  const starting = client.start('client')
+  const first = await raw.next()
+  first.write(welcome({ extensions: TOPICS }))
+  await starting
+  const subscribed = client.subscribe('fx')
+  await first.receives(30 + 10)
+  first.write(controlFrame(OPCODE.subscription, Buffer.alloc(6)))
+  await subscribed
+  first.socket.destroy()
+  const second = await raw.next()
+  second.write(welcome({ extensions: TOPICS }))
+  await second.receives(30 + 10)
+  client.terminate()
+  await client.stop()
+  await sleep(5)
+  t.deepEqual(events, [])
+  // Nothing of it is left for the next start.
+  const again = client.start('client')
+  const third = await raw.next()
+  third.write(welcome({ extensions: TOPICS }))
+  await again
+  const last = client.subscribe('other')
+  await third.receives(30 + 13)
+  t.is(String(third.bytes.subarray(38)), 'other')
+  client.terminate()
+  await t.throwsAsync(last, { code: 'ZERIO_NOT_CONNECTED' })
+})
+
 const request = (number, name, opcode = OPCODE.subscribe) =>
   controlFrame(opcode, Buffer.concat([Buffer.from([number, 0, 0, 0]), Buffer.from(name)]))
 

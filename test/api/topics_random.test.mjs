@@ -8,6 +8,8 @@ import { until } from '../helpers/until.mjs'
 
 const require = createRequire(import.meta.url)
 const { MemberList, Memberships } = require('../../dist/topics/memberships.js')
+const { Topics } = require('../../dist/topics/topics.js')
+const { Peer } = require('../../dist/peer.js')
 
 const options = {
   maxMessageLength: 1024,
@@ -199,18 +201,43 @@ test('memberships are those of a table of all pairs, whatever is added and remov
   }
 })
 
+/** Peers of a server without connections, whose rings take everything. */
+function crowd(count) {
+  const ring = { status: SendStatus.Sent, sendAll: () => SendStatus.Sent, sendPart: () => SendStatus.Sent }
+  return Array.from({ length: count }, (_, index) =>
+    Object.defineProperties(Object.create(Peer.prototype), {
+      _ring: { value: ring },
+      _index: { value: index },
+      _place: { value: -1, writable: true }
+    })
+  )
+}
+
 test('a topic of 50,000 members, and their leaving, take no time that grows with the square', (t) => {
-  const memberships = new Memberships()
-  const list = new MemberList()
-  const peers = Array.from({ length: 50_000 }, () => ({ _place: -1 }))
+  const topics = new Topics(65_536, () => true)
+  const peers = crowd(50_000)
+  const kinds = ['skip', 'close', 'latest'].map((slow) => topics.topic(slow, { slow }))
   const begun = performance.now()
-  for (const peer of peers) memberships.add(memberships.placeFor(peer), 0, list)
-  t.is(list.count, 50_000)
-  for (const peer of peers) {
-    memberships.remove(memberships.find(peer._place, 0), list)
-    memberships.forget(peer)
-  }
-  t.is(list.count, 0)
-  // A second is a hundred times what it takes.
-  t.true(performance.now() - begun < 2000)
+  for (const topic of kinds) for (const peer of peers) topic.add(peer)
+  for (const topic of kinds.slice(0, 2)) t.is(topic.publish(Buffer.from('to all')), 50_000)
+  t.is(kinds[2].set(1, Buffer.from('to all')), 50_000)
+  for (const peer of peers) if (peer._index % 2 === 0) topics.left(peer)
+  for (const topic of kinds) t.is(topic.size, 25_000)
+  t.true(kinds.every((topic) => topic.has(peers[1]) && !topic.has(peers[2])))
+  topics.closeAll()
+  for (const peer of peers) topics.left(peer)
+  t.true(peers.every((peer) => peer._place === -1))
+  // Many times what it takes.
+  t.true(performance.now() - begun < 5000)
+})
+
+test('a thousand peers in a thousand topics leave in a time of their own memberships', (t) => {
+  const topics = new Topics(65_536, () => true)
+  const peers = crowd(1000)
+  const all = Array.from({ length: 1000 }, (_, i) => topics.topic(`topic ${i}`))
+  const begun = performance.now()
+  for (const topic of all) for (const peer of peers) topic.add(peer)
+  for (const peer of peers) topics.left(peer)
+  t.true(all.every((topic) => topic.size === 0))
+  t.true(performance.now() - begun < 10_000)
 })
