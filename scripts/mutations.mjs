@@ -1,12 +1,13 @@
 // Tests the tests: plants each bug of lab/mutations in a copy of the engine, and the simulation must find it. A patch of what the
-// simulation replaces says in a line of its own what must find it instead: "Found by: <backend> <files of tests>".
+// simulation replaces says in a line of its own what must find it instead: "Found by: <backend> <files of tests>". One of TypeScript says
+// "Found by: sources <files of tests>".
 //
 //   npm run test:mutations [-- name …]
 //   npm run test:mutations -- --share 1/2
 //
 // `--share 1/2` plants half of the bugs, `--share 2/2` the others.
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -36,18 +37,45 @@ const planted = simulationOf(tree, { flags: [...sound.flags, '-Wno-error'] })
 copyObjects(root, sound.folder, { ...planted, root: tree })
 const build = () => compile(tree, planted)
 
+/** What else the copy needs to be a package of its own, with tests that run. */
+for (const name of ['src', 'test', 'tsconfig.json', 'package.json'])
+  cpSync(join(root, name), join(tree, name), { recursive: true })
+for (const name of ['node_modules', 'prebuilds', 'scripts', 'examples'])
+  symlinkSync(join(root, name), join(tree, name))
+
+/** Compiles the TypeScript of the copy. */
+function compileSources() {
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  // A bug may leave a variable without a use.
+  const loosely = ['--noUnusedLocals', 'false', '--noUnusedParameters', 'false']
+  const { status, stdout } = spawnSync(process.execPath, [compiler, '-p', tree, ...loosely], {
+    encoding: 'utf8'
+  })
+  if (status !== 0) throw new Error(`the sources do not compile:\n${stdout}`)
+}
+
+/** How tests meet the bug: with an addon that this tree makes, or with its JavaScript. */
+async function meeting(backend) {
+  if (backend === 'sources') {
+    compileSources()
+    return { cwd: tree, env: process.env }
+  }
+  const addon = await buildAddon(tree, join(tree, 'build', 'addon'), ['-O1'])
+  return { cwd: root, env: { ...process.env, ...addonEnvironment(addon), ZERIO_BACKEND: backend } }
+}
+
 /**
- * Runs tests of the public suite with the addon that this tree makes, up to the first one that fails. Resolves with that one, or with
+ * Runs tests of the public suite with what this tree makes, up to the first one that fails. Resolves with that one, or with
  * how the run ended.
  */
 async function tested(backend, files) {
-  const addon = await buildAddon(tree, join(tree, 'build', 'addon'), ['-O1'])
+  const { cwd, env } = await meeting(backend)
   const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
   const run = spawn(process.execPath, [ava, '--timeout', '30s', ...files], {
-    cwd: root,
+    cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...addonEnvironment(addon), ZERIO_BACKEND: backend }
+    env
   })
   const ended = new Promise((resolve) => run.once('close', resolve))
   let failure
