@@ -1,6 +1,6 @@
-// Topics on the wire: what greetings say of them, and the frames with which a client asks to be in one and a server answers. Who
-// is in which topic is JavaScript's (src/topics/). The engine checks the frames, limits what is unanswered, and keeps what has no
-// room yet.
+// Topics on the wire: what greetings say of them, and the frames with which a client asks to be in one and a server answers.
+// Who is in which topic is JavaScript's (src/topics/). The engine checks the frames, limits what is unanswered, and keeps what
+// has no room yet.
 #include <algorithm>
 
 #include "engine.h"

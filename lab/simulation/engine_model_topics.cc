@@ -1,6 +1,6 @@
-// Requests for topics, as src/topics/subscriptions.ts makes and src/topics/requests.ts answers them. Who is in which topic is no
-// part of the engine, so this program only checks that each request arrives as it was made, and that its answer comes once and in
-// order.
+// Requests for topics, as src/topics/subscriptions.ts makes and src/topics/requests.ts answers them. Who is in which topic is
+// no part of the engine, so this program only checks that each request arrives as it was made, and that its answer comes once
+// and in order.
 #include "engine_model.h"
 #include "reference.h"
 
