@@ -55,7 +55,7 @@ test('a server of one face and a client of the other share one engine', async (t
 const consumer = `
 import {
   type Address, type ClientOptions, CloseCode, ConnectionCounters, DisconnectReason, type Peer, readClock, SendStatus,
-  type ServerOptions, ZerioClient, ZerioError, ZerioServer
+  type ServerOptions, type SubscribeHandler, type Topic, type TopicOptions, ZerioClient, ZerioError, ZerioServer
 } from 'zerio'
 
 const options: ServerOptions = {
@@ -102,6 +102,15 @@ export async function main(): Promise<number> {
   readClock(times, 1)
   const taken: number = server.broadcast(times.subarray(0, 0) && new Uint8Array(1))
   const found: Peer | undefined = server.peer('client')
+  const topicOptions: TopicOptions = { slow: 'latest', keysMax: 8 }
+  const topic: Topic = server.topic('topic', topicOptions)
+  const handler: SubscribeHandler = (peer, name) => peer.id !== name
+  server.onSubscribe = handler
+  await client.subscribe('topic')
+  if (found !== undefined && topic.has(found)) topic.set(1, times.subarray(0, 0) && new Uint8Array(1))
+  const conflated: number = topic.counters.conflated
+  client.on('subscribeRefused', (name, error) => name + error.code + conflated)
+  await client.unsubscribe('topic')
   await client.stop()
   await server[Symbol.asyncDispose]()
   return done + taken + counters.messagesSent + (found?.counters.bytesSent ?? 0)
@@ -119,6 +128,8 @@ new ZerioServer(0, { waitStrategy: 'fast' })
 server.send('client', 'text')
 // @ts-expect-error internal
 server._left
+// @ts-expect-error not one of the ways
+server.topic('topic', { slow: 'wait' })
 // @ts-expect-error read only
 server.listeningPort = 5
 `
