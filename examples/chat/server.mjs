@@ -3,7 +3,7 @@
 // Few messages, so this one takes the easy way: the `message` event, strings and JSON. They are garbage, which does not matter here.
 //
 //     node examples/chat/server.mjs [port]
-import { SendStatus, ZerioServer } from 'zerio'
+import { ZerioServer } from 'zerio'
 
 const server = new ZerioServer(
   { host: '127.0.0.1', port: Number(process.argv[2] ?? 48654) },
@@ -11,18 +11,15 @@ const server = new ZerioServer(
   { duplicateIds: 'refuse', heartbeatMs: 5_000, maxMessageLength: 4_096 }
 )
 
-function sendTo(peer, event) {
-  // A reader that lets its whole ring fill up does not read any more.
-  if (peer.send(Buffer.from(JSON.stringify(event))) === SendStatus.BackPressured) peer.terminate()
-}
-
-function sendToOthers(from, event) {
-  for (const peer of server.peers) if (peer !== from && peer.isOpen) sendTo(peer, event)
-}
+// A reader that lets its whole ring fill up does not read any more: the topic closes it.
+const room = server.topic('room', { slow: 'close' })
+const bytesOf = (event) => Buffer.from(JSON.stringify(event))
+const sendToOthers = (from, event) => room.publishExcept(from, bytesOf(event))
 
 server.on('clientConnected', (name, peer) => {
-  sendTo(peer, { kind: 'here', names: server.peers.map(({ id }) => id).sort() })
+  peer.send(bytesOf({ kind: 'here', names: server.peers.map(({ id }) => id).sort() }))
   sendToOthers(peer, { kind: 'came', name })
+  room.add(peer)
 })
 server.on('clientDisconnected', (name, _reason, peer) => sendToOthers(peer, { kind: 'left', name }))
 server.on('message', (name, message, _channel, peer) => {
