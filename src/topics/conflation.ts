@@ -4,6 +4,7 @@
 // A value lies in the block as it travels: the key, then the value. So a member that catches up is sent to from the same place.
 import { type PoolBuffer, poolBuffer } from '../engine/pool.js'
 import type { SendRing } from '../engine/send_ring.js'
+import { ZerioError } from '../errors.js'
 import { Status } from '../status.js'
 import { grown } from './memberships.js'
 
@@ -96,15 +97,27 @@ export class Conflation {
     this.#cursor[row] = 0
   }
 
+  /** Makes room for one more member, which has this position. Throws `ZERIO_OUT_OF_MEMORY`, and then nothing has changed. */
+  reserve(position: number): void {
+    const rows = this.#lag.length
+    try {
+      if (position === this.#rowAt.length) this.#rowAt = grown(this.#rowAt, 2 * position)
+      if (this.#freeRows.length > 0 || this.#rows < rows) return
+      this.#lacks = grown(this.#lacks, 2 * rows * this.#words)
+      this.#cursor = grown(this.#cursor, 2 * rows)
+      this.#lag = grown(this.#lag, 2 * rows)
+    } catch (cause) {
+      throw new ZerioError(
+        'ZERIO_OUT_OF_MEMORY',
+        `There is no memory for ${2 * rows} members with ${this.keysMax} keys each; lower keysMax, or raise the limits of the process.`,
+        { cause }
+      )
+    }
+  }
+
   /** The member at the last position is new: it lacks all values that there are. Returns whether there are any. */
   joined(position: number): boolean {
     const row = this.#freeRows.pop() ?? this.#rows++
-    if (row === this.#lag.length) {
-      this.#lacks = grown(this.#lacks, 2 * row * this.#words)
-      this.#cursor = grown(this.#cursor, 2 * row)
-      this.#lag = grown(this.#lag, 2 * row)
-    }
-    if (position === this.#rowAt.length) this.#rowAt = grown(this.#rowAt, 2 * position)
     this.#rowAt[position] = row
     this.#lag[row] = Lag.None
     let any = 0

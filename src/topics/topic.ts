@@ -86,8 +86,8 @@ export class Topic {
   /**
    * Makes a peer a member; with `slow: 'latest'` it gets all present values first. Returns whether it was none and is one now: false also
    * for a peer that is closing or has left. Allocates only where the topic, or all topics together, have more members than before. Throws
-   * `ZERIO_TOPIC_CLOSED`, `ZERIO_FOREIGN_PEER` for a peer of another server, `ZERIO_BAD_ARGUMENT`, and `ZERIO_CLAIM_OPEN` when the peer
-   * has a claim open; then it is a member, and gets the values later.
+   * `ZERIO_TOPIC_CLOSED`, `ZERIO_FOREIGN_PEER` for a peer of another server, `ZERIO_BAD_ARGUMENT`, `ZERIO_OUT_OF_MEMORY` with
+   * `slow: 'latest'`, and `ZERIO_CLAIM_OPEN` when the peer has a claim open; then it is a member, and gets the values later.
    */
   add(peer: Peer): boolean {
     this.#check()
@@ -95,6 +95,7 @@ export class Topic {
     const place = this.#memberships.placeFor(peer)
     if (this.#memberships.find(place, this._number) >= 0) return false
     const position = this.#members.count
+    this.#conflation?.reserve(position)
     this.#memberships.add(place, this._number, this.#members)
     this.#lateness?.joined(position)
     if (this.#conflation?.joined(position)) this.#catchUp(this.#conflation, position)
