@@ -251,18 +251,19 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
 
   /**
    * Stops listening, sends each peer what was accepted for it within `lingerMs`, and closes its connection. Resolves when all
-   * connections are closed; never rejects. Closes all topics at once. `clientDisconnected` is emitted meanwhile. A `start` under way rejects with
-   * `ZERIO_STOPPED`. Does nothing when not started.
+   * connections are closed; never rejects. Closes all topics at once, and at the end those that were made meanwhile. `clientDisconnected` is
+   * emitted meanwhile. A `start` under way rejects with `ZERIO_STOPPED`. Does nothing when not started.
    */
   override stop(): Promise<void> {
     if (this._state === 'stopping') return this._stopped as Promise<void>
+    if (this._state === 'idle') return Promise.resolve()
     this.#topics.closeAll()
     if (this._state === 'starting') {
       this._state = 'idle'
       this._starting?.abandon(new ZerioError('ZERIO_STOPPED', 'The server was stopped while it started.'))
       this._starting = undefined
+      return Promise.resolve()
     }
-    if (this._state === 'idle') return Promise.resolve()
     this._state = 'stopping'
     this._stopped = this.#stop(this._engine as Engine)
     return this._stopped
@@ -338,6 +339,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
       })
     }
     this.#onOver = undefined
+    // Those that handlers have made meanwhile.
+    this.#topics.closeAll()
     engine.setServer(server, undefined)
     this.#counters._freeze()
     engine.native.forgetServer(server)

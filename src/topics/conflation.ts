@@ -152,7 +152,7 @@ export class Conflation {
           break
         }
         if (status === Status.Sent) this.sent++
-        else this.skipped++
+        else if (status !== Status.Closed) this.skipped++
         this.#lacks[row * this.#words + (key >> 5)] &= ~(1 << (key & 31))
         this.#cursor[row] = key + 1 === this.keysMax ? 0 : key + 1
       }

@@ -40,6 +40,8 @@ export class Memberships {
   #used = 0
   /** By place: the peer's first membership. */
   #first = new Int32Array(ROWS_FIRST)
+  /** By place: the membership that has the peer's next room first. */
+  #begin = new Int32Array(ROWS_FIRST)
   readonly #freePlaces: number[] = []
   /** Memberships plus 1 by the hash of peer and topic; 0 is an empty place. At least twice as many places as memberships. */
   #table = new Int32Array(2 * ROWS_FIRST)
@@ -62,10 +64,11 @@ export class Memberships {
     const place = this.#freePlaces.pop() ?? this.peers.length
     if (place === this.#first.length) {
       this.#first = grown(this.#first, 2 * place)
+      this.#begin = grown(this.#begin, 2 * place)
       this.lagsOf = grown(this.lagsOf, 2 * place)
     }
     this.peers[place] = peer
-    this.#first[place] = NONE
+    this.#first[place] = this.#begin[place] = NONE
     this.lagsOf[place] = 0
     peer._place = place
     return place
@@ -90,6 +93,7 @@ export class Memberships {
     this.#next[row] = first
     this.#previous[row] = NONE
     if (first !== NONE) this.#previous[first] = row
+    else this.#begin[place] = row
     this.#first[place] = row
     if (2 * ++this.#used > this.#table.length) this.#rehash()
     else this.#enter(row)
@@ -98,11 +102,13 @@ export class Memberships {
   /** Ends a membership. The last one of the list takes its position, which is returned. */
   remove(row: number, list: MemberList): number {
     this.#erase(row)
+    const place = this.placeOf[row]
     const next = this.#next[row]
     const previous = this.#previous[row]
     if (next !== NONE) this.#previous[next] = previous
     if (previous !== NONE) this.#next[previous] = next
-    else this.#first[this.placeOf[row]] = next
+    else this.#first[place] = next
+    if (this.#begin[place] === row) this.#begin[place] = next !== NONE ? next : this.#first[place]
     const position = this.#positionOf[row]
     const last = list.rows[--list.count]
     list.rows[position] = last
@@ -117,6 +123,15 @@ export class Memberships {
   /** The first membership of a peer, or -1; `nextOf` leads on. */
   firstOf(place: number): number {
     return this.#first[place]
+  }
+
+  /** The membership that has the peer's next room first, or -1. */
+  beginOf(place: number): number {
+    return this.#begin[place]
+  }
+
+  setBegin(place: number, row: number): void {
+    this.#begin[place] = row
   }
 
   nextOf(row: number): number {

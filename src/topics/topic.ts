@@ -108,6 +108,8 @@ export class Topic {
    */
   delete(peer: Peer): boolean {
     checkPeer(peer)
+    // Its number may be another topic's by now.
+    if (!this.#isOpen) return false
     const row = this.#memberships.find(this.#placeOf(peer), this._number)
     if (row < 0) return false
     this._remove(row)
@@ -117,7 +119,7 @@ export class Topic {
   /** Whether a peer is a member. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT`. */
   has(peer: Peer): boolean {
     checkPeer(peer)
-    return this.#memberships.find(this.#placeOf(peer), this._number) >= 0
+    return this.#isOpen && this.#memberships.find(this.#placeOf(peer), this._number) >= 0
   }
 
   /**
@@ -193,18 +195,20 @@ export class Topic {
   }
 
   /**
-   * Publishes what was claimed, and returns how many took it, as {@link publish}. Allocates nothing. Throws `ZERIO_NO_CLAIM`, and
-   * `ZERIO_CLAIM_OPEN` as {@link publish}.
+   * Publishes what was claimed, and returns how many took it, as {@link publish}. Allocates nothing. Throws `ZERIO_NO_CLAIM`,
+   * `ZERIO_TOPIC_CLOSED`, and `ZERIO_CLAIM_OPEN` as {@link publish}.
    */
   commit(): number {
+    this.#check()
     const header = this.#claimed
     if (header === NO_CLAIM) throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
     this.#claimed = NO_CLAIM
     return this.#deliver(NO_PLACE, this.buffer, 0, header & Header.LengthMask, header >>> Header.ChannelShift)
   }
 
-  /** Gives the claim back, unsent. Allocates nothing. Throws `ZERIO_NO_CLAIM`. */
+  /** Gives the claim back, unsent. Allocates nothing. Throws `ZERIO_NO_CLAIM` and `ZERIO_TOPIC_CLOSED`. */
   abort(): void {
+    this.#check()
     if (this.#claimed === NO_CLAIM)
       throw misuse('ZERIO_NO_CLAIM', 'There is no claim to abort; call claim first.')
     this.#claimed = NO_CLAIM
@@ -262,7 +266,14 @@ export class Topic {
   _drained(row: number): void {
     const position = this.#memberships.positionOf(row)
     if (this.#conflation !== undefined && this.#conflation.lagAt(position) !== Lag.None)
-      this.#catchUp(this.#conflation, position)
+      this.#tryCatchUp(this.#conflation, position)
+  }
+
+  /** @internal Whether a member lags. */
+  _lags(row: number): boolean {
+    return (
+      this.#conflation !== undefined && this.#conflation.lagAt(this.#memberships.positionOf(row)) !== Lag.None
+    )
   }
 
   #publish(
@@ -337,11 +348,11 @@ export class Topic {
   #closeLate(): void {
     const { rows, count } = this.#members
     const { placeOf, peers } = this.#memberships
-    const nowMs = performance.now()
+    this.#lateness?.begin()
     for (let i = 0; i < count; i++) {
       const peer = peers[placeOf[rows[i]]] as Peer
       const ring = peer._ring
-      if (ring.status === Status.Sent && this.#lateness?.isLate(i, ring, nowMs)) this.#close(peer)
+      if (ring.status === Status.Sent && this.#lateness?.isLate(i, ring)) this.#close(peer)
     }
   }
 
@@ -352,10 +363,15 @@ export class Topic {
     const { placeOf, peers } = this.#memberships
     const counts = this.#counts
     let taken = 0
+    // Of those that had a claim open when they were sent to last.
+    let caughtUp = 0
     let claimOpen: unknown
     for (let i = 0; i < count; i++) {
-      if (conflation.lagAt(i) !== Lag.None) {
+      const lag = conflation.lagAt(i)
+      if (lag !== Lag.None) {
         if (conflation.mark(i, key)) counts[TopicCounter.Conflated]++
+        if (lag === Lag.TriesAgain) this.#tryCatchUp(conflation, i)
+        if (conflation.lagAt(i) === Lag.None) caughtUp++
         continue
       }
       const place = placeOf[rows[i]]
@@ -375,7 +391,7 @@ export class Topic {
       this.#tryAgain()
       throw claimOpen
     }
-    return taken
+    return taken + caughtUp
   }
 
   #begin(conflation: Conflation, position: number, place: number, key: number, lag: Lag): void {
@@ -401,6 +417,15 @@ export class Topic {
     }
   }
 
+  /** As `#catchUp`, where no caller can mend an open claim: the topic tries again. */
+  #tryCatchUp(conflation: Conflation, position: number): void {
+    try {
+      this.#catchUp(conflation, position)
+    } catch {
+      // `#catchUp` has asked for one more try.
+    }
+  }
+
   /** The program has a claim open on a member's connection, and no event says when it is not any more. */
   #tryAgain(): void {
     if (this.#triesAgain) return
@@ -409,12 +434,7 @@ export class Topic {
       this.#triesAgain = false
       const conflation = this.#conflation as Conflation
       for (let i = 0; i < this.#members.count; i++) {
-        if (conflation.lagAt(i) !== Lag.TriesAgain) continue
-        try {
-          this.#catchUp(conflation, i)
-        } catch {
-          // The claim is still open: catchUp has asked for one more try.
-        }
+        if (conflation.lagAt(i) === Lag.TriesAgain) this.#tryCatchUp(conflation, i)
       }
     })
   }

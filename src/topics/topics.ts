@@ -62,8 +62,21 @@ export class Topics implements TopicOwner {
   drained(peer: Peer): void {
     const { memberships } = this
     if (peer._place < 0 || memberships.lagsOf[peer._place] === 0) return
-    for (let row = memberships.firstOf(peer._place); row >= 0; row = memberships.nextOf(row))
-      this.#byNumber[memberships.topicOf(row)]?._drained(row)
+    const { _place: place } = peer
+    const first = memberships.firstOf(place)
+    const begin = memberships.beginOf(place)
+    let row = begin
+    let isFull = false
+    do {
+      const topic = this.#byNumber[memberships.topicOf(row)]
+      topic?._drained(row)
+      const lags = topic?._lags(row) === true
+      const next = memberships.nextOf(row)
+      row = next >= 0 ? next : first
+      // The ring is full again. The topic behind this one has the next room first, so that none has to wait for ever.
+      if (lags && !isFull) memberships.setBegin(place, row)
+      isFull ||= lags
+    } while (row !== begin)
   }
 
   /** The server stops. */

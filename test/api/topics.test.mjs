@@ -353,6 +353,71 @@ test('latest: catching up that fills the ring again goes on where it stopped', a
   t.is(topic.counters.delivered, 200)
 })
 
+test('latest: no topic takes all the room of a member that lags in several', async (t) => {
+  const { server, clients, peers, messages } = await startAll(t, ['slow'], small)
+  const options = { slow: 'latest', keysMax: 50, valueBytesMax: 4000 }
+  const [quiet, busy] = ['quiet', 'busy'].map((name) => server.topic(name, options))
+  const big = Buffer.alloc(4000)
+  const setAll = (topic, value) => {
+    for (let key = 0; key < 50; key++) topic.set(key, value)
+  }
+  for (const topic of [quiet, busy]) topic.add(peers.slow)
+  clients.slow.pause()
+  await fill(server, peers.slow)
+  setAll(quiet, Buffer.alloc(3000))
+  setAll(busy, big)
+  // From now on the busy topic always has more values for the member than its ring holds.
+  server.on('drain', () => setAll(busy, big))
+  clients.slow.resume()
+  await until(() => messages.slow.filter((message) => message.length === 3004).length === 50)
+  t.pass()
+})
+
+test('latest: a claim that is open when there is room costs no topic its values', async (t) => {
+  const { server, clients, peers, messages } = await startAll(t, ['slow'], small)
+  const topics = ['a', 'b'].map((name) => server.topic(name, { slow: 'latest', keysMax: 4 }))
+  for (const topic of topics) topic.add(peers.slow)
+  clients.slow.pause()
+  await fill(server, peers.slow)
+  for (const topic of topics) topic.set(1, text(topic.name))
+  server.once('drain', (peer) => {
+    t.true(peer.claim(8) >= 0)
+    queueMicrotask(() => peer.commit())
+  })
+  clients.slow.resume()
+  const mine = () => messages.slow.filter((message) => message.length === 5).sort()
+  await until(() => mine().length === 2)
+  t.deepEqual(mine(), [value(1, 'a'), value(1, 'b')])
+})
+
+test('latest: the next value after a claim reaches the member at once, with the ones before', async (t) => {
+  const { server, peers, messages } = await startAll(t, ['a'])
+  const topic = server.topic('fx', { slow: 'latest', keysMax: 4 })
+  topic.add(peers.a)
+  peers.a.claim(1)
+  t.throws(() => topic.set(1, text('one')), { code: 'ZERIO_CLAIM_OPEN' })
+  t.is(topic.set(2, text('two')), 0)
+  peers.a.abort()
+  t.is(topic.set(2, text('three')), 1)
+  await until(() => messages.a.length === 2)
+  t.deepEqual(messages.a, [value(1, 'one'), value(2, 'three')])
+  t.is(topic.counters.delivered, 2)
+})
+
+test('latest: a member that is closed in a drain handler counts nowhere', async (t) => {
+  const { server, clients, peers } = await startAll(t, ['slow'], small)
+  const topic = server.topic('fx', { slow: 'latest', keysMax: 4 })
+  topic.add(peers.slow)
+  clients.slow.pause()
+  await fill(server, peers.slow)
+  for (let key = 0; key < 4; key++) topic.set(key, text('late'))
+  server.on('drain', (peer) => peer.close())
+  clients.slow.resume()
+  await once(server, 'clientDisconnected')
+  t.is(topic.counters.skipped, 0)
+  t.is(topic.size, 0)
+})
+
 test('a topic ends: with close, and with its server', async (t) => {
   const { server, peers } = await startAll(t, ['a'])
   const topic = server.topic('fx', { slow: 'latest', keysMax: 2 })
@@ -378,9 +443,39 @@ test('a topic ends: with close, and with its server', async (t) => {
   again.claim(3)
   const stopped = server.stop()
   t.false(again.isOpen)
-  t.throws(() => again.commit(), { code: 'ZERIO_NO_CLAIM' })
+  for (const call of [() => again.commit(), () => again.abort()])
+    t.throws(call, { code: 'ZERIO_TOPIC_CLOSED' })
   await stopped
   t.is(again.counters.delivered, 1)
+})
+
+test('a topic that is closed has nothing to do with the one that comes after it', async (t) => {
+  const { server, peers, messages } = await startAll(t, ['a', 'b'])
+  const old = server.topic('old')
+  old.add(peers.a)
+  old.close()
+  const topic = server.topic('new')
+  topic.add(peers.a)
+  t.false(old.has(peers.a))
+  t.false(old.delete(peers.a))
+  t.is(old.size, 0)
+  server.topic('other').add(peers.b)
+  t.is(topic.publish(text('for a')), 1)
+  await until(() => messages.a.length === 1)
+  t.deepEqual(messages.b, [])
+})
+
+test('stop ends the topics that handlers make meanwhile, and those of a server that does not run stay', async (t) => {
+  const { server } = await startAll(t, ['a'])
+  let late
+  server.on('clientDisconnected', () => {
+    late = server.topic('late')
+  })
+  await server.stop()
+  t.false(late.isOpen)
+  const topic = server.topic('fx')
+  await server.stop()
+  t.true(topic.isOpen)
 })
 
 test('a topic can be made before the start, and its name stands for it', (t) => {
