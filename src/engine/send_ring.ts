@@ -71,6 +71,8 @@ export class SendRing {
   /** Where position 0 of the piece with the tail would lie: of the front, or of the main part. */
   #base = 0
   #tail = 0
+  /** How often the tail has gone from the ring's end to the beginning of the main part. */
+  #laps = 0
   #messages = 0
   #limit = NO_LIMIT_LEFT
   #claimed = NO_CLAIM
@@ -113,10 +115,7 @@ export class SendRing {
     return this.#classic
   }
 
-  /**
-   * Bytes of frames, and of what is left unused between them, that the system has not taken; in a session, that the other side has not
-   * acknowledged.
-   */
+  /** Bytes of frames and of unused gaps that the system has not taken; in a session, that the other side has not acknowledged. */
   get pendingBytes(): number {
     if (this.#detached) return 0
     const head = this.#head()
@@ -168,6 +167,7 @@ export class SendRing {
     if (isClaimed) this.#claimed = LOST_CLAIM
     if (!adopt(this.slot, old.slot)) return
     this.#tail = old.#tail
+    this.#laps = old.#laps
     this.#base = this.#tail < MAIN ? this.#frontBase : this.#mainBase
     this.#limit = NO_LIMIT_LEFT
   }
@@ -225,12 +225,11 @@ export class SendRing {
 
   sendPart(bytes: Uint8Array, offset: number, length: number, channel: number): SendStatus {
     const size = messageLength(bytes)
-    if (!isCount(offset) || !isCount(length) || offset + length > size) {
+    if (!isCount(offset) || !isCount(length) || offset + length > size)
       throw misuse(
         'ZERIO_BAD_ARGUMENT',
         `Offset and length must be integers inside the ${size} bytes given, not ${describe(offset)} and ${describe(length)}.`
       )
-    }
     if (this.#tail + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
@@ -297,9 +296,8 @@ export class SendRing {
   /** Finds room for a frame, or says why there is none. */
   #reserve(length: number, channel: number): SendStatus {
     if (channel !== 0) checkChannel(channel)
-    if (!isCount(length)) {
+    if (!isCount(length))
       throw misuse('ZERIO_BAD_ARGUMENT', `A length must be a non-negative integer, not ${describe(length)}.`)
-    }
     if (this.#claimed >= 0) {
       throw misuse(
         'ZERIO_CLAIM_OPEN',
@@ -317,7 +315,7 @@ export class SendRing {
       this.#words[this.#tailWord + SlotWord.DrainNeed] !== 0 &&
       this.#behind(this.#head()) > this.#capacity / 2
     if (waiting) return this.#refuse(need)
-    if (this.unsentBytes() >= FLUSH_BYTES || !this.#place(need)) {
+    if (this.#unsentBytes() >= FLUSH_BYTES || !this.#place(need)) {
       this.publish()
       this.#engine.flushOne(this)
       if (!this.#place(need)) return this.#refuse(need)
@@ -352,8 +350,24 @@ export class SendRing {
   }
 
   /** Bytes that the system has not taken. Only while the status is `Sent`. */
-  unsentBytes(): number {
+  #unsentBytes(): number {
     return this.#behind(this.#positionIn(this.#sentWord))
+  }
+
+  /** Where the head and the tail are: for each the round, of which one begins whenever the ring begins again, and the position in it. */
+  locate(places: Int32Array): void {
+    const words = this.#words
+    const round = words[this.#tailWord + SlotWord.Rewinds] + this.#laps
+    const tail = this.#tail
+    const head = this.#head()
+    const wraps = tail < head
+    // A head at a jump is where the jump leads: what is left unused there is never sent.
+    const jumps =
+      (wraps || (head < MAIN && tail >= MAIN)) && head === words[this.#tailWord + SlotWord.JumpEnd]
+    places[0] = wraps && !jumps ? round - 1 : round
+    places[1] = jumps ? MAIN : head
+    places[2] = round
+    places[3] = tail
   }
 
   /** Bytes from a position to the tail. */
@@ -381,8 +395,9 @@ export class SendRing {
       // Tail and head must not meet, because that means empty.
       end = head - 1
     } else if (end - at < need && need < head - MAIN) {
-      // The end of the ring is left unused, so that no frame wraps.
+      // The end of the ring is left unused, so that no frame wraps. There is room, so the tail will be set.
       words[jumpEnd] = at
+      this.#laps++
       at = MAIN
       end = head - 1
     }
@@ -398,7 +413,7 @@ export class SendRing {
     if (end - at < need) return false
     this.#tail = at
     this.#base = at < MAIN ? this.#frontBase : this.#mainBase
-    const untilFlush = Math.max(need, FLUSH_BYTES - this.unsentBytes())
+    const untilFlush = Math.max(need, FLUSH_BYTES - this.#unsentBytes())
     this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
     return true
   }
@@ -430,26 +445,13 @@ export const unconnectedRing = makeUnconnectedRing()
 
 function makeUnconnectedRing(): SendRing {
   const buffer = poolBuffer(new ArrayBuffer(0))
+  const nothing = () => {}
+  const options = { sendRingBytes: 0, maxMessageLength: Header.LengthMask }
+  const native = { copy: nothing }
+  const engine = { options, native, markDirty: nothing, flushOne: nothing, handOver: nothing }
   const words = new Int32Array(Layout.SlotBytes / 4)
-  const engine = {
-    options: { sendRingBytes: 0, maxMessageLength: Header.LengthMask },
-    native: { copy: () => {} },
-    markDirty: () => {},
-    flushOne: () => {},
-    handOver: () => {}
-  }
-  const { view } = buffer
-  return new SendRing(engine, -1, {
-    index: -1,
-    first: -1,
-    count: 1,
-    buffer,
-    view,
-    bytes: buffer,
-    words,
-    slotsOffset: 0,
-    ringsOffset: 0
-  })
+  const memory = { buffer, view: buffer.view, bytes: buffer, words, slotsOffset: 0, ringsOffset: 0 }
+  return new SendRing(engine, -1, { index: -1, first: -1, count: 1, ...memory })
 }
 
 /** Copies `count` words: 4 ns for eight, unrolled; a plain loop takes twice as long. */

@@ -41,6 +41,6 @@ export const topicTable = {
     max: 3_600_000,
     default: 0,
     zero: 'no limit',
-    text: 'With `close`: how long the oldest byte may wait for a member, whoever has sent it. A timer looks four times within this time, so that the end comes at most a quarter of it late.'
+    text: 'With `close`: how long the oldest byte may wait for a member, whoever has sent it. It waits until the system takes it, in a session until the member acknowledges it. A timer looks four times within this time, so that the end comes at most a quarter of it late; a busy thread looks later.'
   })
 }

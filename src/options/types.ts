@@ -386,8 +386,9 @@ export interface TopicOptions {
    */
   pendingBytesMax?: number | undefined
   /**
-   * With `close`: how long the oldest byte may wait for a member, whoever has sent it. A timer looks four times within this time,
-   * so that the end comes at most a quarter of it late.
+   * With `close`: how long the oldest byte may wait for a member, whoever has sent it. It waits until the system takes it, in a
+   * session until the member acknowledges it. A timer looks four times within this time, so that the end comes at most a quarter
+   * of it late; a busy thread looks later.
    *
    * In milliseconds: 0 (no limit) or 20 to 3,600,000; default 0.
    */
