@@ -132,12 +132,13 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
 
   /**
    * Asks the server to let this client into a topic, and resolves when it has: the messages of the topic come to `onMessage` as all others,
-   * the first ones perhaps before. While the connection is broken and the client makes another one, the request waits. What the server has
+   * the first ones perhaps before. The request follows what was sent before. While the connection is broken and the client makes another one, the request waits. What the server has
    * accepted is asked for again on each later connection of the option `reconnect`, and lasts over the breaks of a session. Up to eight
    * requests are on their way at the same time; others wait. Allocates.
    *
    * Rejects with `ZERIO_SUBSCRIBE_REFUSED`, `ZERIO_SUBSCRIBE_UNSUPPORTED` when the server is an older one or speaks classic,
-   * `ZERIO_NOT_CONNECTED` when there is no connection or it ends for good before the answer, or `ZERIO_BAD_ARGUMENT`.
+   * `ZERIO_NOT_CONNECTED` when there is no connection, it ends for good before the answer, or a side has ended it by `end`, or
+   * `ZERIO_BAD_ARGUMENT`.
    *
    * @param topic its name: 1 to 255 bytes of UTF-8 without control characters.
    */
@@ -158,6 +159,10 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
   /** @internal */
   _topicAnswered(request: number, code: number, text: string): void {
     this._subscriptions.answered(request, code, text)
+  }
+  /** @internal */
+  _halfClosed(who: 'this side' | 'the other side'): void {
+    this._subscriptions.halfClosed(who)
   }
 
   /** Hands to the system now what was accepted for this connection, instead of at the end of the turn. Allocates nothing. */

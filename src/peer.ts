@@ -6,7 +6,7 @@ import type { ConnectionCounters } from './counters.js'
 import { inspectText, readStatus } from './diagnostics.js'
 import type { Engine } from './engine/engine.js'
 import type { TopicOpcode } from './engine/layout.js'
-import { Pausing, sayEndBehind } from './engine/pausing.js'
+import { callInOrder, Pausing, sayEndBehind } from './engine/pausing.js'
 import type { PoolBuffer } from './engine/pool.js'
 import type { SendRing } from './engine/send_ring.js'
 import { halfCloseInSession } from './errors.js'
@@ -472,13 +472,12 @@ export class Peer {
   /** @internal */
   _ended(): void {
     this.#question.halfClosed('the other side')
-    sayEndBehind(this._pausing, () => {
-      if (!this._over) this.#server._ended(this)
-    })
+    if (!this._over) sayEndBehind(this._pausing, () => this.#server._ended(this))
   }
   /** @internal */
   _topicAsked(opcode: TopicOpcode, request: number, name: string): void {
-    if (!this._over) this.#server._topicAsked(this, opcode, request, name)
+    if (this._over) return
+    callInOrder(this._pausing, () => this.#server._topicAsked(this, opcode, request, name))
   }
   /** @internal */
   _idle(): void {

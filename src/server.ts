@@ -65,7 +65,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
 
   /**
    * Called when a client asks to be in the topic of this name (`client.subscribe`). True makes the peer a member, if there is an open topic
-   * of this name then, which the handler may make; anything else, an exception too, refuses with `ZERIO_SUBSCRIBE_REFUSED`. Without a
+   * of this name then, which the handler may make; anything else, an exception too, refuses with `ZERIO_SUBSCRIBE_REFUSED`. A promise is an
+   * exception: `ZERIO_BAD_ARGUMENT`. Without a
    * handler every client is refused. A peer that is a member already stays one, whatever the answer. May be replaced at any time.
    */
   onSubscribe: SubscribeHandler | null | undefined = null

@@ -4,7 +4,7 @@ import { because, debugLog } from '../debug_log.js'
 import type { Connection, Hello } from '../engine/connection.js'
 import type { Engine } from '../engine/engine.js'
 import { Code } from '../engine/layout.js'
-import { Pausing, sayEndBehind } from '../engine/pausing.js'
+import { callInOrder, Pausing, sayEndBehind } from '../engine/pausing.js'
 import type { PoolBuffer } from '../engine/pool.js'
 import { EngineUse } from '../engine/registry.js'
 import type { SendRing } from '../engine/send_ring.js'
@@ -38,6 +38,7 @@ export interface ConnectionOwner {
   _suspended(connection: ClientConnection, reason: DisconnectReason): void
   _released(connection: ClientConnection): void
   _topicAnswered(request: number, code: number, text: string): void
+  _halfClosed(who: 'this side' | 'the other side'): void
   emit(event: 'drain' | 'idle' | 'ended'): boolean
 }
 
@@ -96,6 +97,7 @@ export class ClientConnection implements Connection, Contender {
     this.ring.close()
     this.question.halfClosed('this side')
     this.engine.end(this.ring)
+    this.client._halfClosed('this side')
   }
   /** Goes on with the session of a suspended connection. */
   takeOver(old: ClientConnection): void {
@@ -169,7 +171,8 @@ export class ClientConnection implements Connection, Contender {
   _resumed(): void {}
   _topicAsked(): void {}
   _topicAnswered(request: number, code: number, text: string): void {
-    if (this.established && !this._over) this.client._topicAnswered(request, code, text)
+    if (this.established && !this._over)
+      callInOrder(this._pausing, () => this.client._topicAnswered(request, code, text))
   }
   _disconnected(closeCode: number, text: string, errno: number, unacknowledged: number): void {
     const local = this._over
@@ -188,8 +191,10 @@ export class ClientConnection implements Connection, Contender {
   }
   _ended(): void {
     this.question.halfClosed('the other side')
+    if (this._over) return
     sayEndBehind(this._pausing, () => {
-      if (!this._over) this.client.emit('ended')
+      this.client._halfClosed('the other side')
+      this.client.emit('ended')
     })
   }
   _idle(): void {

@@ -13,7 +13,7 @@ export interface PausingEngine {
   deliverLater(held: HeldBack): void
 }
 
-/** What one run, or one event, has brought. */
+/** The messages that one run, or one event, has brought. */
 interface Held {
   readonly bytes: PoolBuffer
   /** Of the first message that is left of it. */
@@ -33,10 +33,8 @@ export class Pausing implements HeldBack {
   readonly #engine: PausingEngine
   number = 0
   receivedAt = Number.NaN
-  /** Says that the other side has ended, behind what is held. */
-  #sayEnded: (() => void) | undefined
-  /** Whole frames, the oldest first. */
-  readonly #held: Held[] = []
+  /** Whole frames, and what is to be called between or behind them, the oldest first. */
+  readonly #held: (Held | (() => void))[] = []
   /** Where the first frame begins, in the first of them. */
   #at = 0
   #deliversLater = false
@@ -72,6 +70,10 @@ export class Pausing implements HeldBack {
   moveTo(connection: Connection, ring: SendRing): void {
     this.#connection = connection
     this.#ring = ring
+    // What the other side has asked on the old connection, or answered there, it asks and answers again.
+    let kept = 0
+    for (const held of this.#held) if (typeof held !== 'function') this.#held[kept++] = held
+    this.#held.length = kept
     if (this.paused || this.holds) this.#read(false)
   }
 
@@ -103,29 +105,16 @@ export class Pausing implements HeldBack {
       return this.#deliverWhile(() => !this.paused)
     } finally {
       if (!this.paused && !this.#connection._over) this.#goOn()
-      this.#sayEndIfDue()
     }
   }
 
   deliverAll(): number {
-    try {
-      return this.#deliverWhile(() => true)
-    } finally {
-      this.#sayEndIfDue()
-    }
+    return this.#deliverWhile(() => true)
   }
 
-  /** The other side has ended. Calls this when nothing is held any more, or now. */
-  afterHeld(sayEnded: () => void): void {
-    this.#sayEnded = sayEnded
-    this.#sayEndIfDue()
-  }
-
-  #sayEndIfDue(): void {
-    if (this.holds || this.#sayEnded === undefined) return
-    const sayEnded = this.#sayEnded
-    this.#sayEnded = undefined
-    sayEnded()
+  /** Calls this when all that is held now has been delivered, unless the connection is over then. */
+  afterHeld(call: () => void): void {
+    this.#held.push(call)
   }
 
   #goOn(): void {
@@ -147,6 +136,11 @@ export class Pausing implements HeldBack {
     let delivered = 0
     while (held.length > 0 && isWanted() && !this.#connection._over) {
       const [first] = held
+      if (typeof first === 'function') {
+        held.shift()
+        first()
+        continue
+      }
       const chunk = first.bytes
       const start = this.#at + Header.Bytes
       const header = start <= chunk.length ? chunk.view.getInt32(this.#at, true) : 0
@@ -175,6 +169,12 @@ export class Pausing implements HeldBack {
 
 /** Says that the other side has ended, behind what a pause holds back. */
 export function sayEndBehind(pausing: Pausing | undefined, sayEnded: () => void): void {
-  if (pausing === undefined) sayEnded()
-  else pausing.afterHeld(sayEnded)
+  if (pausing?.holds) pausing.afterHeld(sayEnded)
+  else sayEnded()
+}
+
+/** Calls this when the program wants what has come, in the order in which it has. */
+export function callInOrder(pausing: Pausing | undefined, call: () => void): void {
+  if (pausing?.paused || pausing?.holds) pausing.afterHeld(call)
+  else call()
 }

@@ -25,14 +25,18 @@ interface Request {
 export class Subscriptions {
   /** Those that the server has accepted, to be asked for again on the next connection. */
   readonly #names = new Set<string>()
-  /** In the order of the calls. */
-  #waiting: Request[] = []
+  /** Those that wait, in the order of the calls: the first ones, of which the very first is the last of this list, */
+  #first: Request[] = []
+  /** and the others. */
+  #others: Request[] = []
   /** At most {@link Limit.TopicRequests}, by the numbers that the server repeats. */
   readonly #unanswered = new Map<number, Request>()
   #line: Line | undefined
   #hasTopics = false
   /** Whether there is a connection, or will be one. */
   #hopes = false
+  /** Why the connection carries no requests any more. */
+  #over: string | undefined
   #number = 0
   readonly #onRefused: (name: string, error: ZerioError) => void
 
@@ -46,10 +50,9 @@ export class Subscriptions {
     checkTopicName(name)
     if (!this.#hopes) throw notConnected('there is none')
     if (this.#line !== undefined && !this.#hasTopics) throw unsupported(name)
-    if (this.#line !== undefined && this.#line.ring.status !== Status.Sent)
-      throw notConnected('this side has ended it')
+    if (this.#over !== undefined) throw notConnected(this.#over)
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ opcode, name, resolve, reject })
+      this.#others.push({ opcode, name, resolve, reject })
       this.#send()
     })
   }
@@ -57,26 +60,35 @@ export class Subscriptions {
   /** There is a connection. In a session that goes on, the server still has what it had accepted. */
   connected(line: Line, hasTopics: boolean, goesOn: boolean): void {
     this.#hopes = true
+    this.#over = undefined
     this.#takeBack()
     if (!goesOn) this.#askAgain()
     this.#line = line
     this.#hasTopics = hasTopics
     if (hasTopics) this.#send()
-    else for (const { name, reject } of this.#waiting.splice(0)) reject(unsupported(name))
+    else this.#rejectWaiting(unsupported)
+  }
+
+  /** One of the sides has ended. What is on its way when this side ends is still answered, and nothing else. */
+  halfClosed(who: 'this side' | 'the other side'): void {
+    const why = `${who} has ended`
+    this.#over = why
+    if (who === 'the other side') this.#takeBack()
+    this.#rejectWaiting(() => notConnected(why))
   }
 
   /** The connection is gone, and the client makes another one. */
   broken(): void {
-    this.#line = undefined
+    this.#line = this.#over = undefined
   }
 
   /** There is no connection, and none will come. */
   ended(why: string): void {
     this.#hopes = false
-    this.#line = undefined
+    this.#line = this.#over = undefined
     this.#takeBack()
+    this.#rejectWaiting(() => notConnected(why))
     this.#names.clear()
-    for (const { reject } of this.#waiting.splice(0)) reject(notConnected(why))
   }
 
   /** The server has answered. */
@@ -102,8 +114,26 @@ export class Subscriptions {
 
   /** What the connection before has not answered is asked first. */
   #takeBack(): void {
-    this.#waiting.unshift(...this.#unanswered.values())
+    this.#putFirst([...this.#unanswered.values()])
     this.#unanswered.clear()
+  }
+
+  #putFirst(requests: Request[]): void {
+    for (const request of requests.reverse()) this.#first.push(request)
+  }
+
+  /** Takes the first one that waits. Takes the same time however many there are. */
+  #next(): Request | undefined {
+    if (this.#first.length === 0) {
+      this.#first = this.#others.reverse()
+      this.#others = []
+    }
+    return this.#first.pop()
+  }
+
+  #rejectWaiting(errorFor: (name: string) => ZerioError): void {
+    for (let request = this.#next(); request !== undefined; request = this.#next())
+      request.reject(errorFor(request.name))
   }
 
   #askAgain(): void {
@@ -112,19 +142,23 @@ export class Subscriptions {
       name,
       resolve: () => {},
       reject: (error: ZerioError) => {
-        // Without a connection there is no refusal.
-        if (error.code !== NOT_CONNECTED) this.#onRefused(name, error)
+        // Without a connection there is no refusal, and the next one is asked.
+        if (error.code === NOT_CONNECTED) this.#names.add(name)
+        else this.#onRefused(name, error)
       }
     }))
     this.#names.clear()
-    this.#waiting.unshift(...again)
+    this.#putFirst(again)
   }
 
   #send(): void {
     const line = this.#line
     if (line === undefined || line.ring.status !== Status.Sent) return
-    while (this.#waiting.length > 0 && this.#unanswered.size < Limit.TopicRequests) {
-      const request = this.#waiting.shift() as Request
+    while (this.#unanswered.size < Limit.TopicRequests) {
+      const request = this.#next()
+      if (request === undefined) return
+      // It follows what was sent before.
+      line.ring.publish()
       const number = this.#number++ >>> 0
       this.#unanswered.set(number, request)
       line.engine.native.requestTopic(line.ring.slot, request.opcode, number, request.name)

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
+import { Subscriptions } from '../../dist/topics/subscriptions.js'
 import { BrokenPath } from '../helpers/broken_path.mjs'
 import { collect, makeClient, startClient, startPair, startServer } from '../helpers/link.mjs'
 import { pollUntil, until } from '../helpers/until.mjs'
@@ -60,7 +61,7 @@ test('the server refuses: without a handler, by its answer, and without a topic'
   const { server, client } = await startPair(t)
   server.topic('fx')
   await t.throwsAsync(client.subscribe('fx'), { ...REFUSED, message: /'fx': the server did not let/ })
-  for (const answer of [false, undefined, 1, 'true', Promise.resolve(true)]) {
+  for (const answer of [false, undefined, null, 1, 'true', {}]) {
     server.onSubscribe = () => answer
     await t.throwsAsync(client.subscribe('fx'), REFUSED)
   }
@@ -93,27 +94,41 @@ test('the handler may make the topic, and sends in it come in order', async (t) 
   )
 })
 
+/** What `subscribe` of a client that the program polls comes to, and what its polls have thrown meanwhile. */
+async function pollSubscribe(client, name) {
+  let outcome
+  client.subscribe(name).then(
+    () => {
+      outcome = 'done'
+    },
+    ({ code }) => {
+      outcome = code
+    }
+  )
+  const thrown = []
+  await until(() => {
+    try {
+      client.poll()
+    } catch (error) {
+      thrown.push(error)
+    }
+    return outcome !== undefined
+  })
+  return { outcome, thrown }
+}
+
 test('an exception of the handler refuses, and reaches the process', async (t) => {
   const { server, client } = await startPair(t, { waitStrategy: 'manual', spinUs: 3 })
   server.topic('fx')
   server.onSubscribe = () => {
     throw new Error('a mistake')
   }
-  let outcome
-  client.subscribe('fx').catch(({ code }) => {
-    outcome = code
-  })
-  const thrown = []
-  await until(() => {
-    try {
-      client.poll()
-    } catch (error) {
-      thrown.push(error.message)
-    }
-    return outcome !== undefined
-  })
+  const { outcome, thrown } = await pollSubscribe(client, 'fx')
   t.is(outcome, REFUSED.code)
-  t.deepEqual(thrown, ['a mistake'])
+  t.deepEqual(
+    thrown.map(({ message }) => message),
+    ['a mistake']
+  )
   // While it is polled, requests are answered without the loop.
   server.onSubscribe = () => true
   let done = false
@@ -121,6 +136,33 @@ test('an exception of the handler refuses, and reaches the process', async (t) =
     done = true
   })
   await pollUntil(client, () => done)
+})
+
+test('a handler that answers with a promise refuses, and its author hears why', async (t) => {
+  const { server, client } = await startPair(t, { waitStrategy: 'manual', spinUs: 4 })
+  const topic = server.topic('fx')
+  for (const handler of [async () => true, () => Promise.resolve(false)]) {
+    server.onSubscribe = handler
+    const { outcome, thrown } = await pollSubscribe(client, 'fx')
+    t.is(outcome, REFUSED.code)
+    t.is(thrown.length, 1)
+    t.is(thrown[0].code, 'ZERIO_BAD_ARGUMENT')
+    t.regex(thrown[0].message, /onSubscribe must answer with a boolean, not with a promise/)
+    t.is(topic.size, 0)
+  }
+})
+
+test('a claim that the handler leaves open delays the values, and nothing is thrown', async (t) => {
+  const { server, client, peer } = await startPair(t, { waitStrategy: 'manual', spinUs: 5 })
+  const messages = collect(client)
+  const topic = server.topic('latest', { slow: 'latest', keysMax: 2 })
+  topic.set(1, text('value'))
+  server.onSubscribe = () => peer.claim(4) >= 0
+  t.deepEqual(await pollSubscribe(client, 'latest'), { outcome: 'done', thrown: [] })
+  t.true(topic.has(peer))
+  peer.abort()
+  await pollUntil(client, () => messages.length === 1)
+  t.is(String(messages[0].bytes.subarray(4)), 'value')
 })
 
 test('the handler closes the peer, and the topic', async (t) => {
@@ -131,19 +173,40 @@ test('the handler closes the peer, and the topic', async (t) => {
   }
   server.topic('closed')
   await t.throwsAsync(client.subscribe('closed'), REFUSED)
-  server.onSubscribe = (peer, name) => {
-    server.topic(name)
-    peer.close(4001, 'go')
-    return true
+  for (const method of ['end', 'close', 'terminate']) {
+    const { server, client } = await startPair(t, {}, { client: { allowHalfOpen: true } })
+    server.onSubscribe = (peer) => {
+      peer[method]()
+      return true
+    }
+    const topic = server.topic('fx')
+    const outcome = await client.subscribe('fx').then(
+      () => 'in',
+      ({ code }) => code
+    )
+    t.true(['ZERIO_SUBSCRIBE_REFUSED', 'ZERIO_NOT_CONNECTED'].includes(outcome), `${method}: ${outcome}`)
+    t.is(topic.size, 0)
   }
-  const left = once(server, 'clientDisconnected')
-  const answer = client.subscribe('fx').then(
-    () => 'in',
-    ({ code }) => code
-  )
-  await left
-  t.true(['in', 'ZERIO_NOT_CONNECTED'].includes(await answer))
-  t.is(server.topic('fx').size, 0)
+})
+
+test('a request follows what the client has sent before it', async (t) => {
+  const { server, client } = await startPair(t)
+  server.topic('fx')
+  const log = []
+  server.on('message', (_id, bytes) => log.push(String(bytes)))
+  server.onSubscribe = (_peer, name) => log.push(name) > 0
+  client.send(text('before'))
+  const waits = client.subscribe('fx')
+  client.send(text('after'))
+  await waits
+  await until(() => log.length === 3)
+  t.deepEqual(log, ['before', 'fx', 'after'])
+  // What the program is writing follows.
+  client.claim(7)
+  const again = client.subscribe('fx')
+  client.abort()
+  await again
+  t.is(log.length, 4)
 })
 
 test('many requests are answered in order, eight at a time', async (t) => {
@@ -389,12 +452,212 @@ test('a paused client is answered when it reads again', async (t) => {
   t.pass()
 })
 
-test('a side that has ended asks for nothing', async (t) => {
+/** A client whose server is only bytes, once both have greeted. */
+async function startRawPair(t, options) {
+  const raw = await startRawServer(t)
+  const client = new ZerioClient({ host: '127.0.0.1', port: raw.port }, options)
+  t.teardown(() => client.terminate())
+  const starting = client.start('client')
+  const socket = await raw.next()
+  socket.write(welcome({ extensions: TOPICS }))
+  await starting
+  return { raw, client, socket }
+}
+
+const done = (number) => controlFrame(OPCODE.subscription, Buffer.from([number, 0, 0, 0, 0, 0]))
+const outcomeOf = (promise) =>
+  promise.then(
+    () => 'done',
+    ({ code }) => code
+  )
+
+test('an answer waits behind the messages that a pause holds, and the end behind the answer', async (t) => {
+  const { client, socket } = await startRawPair(t, { allowHalfOpen: true })
+  const log = []
+  client.onMessage = (buffer, offset, length) => {
+    log.push(buffer.toString('utf8', offset, offset + length))
+    client.pause()
+  }
+  client.on('ended', () => log.push('ended'))
+  const outcomes = ['a', 'b', 'c'].map((name) =>
+    outcomeOf(client.unsubscribe(name)).then((outcome) => log.push(`${name}: ${outcome}`))
+  )
+  await socket.receives(30 + 3 * 9)
+  const frames = [dataFrame('one'), dataFrame('two'), done(0), dataFrame('three'), done(1)]
+  socket.socket.end(Buffer.concat(frames))
+  const steps = [
+    ['one'],
+    ['two'],
+    ['three', 'a: done'],
+    // Promises are heard of when all handlers have run.
+    ['ended', 'b: done', 'c: ZERIO_NOT_CONNECTED']
+  ]
+  for (const step of steps) {
+    await until(() => log.length >= step.length)
+    await sleep(20)
+    t.deepEqual(log.splice(0), step)
+    client.resume()
+  }
+  await Promise.all(outcomes)
+})
+
+test('a request waits behind the messages that a pause holds', async (t) => {
+  const server = await startServer(t)
+  server.topic('fx')
+  const log = []
+  server.onMessage = (peer, buffer, offset, length) => {
+    log.push(buffer.toString('utf8', offset, offset + length))
+    if (log.length === 1 || log.length === 4) peer.pause()
+  }
+  server.onSubscribe = (peer, name) => {
+    log.push(`${name} ${peer.isPaused}`)
+    return true
+  }
+  const raw = await connectRaw(t, server.listeningPort)
+  raw.write(hello({ extensions: TOPICS }))
+  await raw.receives(30)
+  const frames = [
+    dataFrame('one'),
+    dataFrame('two'),
+    request(1, 'fx'),
+    dataFrame('three'),
+    request(2, 'last')
+  ]
+  raw.write(Buffer.concat(frames))
+  await until(() => log.length === 1)
+  await sleep(20)
+  t.deepEqual(log, ['one'])
+  server.peer('raw').resume()
+  await until(() => log.length === 4)
+  await sleep(20)
+  t.deepEqual(log, ['one', 'two', 'fx false', 'three'])
+  server.peer('raw').resume()
+  const answers = framesOf((await raw.receives(50)).subarray(30))
+  t.deepEqual(
+    answers.map(({ payload }) => payload[0]),
+    [1, 2]
+  )
+  t.is(log.at(-1), 'last false')
+  // What is held comes before the end.
+  log.length = 0
+  raw.write(Buffer.concat([dataFrame('four'), request(3, 'fx')]))
+  await until(() => log.length === 1)
+  raw.socket.end()
+  await once(server, 'clientDisconnected')
+  t.deepEqual(log, ['four', 'fx true'])
+})
+
+test('a request that a pause holds is answered once when its session has another connection', async (t) => {
+  const { server, path, client } = await startOverPath(
+    t,
+    { sessions: true },
+    { session: true, reconnect: QUICKLY }
+  )
+  const log = []
+  const peer = server.peer('client')
+  server.onMessage = (_peer, buffer, offset, length) => {
+    log.push(buffer.toString('utf8', offset, offset + length))
+    if (log.length % 4 === 1) peer.pause()
+  }
+  server.onSubscribe = (_peer, name) => log.push(name) > 0
+  server.topic('fx')
+  for (let round = 0; round < 10; round++) {
+    log.length = 0
+    client.send(text('before'))
+    const waits = client.subscribe('fx')
+    client.send(text('after'))
+    await until(() => log.length === 1)
+    await sleep(5)
+    path.break()
+    await once(client, 'resumed')
+    peer.resume()
+    await waits
+    await until(() => log.length === 3)
+    t.deepEqual(log.sort(), ['after', 'before', 'fx'])
+  }
+  t.is(server.peer('client'), peer)
+  t.is(server.counters.protocolErrors, 0)
+})
+
+test('a side that has ended asks for nothing, and is answered what it had asked', async (t) => {
   const { server, client } = await startPair(t, { allowHalfOpen: true })
   server.onSubscribe = () => true
-  server.topic('fx')
+  for (let i = 0; i < 10; i++) server.topic(`${i}`)
+  const waits = Array.from({ length: 10 }, (_, i) => outcomeOf(client.subscribe(`${i}`)))
   client.end()
-  await t.throwsAsync(client.subscribe('fx'), { code: 'ZERIO_NOT_CONNECTED' })
+  await t.throwsAsync(client.subscribe('fx'), { code: 'ZERIO_NOT_CONNECTED', message: /this side has ended/ })
+  t.deepEqual(await Promise.all(waits), [
+    ...Array.from({ length: 8 }, () => 'done'),
+    'ZERIO_NOT_CONNECTED',
+    'ZERIO_NOT_CONNECTED'
+  ])
+  t.true(client.isConnected)
+})
+
+test('a server that has ended answers nothing', async (t) => {
+  const { client, peer } = await startPair(t, { allowHalfOpen: true })
+  const ended = once(client, 'ended')
+  peer.end()
+  await ended
+  for (const method of ['subscribe', 'unsubscribe'])
+    await t.throwsAsync(client[method]('fx'), {
+      code: 'ZERIO_NOT_CONNECTED',
+      message: /the other side has ended/
+    })
+  // What was asked before.
+  const { client: other, socket } = await startRawPair(t, { allowHalfOpen: true })
+  const waits = Array.from({ length: 10 }, (_, i) => outcomeOf(other.subscribe(`${i}`)))
+  await socket.receives(30 + 8 * 9)
+  socket.socket.end(done(0))
+  t.deepEqual(await Promise.all(waits), ['done', ...Array.from({ length: 9 }, () => 'ZERIO_NOT_CONNECTED')])
+})
+
+test('what a half-closed connection did not answer again is asked for on the next one', async (t) => {
+  const { raw, client, socket } = await startRawPair(t, { allowHalfOpen: true, reconnect: QUICKLY })
+  const events = []
+  client.on('subscribeRefused', (name) => events.push(name))
+  const waits = Promise.all(['a', 'b'].map((name) => client.subscribe(name)))
+  await socket.receives(30 + 18)
+  socket.write(Buffer.concat([done(0), done(1)]))
+  await waits
+  socket.socket.resetAndDestroy()
+  const namesOf = (bytes) => framesOf(bytes.subarray(30)).map(({ payload }) => String(payload.subarray(4)))
+  const second = await raw.next()
+  second.write(welcome({ extensions: TOPICS }))
+  t.deepEqual(namesOf(await second.receives(30 + 18)), ['a', 'b'])
+  const ended = once(client, 'ended')
+  second.socket.end(done(2))
+  await ended
+  await t.throwsAsync(client.subscribe('c'), { code: 'ZERIO_NOT_CONNECTED' })
+  second.socket.resetAndDestroy()
+  const third = await raw.next()
+  const waiting = client.subscribe('c')
+  third.write(welcome({ extensions: TOPICS }))
+  t.deepEqual(namesOf(await third.receives(30 + 27)), ['a', 'b', 'c'])
+  third.write(Buffer.concat([done(4), done(5), done(6)]))
+  await waiting
+  t.deepEqual(events, [])
+})
+
+test('a client that is in very many topics asks for all of them again', async (t) => {
+  const count = 200_000
+  const lines = []
+  const line = () => {
+    const asked = []
+    const requestTopic = (_slot, _opcode, number, name) => asked.push([number, name])
+    lines.push(asked)
+    return { engine: { native: { requestTopic } }, ring: { slot: 0, status: SendStatus.Sent, publish() {} } }
+  }
+  const subscriptions = new Subscriptions(() => t.fail())
+  subscriptions.connected(line(), true, false)
+  const names = Array.from({ length: count }, (_, i) => `${i}`)
+  const waits = names.map((name) => subscriptions.ask(OPCODE.subscribe, name))
+  for (let i = 0; i < count; i++) subscriptions.answered(lines[0][i][0], 0, '')
+  await Promise.all(waits)
+  subscriptions.broken()
+  subscriptions.connected(line(), true, false)
+  for (let i = 0; i < count; i++) subscriptions.answered(lines[1][i][0], 0, '')
+  for (const asked of lines) t.true(asked.length === count && asked.every(([, name], i) => name === names[i]))
 })
 
 test('a client that gives up, or loses its only connection, rejects what waits', async (t) => {
