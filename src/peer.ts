@@ -217,7 +217,7 @@ export class Peer {
   /**
    * In a handler: when the engine read the message, or its last part, from the system, in milliseconds on the clock of
    * `performance.now()`. Exact to what 16 receives of other connections take. NaN elsewhere: read it before the first `await`. Allocates
-   * nothing where V8 has compiled the handler.
+   * nothing where V8 inlines the reading, as it mostly does in a handler that it has compiled; otherwise 16 bytes.
    */
   get receivedAt(): number {
     return this._readTime()[0]
