@@ -340,8 +340,8 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
       })
     }
     this.#onOver = undefined
-    // Those that handlers have made meanwhile.
     this.#topics.closeAll()
+    this.#admission?.releasedAll()
     engine.setServer(server, undefined)
     this.#counters._freeze()
     engine.native.forgetServer(server)

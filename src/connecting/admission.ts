@@ -47,6 +47,11 @@ export class Admission {
     this.#waiting.delete(slot)
   }
 
+  /** The server has no connections any more. The engine may still have to say so for some of them. */
+  releasedAll(): void {
+    this.#waiting.clear()
+  }
+
   #wait(engine: Engine, slot: number, id: string, verdict: unknown): void {
     const token = {}
     this.#waiting.set(slot, token)
