@@ -132,9 +132,9 @@ export abstract class SendingClient extends Endpoint<ClientEventMap> {
 
   /**
    * Asks the server to let this client into a topic, and resolves when it has: the messages of the topic come to `onMessage` as all others,
-   * the first ones perhaps before. The request follows what was sent before. While the connection is broken and the client makes another one, the request waits. What the server has
-   * accepted is asked for again on each later connection of the option `reconnect`, and lasts over the breaks of a session. Up to eight
-   * requests are on their way at the same time; others wait. Allocates.
+   * the first ones perhaps before. The request follows what was sent before. While the connection is broken and the client makes another
+   * one, the request waits. The client asks again on each later connection of the option `reconnect` for what the server has accepted. In a
+   * session it stays accepted over a break. Up to eight requests are on their way at the same time; others wait. Allocates.
    *
    * Rejects with `ZERIO_SUBSCRIBE_REFUSED`, `ZERIO_SUBSCRIBE_UNSUPPORTED` when the server is an older one or speaks classic,
    * `ZERIO_NOT_CONNECTED` when there is no connection, it ends for good before the answer, or a side has ended it by `end`, or

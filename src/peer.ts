@@ -223,7 +223,7 @@ export class Peer {
     return this._readTime()[0]
   }
 
-  /** @internal Keeps `receivedAt` so short that V8 always inlines it, which is why its number is no garbage. */
+  /** @internal Keeps `receivedAt` short: where V8 inlines a getter, its number is no garbage. */
   _readTime(): Float64Array {
     return this.#engine.dispatch.readTime(this)
   }

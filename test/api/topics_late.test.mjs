@@ -144,7 +144,7 @@ test('bytes that came just behind those of a look are late one look later, not a
   t.deepEqual(look(line), [true])
 })
 
-test("the unused end of a ring counts as nobody's bytes", (t) => {
+test('the engine sends no bytes from the unused end of a ring, and lateness does not count them', (t) => {
   const { look } = startJudge(t, 1)
   const line = new Line(1024)
   line.append(600)
