@@ -319,6 +319,7 @@ class Engine final : private IoSink {
   [[nodiscard]] bool on_topic_frame(Connection& connection, Opcode opcode, const uint8_t* payload, uint32_t length);
   bool report_topic_request(Connection& connection, Opcode opcode, const uint8_t* payload, uint32_t length);
   bool report_topic_answer(Connection& connection, const uint8_t* payload, uint32_t length);
+  void report_topic(Connection& connection, EventKind kind, std::string_view text, uint32_t request, uint32_t what);
   void send_topic_frame(Connection& connection, const uint8_t* frame, uint32_t bytes);
   void queue_topic_frames(Connection& connection);
 

@@ -40,15 +40,7 @@ bool Engine::report_topic_request(Connection& connection, Opcode opcode, const u
   // Behind the end of the stream there is no answer.
   if (life.end_sent) return true;
   ++life.topic_requests;
-  life.last_event_batch = batch_;
-  const Location at = locate(request.name.data());
-  events_.push(TopicEvent{.kind = EventKind::TopicRequest,
-                          .slot = connection.slot,
-                          .slab = at.slab,
-                          .offset = at.offset,
-                          .length = static_cast<uint32_t>(request.name.size()),
-                          .request = request.request,
-                          .what = static_cast<uint32_t>(opcode)});
+  report_topic(connection, EventKind::TopicRequest, request.name, request.request, static_cast<uint32_t>(opcode));
   return true;
 }
 
@@ -57,16 +49,20 @@ bool Engine::report_topic_answer(Connection& connection, const uint8_t* payload,
   TopicAnswer answer;
   if (read_topic_answer(payload, length, answer) != Code::None || life.topic_requests == 0) return false;
   --life.topic_requests;
-  life.last_event_batch = batch_;
-  const Location at = locate(answer.reason.data());
-  events_.push(TopicEvent{.kind = EventKind::TopicAnswer,
+  report_topic(connection, EventKind::TopicAnswer, answer.reason, answer.request, answer.code);
+  return true;
+}
+
+void Engine::report_topic(Connection& connection, EventKind kind, std::string_view text, uint32_t request, uint32_t what) {
+  connection.life.last_event_batch = batch_;
+  const Location at = locate(text.data());
+  events_.push(TopicEvent{.kind = kind,
                           .slot = connection.slot,
                           .slab = at.slab,
                           .offset = at.offset,
-                          .length = static_cast<uint32_t>(answer.reason.size()),
-                          .request = answer.request,
-                          .what = answer.code});
-  return true;
+                          .length = static_cast<uint32_t>(text.size()),
+                          .request = request,
+                          .what = what});
 }
 
 // ---- Sending
