@@ -50,6 +50,7 @@
         "engine/engine_limits.cc",
         "engine/engine_memory.cc",
         "engine/engine_opening.cc",
+        "engine/engine_sending.cc",
         "engine/engine_sessions.cc",
         "engine/engine_topics.cc",
         "engine/engine_time.cc",

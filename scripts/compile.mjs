@@ -42,6 +42,7 @@ export const engineSources = [
   'addon/engine/engine_limits.cc',
   'addon/engine/engine_memory.cc',
   'addon/engine/engine_opening.cc',
+  'addon/engine/engine_sending.cc',
   'addon/engine/engine_sessions.cc',
   'addon/engine/engine_topics.cc',
   'addon/engine/engine_time.cc',
