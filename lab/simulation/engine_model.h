@@ -36,8 +36,8 @@ struct Connection {
   uint32_t linger_ms = 0;
   uint32_t idle_timeout_ms = 0;
   uint64_t idle_set_ns = 0;  // when the program changed it
-  uint64_t idle_set_in = 0;  // the last poll before that
-  bool is_idle = false;      // its Idle event has come, and the program has set no other limit since
+  uint64_t idle_set_in = 0;  // the last poll before that, or before a pause or its end
+  bool is_idle = false;      // its Idle event has come, and the program has neither set another limit nor paused it since
   bool receiving = true;
   bool established = false;
   bool held = false;          // it waits for its Reached event
@@ -200,7 +200,7 @@ class EngineModel final : private RingEngine {
   void dispatch_event(const int32_t* event);
   bool deliver(Connection* connection, uint32_t slot, const uint8_t* bytes, uint32_t length, uint32_t channel);
   bool deliver_now(Connection& connection, const uint8_t* bytes, uint32_t length, uint32_t channel);
-  void tell_pause(const Connection& connection, bool paused);
+  void tell_pause(Connection& connection, bool paused);
   void move_pause(Connection& connection);
   void hold(Connection& connection, const uint8_t* bytes, uint32_t length, uint32_t channel);
   void say_end_if_due(Connection& connection);

@@ -404,11 +404,11 @@ void EngineModel::idle(uint32_t slot) {
   require(connection != nullptr && connection->connected && !connection->disconnected, "Idle comes while connected");
   require(!connection->is_idle && !connection->suspended, "Idle comes once for each limit");
   const uint64_t silent_ns = network_.now_ns() - std::max(io_.heard_ns(slot), connection->idle_set_ns);
-  // Unless a handler of the same batch has set another limit.
+  // Unless a handler of the same batch has set another limit, or paused it.
   require(connection->idle_set_in == polls_ || silent_ns >= connection->idle_timeout_ms * kMillisecondNs,
           "no connection is idle before its time");
   trace_.add('e', number, "slot # is idle", {slot});
-  connection->is_idle = true;
+  connection->is_idle = connection->idle_set_in != polls_;
   if (connection->receiving && random_.chance(500)) configure(*connection);
 }
 

@@ -7,7 +7,10 @@
 
 namespace zerio::simulation {
 
-void EngineModel::tell_pause(const Connection& connection, bool paused) {
+void EngineModel::tell_pause(Connection& connection, bool paused) {
+  // Silence counts anew, for a connection that is idle as well.
+  connection.idle_set_in = polls_;
+  connection.is_idle = false;
   const uint64_t before = allocations_counted();
   {
     const Counting counting(true);
