@@ -41,7 +41,7 @@ void EngineModel::topic_asked(uint32_t slot, const int32_t* event) {
   const uint8_t* const name = slabs_[static_cast<uint32_t>(event[2])].memory.get() + event[3];
   trace_.add('e', number, "slot # is asked for topic #", {slot, request});
   require(length >= 1 && length <= 255 && naive_utf8(name, length, false), "a topic's name is text");
-  if (network_.link(connection->ledger_link).raw) {
+  if (network_.link(connection->ledger_link).raw || ledger_.stream(connection->ledger_link, 0).spoiled()) {
     engine_->answer_topic(slot, request, 0, "");
     return;
   }
@@ -55,7 +55,8 @@ void EngineModel::topic_answered(uint32_t slot, const int32_t* event) {
   const auto request = static_cast<uint32_t>(event[5]);
   require(connection != nullptr && connection->connected && !connection->disconnected, "an answer comes while connected");
   trace_.add('e', number, "slot # has its answer for topic #", {slot, request});
-  if (!connection->receiving) return;
+  // A frame of the other side's overwritten ring may have taken the answers before for its own bytes.
+  if (!connection->receiving || ledger_.stream(connection->ledger_link, 0).spoiled()) return;
   require(!connection->topic_requests.empty() && connection->topic_requests.front() == request,
           "answers come once, in the order of the requests");
   connection->topic_requests.pop_front();
