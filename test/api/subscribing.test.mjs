@@ -5,7 +5,7 @@ import test from 'ava'
 import { SendStatus, ZerioClient, ZerioServer } from 'zerio'
 import { Subscriptions } from '../../dist/topics/subscriptions.js'
 import { BrokenPath } from '../helpers/broken_path.mjs'
-import { collect, makeClient, startClient, startPair, startServer } from '../helpers/link.mjs'
+import { collect, makeClient, ownEngine, startClient, startPair, startServer } from '../helpers/link.mjs'
 import { pollUntil, until } from '../helpers/until.mjs'
 import {
   CODE,
@@ -118,7 +118,7 @@ async function pollSubscribe(client, name) {
 }
 
 test('an exception of the handler refuses, and reaches the process', async (t) => {
-  const { server, client } = await startPair(t, { waitStrategy: 'manual', spinUs: 3 })
+  const { server, client } = await startPair(t, ownEngine({ waitStrategy: 'manual' }))
   server.topic('fx')
   server.onSubscribe = () => {
     throw new Error('a mistake')
@@ -139,7 +139,7 @@ test('an exception of the handler refuses, and reaches the process', async (t) =
 })
 
 test('a handler that answers with a promise refuses, and its author hears why', async (t) => {
-  const { server, client } = await startPair(t, { waitStrategy: 'manual', spinUs: 4 })
+  const { server, client } = await startPair(t, ownEngine({ waitStrategy: 'manual' }))
   const topic = server.topic('fx')
   for (const handler of [async () => true, () => Promise.resolve(false)]) {
     server.onSubscribe = handler
@@ -153,7 +153,7 @@ test('a handler that answers with a promise refuses, and its author hears why', 
 })
 
 test('a claim that the handler leaves open delays the values, and nothing is thrown', async (t) => {
-  const { server, client, peer } = await startPair(t, { waitStrategy: 'manual', spinUs: 5 })
+  const { server, client, peer } = await startPair(t, ownEngine({ waitStrategy: 'manual' }))
   const messages = collect(client)
   const topic = server.topic('latest', { slow: 'latest', keysMax: 2 })
   topic.set(1, text('value'))
