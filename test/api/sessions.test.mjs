@@ -203,7 +203,7 @@ test('a client that stops while the answer to its HELLO is there says no CLOSE f
   const verdicts = []
   let postponed = false
   const authenticate = () => !postponed || new Promise((resolve) => verdicts.push(resolve))
-  const server = await startServer(t, { sessions: { resumeMsMax: 300 }, authenticate })
+  const server = await startServer(t, { sessions: { resumeMsMax: 2000 }, authenticate })
   const path = await BrokenPath.start(t, server.listeningPort)
   const options = ownEngine({ waitStrategy: 'manual', session: true, reconnect: QUICKLY })
   const clients = Array.from(
