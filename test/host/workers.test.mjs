@@ -128,7 +128,10 @@ test.serial('workers share a port with reusePort', async (t) => {
 })
 
 test('workers terminated while they make engines, servers and connections leave the process healthy', async (t) => {
-  const { code, signal, stderr } = await runScript(`
+  // Sixty starts of Node.js take long on an emulated system.
+  t.timeout(120_000)
+  const { code, signal, stderr } = await runScript(
+    `
     import { Worker } from 'node:worker_threads'
     import { once } from 'node:events'
     const source = \`
@@ -153,6 +156,8 @@ test('workers terminated while they make engines, servers and connections leave 
       await new Promise((resolve) => setTimeout(resolve, i % 7))
       await worker.terminate()
     }
-  `)
+  `,
+    { timeoutMs: 110_000 }
+  )
   t.deepEqual([code, signal, stderr], [0, null, ''])
 })
