@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { ZerioClient, ZerioServer } from 'zerio'
 import { frame, readFrames } from '../../test/helpers/classic.mjs'
+import { hello } from '../../test/helpers/wire_raw.mjs'
 
 const ROUNDS = 10
 const BYTES = 30_000
@@ -66,20 +67,17 @@ async function serverGivesUp(how) {
   await (stopped ?? server.stop())
 }
 
-/** A peer that says nothing for `idleTimeoutMs`, while the server goes on to send: the end comes behind what was sent. */
+/** A peer that answers no PING: a deadline ends it, and the end comes behind what was sent. */
 async function serverHearsNothing() {
-  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { idleTimeoutMs: 100, lingerMs: LINGER_MS })
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { heartbeatMs: 20, lingerMs: LINGER_MS })
   await server.start('server')
   const socket = connect({ host: '127.0.0.1', port: server.listeningPort, allowHalfOpen: true })
   const ended = readToEnd(socket, (it) => it.end())
-  socket.write(frame(Buffer.from('plain')))
-  await once(server, 'clientConnected')
-  const peer = server.peer('plain')
-  const talk = setInterval(() => peer.send(Buffer.from('still here')), 5)
-  server.once('clientDisconnected', () => clearInterval(talk))
+  socket.write(hello({ id: 'silent' }))
   await ended.catch((error) => {
     throw new Error(`silent peer: ${error.code ?? error.message}`)
   })
+  if (server.counters.heartbeatTimeouts !== 1) throw new Error('silent peer: it was not missed')
   await server.stop()
 }
 
