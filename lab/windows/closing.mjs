@@ -67,8 +67,25 @@ async function serverGivesUp(how) {
   await (stopped ?? server.stop())
 }
 
-/** A peer that answers no PING: a deadline ends it, and the end comes behind what was sent. */
+/** A peer that says nothing for `idleTimeoutMs`, while the server goes on to send: the end comes behind what was sent. */
 async function serverHearsNothing() {
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { idleTimeoutMs: 100, lingerMs: LINGER_MS })
+  await server.start('server')
+  const socket = connect({ host: '127.0.0.1', port: server.listeningPort, allowHalfOpen: true })
+  const ended = readToEnd(socket, (it) => it.end())
+  socket.write(frame(Buffer.from('plain')))
+  await once(server, 'clientConnected')
+  const peer = server.peer('plain')
+  const talk = setInterval(() => peer.send(Buffer.from('still here')), 5)
+  server.once('clientDisconnected', () => clearInterval(talk))
+  await ended.catch((error) => {
+    throw new Error(`silent peer: ${error.code ?? error.message}`)
+  })
+  await server.stop()
+}
+
+/** A peer that answers no PING: a deadline ends it, and the end comes behind what was sent. */
+async function serverMissesAnswers() {
   const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, { heartbeatMs: 20, lingerMs: LINGER_MS })
   await server.start('server')
   const socket = connect({ host: '127.0.0.1', port: server.listeningPort, allowHalfOpen: true })
@@ -141,6 +158,7 @@ const ways = [
   () => serverGivesUp('timeout'),
   () => serverGivesUp('stop'),
   serverHearsNothing,
+  serverMissesAnswers,
   peerStays,
   clientGivesUp,
   clientCloses

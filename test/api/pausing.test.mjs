@@ -422,9 +422,9 @@ test('a paused client stops', async (t) => {
 test('heartbeats and idle limits spare a connection that this side has paused, and its PINGs keep the other side calm', async (t) => {
   const { server, client, peer } = await startPair(t, {}, { client: { heartbeatMs: 10 } })
   const numbers = numbersAt(peer)
-  peer.pause()
-  // From here on: before, a busy machine may be silent for so long.
+  // In the turn of the pause: before it a busy machine may be silent for so long.
   peer.configure({ heartbeatMs: 10, idleTimeoutMs: 10 })
+  peer.pause()
   await sleep(200)
   t.true(peer.isOpen)
   t.true(client.isConnected)

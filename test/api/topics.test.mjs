@@ -303,39 +303,44 @@ test('latest: a member that keeps up gets every update, and a new one the presen
 })
 
 test('latest: who lags gets the newest value of each changed key, once, in the order of the keys', async (t) => {
-  const { server, clients, peers, messages } = await startAll(t, ['slow', 'quick'], small)
-  const topic = server.topic('fx', { slow: 'latest', keysMax: 256, valueBytesMax: 16 })
-  topic.add(peers.slow)
-  topic.add(peers.quick)
-  clients.slow.pause()
-  await fill(server, peers.slow)
-  const filled = messages.slow.length
   const keys = []
   for (let key = 255; key >= 0; key -= 1 + (key % 3)) keys.unshift(key)
-  for (let round = 0; round < 10; round++) {
-    for (const key of keys.toReversed()) topic.set(key, text(`${round}`))
-    // So that the quick one never lags, however busy the system is.
-    await until(() => messages.quick.length === (round + 1) * keys.length)
+  const course = async () => {
+    const { server, clients, peers, messages } = await startAll(t, ['slow', 'quick'], small)
+    const topic = server.topic('fx', { slow: 'latest', keysMax: 256, valueBytesMax: 16 })
+    topic.add(peers.slow)
+    topic.add(peers.quick)
+    clients.slow.pause()
+    await fill(server, peers.slow)
+    const filled = messages.slow.length
+    for (let round = 0; round < 10; round++) {
+      for (const key of keys.toReversed()) topic.set(key, text(`${round}`))
+      // So that the quick one never lags, however busy the system is.
+      await until(() => messages.quick.length === (round + 1) * keys.length)
+    }
+    topic.set(77, text('last'))
+    await until(() => messages.quick.length === 10 * keys.length + 1)
+    return { clients, messages, topic, filled }
   }
-  topic.set(77, text('last'))
-  await until(() => messages.quick.length === 10 * keys.length + 1)
+  let { clients, messages, topic, filled } = await course()
+  // A full connection may take some more, when the system asks the other side again: then its member did not lag all the time.
+  for (let i = 0; i < 5 && topic.counters.delivered > 10 * keys.length + 1; i++)
+    ({ clients, messages, topic, filled } = await course())
   t.deepEqual(messages.slow.slice(filled), [])
   t.is(topic.counters.skipped, 0)
   clients.slow.resume()
   const changed = [...new Set([...keys, 77])].sort((a, b) => a - b)
   const mine = () => messages.slow.filter((message) => message.length < 100)
-  await until(() => mine().length + topic.counters.conflated === 10 * keys.length + 1)
-  // It may have got older values before: a full connection takes some more when the system finds room after all.
-  const newest = changed.map((key) => value(key, key === 77 ? 'last' : '9'))
+  await until(() => mine().length === changed.length)
   t.deepEqual(
-    mine().filter((message) => newest.includes(message)),
-    newest
+    mine(),
+    changed.map((key) => value(key, key === 77 ? 'last' : '9'))
   )
+  t.is(topic.counters.conflated, 10 * keys.length + 1 - changed.length)
   // It keeps up again.
-  const before = mine().length
   topic.set(5, text('on'))
   topic.set(5, text('and on'))
-  await until(() => mine().length === before + 2)
+  await until(() => mine().length === changed.length + 2)
   t.deepEqual(mine().slice(-2), [value(5, 'on'), value(5, 'and on')])
 })
 
