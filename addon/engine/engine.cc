@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "check.h"
 #include "framing.h"
 
 namespace zerio {
