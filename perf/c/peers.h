@@ -50,9 +50,13 @@ static inline void make_hello(char hello[HELLO_BYTES + 1], int number) {
   snprintf(hello + FRAME_HEADER_BYTES, ID_BYTES + 1, "peer%011d", number);
 }
 
-static inline int connect_one(const struct sockaddr_in* address) {
+// With `segment_bytes` other than 0 the server sends no longer segments to this peer.
+static inline int connect_one(const struct sockaddr_in* address, int segment_bytes) {
   const int peer = socket(AF_INET, SOCK_STREAM, 0);
   if (peer < 0) die("socket");
+  if (segment_bytes != 0 && setsockopt(peer, IPPROTO_TCP, TCP_MAXSEG, &segment_bytes, sizeof segment_bytes) != 0) {
+    die("TCP_MAXSEG");
+  }
   if (connect(peer, (const struct sockaddr*)address, sizeof *address) != 0) die("connect");
   const int no_delay = 1;
   if (setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay) != 0) die("TCP_NODELAY");
@@ -62,26 +66,46 @@ static inline int connect_one(const struct sockaddr_in* address) {
   return peer;
 }
 
-// Connects `count` peers and waits for each handshake, a few at a time: no listen queue overflows.
-static inline void connect_peers(int* peers, int count, int port) {
-  const struct sockaddr_in address = {
-    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+static inline void send_hello(int peer, int number) {
+  char hello[HELLO_BYTES + 1];
+  make_hello(hello, number);
+  send_all(peer, hello, HELLO_BYTES);
+}
+
+static inline void await_hello(int peer, int number) {
   char hello[HELLO_BYTES + 1], answer[HELLO_BYTES];
+  receive_all(peer, answer, HELLO_BYTES);
+  make_hello(hello, number);
+  if (memcmp(hello, answer, HELLO_BYTES) != 0) fail("the server answered the handshake with something else");
+}
+
+typedef struct {
+  void (*ask)(int peer, int number);
+  void (*await)(int peer, int number);
+  int segment_bytes;
+} Handshake;
+
+// Connects `count` peers and waits for each handshake, a few at a time: no listen queue overflows.
+static inline void connect_peers_by(const Handshake* handshake, int* peers, int count, int port) {
+  const struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
   allow_files((rlim_t)count + SPARE_FILES);
   for (int first = 0; first < count; first += CONNECTING_MAX) {
     const int end = first + CONNECTING_MAX < count ? first + CONNECTING_MAX : count;
     for (int i = first; i < end; i++) {
-      peers[i] = connect_one(&address);
-      make_hello(hello, i);
-      send_all(peers[i], hello, HELLO_BYTES);
+      peers[i] = connect_one(&address, handshake->segment_bytes);
+      handshake->ask(peers[i], i);
     }
     for (int i = first; i < end; i++) {
-      receive_all(peers[i], answer, HELLO_BYTES);
-      make_hello(hello, i);
-      if (memcmp(hello, answer, HELLO_BYTES) != 0) fail("the server answered the handshake with something else");
+      handshake->await(peers[i], i);
       if (fcntl(peers[i], F_SETFL, O_NONBLOCK) != 0) die("O_NONBLOCK");
     }
   }
+}
+
+static inline void connect_peers(int* peers, int count, int port) {
+  const Handshake classic = {.ask = send_hello, .await = await_hello};
+  connect_peers_by(&classic, peers, count, port);
 }
 
 // An epoll that knows each socket by its index.

@@ -15,6 +15,7 @@ export const nativePrograms = {
   sink: join(BINARIES, 'sink'),
   crowd: join(BINARIES, 'crowd'),
   echo: join(BINARIES, 'echo'),
+  subscribers: join(BINARIES, 'subscribers'),
   mallocCount: join(BINARIES, 'malloc_count.so')
 }
 
@@ -28,6 +29,7 @@ export function compileNativePrograms() {
   compile('sink.c', nativePrograms.sink)
   compile('crowd.c', nativePrograms.crowd)
   compile('echo.c', nativePrograms.echo)
+  compile('subscribers.c', nativePrograms.subscribers)
   compile('malloc_count.c', nativePrograms.mallocCount, ['-shared', '-fPIC'])
 }
 

@@ -52,6 +52,11 @@ export class Program {
     return this.#child.pid
   }
 
+  /** Why the program has ended, or null while it runs. */
+  get end() {
+    return this.#failure === null ? null : this.#error(this.#failure)
+  }
+
   /** The next object that the program prints. */
   async next(deadlineMs = DEADLINE_MS) {
     if (this.#results.length > 0) return this.#results.shift()
