@@ -1,0 +1,39 @@
+// Sends numbered updates of keys (perf/lib/updates.mjs) to the peers of perf/c/subscribers.c, by a topic that keeps the latest values.
+import { readClock, ZerioServer } from 'zerio'
+import { fail, readFlags, report } from '../lib/program.mjs'
+import { KEYS, keyOf, SCHEDULE_FLAGS, serveUpdates, VALUE_BYTES } from '../lib/updates.mjs'
+
+const flags = readFlags({ ...SCHEDULE_FLAGS, backend: 'auto', ringBytes: 262_144 })
+const server = new ZerioServer(
+  { host: '127.0.0.1', port: 0 },
+  {
+    backend: flags.backend,
+    maxMessageLength: 1024,
+    sendRingBytes: flags.ringBytes,
+    // The system would end a connection whose peer has read nothing for 45 s.
+    userTimeoutMs: 0
+  }
+)
+const topic = server.topic('updates', { slow: 'latest', keysMax: KEYS, valueBytesMax: VALUE_BYTES })
+const value = new Uint8Array(VALUE_BYTES)
+const sequenceOf = new Uint32Array(value.buffer, 0, 1)
+const dueOf = new Float64Array(value.buffer, 8, 1)
+
+server.on('clientConnected', (_id, peer) => topic.add(peer))
+server.on('clientDisconnected', () => fail('updates: a peer has left'))
+server.on('error', (error) => fail(`updates: ${error.message}`))
+
+function sendTurn(first, end, dueNs) {
+  dueOf[0] = dueNs
+  for (let sequence = first; sequence < end; sequence++) {
+    sequenceOf[0] = sequence
+    topic.set(keyOf(sequence), value)
+  }
+}
+
+await server.start('updates')
+serveUpdates(flags, sendTurn, {
+  clock: readClock,
+  more: () => ({ conflated: topic.counters.conflated })
+})
+report({ port: server.listeningPort })
