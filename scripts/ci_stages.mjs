@@ -107,6 +107,12 @@ export const stages = [
     command: `npm run --silent build && node lab/reliability/sessions.mjs --messages 400000 --breaks 60 --backend ${backend}`,
     takesTurns: 'sessions over a path that breaks, on each backend'
   })),
+  ...['epoll', 'io_uring'].map((backend) => ({
+    name: `slow-consumers-${backend}`,
+    seconds: 300,
+    command: `npm run --silent build && node lab/reliability/slow_consumers.mjs --minutes 0.1 --perTurn 100 --backend ${backend}`,
+    takesTurns: 'slow consumers, on each backend'
+  })),
   {
     name: 'misuse',
     seconds: 600,

@@ -3,8 +3,8 @@
 // must then be every update up to the first one that the server did not queue for them, the newest value of each key once, and
 // every update behind that, and so on. Anything else ends the program with a sentence.
 //
-// An update is the key (u32), a sequence number (u32, from 1 on), 4 bytes of nothing, and when it was due (float64 nanoseconds).
-// With `frames` each follows its length (u32); with `ws` one or more are a message of a WebSocket.
+// An update is the key (u32), a sequence number (u32, from 1 on), 4 bytes of nothing, when it was due (float64 nanoseconds), and
+// bytes that are not read. With `frames` each follows its length (u32); with `ws` one or more are a message of a WebSocket.
 //
 // Lines on stdin: `measure` begins a measurement, `report` ends it, `read` makes the slow ones read, and `finish <sequence>`
 // waits until all have the last update.
@@ -12,13 +12,13 @@
 #include "histogram.h"
 #include "peers.h"
 
-static const char USAGE[] = "subscribers <port> <reading peers> <slow peers> <frames|ws>";
+static const char USAGE[] = "subscribers <port> <reading peers> <slow peers> <frames|ws> <update bytes, 20 to 2000>";
 enum {
   KEYS = 256,
-  UPDATE_BYTES = 20,
+  UPDATE_BYTES_MIN = 20,
+  UPDATE_BYTES_MAX = 2000,
   SEQUENCE_AT = 4,
   DUE_AT = 12,
-  PARTIAL_BYTES_MAX = 64,
   WINDOW_NS = 500000000,
   WINDOWS_MAX = 4000,
   LATE_MAX_S = 30,
@@ -41,13 +41,14 @@ typedef struct {
   uint32_t expected;
   uint32_t left;  // bytes of the message that has begun
   uint32_t filled;
-  char partial[PARTIAL_BYTES_MAX];
+  char partial[FRAME_HEADER_BYTES + UPDATE_BYTES_MAX];
   Newest* newest;  // of slow peers; NULL means that nothing may be missed
   uint32_t jumps;  // how often the newest values took the place of updates
 } Peer;
 
 typedef struct {
   int is_ws;
+  uint32_t update_bytes;
   int reading;
   int count;
   int sockets[PEERS_MAX];
@@ -65,7 +66,7 @@ static Crowd crowd;
 static uint32_t key_of(uint32_t sequence) { return (sequence * 2654435761u) >> 24; }
 
 static _Noreturn void fail_peer(const Peer* peer, uint32_t sequence, const char* what) {
-  fprintf(stderr, "%s: update %u instead of %u, at peer %d of %d reading and %d slow ones\n", what, sequence, peer->expected,
+  fprintf(stderr, "%s: update %u instead of %u, at peer %d of %d that read and %d slow ones\n", what, sequence, peer->expected,
           (int)(peer - crowd.peers), crowd.reading, crowd.count - crowd.reading);
   exit(1);
 }
@@ -137,13 +138,13 @@ static size_t take_bytes(Peer* peer, const char* bytes, size_t size, uint64_t no
     if (peer->left == 0) {
       const size_t header_bytes = read_header(bytes + at, size - at, &peer->left);
       if (header_bytes == 0) return at;
-      if (peer->left == 0 || peer->left % UPDATE_BYTES != 0) fail("a message has another length than updates have");
+      if (peer->left == 0 || peer->left % crowd.update_bytes != 0) fail("a message has another length than updates have");
       at += header_bytes;
     }
-    if (size - at < UPDATE_BYTES) return at;
+    if (size - at < crowd.update_bytes) return at;
     take_update(peer, bytes + at, now_ns);
-    at += UPDATE_BYTES;
-    peer->left -= UPDATE_BYTES;
+    at += crowd.update_bytes;
+    peer->left -= crowd.update_bytes;
   }
 }
 
@@ -257,10 +258,11 @@ static void finish(int epoll, uint32_t last) {
 
 // One line, which the starter writes whole. False at the end of stdin.
 static int take_line(int epoll) {
-  char line[64];
-  const ssize_t size = read(STDIN_FILENO, line, sizeof line - 1);
-  if (size <= 0) return 0;
-  line[size] = '\0';
+  char line[64] = {0};
+  for (size_t size = 0; size + 1 < sizeof line; size++) {
+    if (read(STDIN_FILENO, line + size, 1) <= 0) return 0;
+    if (line[size] == '\n') break;
+  }
   if (strcmp(line, "measure\n") == 0)
     measure();
   else if (strcmp(line, "report\n") == 0)
@@ -299,12 +301,13 @@ static void make_slow(int first, int end) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 5) usage(USAGE);
+  if (argc != 6) usage(USAGE);
   const int port = (int)number_argument(argv[1], 1, 65535, USAGE);
   crowd.reading = (int)number_argument(argv[2], 1, PEERS_MAX, USAGE);
   crowd.count = crowd.reading + (int)number_argument(argv[3], 0, PEERS_MAX - crowd.reading, USAGE);
   crowd.is_ws = strcmp(argv[4], "ws") == 0;
   if (!crowd.is_ws && strcmp(argv[4], "frames") != 0) usage(USAGE);
+  crowd.update_bytes = (uint32_t)number_argument(argv[5], UPDATE_BYTES_MIN, UPDATE_BYTES_MAX, USAGE);
 
   const Handshake handshake = {.ask = crowd.is_ws ? ask_for_websocket : send_hello,
                                .await = crowd.is_ws ? await_websocket : await_hello,

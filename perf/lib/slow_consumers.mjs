@@ -5,10 +5,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { nativePrograms } from './native_programs.mjs'
 import { Program } from './processes.mjs'
 import { median } from './stats.mjs'
+import { UPDATE_BYTES } from './updates.mjs'
 
 /** A server that takes more is stopped. */
 const MEMORY_MAX_MB = 4096
-const SAMPLE_MS = 250
+export const SAMPLE_MS = 250
 const DEADLINE_MS = 60_000
 
 // V8's memory reducer collects some eight seconds after a process has made its first garbage, whatever the program does then.
@@ -44,6 +45,7 @@ class Memory {
  * @property {number} readers
  * @property {number} slow
  * @property {'frames' | 'ws'} framing
+ * @property {number} [updateBytes] of key and value
  * @property {number} warmupMs long enough for the slow ones to lag
  * @property {number} measuredMs
  * @property {number} readMs how long the server goes on when the slow ones read again; 0 stops it before
@@ -56,8 +58,8 @@ export async function runSlowConsumers(startServer, scenario) {
   const programs = [server]
   try {
     const { port } = await server.next()
-    const { readers, slow, framing } = scenario
-    const subscribers = new Program(nativePrograms.subscribers, [port, readers, slow, framing])
+    const { readers, slow, framing, updateBytes = UPDATE_BYTES } = scenario
+    const subscribers = new Program(nativePrograms.subscribers, [port, readers, slow, framing, updateBytes])
     programs.push(subscribers)
     await subscribers.next(DEADLINE_MS)
     return await measure(server, subscribers, scenario)

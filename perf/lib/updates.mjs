@@ -1,6 +1,6 @@
 // The schedule of updates that every server of the section slow-consumers keeps, and what it reports of itself. A turn has `perTurn` updates
-// and is due every `turnMs`; each update says when it was due, so that whatever makes the server late counts against it. A timer of a
-// millisecond looks for a turn that is due and sends one: a server that cannot keep up stays responsive, and its updates get old.
+// and is due every `turnMs`; each update says when it was due, so that whatever makes the server late counts against it. A timer's callback
+// sends one turn at most: a server that cannot keep up stays responsive, and its updates get old.
 //
 // Lines on stdin: `go` begins, `measure` begins to count collections, `stop` ends all of it.
 import { PerformanceObserver } from 'node:perf_hooks'
@@ -12,7 +12,6 @@ export const UPDATE_BYTES = 20
 export const VALUE_BYTES = 16
 export const SCHEDULE_FLAGS = { perTurn: 250, turnMs: 25 }
 
-const LOOK_MS = 1
 const NS_PER_MS = 1e6
 
 /** Which key has the update of this number, as in perf/c/subscribers.c. */
@@ -43,19 +42,22 @@ export function serveUpdates({ perTurn, turnMs }, sendTurn, { clock = readTime, 
   let timer
   const look = () => {
     clock(now)
-    if (now[0] < due[0]) return
-    sendTurn(next, next + perTurn, due[0])
-    next += perTurn
-    due[0] += turnMs * NS_PER_MS
+    if (now[0] >= due[0]) {
+      sendTurn(next, next + perTurn, due[0])
+      next += perTurn
+      due[0] += turnMs * NS_PER_MS
+      clock(now)
+    }
+    timer = setTimeout(look, Math.ceil((due[0] - now[0]) / NS_PER_MS))
   }
   const commands = {
     go() {
       clock(due)
-      timer = setInterval(look, LOOK_MS)
+      look()
     },
     measure: () => collections.begin(),
     stop() {
-      clearInterval(timer)
+      clearTimeout(timer)
       report({ updates: next - 1, ...collections.end(), ...more() })
     }
   }

@@ -5,6 +5,7 @@ import { garbage } from './garbage.mjs'
 import { growth } from './growth.mjs'
 import { ordinary } from './ordinary.mjs'
 import { roundTrip } from './round_trip.mjs'
+import { slowConsumers } from './slow_consumers.mjs'
 import { targets } from './targets.mjs'
 import { throughput } from './throughput.mjs'
 
@@ -33,4 +34,14 @@ import { throughput } from './throughput.mjs'
  */
 
 /** @type {Section[]} */
-export const sections = [targets, roundTrip, throughput, fanOut, growth, ordinary, garbage, against]
+export const sections = [
+  targets,
+  roundTrip,
+  throughput,
+  fanOut,
+  slowConsumers,
+  growth,
+  ordinary,
+  garbage,
+  against
+]

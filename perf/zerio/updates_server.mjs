@@ -3,7 +3,7 @@ import { readClock, ZerioServer } from 'zerio'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { KEYS, keyOf, SCHEDULE_FLAGS, serveUpdates, VALUE_BYTES } from '../lib/updates.mjs'
 
-const flags = readFlags({ ...SCHEDULE_FLAGS, backend: 'auto', ringBytes: 262_144 })
+const flags = readFlags({ ...SCHEDULE_FLAGS, backend: 'auto', ringBytes: 262_144, valueBytes: VALUE_BYTES })
 const server = new ZerioServer(
   { host: '127.0.0.1', port: 0 },
   {
@@ -14,8 +14,8 @@ const server = new ZerioServer(
     userTimeoutMs: 0
   }
 )
-const topic = server.topic('updates', { slow: 'latest', keysMax: KEYS, valueBytesMax: VALUE_BYTES })
-const value = new Uint8Array(VALUE_BYTES)
+const topic = server.topic('updates', { slow: 'latest', keysMax: KEYS, valueBytesMax: flags.valueBytes })
+const value = new Uint8Array(flags.valueBytes)
 const sequenceOf = new Uint32Array(value.buffer, 0, 1)
 const dueOf = new Float64Array(value.buffer, 8, 1)
 

@@ -1,0 +1,92 @@
+// A thousand subscribers of a topic with the latest values, a hundred of which read nothing for long and then read again. Each of the others
+// must see every update, and each slow one the newest value of each key once; memory stays flat, and V8 collects nothing.
+//
+//   node lab/reliability/slow_consumers.mjs [--minutes 10] [--backend epoll] [--perTurn 250]
+//
+// A second, short part has values of a kilobyte, which no ring and no system takes at once, and its slow ones read when the server has ended
+// its updates.
+
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { compileNativePrograms } from '../../perf/lib/native_programs.mjs'
+import { Program } from '../../perf/lib/processes.mjs'
+import { NODE_FLAGS, runSlowConsumers, SAMPLE_MS } from '../../perf/lib/slow_consumers.mjs'
+import { SCHEDULE_FLAGS, VALUE_BYTES } from '../../perf/lib/updates.mjs'
+import { root } from './lib/processes.mjs'
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '1' },
+    backend: { type: 'string', default: 'auto' },
+    perTurn: { type: 'string', default: String(SCHEDULE_FLAGS.perTurn) }
+  }
+})
+const SLOW = 100
+const KEY_BYTES = 4
+const parts = {
+  'reading while updates go on': {
+    readers: 900,
+    ringBytes: 65_536,
+    perTurn: Number(values.perTurn),
+    measuredMs: Number(values.minutes) * 60_000,
+    readMs: 2_000
+  },
+  'reading when they have ended': {
+    readers: 100,
+    ringBytes: 8_192,
+    perTurn: 5,
+    valueBytes: 1_000,
+    measuredMs: 3_000,
+    readMs: 0
+  }
+}
+const WARMUP_MS = 4_000
+// A byte of garbage for each ten deliveries fills this in a minute. What Node.js allocates for its timers in ten minutes does not.
+const NURSERY = ['--min-semi-space-size=16', '--max-semi-space-size=16']
+// Memory is flat when it never is above what it was in the first minute, or in the first third of a shorter run, by more than this.
+const FIRST_MS = 60_000
+const FLAT_PART = 0.01
+const FLAT_MB = 2
+
+function faultsOf({ jumped, collections, memoriesMb, memoryIsOver }) {
+  if (memoryIsOver) return ['the server took too much memory']
+  const first = Math.min(Math.floor(memoriesMb.length / 3), FIRST_MS / SAMPLE_MS)
+  const before = Math.max(...memoriesMb.slice(0, first))
+  const after = Math.max(...memoriesMb.slice(first))
+  const faults = []
+  if (jumped < SLOW) faults.push(`only ${jumped} of ${SLOW} slow peers got newest values`)
+  if (collections > 0) faults.push(`${collections} collections`)
+  if (after > before * (1 + FLAT_PART) + FLAT_MB)
+    faults.push(`memory grew from ${before.toFixed(1)} to ${after.toFixed(1)} MB`)
+  return faults
+}
+
+compileNativePrograms()
+for (const [name, part] of Object.entries(parts)) {
+  const { perTurn, ringBytes, valueBytes = VALUE_BYTES } = part
+  const flags = ['--perTurn', perTurn, '--ringBytes', ringBytes, '--valueBytes', valueBytes]
+  const script = join(root, 'perf/zerio/updates_server.mjs')
+  const args = [...NODE_FLAGS, ...NURSERY, script, '--backend', values.backend, ...flags]
+  const scenario = {
+    ...part,
+    slow: SLOW,
+    framing: 'frames',
+    updateBytes: KEY_BYTES + valueBytes,
+    warmupMs: WARMUP_MS
+  }
+  try {
+    const result = await runSlowConsumers(() => new Program(process.execPath, args), scenario)
+    const { updates, conflated, updatesPerSecond, windowP99Us, memoryMb, collections } = result
+    console.log(
+      `${name}: ${updates} updates, ${updatesPerSecond.toFixed(0)} a second, to ${part.readers} that saw all of them, p99 of half a second ${(windowP99Us / 1000).toFixed(1)} ms; ${conflated} newer values in place of older ones for ${SLOW}; ${memoryMb.toFixed(1)} MB at most, ${collections} collections`
+    )
+    for (const fault of faultsOf(result)) fail(`${name}: ${fault}`)
+  } catch (error) {
+    fail(`${name}: ${error.message}`)
+  }
+}
+
+function fail(sentence) {
+  console.error(`FAILED ${sentence}`)
+  process.exitCode = 1
+}

@@ -1,0 +1,172 @@
+// A thousand subscribers of which a hundred read nothing: what that does to the others, and to the server's memory.
+import { join } from 'node:path'
+import { atMost } from '../lib/aims.mjs'
+import { extern, installExtern } from '../lib/extern.mjs'
+import { interleave } from '../lib/interleave.mjs'
+import { Program } from '../lib/processes.mjs'
+import { NODE_FLAGS, runSlowConsumers } from '../lib/slow_consumers.mjs'
+import { median } from '../lib/stats.mjs'
+import { KEYS, SCHEDULE_FLAGS, UPDATE_BYTES } from '../lib/updates.mjs'
+import { rounded } from '../report/data_files.mjs'
+import { count, failed, repeated, table, times, us } from '../report/markdown.mjs'
+
+const READERS = 900
+const SLOW = 100
+const { perTurn, turnMs } = SCHEDULE_FLAGS
+// The systems and a ring are full of what a slow one does not read within three seconds.
+const FULL = { warmupMs: 4_000, measuredMs: 10_000, readMs: 2_000, repetitions: 5 }
+const QUICK = { warmupMs: 3_500, measuredMs: 1_500, readMs: 700, repetitions: 1 }
+const P99_RATIO_MAX = 1.1
+
+const script = (path) => join(import.meta.dirname, '..', path)
+
+/** Each program without slow subscribers and with them. */
+function programsFor(servers, sizes) {
+  const programs = {}
+  for (const [name, { path, flags = [], framing = 'frames' }] of Object.entries(servers)) {
+    for (const slow of [0, SLOW]) {
+      const start = () => new Program(process.execPath, [...NODE_FLAGS, path, ...flags])
+      programs[`${name}, ${slow} slow`] = async () => ({
+        program: name,
+        slow,
+        ...(await runSlowConsumers(start, { ...sizes, readers: READERS, slow, framing }))
+      })
+    }
+  }
+  return programs
+}
+
+const zerioServers = (backends) =>
+  Object.fromEntries(
+    backends.map((backend) => [
+      `zerio (${backend})`,
+      { path: script('zerio/updates_server.mjs'), flags: ['--backend', backend] }
+    ])
+  )
+
+function otherServers(missing) {
+  const net = { path: script('net/updates_server.mjs') }
+  const ws = { path: extern('ws/updates_server.mjs'), framing: 'ws' }
+  return {
+    'node:net': net,
+    'node:net batched': { ...net, flags: ['--batched'] },
+    ...(missing === null ? { ws, 'ws batched': { ...ws, flags: ['--batched'] } } : {})
+  }
+}
+
+function rowOf(runs) {
+  const [{ program, slow }] = runs
+  const middle = (field) => median(runs.map((run) => run[field]))
+  const most = (field) => Math.max(...runs.map((run) => run[field]))
+  return {
+    program,
+    slow,
+    updatesPerSecond: middle('updatesPerSecond'),
+    p50Us: middle('p50Us'),
+    p99Us: middle('p99Us'),
+    windowP99Us: middle('windowP99Us'),
+    memoryMb: most('memoryMb'),
+    memoryGrowthMb: most('memoryGrowthMb'),
+    memoryIsOver: runs.some((run) => run.memoryIsOver),
+    collections: most('collections'),
+    pauseMs: most('pauseMs')
+  }
+}
+
+/** @type {import('./index.mjs').Section} */
+export const slowConsumers = {
+  name: 'slow-consumers',
+  title: 'Slow consumers',
+
+  async run({ quick, backends, progress }) {
+    const sizes = quick ? QUICK : FULL
+    const missing = installExtern(progress)
+    const own = await interleave(programsFor(zerioServers(backends), sizes), sizes.repetitions, progress)
+    const others = await interleave(programsFor(otherServers(missing), sizes), 1, progress)
+    return {
+      rows: [own, others].flatMap(({ results }) => Object.values(results).map(rowOf)),
+      failures: { ...own.failures, ...others.failures },
+      missing,
+      measuredSeconds: sizes.measuredMs / 1000,
+      repetitions: sizes.repetitions
+    }
+  },
+
+  render({ rows, failures, missing, measuredSeconds, repetitions }, { data }) {
+    data.add(
+      'slow_consumers',
+      rows.map((row) => ({
+        program: row.program,
+        slow_peers: row.slow,
+        updates_per_second: rounded(row.updatesPerSecond),
+        p50_us: rounded(row.p50Us),
+        p99_us: rounded(row.p99Us),
+        p99_of_a_window_us: rounded(row.windowP99Us),
+        memory_mb: rounded(row.memoryMb),
+        memory_growth_mb: rounded(row.memoryGrowthMb),
+        collections: row.collections,
+        pauses_ms: rounded(row.pauseMs)
+      }))
+    )
+    const updates = count((perTurn * 1000) / turnMs)
+    return [
+      `${updates} updates a second of ${KEYS} keys, ${UPDATE_BYTES} B each, ${perTurn} in a turn every ${turnMs} ms, to ${READERS} peers that read, without and with ${SLOW} more that`,
+      `read nothing for ${measuredSeconds} s and then read again; zerio: ${repeated(repetitions)}, the others: one run. Time counts from when an update was due;`,
+      "a window is half a second. zerio's server has a topic with `slow: 'latest'`: the peers check that those that read get every update, and the slow",
+      'ones the newest value of each key once. The other servers keep all that a slow peer does not read: `node:net` calls `write`, and ws `send`, for',
+      'each update and peer; batched, once for each turn and peer. Where fewer updates a second leave the server than are due, its times are those',
+      `of a queue that grows. Memory, collections and their pauses are those of the server with slow peers. ${data.link('slow_consumers')}`,
+      '',
+      table(
+        [
+          'server',
+          'updates/s',
+          'p99 of a window',
+          'with slow peers',
+          '',
+          'memory',
+          'growth',
+          'collections',
+          'pauses'
+        ],
+        [...new Set(rows.map(({ program }) => program))].map((program) => {
+          const without = find(rows, program, 0)
+          const row = find(rows, program, SLOW)
+          return [
+            program,
+            row && count(row.updatesPerSecond),
+            us(without?.windowP99Us),
+            us(row?.windowP99Us),
+            times(row?.windowP99Us, without?.windowP99Us),
+            row && `${row.memoryMb.toFixed(0)} MB`,
+            row && `${(row.memoryGrowthMb / measuredSeconds).toFixed(2)} MB/s`,
+            row?.collections,
+            row?.pauseMs === undefined ? '' : `${row.pauseMs.toFixed(0)} ms`
+          ]
+        })
+      ),
+      '',
+      ...(missing === null ? [] : [`- ws was left out: ${missing}`]),
+      ...rows
+        .filter((row) => row.memoryIsOver)
+        .map(
+          ({ program, slow }) =>
+            `- ${program} with ${slow} slow peers was stopped, because it took too much memory.`
+        ),
+      ...failed(failures)
+    ].join('\n')
+  },
+
+  noteworthy({ rows }) {
+    return rows
+      .filter(({ program, slow }) => program.startsWith('zerio') && slow > 0)
+      .flatMap((row) => {
+        const without = find(rows, row.program, 0)
+        if (without === undefined) return []
+        const what = `p99 beside ${row.slow} slow consumers, of none, ${row.program.slice(6)}`
+        return atMost(what, row.windowP99Us / without.windowP99Us, P99_RATIO_MAX)
+      })
+  }
+}
+
+const find = (rows, program, slow) => rows.find((row) => row.program === program && row.slow === slow)
