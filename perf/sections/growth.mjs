@@ -140,7 +140,6 @@ export const growth = {
         y: { field, title: axis, log: true },
         rows: series(field)
       })
-    chart('growth_p99', 'One active peer among many, p99 of a window', 'quietP99Us', 'µs')
     chart('growth_cpu', 'One active peer among many, CPU per message', 'cpuUs', 'µs of the server')
     data.add(
       'growth',
@@ -159,13 +158,10 @@ export const growth = {
       `A message of ${PAYLOAD_BYTES} B every ${INTERVAL_NS / 1000} µs from one of the active peers after the other, echoed by the server; time`,
       `counts from when it was due; ${repeated(repetitions)}. The peers are sockets of one C program that never`,
       'sleeps. Servers that spin use all of a core, whatever they do with it. The p99 of a window is as above. With one active peer of so',
-      `many that are connected; those with more active ones, and the memory of each server, are in the data file. ${data.link('growth')}`,
+      `many that are connected; those with more active ones, and CPU time and memory of each server, are in the data file. ${data.link('growth')}`,
       '',
-      byPeers(rows, 'p99 of a window', ({ quietP99Us }) => us(quietP99Us)),
+      byPeers(rows),
       '',
-      byPeers(rows, 'CPU per message', ({ cpuUs }) => (cpuUs === undefined ? '' : `${cpuUs.toFixed(1)} µs`)),
-      '',
-      charts.image('growth_p99'),
       charts.image('growth_cpu'),
       '',
       ...leftOut.map(
@@ -190,19 +186,16 @@ export const growth = {
 
 const alone = (rows, program) => rows.find((row) => row.program === program && row.peers === 1)
 
-/** A line for each server that has the figure, a column for each size of the crowd, of which one peer is active. */
-function byPeers(rows, what, figure) {
+/** A line for each server, a column for each size of the crowd, of which one peer is active. */
+function byPeers(rows) {
   const alive = rows.filter((row) => row.active === 1)
   const counts = [...new Set(alive.map(({ peers }) => peers))]
   const cells = [...new Set(alive.map(({ program }) => program))].map((program) => [
     program,
     ...counts.map((peers) => {
       const row = alive.find((one) => one.program === program && one.peers === peers)
-      return row === undefined ? '' : figure(row)
+      return row === undefined ? '' : us(row.quietP99Us)
     })
   ])
-  return table(
-    [`${what}; peers:`, ...counts],
-    cells.filter(([, ...figures]) => figures.some((one) => one !== ''))
-  )
+  return table(['p99 of a window; peers:', ...counts], cells)
 }

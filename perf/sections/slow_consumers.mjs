@@ -111,11 +111,10 @@ export const slowConsumers = {
     const updates = count((perTurn * 1000) / turnMs)
     return [
       `${updates} updates a second of ${KEYS} keys, ${UPDATE_BYTES} B each, ${perTurn} in a turn every ${turnMs} ms, to ${READERS} peers that read, without and with ${SLOW} more that`,
-      `read nothing for ${measuredSeconds} s and then read again; zerio: ${repeated(repetitions)}, the others: one run. Time counts from when an update was due;`,
-      "a window is half a second. zerio's server has a topic with `slow: 'latest'`: the peers check that those that read get every update, and the slow",
-      'ones the newest value of each key once. The other servers keep all that a slow peer does not read: `node:net` calls `write`, and ws `send`, for',
-      'each update and peer; batched, once for each turn and peer. Where fewer updates a second leave the server than are due, its times are those',
-      `of a queue that grows. Memory, collections and their pauses are those of the server with slow peers. ${data.link('slow_consumers')}`,
+      `read nothing for ${measuredSeconds} s and then read again; zerio ${repeated(repetitions)}, the others one. Time counts from when an update was due, and a window is half a second.`,
+      "zerio has a topic with `slow: 'latest'`: the peers check that those that read get every update, and the slow ones the newest value of each key, once.",
+      'The others keep what a slow peer does not read: `node:net` calls `write`, and ws `send`, for each update and peer; batched, for each turn and peer. A server',
+      `that sends fewer updates than are due has the times of a queue that grows. Memory and collections are those with slow peers. ${data.link('slow_consumers')}`,
       '',
       table(
         [

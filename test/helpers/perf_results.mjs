@@ -13,6 +13,7 @@ function sectionsOf(factor) {
     lists.reduce((rows, list) => rows.flatMap((one) => list.map((value) => [...one, value])), [[]]).map(row)
   const peers = [1, 10, 100, 1000, 10_000]
   const fanOut = ['c send loop', 'zerio (epoll)', 'zerio (io_uring)', 'node:net', 'node:net batched']
+  const updating = ['node:net', 'node:net batched', 'ws', 'ws batched']
   const growing = ['c epoll', 'c spin', ...own(['zerio blocking', 'zerio spin']), 'node:net']
   const ways = ['c framed', ...own(['claim', 'send']), 'c single', ...own(['claim, flush', 'send, flush'])]
   const others = ['node:net', 'ws', 'zeromq']
@@ -69,6 +70,34 @@ function sectionsOf(factor) {
       failures: {},
       leftOut: [],
       repetitions: 3
+    },
+    'slow-consumers': {
+      rows: each(
+        [
+          [...own(['zerio']), ...updating],
+          [0, 100]
+        ],
+        ([program, slow]) => ({
+          ...{
+            program,
+            slow,
+            updatesPerSecond: 10_000 * factor,
+            memoryMb: 80 * factor,
+            memoryGrowthMb: factor
+          },
+          ...{
+            ...latencies,
+            windowP99Us: 30_000 * factor,
+            memoryIsOver: false,
+            collections: 3,
+            pauseMs: 5 * factor
+          }
+        })
+      ),
+      failures: {},
+      missing: null,
+      measuredSeconds: 10,
+      repetitions: 5
     },
     growth: {
       rows: each([[1, 100, 1000, 10_000], [1], growing], ([count, active, program]) => ({

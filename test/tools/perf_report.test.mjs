@@ -165,6 +165,7 @@ test('the page of a whole run is one that a person reads, and every figure is in
     'ordinary',
     'ratios',
     'round_trip',
+    'slow_consumers',
     'throughput'
   ])
   for (const name of files) t.true(text.includes(`(performance/${name})`), name)
@@ -173,6 +174,7 @@ test('the page of a whole run is one that a person reads, and every figure is in
   for (const [name, section] of [
     ['throughput', 'throughput'],
     ['fan_out', 'fan-out'],
+    ['slow_consumers', 'slow-consumers'],
     ['growth', 'growth'],
     ['ordinary', 'ordinary']
   ])
