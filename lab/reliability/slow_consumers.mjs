@@ -41,7 +41,7 @@ const parts = {
   }
 }
 const WARMUP_MS = 4_000
-// A byte of garbage for each ten deliveries fills this in a minute. What Node.js allocates for its timers in ten minutes does not.
+// A byte of garbage for each hundred deliveries fills this in three minutes. What Node.js allocates for its timers in ten minutes does not.
 const NURSERY = ['--min-semi-space-size=16', '--max-semi-space-size=16']
 // Memory is flat when it never is above what it was in the first minute, or in the first third of a shorter run, by more than this.
 const FIRST_MS = 60_000

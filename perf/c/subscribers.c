@@ -309,6 +309,7 @@ int main(int argc, char** argv) {
   if (!crowd.is_ws && strcmp(argv[4], "frames") != 0) usage(USAGE);
   crowd.update_bytes = (uint32_t)number_argument(argv[5], UPDATE_BYTES_MIN, UPDATE_BYTES_MAX, USAGE);
 
+  alarm(DEADLINE_S);
   const Handshake handshake = {.ask = crowd.is_ws ? ask_for_websocket : send_hello,
                                .await = crowd.is_ws ? await_websocket : await_hello,
                                .segment_bytes = SEGMENT_BYTES};
@@ -320,6 +321,8 @@ int main(int argc, char** argv) {
   watch(epoll, 0, crowd.reading);
   struct epoll_event lines = {.events = EPOLLIN, .data.u32 = STDIN_INDEX};
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &lines) != 0) die("epoll_ctl");
+  // It may run for longer, and ends when its starter does, because that has the other end of stdin.
+  alarm(0);
   printf("{\"connected\":%d}\n", crowd.count);
   fflush(stdout);
   serve(epoll);

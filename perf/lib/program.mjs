@@ -5,7 +5,13 @@ import { parseArgs } from 'node:util'
 const DEADLINE_MS = 600_000
 
 // A program whose runner was killed must not spin for ever. The timer keeps nothing alive by itself.
-setTimeout(() => fail('this program was not ended in time'), DEADLINE_MS).unref()
+const deadline = setTimeout(() => fail('this program was not ended in time'), DEADLINE_MS).unref()
+
+/** For programs that may run for longer: they end when the starter does, because it has the other end of stdin. */
+export function endWithStdin() {
+  clearTimeout(deadline)
+  process.stdin.resume().on('end', () => process.exit())
+}
 
 /**
  * Reads `--name value` flags. The defaults give the names and the types (number, string or boolean).

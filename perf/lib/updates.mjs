@@ -4,7 +4,7 @@
 //
 // Lines on stdin: `go` begins, `measure` begins to count collections, `stop` ends all of it.
 import { PerformanceObserver } from 'node:perf_hooks'
-import { report } from './program.mjs'
+import { endWithStdin, report } from './program.mjs'
 
 export const KEYS = 256
 /** A key (u32) and a value: the sequence number (u32), 4 bytes of nothing, and when it was due (float64 nanoseconds). */
@@ -64,7 +64,7 @@ export function serveUpdates({ perTurn, turnMs }, sendTurn, { clock = readTime, 
   process.stdin.setEncoding('latin1').on('data', (lines) => {
     for (const line of lines.trim().split('\n')) commands[line]()
   })
-  process.stdin.on('end', () => process.exit())
+  endWithStdin()
 }
 
 /** V8's collections between two moments. */
