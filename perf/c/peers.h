@@ -50,13 +50,16 @@ static inline void make_hello(char hello[HELLO_BYTES + 1], int number) {
   snprintf(hello + FRAME_HEADER_BYTES, ID_BYTES + 1, "peer%011d", number);
 }
 
-// With `segment_bytes` other than 0 the server sends no longer segments to this peer.
-static inline int connect_one(const struct sockaddr_in* address, int segment_bytes) {
+typedef struct {
+  void (*prepare)(int peer, int number);  // before it is connected; or NULL
+  void (*ask)(int peer, int number);
+  void (*await)(int peer, int number);
+} Handshake;
+
+static inline int connect_one(const struct sockaddr_in* address, const Handshake* handshake, int number) {
   const int peer = socket(AF_INET, SOCK_STREAM, 0);
   if (peer < 0) die("socket");
-  if (segment_bytes != 0 && setsockopt(peer, IPPROTO_TCP, TCP_MAXSEG, &segment_bytes, sizeof segment_bytes) != 0) {
-    die("TCP_MAXSEG");
-  }
+  if (handshake->prepare != NULL) handshake->prepare(peer, number);
   if (connect(peer, (const struct sockaddr*)address, sizeof *address) != 0) die("connect");
   const int no_delay = 1;
   if (setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay) != 0) die("TCP_NODELAY");
@@ -79,12 +82,6 @@ static inline void await_hello(int peer, int number) {
   if (memcmp(hello, answer, HELLO_BYTES) != 0) fail("the server answered the handshake with something else");
 }
 
-typedef struct {
-  void (*ask)(int peer, int number);
-  void (*await)(int peer, int number);
-  int segment_bytes;
-} Handshake;
-
 // Connects `count` peers and waits for each handshake, a few at a time: no listen queue overflows.
 static inline void connect_peers_by(const Handshake* handshake, int* peers, int count, int port) {
   const struct sockaddr_in address = {
@@ -93,7 +90,7 @@ static inline void connect_peers_by(const Handshake* handshake, int* peers, int 
   for (int first = 0; first < count; first += CONNECTING_MAX) {
     const int end = first + CONNECTING_MAX < count ? first + CONNECTING_MAX : count;
     for (int i = first; i < end; i++) {
-      peers[i] = connect_one(&address, handshake->segment_bytes);
+      peers[i] = connect_one(&address, handshake, i);
       handshake->ask(peers[i], i);
     }
     for (int i = first; i < end; i++) {

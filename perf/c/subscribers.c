@@ -1,13 +1,13 @@
 // Many peers that get numbered updates of 256 keys from one server. Most of them read: each must see every update, and how late
-// they are counts from when the update was due. The slow ones, which come last, read nothing until a line says so. What they get
-// must then be every update up to the first one that the server did not queue for them, the newest value of each key once, and
-// every update behind that, and so on. Anything else ends the program with a sentence.
+// they are counts from when the update was due. The slow ones, which come last, read nothing until a line says so. They get every
+// update up to one for which the server had no room; then the newest value of each key that has changed since, once; then every
+// update again, and so on. Anything else ends the program with a sentence.
 //
 // An update is the key (u32), a sequence number (u32, from 1 on), 4 bytes of nothing, when it was due (float64 nanoseconds), and
 // bytes that are not read. With `frames` each follows its length (u32); with `ws` one or more are a message of a WebSocket.
 //
-// Lines on stdin: `measure` begins a measurement, `report` ends it, `read` makes the slow ones read, and `finish <sequence>`
-// waits until all have the last update.
+// Lines on stdin: `measure` begins a measurement, `report` ends it, `read` makes the slow ones read, and `finish <sequence>
+// <seconds>` waits so long until all have the last update.
 #define _GNU_SOURCE
 #include "histogram.h"
 #include "peers.h"
@@ -21,19 +21,15 @@ enum {
   DUE_AT = 12,
   WINDOW_NS = 500000000,
   WINDOWS_MAX = 4000,
-  LATE_MAX_S = 30,
   QUIET_MS = 200,
-  // As over Ethernet, and on the slow side a small window: with what is usual on the loopback interface the system would keep
-  // megabytes for a peer that does not read, which takes a server ten seconds to fill.
+  // As over Ethernet: with the loopback interface's 64 KiB the system would keep more for a peer that does not read.
   SEGMENT_BYTES = 1460,
-  SLOW_RECEIVE_BYTES = 16384,
   STDIN_INDEX = PEERS_MAX,
 };
 
-// What a peer got in place of the updates that it missed.
+// What a peer got in place of the updates that it missed, so far.
 typedef struct {
-  uint32_t count;
-  uint32_t newest;
+  uint32_t last;             // the highest sequence number; 0 for none
   uint32_t sequences[KEYS];  // by key; 0 for none
 } Newest;
 
@@ -44,6 +40,7 @@ typedef struct {
   char partial[FRAME_HEADER_BYTES + UPDATE_BYTES_MAX];
   Newest* newest;  // of slow peers; NULL means that nothing may be missed
   uint32_t jumps;  // how often the newest values took the place of updates
+  uint32_t again;  // how often a key came again before all newest values were there
 } Peer;
 
 typedef struct {
@@ -71,30 +68,32 @@ static _Noreturn void fail_peer(const Peer* peer, uint32_t sequence, const char*
   exit(1);
 }
 
-// Going back from the last update, the first of each key is its newest.
-static void check_newest(const Peer* peer, const Newest* newest) {
+// Whether these are the newest values of all keys that have changed since the updates before. Going back from the last one, the
+// first of each key is its newest.
+static int is_complete(const Peer* peer, const Newest* newest) {
   uint8_t seen[KEYS] = {0};
-  uint32_t sequence = newest->newest;
-  for (int left = KEYS; left > 0; sequence--) {
+  int left = KEYS;
+  for (uint32_t sequence = newest->last; sequence >= peer->expected && left > 0; sequence--) {
     const uint32_t key = key_of(sequence);
     if (seen[key]) continue;
-    if (newest->sequences[key] != sequence) fail_peer(peer, newest->sequences[key], "a key's value is not its newest");
+    if (newest->sequences[key] != sequence) return 0;
     seen[key] = 1;
     left--;
   }
+  return 1;
 }
 
 static void take_newest(Peer* peer, uint32_t key, uint32_t sequence) {
   Newest* newest = peer->newest;
   if (newest == NULL) fail_peer(peer, sequence, "a peer that reads missed an update, or got one twice");
   if (sequence < peer->expected) fail_peer(peer, sequence, "a slow peer got an old update");
-  if (newest->sequences[key] != 0) fail_peer(peer, sequence, "a slow peer got a key twice before it had all others");
+  if (sequence <= newest->sequences[key]) fail_peer(peer, sequence, "a slow peer got a value twice, or an older one");
+  if (newest->sequences[key] != 0) peer->again++;
+  if (newest->last == 0) peer->jumps++;
   newest->sequences[key] = sequence;
-  if (sequence > newest->newest) newest->newest = sequence;
-  if (++newest->count < KEYS) return;
-  check_newest(peer, newest);
-  peer->expected = newest->newest + 1;
-  peer->jumps++;
+  if (sequence > newest->last) newest->last = sequence;
+  if (!is_complete(peer, newest)) return;
+  peer->expected = newest->last + 1;
   memset(newest, 0, sizeof *newest);
 }
 
@@ -103,7 +102,7 @@ static void take_update(Peer* peer, const char* bytes, uint64_t now_ns) {
   memcpy(&key, bytes, sizeof key);
   memcpy(&sequence, bytes + SEQUENCE_AT, sizeof sequence);
   if (key != key_of(sequence)) fail_peer(peer, sequence, "an update has another key's value");
-  if (sequence == peer->expected && (peer->newest == NULL || peer->newest->count == 0))
+  if (sequence == peer->expected && (peer->newest == NULL || peer->newest->last == 0))
     peer->expected++;
   else
     take_newest(peer, key, sequence);
@@ -235,30 +234,32 @@ static int receive_some(int epoll, int timeout_ms) {
 }
 
 // Waits until all peers have the last update. Whatever comes after that is wrong, and the peer that gets it says so.
-static void finish(int epoll, uint32_t last) {
-  const uint64_t gives_up_ns = clock_ns(CLOCK_MONOTONIC) + LATE_MAX_S * 1000000000ull;
-  uint32_t jumped = 0;
+static void finish(int epoll, uint32_t last, uint64_t seconds) {
+  const uint64_t gives_up_ns = clock_ns(CLOCK_MONOTONIC) + seconds * 1000000000u;
+  uint32_t jumped = 0, again = 0;
   for (int i = 0; i < crowd.count; i++) {
     const Peer* peer = &crowd.peers[i];
     while (peer->expected <= last) {
       receive_some(epoll, QUIET_MS);
-      if (clock_ns(CLOCK_MONOTONIC) > gives_up_ns) fail_peer(peer, last, "a peer never got what was sent last");
+      if (clock_ns(CLOCK_MONOTONIC) > gives_up_ns) fail_peer(peer, last, "a peer never got all newest values");
     }
-    if (peer->jumps > 0) jumped++;
   }
   while (receive_some(epoll, QUIET_MS)) {
   }
   for (int i = 0; i < crowd.count; i++) {
     const Peer* peer = &crowd.peers[i];
     if (peer->expected != last + 1) fail_peer(peer, last, "a peer got more than was sent");
+    if (peer->jumps > 0) jumped++;
+    again += peer->again;
   }
-  printf("{\"updates\":%u,\"jumped\":%u}\n", last, jumped);
+  printf("{\"updates\":%u,\"jumped\":%u,\"again\":%u}\n", last, jumped, again);
   fflush(stdout);
 }
 
 // One line, which the starter writes whole. False at the end of stdin.
 static int take_line(int epoll) {
   char line[64] = {0};
+  uint32_t last, seconds;
   for (size_t size = 0; size + 1 < sizeof line; size++) {
     if (read(STDIN_FILENO, line + size, 1) <= 0) return 0;
     if (line[size] == '\n') break;
@@ -269,8 +270,8 @@ static int take_line(int epoll) {
     report();
   else if (strcmp(line, "read\n") == 0)
     watch(epoll, crowd.reading, crowd.count);
-  else if (strncmp(line, "finish ", 7) == 0)
-    finish(epoll, (uint32_t)strtoul(line + 7, NULL, 10));
+  else if (sscanf(line, "finish %u %u", &last, &seconds) == 2)
+    finish(epoll, last, seconds);
   else
     fail("a line on stdin is none of measure, report, read and finish");
   return 1;
@@ -291,10 +292,16 @@ static void serve(int epoll) {
   }
 }
 
-static void make_slow(int first, int end) {
-  const int bytes = SLOW_RECEIVE_BYTES;
-  for (int i = first; i < end; i++) {
-    if (setsockopt(crowd.sockets[i], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) != 0) die("SO_RCVBUF");
+static void limit_segments(int peer, int number) {
+  const int bytes = SEGMENT_BYTES;
+  (void)number;
+  if (setsockopt(peer, IPPROTO_TCP, TCP_MAXSEG, &bytes, sizeof bytes) != 0) die("TCP_MAXSEG");
+}
+
+static void prepare_peers(void) {
+  for (int i = 0; i < crowd.count; i++) {
+    crowd.peers[i].expected = 1;
+    if (i < crowd.reading) continue;
     crowd.peers[i].newest = calloc(1, sizeof *crowd.peers[i].newest);
     if (crowd.peers[i].newest == NULL) die("calloc");
   }
@@ -310,12 +317,11 @@ int main(int argc, char** argv) {
   crowd.update_bytes = (uint32_t)number_argument(argv[5], UPDATE_BYTES_MIN, UPDATE_BYTES_MAX, USAGE);
 
   alarm(DEADLINE_S);
-  const Handshake handshake = {.ask = crowd.is_ws ? ask_for_websocket : send_hello,
-                               .await = crowd.is_ws ? await_websocket : await_hello,
-                               .segment_bytes = SEGMENT_BYTES};
+  const Handshake handshake = {.prepare = limit_segments,
+                               .ask = crowd.is_ws ? ask_for_websocket : send_hello,
+                               .await = crowd.is_ws ? await_websocket : await_hello};
   connect_peers_by(&handshake, crowd.sockets, crowd.count, port);
-  for (int i = 0; i < crowd.count; i++) crowd.peers[i].expected = 1;
-  make_slow(crowd.reading, crowd.count);
+  prepare_peers();
   const int epoll = epoll_create1(0);
   if (epoll < 0) die("epoll_create1");
   watch(epoll, 0, crowd.reading);

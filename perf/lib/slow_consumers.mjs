@@ -11,6 +11,7 @@ import { UPDATE_BYTES } from './updates.mjs'
 const MEMORY_MAX_MB = 4096
 export const SAMPLE_MS = 250
 const DEADLINE_MS = 60_000
+const FINISH_SECONDS = 30
 
 // V8's memory reducer collects some eight seconds after a process has made its first garbage, whatever the program does then.
 export const NODE_FLAGS = ['--expose-gc', '--no-memory-reducer']
@@ -65,7 +66,8 @@ export async function runSlowConsumers(startServer, scenario) {
     return await measure(server, subscribers, scenario)
   } catch (error) {
     // When the server ends, its subscribers only notice it.
-    throw server.end ?? error
+    if (server.end === null || server.end.message === error.message) throw error
+    throw new Error(`${error.message}; ${server.end.message}`)
   } finally {
     await Promise.all(programs.map((program) => program.kill()))
   }
@@ -101,7 +103,7 @@ async function measure(server, subscribers, { readers, slow, warmupMs, measuredM
   if (slow > 0) subscribers.write('read')
   if (readMs > 0) await memory.during(readMs)
   const served = atRest ?? (await stop())
-  subscribers.write(`finish ${served.updates}`)
-  const { jumped } = await subscribers.next(DEADLINE_MS)
-  return { ...result, ...served, jumped, memoriesMb: memory.samples.slice(warm) }
+  subscribers.write(`finish ${served.updates} ${FINISH_SECONDS}`)
+  const { jumped, again } = await subscribers.next(2 * FINISH_SECONDS * 1000)
+  return { ...result, ...served, jumped, again, memoriesMb: memory.samples.slice(warm) }
 }

@@ -32,6 +32,7 @@ function programsFor(servers, sizes) {
         const result = await runSlowConsumers(start, { ...sizes, readers: READERS, slow, framing })
         if (result.conflated !== undefined && result.jumped < slow)
           throw new Error(`only ${result.jumped} of ${slow} slow peers got newest values`)
+        if (result.again > 0) throw new Error(`${result.again} values in place of newer ones`)
         return { program: name, slow, ...result }
       }
     }

@@ -20,7 +20,6 @@ const sequenceOf = new Uint32Array(value.buffer, 0, 1)
 const dueOf = new Float64Array(value.buffer, 8, 1)
 
 server.on('clientConnected', (_id, peer) => topic.add(peer))
-server.on('clientDisconnected', () => fail('updates: a peer has left'))
 server.on('error', (error) => fail(`updates: ${error.message}`))
 
 function sendTurn(first, end, dueNs) {

@@ -54,7 +54,7 @@ async function subscribe(t, { reading = from(1, LAST + 1), slow }) {
   const child = spawn(nativePrograms.subscribers, args)
   t.teardown(() => child.kill())
   child.stdin.on('error', () => {})
-  child.stdin.end(`read\nfinish ${LAST}\n`)
+  child.stdin.end(`read\nfinish ${LAST} 1\n`)
   const [out, error, [code]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
@@ -70,7 +70,10 @@ onLinux('a slow peer gets updates without a hole, or the newest value of each ke
   const atTheEnd = await subscribe(t, { slow: [...from(1, 100), ...newestOf(LAST)] })
   t.like(atTheEnd, { code: 0, jumped: 1 }, atTheEnd.error)
   const between = [...from(1, 100), ...newestOf(2_000), ...from(2_001, LAST + 1)]
-  t.like(await subscribe(t, { slow: between }), { code: 0, jumped: 1 })
+  t.like(await subscribe(t, { slow: between }), { code: 0, jumped: 1, again: 0 })
+  // In two steps, between which all keys got new values.
+  const inSteps = [...from(1, 100), ...newestOf(2_000).slice(0, 100), ...newestOf(LAST)]
+  t.like(await subscribe(t, { slow: inSteps }), { code: 0, jumped: 1, again: 100 })
 })
 
 const newest = newestOf(LAST)
@@ -87,11 +90,15 @@ const wrong = {
   },
   'a value is not the newest': {
     slow: [...from(1, 100), ...newest.with(7, newestOf(LAST - 1_000)[7])],
-    says: /^a key's value is not its newest/
+    says: /^a peer never got all newest values/
+  },
+  'a key is missing': {
+    slow: [...from(1, 100), ...newest.toSpliced(255, 1)],
+    says: /^a peer never got all newest values/
   },
   'a key comes twice': {
     slow: [...from(1, 100), ...newest.slice(0, 10), newest[9]],
-    says: /^a slow peer got a key twice/
+    says: /^a slow peer got a value twice/
   },
   'the newest values come again': {
     slow: [...from(1, 100), ...newest, ...newest],
