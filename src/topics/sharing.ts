@@ -5,7 +5,7 @@ import type { Peer } from '../peer.js'
 import type { Memberships } from './memberships.js'
 
 /** One copy for fewer members costs more than it saves. */
-const MEMBERS_MIN = 1
+const MEMBERS_MIN = 4
 
 export class Sharing {
   readonly #memberships: Memberships
