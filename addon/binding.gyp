@@ -51,6 +51,7 @@
         "engine/engine_memory.cc",
         "engine/engine_opening.cc",
         "engine/engine_sending.cc",
+        "engine/engine_sharing.cc",
         "engine/engine_sessions.cc",
         "engine/engine_topics.cc",
         "engine/engine_time.cc",

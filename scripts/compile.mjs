@@ -43,6 +43,7 @@ export const engineSources = [
   'addon/engine/engine_memory.cc',
   'addon/engine/engine_opening.cc',
   'addon/engine/engine_sending.cc',
+  'addon/engine/engine_sharing.cc',
   'addon/engine/engine_sessions.cc',
   'addon/engine/engine_topics.cc',
   'addon/engine/engine_time.cc',

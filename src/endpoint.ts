@@ -64,7 +64,7 @@ export abstract class Endpoint<Events extends Record<keyof Events, unknown[]>> e
 
   /** Hands everything accepted so far, of all servers and clients that share this engine, to the system now. Allocates nothing. */
   flush(): void {
-    this._engine?.sending.flush()
+    this._engine?.sending.flushAll()
   }
 
   /**

@@ -13,7 +13,8 @@ import { Layout, type TopicOpcode } from './engine/layout.js'
 import type { PoolBuffer } from './engine/pool.js'
 import { EngineUse, engineFor } from './engine/registry.js'
 import { ReportRate } from './engine/report_rate.js'
-import { type SendRing, unconnectedRing } from './engine/send_ring.js'
+import type { SendRing } from './engine/send_ring.js'
+import { unconnectedRing } from './engine/unconnected_ring.js'
 import { misuse, systemError, systemErrorName, ZerioError } from './errors.js'
 import {
   type CheckedAddress,
@@ -34,7 +35,7 @@ import {
 import { Peer, type ServerMessageHandler } from './peer.js'
 import { CloseCode, type DisconnectReason } from './reason.js'
 import type { ServerEventMap, ServerState } from './server_events.js'
-import { type SendStatus, Status } from './status.js'
+import type { SendStatus } from './status.js'
 import { answerRequest, type SubscribeHandler } from './topics/requests.js'
 import type { Topic } from './topics/topic.js'
 import { Topics } from './topics/topics.js'
@@ -103,7 +104,11 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     this.#addresses = checkServerAddresses(address)
     this.#options = resolveServerOptions(options, new.target.defaults)
     const { authenticate, maxMessageLength } = this.#options
-    this.#topics = new Topics(maxMessageLength, (peer) => this.#peers[peer._index] === peer)
+    this.#topics = new Topics(
+      maxMessageLength,
+      (peer) => this.#peers[peer._index] === peer,
+      () => this._engine?.sending.audienceEngine
+    )
     if (authenticate !== undefined)
       this.#admission = new Admission(authenticate, (code, make) => this.#report(code, make))
   }
@@ -218,24 +223,10 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
   broadcast(bytes: Uint8Array, channel?: number): number
   broadcast(bytes: Uint8Array, offset: number, length: number, channel?: number): number
   broadcast(bytes: Uint8Array, offset = 0, length?: number, channel = 0): number {
-    // Wrong arguments throw before the first peer is sent to, and also when there is no peer.
-    if (length === undefined) unconnectedRing.sendAll(bytes, offset)
-    else unconnectedRing.sendPart(bytes, offset, length, channel)
-    const peers = this.#peers
-    let taken = 0
-    let claimOpen: unknown
-    for (let i = 0; i < peers.length; i++) {
-      const ring = peers[i]._ring
-      try {
-        const status =
-          length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
-        if (status === Status.Sent) taken++
-      } catch (error) {
-        claimOpen = error
-      }
-    }
-    if (claimOpen !== undefined) throw claimOpen
-    return taken
+    const everyone = this.#topics.everyone(this.#peers)
+    return length === undefined
+      ? everyone.publish(bytes, offset)
+      : everyone.publish(bytes, offset, length, channel)
   }
 
   /**
@@ -413,6 +404,7 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
     peer._inSession = hello.inSession
     peer._index = this.#peers.push(peer) - 1
     this.#peersById.set(id, peer)
+    this.#topics.joined(peer)
     engine.setConnection(ring.slot, peer)
     debugLog?.(`server ${this.#id}: peer ${id} is here, ${peer.protocol}, from ${peer.remoteAddress}`)
     // Greeted in the same batch in which the program called stop.

@@ -16,7 +16,8 @@
 #include "../io/conditions/conditioned_io.h"
 #include "../io/io.h"
 #include "border.h"
-#include "loop.h"
+#include "engine_handle.h"
+#include "message_path.h"
 #include "values.h"
 #include "wakers.h"
 
@@ -33,16 +34,6 @@ SocketOptions socket_options(const Value& options) {
 bool address_of(const Value& options, const char* host, const char* port, Address& out) {
   return Address::parse(options.get(host).text(), static_cast<uint16_t>(options.get(port).number()), out);
 }
-
-uint32_t argument(const Call& call, size_t index) { return call[index].number(kNone); }
-
-// What the functions of one engine have in common. It outlives the engine: JavaScript frees it with the object that holds them.
-struct EngineHandle {
-  Loop* loop = nullptr;  // nullptr once the engine is closed
-};
-
-Loop* loop_of(void* data) { return static_cast<EngineHandle*>(data)->loop; }
-Engine& engine_of(const Call& call) { return loop_of(call.data())->engine(); }
 
 // Where connections are made memory is allocated, and may be refused: that is an error like those of the system.
 template <class Function>
@@ -245,41 +236,6 @@ void read_tcp_status(const Call& call) {
   if (target) target->write(engine_of(call).tcp_status(argument(call, 0)));
 }
 
-// The functions of the message path ask for no argument that they do not need.
-napi_value poll(napi_env env, napi_callback_info info) {
-  void* data = nullptr;
-  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-  if (Loop* const loop = loop_of(data)) loop->poll();
-  return nullptr;
-}
-
-napi_value flush(napi_env env, napi_callback_info info) {
-  void* data = nullptr;
-  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-  if (Loop* const loop = loop_of(data)) loop->flush();
-  return nullptr;
-}
-
-napi_value flush_slot(napi_env env, napi_callback_info info) {
-  const Call call(env, info, 1);
-  if (loop_of(call.data()) == nullptr) return nullptr;
-  engine_of(call).flush_slot(argument(call, 0));
-  return nullptr;
-}
-
-// copy(slab, offset, source, sourceOffset, length): garbage-free where JavaScript has no call for a part of an array.
-napi_value copy(napi_env env, napi_callback_info info) {
-  const Call call(env, info, 5);
-  if (loop_of(call.data()) == nullptr) return nullptr;
-  const std::span<uint8_t> source = call[2].bytes();
-  const uint32_t source_offset = argument(call, 3);
-  const uint32_t length = argument(call, 4);
-  uint8_t* const target = engine_of(call).slab_range(argument(call, 0), argument(call, 1), length);
-  if (target == nullptr || uint64_t{source_offset} + length > source.size()) return nullptr;
-  std::memmove(target, source.data() + source_offset, length);
-  return nullptr;
-}
-
 template <napi_value (*Function)(const Call&)>
 napi_value enter(napi_env env, napi_callback_info info) {
   return Function(Call(env, info));
@@ -391,7 +347,9 @@ constexpr Method kMethods[] = {
     {"poll", poll},
     {"flush", flush},
     {"flushSlot", flush_slot},
+    {"share", share},
     {"copy", copy},
+    {"copyBytes", copy_bytes},
 };
 
 // createEngine(memory, first slab, options, dispatch, go on, flush)
@@ -415,6 +373,7 @@ napi_value create_engine(const Call& call) {
   for (const auto& [name, function] : kMethods) result.set(name, function, handle.get());
   (void)handle.release();
   result.set("backend", std::string_view(loop->engine().io().name()));
+  result.set("copiesAtOnce", call.flag(loop->engine().io().copies_at_once()));
   return result.raw();
 }
 

@@ -173,7 +173,7 @@ void Loop::plan() {
 }
 
 void Loop::flush_if_dirty() {
-  if (engine_ == nullptr || engine_->dirty_count() == 0) return;
+  if (engine_ == nullptr || !engine_->has_unsent()) return;
   HandleScope handles(env_);
   if (!handles.open()) return;
   napi_value flush = nullptr;

@@ -44,6 +44,12 @@ class Loop final : private Driven {
     after_call();
   }
 
+  void share(SharedFrames& frames) {
+    flushed_ = true;
+    engine_->share(frames);
+    after_call();
+  }
+
   // After what the program may have changed the engine's deadlines with.
   void after_call() {
     if (plans_after_calls_ && engine_ != nullptr && serving()) plan();

@@ -48,6 +48,8 @@ class Value {
 
   // The memory of a Uint8Array.
   [[nodiscard]] std::span<uint8_t> bytes() const { return elements<uint8_t>(napi_uint8_array); }
+  // The memory of an Int32Array.
+  [[nodiscard]] std::span<int32_t> integers() const { return elements<int32_t>(napi_int32_array); }
   // The memory of a Float64Array.
   [[nodiscard]] std::span<double> doubles() const { return elements<double>(napi_float64_array); }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,6 +24,8 @@
 #include "refusals.h"
 
 namespace zerio {
+
+class SharedFrames;
 
 struct EngineOptions {
   uint32_t message_length_max = 0;
@@ -152,6 +155,10 @@ class Engine final : private IoSink {
   // Hands the rings in the dirty list to the system.
   void flush();
   void flush_slot(uint32_t slot);
+  // Sends connections what they lack of shared frames, from the next place on, until all have it or the time is over. Connections
+  // that cannot be sent from the copy are left to JavaScript, in the order of their places. Only where the backend copies at
+  // once.
+  void share(SharedFrames& frames);
   // At the end of the process: hands what the rings hold to the system. For each connection it waits for room at most as long as
   // the linger time.
   void hand_over();
@@ -162,7 +169,7 @@ class Engine final : private IoSink {
 
   // Whether poll() has something to do although the wait handle is quiet.
   [[nodiscard]] bool wants_poll() const {
-    return has_ends_due() || !freed_in_batch_.empty() || ticking_ || events_.unconsumed() > 0 || io_->has_news();
+    return has_ends_due() || !freed_in_batch_.empty() || ticking_ || events_.unconsumed() > 0 || io_->has_news() || goes_on();
   }
   // Whether JavaScript has not consumed the whole batch yet.
   [[nodiscard]] bool has_unconsumed() const { return events_.unconsumed() > 0; }
@@ -180,6 +187,8 @@ class Engine final : private IoSink {
     return deadlines_.empty() ? give_back_due_ns_ : std::min(deadlines_.first_ns(), give_back_due_ns_);
   }
   [[nodiscard]] uint32_t dirty_count() const;
+  // Whether JavaScript has something to flush.
+  [[nodiscard]] bool has_unsent() const { return dirty_count() > 0 || goes_on(); }
   [[nodiscard]] Io& io() { return *io_; }
   void addresses(uint32_t slot, Address& local, Address& remote) const;
   // Whom an event `Refused` of this batch is about: the first of those it stands for. nullptr when there is no such event.
@@ -346,6 +355,10 @@ class Engine final : private IoSink {
   void report_last_refusals_soon(const Server& server);
 
   // Sending
+  // Whether JavaScript has left some of it to its next flush.
+  [[nodiscard]] bool goes_on() const {
+    return std::atomic_ref<int32_t>(words_[layout::kWordGoesOn]).load(std::memory_order_acquire) != 0;
+  }
   bool queue_control(Connection& connection, const uint8_t* frame, uint32_t bytes);
   // What one send of a connection consists of.
   struct Sending {
@@ -361,6 +374,10 @@ class Engine final : private IoSink {
   bool prepare_send(Connection& connection, IoSend& send, Sending& sending);
   bool finish_send(const Sending& sending, int64_t taken);
   void count_sent(Connection& connection, size_t bytes, uint32_t ring_bytes, uint32_t end);
+  void count_bytes(const Connection& connection, size_t bytes);
+  void prefetch_shared(const SharedFrames& frames);
+  bool prepare_shared(SharedFrames& frames, IoSend& send, Sending& sending);
+  void finish_shared(SharedFrames& frames, const Sending& sending, int64_t taken);
   void after_pump(Connection& connection);
   void send_lost(Connection& connection, int error);
 

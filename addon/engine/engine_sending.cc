@@ -156,6 +156,10 @@ void Engine::count_sent(Connection& connection, size_t bytes, uint32_t ring_byte
   const size_t of_ring = std::min<size_t>(bytes, ring_bytes);
   if (of_ring > 0) connection.ring.advance(static_cast<uint32_t>(of_ring), end);
   connection.life.control.sent = static_cast<uint16_t>(connection.life.control.sent + (bytes - of_ring));
+  count_bytes(connection, bytes);
+}
+
+void Engine::count_bytes(const Connection& connection, size_t bytes) {
   const auto amount = static_cast<double>(bytes);
   connection.counters[layout::kSlotCounterBytesSent] += amount;
   counters_[layout::kEngineCounterBytesSent] += amount;

@@ -11,6 +11,7 @@ namespace zerio::layout {
 inline constexpr uint32_t kWordDirtyCount = 0;      // JavaScript: how many slots in the dirty list have unsent bytes
 inline constexpr uint32_t kWordEventsProduced = 1;  // engine: events in the event ring
 inline constexpr uint32_t kWordEventsConsumed = 2;  // JavaScript: events already dispatched
+inline constexpr uint32_t kWordGoesOn = 3;  // JavaScript: whether its next flush has something to send beside the dirty list
 
 // Engine counters (float64), written by the engine only.
 inline constexpr uint32_t kEngineCountersOffset = 512;
@@ -82,7 +83,7 @@ inline constexpr uint32_t kSlotRewinds = 4;      // JavaScript: how often it has
 inline constexpr uint32_t kSlotRewindsSeen = 5;  // engine: how many of these the head has followed
 inline constexpr uint32_t kSlotSent = 6;         // engine, in a session only: first byte that the socket has not taken
 inline constexpr uint32_t kSlotCountersOffset = 64;
-inline constexpr uint32_t kSlotCounterMessagesSent = 0;      // JavaScript
+inline constexpr uint32_t kSlotCounterMessagesSent = 0;      // JavaScript; the engine adds what it sends from a shared copy
 inline constexpr uint32_t kSlotCounterBackPressured = 1;     // JavaScript
 inline constexpr uint32_t kSlotCounterMessagesReceived = 2;  // engine
 inline constexpr uint32_t kSlotCounterBytesReceived = 3;     // engine
@@ -94,5 +95,14 @@ inline constexpr uint32_t kSlotCounters = 8;
 inline constexpr uint32_t kSlotFrontOffset = kSlotCountersOffset + kSlotCounters * 8;
 inline constexpr uint32_t kSlotFrontBytes = 512;
 inline constexpr uint32_t kSlotBytes = kSlotFrontOffset + kSlotFrontBytes;
+
+// The words of a shared copy (int32; shared_frames.h), in memory of their own.
+inline constexpr uint32_t kShareBytes = 0;   // JavaScript: how long the frames are
+inline constexpr uint32_t kShareCount = 1;   // JavaScript: how many connections share them
+inline constexpr uint32_t kShareTimeUs = 2;  // JavaScript: how long one call may take; 0: until all is sent
+inline constexpr uint32_t kShareNext = 3;    // engine: the place where the next call goes on
+inline constexpr uint32_t kShareUnsent = 4;  // both: how many connections have not been sent all
+inline constexpr uint32_t kShareLeft = 5;    // engine: how many connections go on with their rings
+inline constexpr uint32_t kShareWords = 6;
 
 }  // namespace zerio::layout

@@ -132,9 +132,10 @@ class SendRing {
 
   // Prefetches what a send will touch. The words and the counters are neighbours.
   void prefetch() const {
-    memory_prefetch(words_, layout::kSlotFrontOffset);
+    prefetch_words();
     memory_prefetch(at(sent_), 1);
   }
+  void prefetch_words() const { memory_prefetch(words_, layout::kSlotFrontOffset); }
 
   [[nodiscard]] uint32_t tail() {
     follow_rewind();

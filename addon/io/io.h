@@ -161,6 +161,10 @@ class Io {
   // then it may read the rest, and the engine makes no other send() for this slot.
   [[nodiscard]] virtual int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) = 0;
 
+  // Whether send() has copied what it took when it returns, and reads nothing of the rest: then many connections may be sent from
+  // the same memory, which changes afterwards.
+  [[nodiscard]] virtual bool copies_at_once() const { return false; }
+
   // Whether all that send() took has left this process' memory. If not, on_sent() follows when it has.
   [[nodiscard]] virtual bool sent_all(uint32_t slot) {
     (void)slot;

@@ -147,6 +147,8 @@ class ReadinessIo final : public SocketIo<ReadyConnection, Set> {
     return taken;
   }
 
+  bool copies_at_once() const override { return true; }
+
   bool close(uint32_t slot, bool reset) override {
     Connection& connection = connections_[slot];
     if (reset && connection.fd.open()) set_reset_on_close(connection.fd.get());

@@ -153,6 +153,9 @@ class EngineModel final : private RingEngine {
   void answer_at_once();
   void configure(Connection& connection);
   void flush();
+  // Sends the same messages to some connections from one copy. Only where the backend copies at once. Classic connections take
+  // messages up to `classic_length_max`.
+  void publish(Random& random, uint32_t classic_length_max);
 
   // One iteration of the event loop; with Manual, one poll() of the program. Returns whether anything happened.
   bool turn();

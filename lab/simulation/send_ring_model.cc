@@ -90,6 +90,22 @@ Status SendRingModel::commit() {
   return Status::Sent;
 }
 
+bool SendRingModel::is_idle() const {
+  return !scribbled_ && !dirty_ && claimed_ == kNoClaim && status_ == Status::Sent && sent_word_ == layout::kSlotHead &&
+         tail_ == head();
+}
+
+void SendRingModel::write_frames(const uint8_t* bytes, size_t size, uint32_t messages) {
+  require(place(static_cast<int64_t>(size)), "an empty ring has room for what it takes over");
+  std::copy_n(bytes, size, at(tail_));
+  tail_ += static_cast<int64_t>(size);
+  messages_ += messages;
+  publish();
+  if (dirty_) return;
+  dirty_ = true;
+  engine_.mark_dirty(*this);
+}
+
 void SendRingModel::append(uint32_t length, uint32_t channel) {
   const int64_t end = tail_ + static_cast<int64_t>(kHeaderBytes + length);
   require(end <= (tail_ < kMain ? kMain : kMain + place_.capacity), "a frame lies inside its ring");

@@ -56,6 +56,10 @@ class SendRingModel {
   // Whether a Drain event has a reason.
   [[nodiscard]] bool may_drain() const;
   [[nodiscard]] Stream& stream() { return stream_; }
+  // Whether its connection may be sent from a copy.
+  [[nodiscard]] bool is_idle() const;
+  // The longest message that both sides take.
+  [[nodiscard]] uint32_t length_max() const { return static_cast<uint32_t>(length_max_); }
 
   void open(bool classic, uint32_t remote_length_max, bool in_session);
   // The session has a new connection, whose ring this is; the engine has moved what the old one holds.
@@ -71,6 +75,8 @@ class SendRingModel {
   Status claim(uint32_t length, uint32_t channel);
   Status commit();
   void abort() { claimed_ = kNoClaim; }
+  // Takes over a part of shared frames. Only while it is idle.
+  void write_frames(const uint8_t* bytes, size_t size, uint32_t messages);
 
   // The program overwrites a control word, and does not use the ring any more.
   void scribble(uint32_t word, int32_t value);

@@ -71,6 +71,7 @@ class SimulatedIo final : public Io {
   void receive_stop(uint32_t slot) override;
   void receive_pause(uint32_t slot, bool paused) override;
   [[nodiscard]] int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override;
+  [[nodiscard]] bool copies_at_once() const override { return shape_ == Shape::Readiness; }
   [[nodiscard]] uint32_t sends_per_batch() const override { return shape_ == Shape::Completion ? kSendsPerBatchMax : 1; }
   bool is_broken_pipe(int error) const override { return error == EPIPE; }
   void shutdown(uint32_t slot) override;

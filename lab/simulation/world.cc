@@ -10,6 +10,7 @@ namespace {
 
 // With a shorter linger time, a close need not send everything.
 constexpr uint32_t kLingerMsMin = 50;
+constexpr uint32_t kSharingPerMille = 60;
 
 }  // namespace
 
@@ -18,6 +19,7 @@ World::World(const WorldOptions& options)
       random_(options.seed),
       crashing_(options.seed ^ 0x6a09e667f3bcc908),
       asking_(options.seed ^ 0x3c6ef372fe94f82b),
+      sharing_(options.seed ^ 0x1f83d9abfb41bd6b),
       trace_(options.trace, now_ns_),
       torture_(options.torture),
       network_(random_, trace_, faults_, now_ns_) {
@@ -93,12 +95,16 @@ std::string World::any_id() {
   return random_.chance(100) ? "same" : "peer-" + std::to_string(++ids_);
 }
 
+// Classic peers do not exchange their limits.
+uint32_t World::classic_length_max() const {
+  uint32_t most = kNone;
+  for (const auto& engine : engines_) most = std::min(most, engine->shape().options.message_length_max - 1);
+  return most;
+}
+
 uint32_t World::any_length(const Connection& connection) {
   uint32_t most = connection.engine->shape().options.message_length_max;
-  // Classic peers do not exchange their limits.
-  if (connection.classic) {
-    for (const auto& engine : engines_) most = std::min(most, engine->shape().options.message_length_max - 1);
-  }
+  if (connection.classic) most = std::min(most, classic_length_max());
   switch (random_.below(8)) {
     case 0:
       return 0;
@@ -127,6 +133,7 @@ void World::act(EngineModel& engine) {
   if (resting_) return;
   Connection* const one = any_connection(engine);
   if (one != nullptr && !is_raw(one->ledger_link) && asking_.chance(asking_often_ ? 700 : 100)) engine.ask_topic(*one);
+  if (engine.io().copies_at_once() && sharing_.chance(kSharingPerMille)) engine.publish(sharing_, classic_length_max());
   switch (random_.below(17)) {
     case 0:
       start_server(engine);

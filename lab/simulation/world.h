@@ -71,6 +71,7 @@ class World final : private Program {
   Connection* any_connection(EngineModel& engine);
   EngineModel& any_engine() { return *engines_[random_.below(engines_.size())]; }
   [[nodiscard]] std::string any_id();
+  [[nodiscard]] uint32_t classic_length_max() const;
   uint32_t any_length(const Connection& connection);
   bool any_port(uint16_t& port, const EngineModel*& owner);
 
@@ -87,6 +88,7 @@ class World final : private Program {
   uint32_t crash_ = 0;
   Random asking_;  // likewise, for requests for topics
   bool asking_often_ = false;
+  Random sharing_;  // likewise, for messages to many
   uint64_t now_ns_ = Trace::kStartNs;
   Trace trace_;
   Faults faults_;

@@ -5,14 +5,14 @@
 #include "uring_sends.h"
 
 static const char USAGE[] =
-  "fanout <payload bytes, 8 to 1000> <peers> <messages per turn> <turns per block> <blocks> [io_uring]";
+  "fanout <payload bytes, 8 to 16384> <peers> <messages per turn> <turns per block> <blocks> [io_uring]";
 enum { FRAMES_PER_TURN_MAX = 64 };
 
 typedef struct {
   const int* peers;
   int count;
   UringSends* ring;  // or NULL
-  char bytes[FRAMES_PER_TURN_MAX * (FRAME_HEADER_BYTES + 1000)];
+  char bytes[FRAMES_PER_TURN_MAX * (FRAME_HEADER_BYTES + PAYLOAD_BYTES_MAX)];
   size_t size;
   size_t frame_bytes;
 } Turn;
@@ -46,7 +46,7 @@ static double timed_turn_us(Turn* turn) {
 
 int main(int argc, char** argv) {
   if (argc != 6 && (argc != 7 || strcmp(argv[6], "io_uring") != 0)) usage(USAGE);
-  const size_t payload_bytes = (size_t)number_argument(argv[1], 8, 1000, USAGE);
+  const size_t payload_bytes = (size_t)number_argument(argv[1], 8, PAYLOAD_BYTES_MAX, USAGE);
   const int count = (int)number_argument(argv[2], 1, PEERS_MAX, USAGE);
   const int per_turn = (int)number_argument(argv[3], 1, FRAMES_PER_TURN_MAX, USAGE);
   const int turns = (int)number_argument(argv[4], 1, 1000000, USAGE);

@@ -137,7 +137,7 @@ static inline void report_port(const struct sockaddr_in* address) {
 }
 
 // What has come of a message that is not complete yet.
-enum { MESSAGE_BYTES_MAX = 2048 };
+enum { PAYLOAD_BYTES_MAX = 16384, MESSAGE_BYTES_MAX = 16448 };
 typedef struct {
   uint32_t filled;
   char bytes[MESSAGE_BYTES_MAX];

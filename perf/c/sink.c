@@ -4,7 +4,7 @@
 #define _GNU_SOURCE
 #include "peers.h"
 
-static const char USAGE[] = "sink <port> <peers> <payload bytes, 8 to 1000>";
+static const char USAGE[] = "sink <port> <peers> <payload bytes, 8 to 16384>";
 
 typedef struct {
   int peers;
@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
   if (argc != 4) usage(USAGE);
   const int port = (int)number_argument(argv[1], 1, 65535, USAGE);
   const int count = (int)number_argument(argv[2], 1, PEERS_MAX, USAGE);
-  const size_t size = FRAME_HEADER_BYTES + (size_t)number_argument(argv[3], 8, 1000, USAGE);
+  const size_t size = FRAME_HEADER_BYTES + (size_t)number_argument(argv[3], 8, PAYLOAD_BYTES_MAX, USAGE);
   alarm(DEADLINE_S);
 
   static int peers[PEERS_MAX];

@@ -24,6 +24,8 @@ function sendTurn(stamped) {
     else stamp[0] = 0
     if (server.broadcast(message) !== flags.peers) fail('fan-out: a peer was too slow')
   }
+  // A flush at the end of the turn leaves some of it to the next turns, where it would be sent together with theirs.
+  server.flush()
 }
 
 const all = new Promise((resolve) => {

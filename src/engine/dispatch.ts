@@ -164,7 +164,7 @@ export class Dispatch {
         'poll cannot be called from a handler of the same engine; return from the handler first.'
       )
     }
-    if (this.#sending.dirtyCount > 0) this.#sending.flush()
+    if (this.#sending.dirtyCount > 0 || this.#sending.goesOn) this.#sending.flush()
     this.#dispatched = 0
     for (let left = this.#resumed.length; left > 0; left--) this.#deliverResumed()
     if (!this.batchOpen) {
@@ -240,7 +240,9 @@ export class Dispatch {
 
   #endHandlers(): void {
     this.#sending.dispatching = false
-    this.#sending.flush()
+    // What many connections get waits for the end of the batch: the answers to its other events come first.
+    if (this.batchOpen) this.#sending.flushRings()
+    else this.#sending.flush()
     if (this.#engine.users === 0 && !this.batchOpen) this.#engine.close()
   }
 

@@ -6,6 +6,7 @@ import { type Choice, engineError } from './backend.js'
 import type { Connection, HeldBack, ServerEvents } from './connection.js'
 import { Dispatch, type DispatchEngine } from './dispatch.js'
 import { type Exiting, forgetExiting, rememberExiting } from './exit.js'
+import { sendAtOnce } from './exiting_ring.js'
 import { inHost, needsPortableLoop } from './host_loop.js'
 import { Layout, Setting, Strategy } from './layout.js'
 import { type NativeEngine, native } from './native.js'
@@ -181,8 +182,8 @@ export class Engine implements EngineInfo, DispatchEngine, PausingEngine, Exitin
 
   /** The process ends: nothing may wait for the end of the turn any more. */
   exit(): void {
-    this.sending.flush()
-    for (const ring of this.#slabs.rings) ring?.sendAtOnce()
+    this.sending.exit()
+    for (const ring of this.#slabs.rings) if (ring !== undefined) sendAtOnce(ring)
     this.native.handOver()
   }
 

@@ -8,7 +8,19 @@
 export const enum EngineWord {
   DirtyCount = 0,
   EventsProduced = 1,
-  EventsConsumed = 2
+  EventsConsumed = 2,
+  GoesOn = 3
+}
+
+/** Words of frames that many connections are sent from (int32); addon/engine/shared_frames.h explains them. */
+export const enum ShareWord {
+  Bytes = 0,
+  Count = 1,
+  TimeUs = 2,
+  Next = 3,
+  Unsent = 4,
+  Left = 5,
+  Size = 6
 }
 
 /** Control words of a slot (int32). */
@@ -22,7 +34,7 @@ export const enum SlotWord {
   Sent = 6
 }
 
-/** Counters of a connection (float64). JavaScript writes the first two. */
+/** Counters of a connection (float64). JavaScript writes the first two; the engine adds to the first what it sends from a shared copy. */
 export const enum ConnectionCounter {
   MessagesSent = 0,
   BackPressured = 1,

@@ -79,6 +79,8 @@ export interface NativeEngine {
   /** Positive when the engine could not be made; then nothing else is there. */
   readonly errno: number
   readonly backend: string
+  /** Whether the backend has copied what it took of a send when that returns: then `share` can be used. */
+  readonly copiesAtOnce: boolean
   /** 0, or an error. */
   addSlab(memory: Uint8Array, parts: SlabParts): number
   slabRefused(): void
@@ -143,6 +145,15 @@ export interface NativeEngine {
   poll(): void
   flush(): void
   flushSlot(slot: number): void
+  /** Sends what connections lack of shared frames: addon/engine/shared_frames.h. */
+  share(bytes: Uint8Array, slots: Int32Array, sent: Int32Array, left: Int32Array, words: Int32Array): void
+  copyBytes(
+    target: Uint8Array,
+    offset: number,
+    source: Uint8Array,
+    sourceOffset: number,
+    length: number
+  ): void
   copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
 }
 

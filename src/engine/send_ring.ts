@@ -11,16 +11,17 @@ import * as typedArrays from '../options/typed_arrays.js'
 import { repeatedSource } from '../repeated_source.js'
 import { type SendStatus, Status } from '../status.js'
 import { badMessage } from './bad_message.js'
+import * as copying from './copying.js'
 import { ConnectionCounter, Header, Layout, SlotWord } from './layout.js'
-import { type PoolBuffer, poolBuffer, type Slab } from './pool.js'
-import type { RingEngine } from './ring_engine.js'
+import type { PoolBuffer, Slab } from './pool.js'
+import type { RingAudience, RingEngine } from './ring_engine.js'
 
 /**
  * Unsent bytes at which a ring is handed to the system without waiting for the end of the turn. A little less than what two packets
  * of a loopback or offloading interface hold (64 KiB each, with headers): a little more costs another, tiny packet each time, and a
  * fifth of the throughput; one packet at a time costs a tenth.
  */
-const FLUSH_BYTES = 122880
+export const FLUSH_BYTES = 122880
 /**
  * Up to these lengths a loop beats a call (perf/copies.mjs). A loop of byte stores takes 1 ns a byte, one of words between two views a
  * third of it; `TypedArray.set` takes 15 ns, `copyWithin` 19 ns, our own call through Node-API 50 ns, whatever the length.
@@ -39,6 +40,7 @@ const LOST_CLAIM = -2
 
 // Constants of this module, which V8 compiles in place; through the other module's object each costs a message 0.5 ns to 10 ns.
 const { kindOf, lengthOf } = typedArrays
+const { copyWords, copyUnaligned } = copying
 
 const NO_BYTES = new Uint8Array(0)
 const NO_WORDS = new Int32Array(0)
@@ -53,6 +55,8 @@ export class SendRing {
   readonly counters: ConnectionCounters
   /** Which life of a slot it is, among all of this thread. */
   readonly number = ++ringsMade
+  /** Whether the slot has begun its next life. */
+  isDetached = false
 
   readonly #engine: RingEngine<SendRing>
   readonly #slab: number = 0
@@ -77,7 +81,9 @@ export class SendRing {
   #limit = NO_LIMIT_LEFT
   #claimed = NO_CLAIM
   #dirty = false
-  #detached = false
+  /** The audience that it is in, and its place there. */
+  #audience: RingAudience<SendRing> | undefined
+  #audiencePlace = 0
   #status: SendStatus = Status.NotConnected
 
   constructor(
@@ -117,7 +123,9 @@ export class SendRing {
 
   /** Bytes of frames and of unused gaps that the system has not taken; in a session, that the other side has not acknowledged. */
   get pendingBytes(): number {
-    if (this.#detached) return 0
+    if (this.isDetached) return 0
+    // In an audience nothing is in the ring.
+    if (this.#audience !== undefined) return this.#audience.unsentOf(this.#audiencePlace)
     const head = this.#head()
     const jumps = head < MAIN && this.#tail >= MAIN
     return (
@@ -138,8 +146,63 @@ export class SendRing {
     this.#status = Status.Sent
   }
 
-  /** Shows the engine what was appended. Not done for each message: the engine looks only when it is called. */
+  /** Whether nothing is in it and nothing is being written: then its connection may be sent from a copy. Not in a session. */
+  get isIdle(): boolean {
+    return (
+      !this.#dirty &&
+      this.#audience === undefined &&
+      this.#claimed === NO_CLAIM &&
+      this.#status === Status.Sent &&
+      this.#sentWord === SlotWord.Head &&
+      this.#tail === this.#head()
+    )
+  }
+
+  /** The longest message that both sides take. */
+  get lengthMax(): number {
+    return this.#lengthMax
+  }
+
+  /** It is in an audience from now on, at this place. Only while it is idle. */
+  join(audience: RingAudience<SendRing>, place: number): void {
+    this.#audience = audience
+    this.#audiencePlace = place
+    // What is sent to this connection alone makes it leave.
+    this.#limit = NO_LIMIT_LEFT
+  }
+
+  /** It has another place. */
+  moveTo(place: number): void {
+    this.#audiencePlace = place
+  }
+
+  /** Takes over what its connection lacks of shared frames, before anything else is sent. */
+  leaveAudience(): void {
+    const audience = this.#audience
+    if (audience === undefined) return
+    this.#audience = undefined
+    audience.leave(this, this.#audiencePlace)
+  }
+
+  /** Takes over a part of shared frames: the rest of one, and whole ones. The ring is empty, so there is room. */
+  writeFrames(bytes: Uint8Array, from: number, to: number, messages: number): void {
+    if (!this.#place(to - from)) return
+    this.#engine.native.copy(this.#slab, this.#base + this.#tail, bytes, from, to - from)
+    this.#tail += to - from
+    this.#messages += messages
+    this.#show()
+    if (this.#dirty) return
+    this.#dirty = true
+    this.#engine.markDirty(this)
+  }
+
+  /** Shows the engine what was accepted. Not done for each message: the engine looks only when it is called. */
   publish(): void {
+    if (this.#audience?.isPending === true) this.leaveAudience()
+    this.#show()
+  }
+
+  #show(): void {
     this.#words[this.#tailWord] = this.#tail
     this.#counterWords[ConnectionCounter.MessagesSent] += this.#messages
     this.#messages = 0
@@ -147,7 +210,10 @@ export class SendRing {
 
   /** From now on everything is refused with `Closed`. */
   close(): void {
-    if (this.#status === Status.Sent) this.publish()
+    if (this.#status === Status.Sent) {
+      this.leaveAudience()
+      this.#show()
+    }
     this.#status = Status.Closed
     this.#limit = NO_LIMIT_LEFT
     if (this.#claimed >= 0) this.#claimed = LOST_CLAIM
@@ -156,7 +222,7 @@ export class SendRing {
   /** The slot gets its next life: nothing of it may be touched any more, so the counters move out. */
   detach(): void {
     this.close()
-    this.#detached = true
+    this.isDetached = true
     this.counters._freeze()
   }
 
@@ -174,7 +240,7 @@ export class SendRing {
 
   /** Publishes for a flush of all rings, which follows at once. Returns whether this one stays dirty, because a claim is still open. */
   publishForFlush(): boolean {
-    this.publish()
+    this.#show()
     this.#dirty = this.#claimed >= 0
     this.#limit = NO_LIMIT_LEFT
     return this.#dirty
@@ -182,14 +248,10 @@ export class SendRing {
 
   /** Hands what was appended to the system now. The ring stays in the list of dirty ones: its next flush finds nothing. */
   flush(): void {
+    if (this.#audience?.isPending === true) this.leaveAudience()
     if (!this.#dirty || this.#status !== Status.Sent) return
     this.publish()
     this.#engine.flushOne(this)
-  }
-
-  /** The process ends: each message is handed over when it is sent, because no end of the turn will come. */
-  sendAtOnce(): void {
-    Object.setPrototypeOf(this, ExitingRing.prototype)
   }
 
   /** Hands over what was appended. Only at the end of the process. */
@@ -306,6 +368,7 @@ export class SendRing {
     }
     this.#claimed = NO_CLAIM
     if (this.#status !== Status.Sent) return this.#status
+    if (this.#audience !== undefined) this.leaveAudience()
     if (length > this.#lengthMax) return Status.TooLarge
     if (channel !== 0 && this.#classic) return Status.ChannelUnsupported
     const need = Header.Bytes + length
@@ -417,69 +480,6 @@ export class SendRing {
     this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
     return true
   }
-}
-
-/** A ring at the end of the process; see {@link SendRing.sendAtOnce}. */
-class ExitingRing extends SendRing {
-  override sendAll(bytes: Uint8Array, channel: number): SendStatus {
-    const status = super.sendAll(bytes, channel)
-    if (status === Status.Sent) this.handOver()
-    return status
-  }
-
-  override sendPart(bytes: Uint8Array, offset: number, length: number, channel: number): SendStatus {
-    const status = super.sendPart(bytes, offset, length, channel)
-    if (status === Status.Sent) this.handOver()
-    return status
-  }
-
-  override commit(): SendStatus {
-    const status = super.commit()
-    if (status === Status.Sent) this.handOver()
-    return status
-  }
-}
-
-/** The ring of who has no connection: it refuses everything with `NotConnected`, and wrong arguments as every other. */
-export const unconnectedRing = makeUnconnectedRing()
-
-function makeUnconnectedRing(): SendRing {
-  const buffer = poolBuffer(new ArrayBuffer(0))
-  const nothing = () => {}
-  const options = { sendRingBytes: 0, maxMessageLength: Header.LengthMask }
-  const native = { copy: nothing }
-  const engine = { options, native, markDirty: nothing, flushOne: nothing, handOver: nothing }
-  const words = new Int32Array(Layout.SlotBytes / 4)
-  const memory = { buffer, view: buffer.view, bytes: buffer, words, slotsOffset: 0, ringsOffset: 0 }
-  return new SendRing(engine, -1, { index: -1, first: -1, count: 1, ...memory })
-}
-
-/** Copies `count` words: 4 ns for eight, unrolled; a plain loop takes twice as long. */
-function copyWords(from: Int32Array, first: number, to: Int32Array, at: number, count: number): void {
-  let i = 0
-  for (; i < count - 7; i += 8) {
-    to[at + i] = from[first + i]
-    to[at + i + 1] = from[first + i + 1]
-    to[at + i + 2] = from[first + i + 2]
-    to[at + i + 3] = from[first + i + 3]
-    to[at + i + 4] = from[first + i + 4]
-    to[at + i + 5] = from[first + i + 5]
-    to[at + i + 6] = from[first + i + 6]
-    to[at + i + 7] = from[first + i + 7]
-  }
-  for (; i < count; i++) to[at + i] = from[first + i]
-}
-
-/** The same at any place and for any length, within one view: 8 ns for 32 bytes. */
-function copyUnaligned(view: DataView, offset: number, at: number, length: number): void {
-  let i = 0
-  for (; i < length - 15; i += 16) {
-    view.setInt32(at + i, view.getInt32(offset + i, true), true)
-    view.setInt32(at + i + 4, view.getInt32(offset + i + 4, true), true)
-    view.setInt32(at + i + 8, view.getInt32(offset + i + 8, true), true)
-    view.setInt32(at + i + 12, view.getInt32(offset + i + 12, true), true)
-  }
-  for (; i < length; i++) view.setUint8(at + i, view.getUint8(offset + i))
 }
 
 /** Whether it is an integer from 0 on. BigInts and symbols throw, and cost nothing that way. */

@@ -1,12 +1,16 @@
-// Which send rings have unsent bytes, and when these are handed to the system.
+// What is unsent, and when it is handed to the system: rings with bytes of their own, and audiences that are sent from one copy.
+//
+// A flush behind handlers, or at the end of a turn, hands over so much that the loop is held up for less than a millisecond, and the
+// next turn goes on. What was written since comes first then: whoever is answered does not wait for those that all get the same.
 import { setTimeout } from 'node:timers'
 import type { ResolvedEngineOptions } from '../options/options.js'
+import type { Audience, AudienceEngine } from './audience.js'
 import { needsPortableLoop } from './host_loop.js'
 import { EngineWord, Layout } from './layout.js'
 import type { NativeEngine } from './native.js'
 import type { Slab } from './pool.js'
 import type { RingEngine } from './ring_engine.js'
-import type { SendRing } from './send_ring.js'
+import { FLUSH_BYTES, type SendRing } from './send_ring.js'
 import { resize } from './slabs.js'
 
 // Taken once: test runners replace it while they fake the time.
@@ -14,20 +18,41 @@ const { nextTick } = process
 
 /** How long a claim that is committed in a later turn may wait where no handle of libuv looks before the loop sleeps. */
 const KEPT_MS = 1
+/** A flush goes over so many rings; of a few more it leaves none. A send takes 2 to 6 microseconds. */
+const RINGS_AT_ONCE = 128
+const RINGS_AT_ONCE_MAX = 256
+/** The same for connections that are sent from a copy: the time, and how many there are in small audiences together. */
+const SHARE_US = 250
+const SHARED_AT_ONCE = 64
+/** For as long as it takes. */
+const ALL = 0
 
 function nothing(): void {}
 
-export class Sending implements RingEngine<SendRing> {
+export class Sending implements RingEngine<SendRing>, AudienceEngine {
   /** Whether handlers run: what they send is flushed behind them, and needs no tick. The dispatch sets it. */
   dispatching = false
   /** How many rings have unsent bytes. */
   dirtyCount = 0
+  /** Whether the next flush has something to send beside these. */
+  goesOn = false
+  /** How many bytes of shared frames may wait for one connection. The ring that takes them over has room for twice as many. */
+  readonly sharedBytesMax: number
   /** The native half, which is made after this one: see {@link attach}. */
   native!: NativeEngine
   readonly #words: Int32Array
   readonly #dirtyWords: Int32Array
   readonly #dirty: (SendRing | undefined)[] = []
+  /** Audiences that lack something, the first of which is sent to next. */
+  readonly #shared: Audience[] = []
+  /** Dirty rings that a flush has left; those from `#waitingAt` on still wait. */
+  readonly #waiting: SendRing[] = []
+  #waitingAt = 0
+  /** Where the program alone calls for events, it says when everything is sent, too. */
+  readonly #sendsAll: boolean
   #tickPending = false
+  #flushing = false
+  #exiting = false
   // An object with as many functions as `native` is a dictionary to V8: a look-up by name for each call.
   #nativeFlush: () => void = nothing
   #nativeFlushSlot: (slot: number) => void = nothing
@@ -48,6 +73,8 @@ export class Sending implements RingEngine<SendRing> {
     core: Slab
   ) {
     this.#words = core.words
+    this.#sendsAll = options.waitStrategy === 'manual'
+    this.sharedBytesMax = Math.min(FLUSH_BYTES, options.sendRingBytes / 2)
     this.#dirtyWords = new Int32Array(core.words.buffer, Layout.DirtyOffset, Layout.SlotsMax)
     this.resize(core.count)
   }
@@ -67,15 +94,31 @@ export class Sending implements RingEngine<SendRing> {
   /** Nothing is to be flushed any more: the engine is closed. */
   forget(): void {
     this.dirtyCount = 0
+    this.goesOn = false
+    this.#shared.length = this.#waiting.length = this.#waitingAt = 0
+  }
+
+  /** The process ends: everything is handed over, and from now on through the rings alone. */
+  exit(): void {
+    this.flushAll()
+    this.#exiting = true
+  }
+
+  /** Itself, when many connections can be sent from one copy. */
+  get audienceEngine(): AudienceEngine | undefined {
+    return this.native.copiesAtOnce && !this.#exiting ? this : undefined
   }
 
   markDirty(ring: SendRing): void {
     this.#addDirty(ring)
-    // Outside of handlers the turn ends with its ticks and microtasks.
-    if (!this.dispatching && !this.#tickPending) {
-      this.#tickPending = true
-      nextTick(this.#flushTick)
-    }
+    this.#flushSoon()
+  }
+
+  addShared(audience: Audience): void {
+    audience.isListed = true
+    this.#shared.push(audience)
+    this.#setGoesOn()
+    this.#flushSoon()
   }
 
   #addDirty(ring: SendRing): void {
@@ -84,8 +127,46 @@ export class Sending implements RingEngine<SendRing> {
     this.#words[EngineWord.DirtyCount] = ++this.dirtyCount
   }
 
-  /** Hands all rings with unsent bytes to the system. Touches each ring once: the sends of many peers push all else out of the cache. */
+  #flushSoon(): void {
+    // Outside of handlers the turn ends with its ticks and microtasks.
+    if (this.dispatching || this.#tickPending || this.#flushing) return
+    this.#tickPending = true
+    nextTick(this.#flushTick)
+  }
+
+  /** Hands what is unsent to the system. Much of it takes several calls, and the loop makes the next one in its next turn. */
   flush(): void {
+    if (this.#sendsAll) {
+      this.flushAll()
+      return
+    }
+    const left = RINGS_AT_ONCE - this.dirtyCount
+    this.flushRings()
+    if (!this.goesOn) return
+    this.#share(SHARE_US)
+    if (left > 0) this.#takeWaiting(left)
+    this.#flushDirty()
+    this.#setGoesOn()
+  }
+
+  /** Hands everything that is unsent to the system. */
+  flushAll(): void {
+    this.#flushDirty()
+    if (!this.goesOn) return
+    this.#share(ALL)
+    this.#takeWaiting(this.#waiting.length)
+    this.#flushDirty()
+    this.#setGoesOn()
+  }
+
+  /** The same for rings alone, and not for those that an earlier flush has left. */
+  flushRings(): void {
+    if (this.dirtyCount > RINGS_AT_ONCE_MAX && !this.#sendsAll) this.#deferRings()
+    this.#flushDirty()
+  }
+
+  /** Hands the dirty rings to the system. Touches each once: the sends of many connections push all else out of the cache. */
+  #flushDirty(): void {
     const count = this.dirtyCount
     if (count === 0) return
     const dirty = this.#dirty
@@ -104,6 +185,45 @@ export class Sending implements RingEngine<SendRing> {
       this.#timerPending = true
       setTimeout(this.#flushKept, KEPT_MS).unref()
     }
+  }
+
+  /** Leaves all but the first dirty rings to later flushes. */
+  #deferRings(): void {
+    for (let i = RINGS_AT_ONCE; i < this.dirtyCount; i++) this.#waiting.push(this.#dirty[i] as SendRing)
+    this.#words[EngineWord.DirtyCount] = this.dirtyCount = RINGS_AT_ONCE
+    this.#setGoesOn()
+  }
+
+  /** Makes at most so many of the rings that wait dirty again. */
+  #takeWaiting(most: number): void {
+    const waiting = this.#waiting
+    for (let left = most; left > 0 && this.#waitingAt < waiting.length; left--) {
+      const ring = waiting[this.#waitingAt++]
+      // Its slot may have begun another life.
+      if (!ring.isDetached) this.#addDirty(ring)
+    }
+    if (this.#waitingAt === waiting.length) waiting.length = this.#waitingAt = 0
+  }
+
+  #share(timeUs: number): void {
+    const shared = this.#shared
+    this.#flushing = true
+    for (
+      let most = timeUs === ALL ? Number.POSITIVE_INFINITY : SHARED_AT_ONCE;
+      shared.length > 0 && most > 0;
+    ) {
+      const audience = shared[0]
+      most -= audience.count
+      if (audience.share(timeUs) && timeUs !== ALL) continue
+      audience.isListed = false
+      shared.shift()
+    }
+    this.#flushing = false
+  }
+
+  #setGoesOn(): void {
+    this.goesOn = this.#shared.length > 0 || this.#waiting.length > 0
+    this.#words[EngineWord.GoesOn] = this.goesOn ? 1 : 0
   }
 
   flushOne(ring: SendRing): void {

@@ -2,6 +2,7 @@
 // update. From the first one that found none it lags: changed keys are marked, and when there is room it gets the newest value of each.
 //
 // A value lies in the block as it travels: the key, then the value. So a member that catches up is sent to from the same place.
+import type { Audience } from '../engine/audience.js'
 import { type PoolBuffer, poolBuffer } from '../engine/pool.js'
 import type { SendRing } from '../engine/send_ring.js'
 import { ZerioError } from '../errors.js'
@@ -74,7 +75,17 @@ export class Conflation {
 
   /** Sends the present value of a key. May throw, as `SendRing.sendPart` does. */
   send(ring: SendRing, key: number): number {
-    return ring.sendPart(this.#block, key * this.#stride, KEY_BYTES + this.#lengths[key], 0)
+    return ring.sendPart(this.#block, key * this.#stride, this.messageLength(key), 0)
+  }
+
+  /** How long the message with the present value of a key is. */
+  messageLength(key: number): number {
+    return KEY_BYTES + this.#lengths[key]
+  }
+
+  /** Sends the present value of a key to an audience. */
+  publish(audience: Audience, key: number): void {
+    audience.publish(this.#block, key * this.#stride, this.messageLength(key), 0)
   }
 
   lagAt(position: number): Lag {

@@ -29,6 +29,8 @@ export class Memberships {
   placeOf = new Int32Array(ROWS_FIRST)
   /** By place: how many of the peer's memberships lag behind. The topics count. */
   lagsOf = new Int32Array(ROWS_FIRST)
+  /** By membership: whether the peer is sent from the topic's copy. The topics say so. */
+  sharedOf = new Uint8Array(ROWS_FIRST)
   // By membership: the topic's number, the position in its list, and the other memberships of the same peer.
   #topicOf = new Int32Array(ROWS_FIRST)
   #positionOf = new Int32Array(ROWS_FIRST)
@@ -86,6 +88,7 @@ export class Memberships {
     const row = this.#takeRow()
     if (list.count === list.rows.length) list.rows = grown(list.rows, 2 * list.count)
     this.placeOf[row] = place
+    this.sharedOf[row] = 0
     this.#topicOf[row] = topic
     this.#positionOf[row] = list.count
     list.rows[list.count++] = row
@@ -155,6 +158,7 @@ export class Memberships {
     if (this.#rows === this.placeOf.length) {
       const length = 2 * this.#rows
       this.placeOf = grown(this.placeOf, length)
+      this.sharedOf = grown(this.sharedOf, length)
       this.#topicOf = grown(this.#topicOf, length)
       this.#positionOf = grown(this.#positionOf, length)
       this.#next = grown(this.#next, length)

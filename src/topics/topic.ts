@@ -1,26 +1,22 @@
 // A topic: its members, and what is published to them.
 import { debugLog } from '../debug_log.js'
+import type { Audience } from '../engine/audience.js'
 import { Code, Header } from '../engine/layout.js'
 import { type PoolBuffer, poolBuffer } from '../engine/pool.js'
-import { type SendRing, unconnectedRing } from '../engine/send_ring.js'
+import type { SendRing } from '../engine/send_ring.js'
+import { unconnectedRing } from '../engine/unconnected_ring.js'
 import { type MisuseCode, misuse, type ZerioError } from '../errors.js'
 import { checkChannel, describe, type ResolvedTopicOptions } from '../options/options.js'
 import { lengthOf } from '../options/typed_arrays.js'
-import { Peer } from '../peer.js'
+import type { Peer } from '../peer.js'
 import { Status } from '../status.js'
+import { checkPeer, isCount } from './checks.js'
 import { type Conflation, Lag } from './conflation.js'
 import { TopicCounter, TopicCounters } from './counters.js'
 import { Lateness } from './lateness.js'
 import { MemberList, type Memberships } from './memberships.js'
-
-/** What a {@link Topic} needs of its server. */
-export interface TopicOwner {
-  readonly memberships: Memberships
-  readonly messageLengthMax: number
-  /** Whether a peer is connected to this server. */
-  has(peer: Peer): boolean
-  closed(topic: Topic): void
-}
+import { Sharing } from './sharing.js'
+import type { TopicOwner } from './topic_owner.js'
 
 const NO_CLAIM = -1
 /** No peer has this place. */
@@ -43,6 +39,7 @@ export class Topic {
   readonly #owner: TopicOwner
   readonly #memberships: Memberships
   readonly #members = new MemberList()
+  readonly #sharing: Sharing
   readonly #counts = new Float64Array(TopicCounter.Count)
   readonly #conflation: Conflation | undefined
   readonly #lateness: Lateness | undefined
@@ -67,6 +64,7 @@ export class Topic {
     this._options = options
     this.#owner = owner
     this.#memberships = owner.memberships
+    this.#sharing = new Sharing(owner.memberships, owner.sharing)
     this.#conflation = conflation
     this.#pendingBytesMax = options.pendingBytesMax
     if (options.behindMs > 0) this.#lateness = new Lateness(options.behindMs, () => this.#closeLate())
@@ -254,6 +252,7 @@ export class Topic {
   _remove(row: number): void {
     const memberships = this.#memberships
     const place = memberships.placeOf[row]
+    this.#sharing.takeOut(row)
     const position = memberships.remove(row, this.#members)
     const last = this.#members.count
     this.#lateness?.departed(position, last)
@@ -299,18 +298,25 @@ export class Topic {
     channel: number
   ): number {
     const { rows, count } = this.#members
-    const { placeOf, peers } = this.#memberships
+    const { placeOf, peers, sharedOf } = this.#memberships
     const counts = this.#counts
+    const whole = length === undefined
+    const size = whole ? lengthOf.call(bytes) : length
+    const onChannel = whole ? offset : channel
+    const audience = this.#sharing.audienceFor(count, size, onChannel)
+    const joins = audience?.isPending === false
+    if (except !== NO_PLACE) this.#sharing.takeOut(this.#memberships.find(except, this._number))
     let taken = 0
     let claimOpen: unknown
-    for (let i = 0; i < count; i++) {
-      const place = placeOf[rows[i]]
-      if (place === except) continue
+    for (let i = audience?.count === count ? count : 0; i < count; i++) {
+      const row = rows[i]
+      const place = placeOf[row]
+      if (place === except || (audience !== undefined && sharedOf[row] !== 0)) continue
       const peer = peers[place] as Peer
       const ring = peer._ring
+      if (joins && this.#sharing.join(audience as Audience, ring, row, size, onChannel)) continue
       try {
-        const status =
-          length === undefined ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
+        const status = whole ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
         if (status === Status.Sent) taken++
         else this.#refused(peer, status)
         if (this.#pendingBytesMax > 0) this.#closeFull(peer, ring)
@@ -318,6 +324,10 @@ export class Topic {
         counts[TopicCounter.Skipped]++
         claimOpen = error
       }
+    }
+    if (audience !== undefined && audience.count > 0) {
+      audience.publish(bytes, whole ? 0 : offset, size, onChannel)
+      taken += audience.count
     }
     counts[TopicCounter.Published]++
     counts[TopicCounter.Delivered] += taken
@@ -360,13 +370,18 @@ export class Topic {
 
   #update(conflation: Conflation, key: number): number {
     const { rows, count } = this.#members
-    const { placeOf, peers } = this.#memberships
+    const { placeOf, peers, sharedOf } = this.#memberships
     const counts = this.#counts
+    const size = conflation.messageLength(key)
+    const audience = this.#sharing.audienceFor(count, size, 0)
+    const joins = audience?.isPending === false
     let taken = 0
     // Of those that had a claim open when they were sent to last.
     let caughtUp = 0
     let claimOpen: unknown
-    for (let i = 0; i < count; i++) {
+    for (let i = audience?.count === count ? count : 0; i < count; i++) {
+      const row = rows[i]
+      if (audience !== undefined && sharedOf[row] !== 0) continue
       const lag = conflation.lagAt(i)
       if (lag !== Lag.None) {
         if (conflation.mark(i, key)) counts[TopicCounter.Conflated]++
@@ -374,9 +389,11 @@ export class Topic {
         if (conflation.lagAt(i) === Lag.None) caughtUp++
         continue
       }
-      const place = placeOf[rows[i]]
+      const place = placeOf[row]
+      const ring = (peers[place] as Peer)._ring
+      if (joins && this.#sharing.join(audience as Audience, ring, row, size, 0)) continue
       try {
-        const status = conflation.send((peers[place] as Peer)._ring, key)
+        const status = conflation.send(ring, key)
         if (status === Status.Sent) taken++
         else if (status === Status.BackPressured) this.#begin(conflation, i, place, key, Lag.AwaitsDrain)
         else if (status !== Status.Closed) counts[TopicCounter.Skipped]++
@@ -384,6 +401,10 @@ export class Topic {
         this.#begin(conflation, i, place, key, Lag.TriesAgain)
         claimOpen = error
       }
+    }
+    if (audience !== undefined && audience.count > 0) {
+      conflation.publish(audience, key)
+      taken += audience.count
     }
     counts[TopicCounter.Published]++
     counts[TopicCounter.Delivered] += taken
@@ -470,19 +491,5 @@ export class Topic {
 
   #mistake(code: MisuseCode, what: string): ZerioError {
     return misuse(code, `The topic ${describe(this.name)} ${what}`)
-  }
-}
-
-function checkPeer(peer: unknown): asserts peer is Peer {
-  if (!(peer instanceof Peer))
-    throw misuse('ZERIO_BAD_ARGUMENT', `A member of a topic is a Peer of the server, not ${describe(peer)}.`)
-}
-
-/** Whether it is an integer from 0 on. BigInts and symbols throw, and cost nothing that way. */
-function isCount(value: number): boolean {
-  try {
-    return value >>> 0 === value
-  } catch {
-    return false
   }
 }

@@ -1,4 +1,5 @@
 // The topics of one server, by their names.
+import type { AudienceEngine } from '../engine/audience.js'
 import { misuse, ZerioError } from '../errors.js'
 import {
   checkTopicName,
@@ -10,21 +11,26 @@ import {
 import type { Peer } from '../peer.js'
 import { Conflation } from './conflation.js'
 import { Memberships } from './memberships.js'
-import { Topic, type TopicOwner } from './topic.js'
+import { Topic } from './topic.js'
+import type { TopicOwner } from './topic_owner.js'
 
 export class Topics implements TopicOwner {
   readonly memberships = new Memberships()
   readonly #byName = new Map<string, Topic>()
   readonly #byNumber: (Topic | undefined)[] = []
   readonly #freeNumbers: number[] = []
+  /** The topic of all peers, which has no name. */
+  #everyone: Topic | undefined
 
   /**
    * @param messageLengthMax the server's option.
    * @param has whether a peer is connected to the server.
+   * @param sharing the engine of its connections, when it can send many of them from one copy.
    */
   constructor(
     readonly messageLengthMax: number,
-    readonly has: (peer: Peer) => boolean
+    readonly has: (peer: Peer) => boolean,
+    readonly sharing: () => AudienceEngine | undefined = () => undefined
   ) {}
 
   /** The open topic of this name. */
@@ -47,6 +53,20 @@ export class Topics implements TopicOwner {
       )
     }
     return found
+  }
+
+  /** The topic of all peers. The first use makes it, of those that there are. */
+  everyone(peers: readonly Peer[]): Topic {
+    if (this.#everyone !== undefined) return this.#everyone
+    const made = this.#make('', resolveTopicOptions(undefined, this.messageLengthMax).options)
+    for (const peer of peers) made.add(peer)
+    this.#everyone = made
+    return made
+  }
+
+  /** A peer is connected. */
+  joined(peer: Peer): void {
+    this.#everyone?.add(peer)
   }
 
   /** A peer is not connected any more. */
@@ -84,7 +104,8 @@ export class Topics implements TopicOwner {
     for (const topic of [...this.#byName.values()]) topic.close()
   }
 
-  closed(topic: Topic): void {
+  closed(topic: { readonly name: string; readonly _number: number }): void {
+    if (topic === this.#everyone) this.#everyone = undefined
     this.#byName.delete(topic.name)
     this.#byNumber[topic._number] = undefined
     this.#freeNumbers.push(topic._number)

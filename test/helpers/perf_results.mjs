@@ -60,10 +60,12 @@ function sectionsOf(factor) {
       aimRepetitions: 11
     },
     'fan-out': {
-      rows: each([peers, [1, 10], fanOut], ([count, perTurn, program]) => ({
+      rows: each([peers.slice(1), ['64:1', '64:10', '16384:1'], fanOut], ([count, turn, program]) => ({
         peers: count,
-        perTurn,
+        bytes: Number(turn.split(':')[0]),
+        perTurn: Number(turn.split(':')[1]),
         program,
+        ...(program.startsWith('zerio') ? { ofC: 0.9 * factor } : {}),
         cpuNs: 2000 * factor,
         lastUs: 30 * factor
       })),

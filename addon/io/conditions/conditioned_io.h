@@ -33,6 +33,7 @@ class ConditionedIo final : public Io, private IoSink {
   void receive_pause(uint32_t slot, bool paused) override;
   int64_t send(uint32_t slot, const IoSlice* slices, uint32_t count) override { return io_->send(slot, slices, count); }
   bool sent_all(uint32_t slot) override { return io_->sent_all(slot); }
+  bool copies_at_once() const override { return io_->copies_at_once(); }
   uint32_t sends_per_batch() const override { return io_->sends_per_batch(); }
   void send_batch(IoSend* sends, uint32_t count) override { io_->send_batch(sends, count); }
   int64_t wait_writable(uint32_t slot, uint32_t timeout_ms) override { return io_->wait_writable(slot, timeout_ms); }

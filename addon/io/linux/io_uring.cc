@@ -143,6 +143,7 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
     return sent(slot, taken < 0 ? -errno : taken, total_of(slices, count));
   }
 
+  bool copies_at_once() const override { return true; }
   uint32_t sends_per_batch() const override { return kSendsPerBatchMax; }
   void send_batch(IoSend* sends, uint32_t count) override {
     UringSends batch(operations_, sends, count);

@@ -1,0 +1,76 @@
+// The functions that JavaScript calls for messages: poll, flush, share, copy. They ask for no argument that they do not need.
+#pragma once
+
+#include <node_api.h>
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "../engine/layout.h"
+#include "../engine/shared_frames.h"
+#include "engine_handle.h"
+#include "loop.h"
+#include "values.h"
+
+namespace zerio {
+
+inline napi_value poll(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+  if (Loop* const loop = loop_of(data)) loop->poll();
+  return nullptr;
+}
+
+inline napi_value flush(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+  if (Loop* const loop = loop_of(data)) loop->flush();
+  return nullptr;
+}
+
+inline napi_value flush_slot(napi_env env, napi_callback_info info) {
+  const Call call(env, info, 1);
+  if (loop_of(call.data()) == nullptr) return nullptr;
+  engine_of(call).flush_slot(argument(call, 0));
+  return nullptr;
+}
+
+// share(bytes, slots, sent, left, words): see shared_frames.h
+inline napi_value share(napi_env env, napi_callback_info info) {
+  const Call call(env, info, 5);
+  const std::span<int32_t> words = call[4].integers();
+  if (loop_of(call.data()) == nullptr || words.size() != layout::kShareWords) return nullptr;
+  SharedFrames frames(call[0].bytes(), call[1].integers(), call[2].integers(), call[3].integers(),
+                      words.first<layout::kShareWords>());
+  loop_of(call.data())->share(frames);
+  return nullptr;
+}
+
+// copyBytes(target, offset, source, sourceOffset, length)
+inline napi_value copy_bytes(napi_env env, napi_callback_info info) {
+  const Call call(env, info, 5);
+  const std::span<uint8_t> target = call[0].bytes();
+  const std::span<uint8_t> source = call[2].bytes();
+  const uint32_t offset = argument(call, 1);
+  const uint32_t source_offset = argument(call, 3);
+  const uint32_t length = argument(call, 4);
+  if (uint64_t{offset} + length > target.size() || uint64_t{source_offset} + length > source.size()) return nullptr;
+  std::memmove(target.data() + offset, source.data() + source_offset, length);
+  return nullptr;
+}
+
+// copy(slab, offset, source, sourceOffset, length): garbage-free where JavaScript has no call for a part of an array.
+inline napi_value copy(napi_env env, napi_callback_info info) {
+  const Call call(env, info, 5);
+  if (loop_of(call.data()) == nullptr) return nullptr;
+  const std::span<uint8_t> source = call[2].bytes();
+  const uint32_t source_offset = argument(call, 3);
+  const uint32_t length = argument(call, 4);
+  uint8_t* const target = engine_of(call).slab_range(argument(call, 0), argument(call, 1), length);
+  if (target == nullptr || uint64_t{source_offset} + length > source.size()) return nullptr;
+  std::memmove(target, source.data() + source_offset, length);
+  return nullptr;
+}
+
+}  // namespace zerio
