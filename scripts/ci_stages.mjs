@@ -110,7 +110,7 @@ export const stages = [
   ...['epoll', 'io_uring'].map((backend) => ({
     name: `slow-consumers-${backend}`,
     seconds: 300,
-    command: `npm run --silent build && node lab/reliability/slow_consumers.mjs --minutes 0.1 --perTurn 100 --backend ${backend}`,
+    command: `npm run --silent build && node lab/reliability/slow_consumers.mjs --minutes 0.1 --perTurn 200 --backend ${backend}`,
     takesTurns: 'slow consumers, on each backend'
   })),
   {

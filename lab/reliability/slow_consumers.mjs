@@ -3,8 +3,8 @@
 //
 //   node lab/reliability/slow_consumers.mjs [--minutes 10] [--backend epoll] [--perTurn 250]
 //
-// A second, short part has values of a kilobyte, which no ring and no system takes at once, and its slow ones read when the server has ended
-// its updates.
+// A second, short part has values of a kilobyte and small buffers, so that a slow one catches up in many steps; it reads when the server has
+// ended its updates.
 
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -27,7 +27,7 @@ const parts = {
   'reading while updates go on': {
     fits: true,
     readers: 900,
-    ringBytes: 65_536,
+    ringBytes: 16_384,
     perTurn: Number(values.perTurn),
     measuredMs: Number(values.minutes) * 60_000,
     readMs: 2_000
@@ -36,13 +36,15 @@ const parts = {
     fits: false,
     readers: 100,
     ringBytes: 8_192,
+    socketSendBytes: 16_384,
     perTurn: 5,
     valueBytes: 1_000,
     measuredMs: 3_000,
     readMs: 0
   }
 }
-const WARMUP_MS = 4_000
+// Until the systems have filled their buffers with what the slow ones do not read.
+const WARMUP_MS = 8_000
 // A byte of garbage for each hundred deliveries fills this in three minutes. What Node.js allocates for its timers in ten minutes does not.
 const NURSERY = ['--min-semi-space-size=16', '--max-semi-space-size=16']
 // Memory is flat when it never is above what it was in the first minute, or in the first third of a shorter run, by more than this.
@@ -67,8 +69,9 @@ function faultsOf(part, { jumped, again, collections, memoriesMb, memoryIsOver }
 
 compileNativePrograms()
 for (const [name, part] of Object.entries(parts)) {
-  const { perTurn, ringBytes, valueBytes = VALUE_BYTES } = part
+  const { perTurn, ringBytes, socketSendBytes = 0, valueBytes = VALUE_BYTES } = part
   const flags = ['--perTurn', perTurn, '--ringBytes', ringBytes, '--valueBytes', valueBytes]
+  flags.push('--socketSendBytes', socketSendBytes)
   const script = join(root, 'perf/zerio/updates_server.mjs')
   const args = [...NODE_FLAGS, ...NURSERY, script, '--backend', values.backend, ...flags]
   const scenario = {

@@ -3,13 +3,20 @@ import { readClock, ZerioServer } from 'zerio'
 import { fail, readFlags, report } from '../lib/program.mjs'
 import { KEYS, keyOf, SCHEDULE_FLAGS, serveUpdates, VALUE_BYTES } from '../lib/updates.mjs'
 
-const flags = readFlags({ ...SCHEDULE_FLAGS, backend: 'auto', ringBytes: 262_144, valueBytes: VALUE_BYTES })
+const flags = readFlags({
+  ...SCHEDULE_FLAGS,
+  backend: 'auto',
+  ringBytes: 262_144,
+  socketSendBytes: 0,
+  valueBytes: VALUE_BYTES
+})
 const server = new ZerioServer(
   { host: '127.0.0.1', port: 0 },
   {
     backend: flags.backend,
     maxMessageLength: 1024,
     sendRingBytes: flags.ringBytes,
+    socketSendBytes: flags.socketSendBytes,
     // The system would end a connection whose peer has read nothing for 45 s.
     userTimeoutMs: 0
   }
