@@ -80,20 +80,17 @@ function sectionsOf(factor) {
           [0, 100]
         ],
         ([program, slow]) => ({
-          ...{
-            program,
-            slow,
-            updatesPerSecond: 10_000 * factor,
-            memoryMb: 80 * factor,
-            memoryGrowthMb: factor
-          },
-          ...{
-            ...latencies,
-            windowP99Us: 30_000 * factor,
-            memoryIsOver: false,
-            collections: 3,
-            pauseMs: 5 * factor
-          }
+          program,
+          slow,
+          updatesPerSecond: 10_000 * factor,
+          ...latencies,
+          windowP99Us: 30_000 * factor,
+          ofNone: slow === 0 ? undefined : factor,
+          memoryMb: 80 * factor,
+          memoryGrowthMb: factor,
+          memoryIsOver: false,
+          collections: 3,
+          pauseMs: 5 * factor
         })
       ),
       failures: {},
