@@ -12,6 +12,8 @@ const PLACES_FIRST = 64
  * leaving costs more than a ring.
  */
 const REST_MESSAGES = 64
+/** For as long as it takes. */
+export const ALL = 0
 
 /** What an audience needs of the native engine. */
 export interface NativeShare extends BytesCopier {
@@ -67,14 +69,17 @@ export class Audience implements RingAudience<SendRing> {
     return this.#words[ShareWord.Unsent] > 0
   }
 
-  /** Whether a message of this length on this channel can be sent from the copy. */
+  /** Whether a message of this length on this channel can be sent from the copy. Makes room when it is full. */
   canTake(length: number, channel: number): boolean {
     if (this.#rest > 0) {
       this.#rest--
       return false
     }
     if (channel !== 0 && this.#classicCount > 0) return false
-    return length <= this.#lengthMax && this.#frames.hasRoom(length)
+    if (length > this.#lengthMax) return false
+    // As a ring with so much in it is flushed without waiting for the end of the turn.
+    if (!this.#frames.hasRoom(length)) this.share(ALL)
+    return this.#frames.hasRoom(length)
   }
 
   /**
@@ -132,7 +137,7 @@ export class Audience implements RingAudience<SendRing> {
   }
 
   /**
-   * Sends what the connections lack. Takes no more than `timeUs`, but for 0. Returns whether some still lack something. What the system
+   * Sends what the connections lack. Takes no more than `timeUs`, but for {@link ALL}. Returns whether some still lack something. What the system
    * refuses goes into the rings.
    */
   share(timeUs: number): boolean {

@@ -4,7 +4,7 @@
 // next turn goes on. What was written since comes first then: whoever is answered does not wait for those that all get the same.
 import { setTimeout } from 'node:timers'
 import type { ResolvedEngineOptions } from '../options/options.js'
-import type { Audience, AudienceEngine } from './audience.js'
+import { ALL, type Audience, type AudienceEngine } from './audience.js'
 import { needsPortableLoop } from './host_loop.js'
 import { EngineWord, Layout } from './layout.js'
 import type { NativeEngine } from './native.js'
@@ -24,8 +24,6 @@ const RINGS_AT_ONCE_MAX = 256
 /** The same for connections that are sent from a copy: the time, and how many there are in small audiences together. */
 const SHARE_US = 250
 const SHARED_AT_ONCE = 64
-/** For as long as it takes. */
-const ALL = 0
 
 function nothing(): void {}
 
