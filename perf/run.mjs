@@ -18,7 +18,6 @@ const QUICK_REPETITIONS = 1
 const REPETITIONS_MAX = 1000
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
-const EXIT_NOISY = 3
 const ROOT = join(import.meta.dirname, '..')
 const sectionNames = sections.map(({ name }) => name)
 
@@ -38,7 +37,7 @@ the README's figures. Run it with nothing else running. The whole takes about 40
   --check               exit with 1 when a target is missed, not only when something fails to run
   --help                show this text
 
-Exits with 1 when something failed to run, and with 3 when the machine was too noisy to conclude.
+Exits with 1 when something failed to run. A noisy machine leaves rows undecided, and fails nothing.
 `
 
 const OPTIONS = {
@@ -175,13 +174,12 @@ async function writePage(folder) {
 
 function conclude(results) {
   let exitCode = 0
-  const missed = results.get('targets')?.data.targets.some(({ passes }) => passes === false)
+  const missed = results.get('targets')?.data.targets.some(({ decision }) => decision === 'missed')
   if (flags.check && missed) exitCode = EXIT_FAILED
   for (const [name, { noise }] of results) {
     const sentence = noiseSentence(noise)
     if (sentence === null) continue
-    console.log(`This machine is too noisy to conclude about ${name}: ${sentence}.`)
-    exitCode = EXIT_NOISY
+    console.log(`This machine was noisy during ${name}: ${sentence}. More rows than else are not decided.`)
   }
   for (const [section, { data }] of results) {
     for (const [name, message] of Object.entries(data.failures)) {

@@ -1,5 +1,6 @@
 // Turns the numbers of all repetitions into medians, and the medians into verdicts on the targets.
-import { median, spread } from './stats.mjs'
+import { decide } from './aims.mjs'
+import { median, ratiosWithin, spread } from './stats.mjs'
 
 const NOISY_SPREAD = 0.3
 
@@ -38,8 +39,9 @@ export function measurementOf(program, { metric, unit }, results) {
  * @typedef {object} Verdict
  * @property {import('./targets.mjs').Target} target
  * @property {number | null} value null: something it needs failed to run
+ * @property {number[]} values of which it is the median, one per repetition
  * @property {string} unit
- * @property {boolean | null} passes null: there is no limit, or no value
+ * @property {import('./aims.mjs').Decision | null} decision null: there is no limit, or no value
  * @property {string} note
  */
 
@@ -51,29 +53,48 @@ export function measurementOf(program, { metric, unit }, results) {
  */
 export function judge(target, programs, results) {
   const failed = [target.program, target.reference].find((name) => name !== undefined && !results.has(name))
-  if (failed !== undefined) return { target, value: null, unit: '', passes: null, note: `${failed} failed` }
+  if (failed !== undefined)
+    return { target, value: null, values: [], unit: '', decision: null, note: `${failed} failed` }
   const own = programs[target.program]
+  const metric = target.metric ?? own.metric
+  const runs = results.get(target.program)
   if (target.reference === undefined) {
-    const metric = target.metric ?? own.metric
-    const value = median(results.get(target.program).map((result) => result[metric]))
-    return { target, value, unit: target.unit ?? own.unit, passes: reaches(target, value), note: '' }
+    const values = runs.map((result) => result[metric])
+    // What runs once is counted, not measured.
+    const decision = own.runsOnce ? decideOnce(target, values[0]) : decideOn(target, values)
+    return { target, value: median(values), values, unit: target.unit ?? own.unit, decision, note: '' }
   }
-  const [subject, reference] = [target.program, target.reference].map((name) =>
-    measurementOf(
-      name,
-      { ...programs[name], metric: target.metric ?? programs[name].metric },
-      results.get(name)
-    )
-  )
-  const ratio = subject.median / reference.median
-  const noisy = [subject, reference].filter(({ isNoisy }) => isNoisy)
+  const references = results.get(target.reference)
+  const ratios = ratiosWithin(runs, references, metric)
+  const noisy = [
+    measurementOf(target.program, { ...own, metric }, runs),
+    measurementOf(target.reference, { ...programs[target.reference], metric }, references)
+  ].filter(({ isNoisy }) => isNoisy)
   const note = noisy.map(({ program, spread }) => `${program} varies by ${percent(spread)}`).join(', ')
-  return { target, value: ratio, unit: '×', passes: reaches(target, ratio), note: note && `noisy: ${note}` }
+  return {
+    target,
+    value: median(ratios),
+    values: ratios,
+    unit: '×',
+    decision: decideOn(target, ratios),
+    note: note && `noisy: ${note}`
+  }
 }
 
-function reaches({ atMost, atLeast }, value) {
-  if (atMost !== undefined) return value <= atMost
-  return atLeast === undefined ? null : value >= atLeast
+function holdsFor({ atMost, atLeast }) {
+  if (atMost !== undefined) return (value) => value <= atMost
+  return atLeast === undefined ? undefined : (value) => value >= atLeast
+}
+
+function decideOn(target, values) {
+  const holds = holdsFor(target)
+  return holds === undefined ? null : decide(values, holds)
+}
+
+function decideOnce(target, value) {
+  const holds = holdsFor(target)
+  if (holds === undefined) return null
+  return holds(value) ? 'reached' : 'missed'
 }
 
 export const percent = (part) => `${(part * 100).toFixed(0)} %`

@@ -36,13 +36,13 @@ export function verdictTable(verdicts) {
     head: ['target', 'what', 'ratio or value', 'limit', '', 'note'],
     colAligns: ['left', 'left', 'right', 'right', 'left', 'left']
   })
-  for (const { target, value, unit, passes, note } of verdicts) {
+  for (const { target, value, unit, decision, note } of verdicts) {
     table.push([
       target.name,
       target.reference === undefined ? labelOf(target) : `${labelOf(target)} / ${target.reference}`,
       value === null ? '' : `${number(value, target.reference === undefined ? unit : '')} ${unit}`.trim(),
       limitOf(target),
-      passes === null ? '' : passes ? 'pass' : 'MISS',
+      decision === 'missed' ? 'MISSED' : (decision ?? ''),
       note
     ])
   }

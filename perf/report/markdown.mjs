@@ -22,6 +22,9 @@ export function us(value) {
   return `${value >= 1000 ? COUNT_FORMAT.format(value) : value.toPrecision(3)} µs`
 }
 
+/** @param {import('../lib/aims.mjs').Decision | null | undefined} decision */
+export const marked = (decision) => (decision === 'missed' ? '**missed**' : (decision ?? ''))
+
 /** How often each program ran. */
 export const repeated = (repetitions) =>
   repetitions === 1 ? 'one run of each program' : `medians of ${repetitions} interleaved repetitions`

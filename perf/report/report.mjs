@@ -5,7 +5,7 @@ import { noiseSentence } from '../lib/noise.mjs'
 import { sections } from '../sections/index.mjs'
 import { Charts } from './charts.mjs'
 import { DataFiles } from './data_files.mjs'
-import { table } from './markdown.mjs'
+import { marked, table } from './markdown.mjs'
 import { between } from './marks.mjs'
 
 const BEGIN = '<!-- What follows was written by `npm run perf`. -->'
@@ -46,7 +46,7 @@ function head(present, results) {
   const noteworthy = present.flatMap((section) => section.noteworthy(results.get(section.name).data))
   const noises = present.flatMap(({ name, title }) => {
     const sentence = noiseSentence(results.get(name).noise)
-    return sentence === null ? [] : `- **${title}**: the machine was too noisy to conclude: ${sentence}.`
+    return sentence === null ? [] : `- **${title}**: the machine was noisy: ${sentence}.`
   })
   return [
     `Measured on ${all.at(-1).measuredAt.slice(0, 10)} with zerio ${machine.zerio} on ${machine.cpuCount} cores of ${machine.cpu},`,
@@ -60,13 +60,20 @@ function head(present, results) {
       ? []
       : [
           '',
+          'A ratio is the median of several rounds, and stands with an interval that holds it with a confidence of 93 % or more. A row is not decided when',
+          'the aim lies inside of that; a noisy machine leaves more rows so.',
+          '',
           table(
-            ['what', 'ratio', 'aim', ''],
-            noteworthy.map(({ what, value, aim, passes }) => [
+            ['what', 'ratio', 'interval', 'aim', ''],
+            noteworthy.map(({ what, value, low, high, aim, decision }) => [
               what,
               `${value.toFixed(2)} ×`,
+              // JSON has no infinity.
+              Number.isFinite(low ?? Number.NaN)
+                ? `${low.toFixed(2)} to ${high.toFixed(2)}`
+                : 'too few rounds',
               aim,
-              passes ? 'reached' : '**missed**'
+              marked(decision)
             ])
           )
         ])

@@ -29,7 +29,7 @@ import { throughput } from './throughput.mjs'
  * @property {(context: Context) => Promise<object>} run everything measured, as it is kept in JSON; `failures` in it says
  *   what did not run
  * @property {(data: object, report: Report) => string} render Markdown for people, while all figures go to the data files
- * @property {(data: object) => { what: string, value: number, aim: string, passes: boolean }[]} noteworthy ratios for the
+ * @property {(data: object) => import('../lib/aims.mjs').Aim[]} noteworthy ratios for the
  *   summary
  */
 

@@ -17,8 +17,16 @@ function sectionsOf(factor) {
   const growing = ['c epoll', 'c spin', ...own(['zerio blocking', 'zerio spin']), 'node:net']
   const ways = ['c framed', ...own(['claim', 'send']), 'c single', ...own(['claim, flush', 'send, flush'])]
   const others = ['node:net', 'ws', 'zeromq']
+  const five = [1, 1.01, 1.02, 1.03, 1.04]
   const side = (bytes) => ({ bytesPerMessage: bytes, mallocsPerMessage: 0.001 * factor, collections: {} })
-  const target = { name: 'manual', unit: '×', value: factor, passes: true, note: '' }
+  const target = {
+    name: 'manual',
+    unit: '×',
+    value: factor,
+    values: five.map((one) => one * factor),
+    decision: 'reached',
+    note: ''
+  }
   return {
     targets: {
       targets: [
@@ -53,7 +61,8 @@ function sectionsOf(factor) {
         bytes,
         program,
         messagesPerSecond: 1e6 * factor,
-        spread: 0.1
+        spread: 0.1,
+        ofC: five.map((one) => one * factor)
       })),
       failures: {},
       repetitions: 3,
@@ -65,7 +74,9 @@ function sectionsOf(factor) {
         bytes: Number(turn.split(':')[0]),
         perTurn: Number(turn.split(':')[1]),
         program,
-        ...(program.startsWith('zerio') ? { ofC: 0.9 * factor } : {}),
+        ...(program.startsWith('zerio')
+          ? { ofC: factor, ratios: five.map((one) => one * factor) }
+          : { ratios: [] }),
         cpuNs: 2000 * factor,
         lastUs: 30 * factor
       })),
@@ -85,7 +96,7 @@ function sectionsOf(factor) {
           updatesPerSecond: 10_000 * factor,
           ...latencies,
           windowP99Us: 30_000 * factor,
-          ofNone: slow === 0 ? undefined : factor,
+          ratios: slow === 0 ? [] : five.map((one) => one * factor),
           memoryMb: 80 * factor,
           memoryGrowthMb: factor,
           memoryIsOver: false,
@@ -101,7 +112,8 @@ function sectionsOf(factor) {
     growth: {
       rows: each([[1, 100, 1000, 10_000], [1], growing], ([count, active, program]) => ({
         ...{ peers: count, active, program, quietP99Us: 70 * factor, memoryMb: 50 * factor, ...latencies },
-        cpuUs: program.includes('spin') ? undefined : 20 * factor
+        cpuUs: program.includes('spin') ? undefined : 20 * factor,
+        runs: five.map((one) => ({ quietP99Us: 70 * factor * one }))
       })),
       failures: {},
       leftOut: [],
@@ -117,10 +129,15 @@ function sectionsOf(factor) {
           peers: count,
           program,
           share: 0.03 * factor,
-          ...latencies
+          ...latencies,
+          runs: five.map((one) => ({ share: 0.03 * factor * one, p50Us: 5 * factor }))
         })
       ),
-      idle: BACKENDS.map((backend) => ({ backend, share: 0.001 * factor })),
+      idle: BACKENDS.map((backend) => ({
+        backend,
+        share: 0.001 * factor,
+        shares: five.map((one) => 0.001 * factor * one)
+      })),
       failures: {},
       leftOut: [],
       repetitions: 3

@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import { atLeast, atMost } from '../../perf/lib/aims.mjs'
 import { parseCells } from '../../perf/lib/cells.mjs'
 import { byKind, collectionsIn } from '../../perf/lib/garbage_lines.mjs'
 import { emptyHistogram, hgrmOf, recordFile, summaryOf } from '../../perf/lib/latencies.mjs'
 import { noiseSentence } from '../../perf/lib/noise.mjs'
+import { medianInterval, ratiosWithin } from '../../perf/lib/stats.mjs'
 import { DataFiles, readDataFile, rounded } from '../../perf/report/data_files.mjs'
 import { failed, table } from '../../perf/report/markdown.mjs'
 import { readmeTable, writeReadme } from '../../perf/report/readme.mjs'
@@ -106,6 +108,22 @@ test('noise is a sentence only when it is too much', (t) => {
   t.is(noiseSentence({ othersPart: 0, stolenPart: 0.2 }), 'its hypervisor took 20 % of its CPU time')
 })
 
+test('a ratio is decided when its interval lies on one side of the aim', (t) => {
+  t.deepEqual(medianInterval([5, 1, 4, 2, 3]), [1, 5])
+  // 2 * (1 + 11 + 55) / 2 ** 11 is 6.5 %; one more on each side would be 22 %.
+  t.deepEqual(medianInterval([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]), [3, 9])
+  t.deepEqual(medianInterval([1, 2, 3, 4]), [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY])
+  const around = [0.9, 0.95, 1, 1.05, 1.1]
+  t.is(atMost('', around, 1.1).decision, 'reached')
+  t.is(atMost('', around, 1).decision, 'not decided')
+  t.is(atMost('', around, 0.89).decision, 'missed')
+  t.is(atLeast('', around, 0.9).decision, 'reached')
+  t.is(atLeast('', around, 1.05).decision, 'not decided')
+  t.is(atLeast('', around, 1.11).decision, 'missed')
+  t.is(atMost('', [0.5, 0.5, 0.5, 0.5], 1).decision, 'not decided')
+  t.deepEqual(ratiosWithin([{ a: 4 }, { a: 9 }, { a: 1 }], [{ a: 2 }, { a: 3 }], 'a'), [2, 3])
+})
+
 test('columns of numbers stand to the right', (t) => {
   t.is(table(['a', 'b'], [['32 B one way', '1.5 ×']]).split('\n')[1], '| --- | ---: |')
 })
@@ -134,7 +152,8 @@ test('the page is written again and again, and what was written by hand stays', 
   t.true(second.endsWith('By hand.\n'))
 })
 
-const wordsOf = (text) => text.replaceAll(/[\d.,]+|–|\*\*missed\*\*|reached/g, '#').replaceAll(/-+:?/g, '-')
+const wordsOf = (text) =>
+  text.replaceAll(/[\d.,]+|–|\*\*missed\*\*|not decided|reached/g, '#').replaceAll(/-+:?/g, '-')
 
 test('a new run changes figures, and no prose', async (t) => {
   const page = join(temporary(t), 'performance.md')
