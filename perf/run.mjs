@@ -13,7 +13,7 @@ import { writeReadme } from './report/readme.mjs'
 import { writeReport } from './report/report.mjs'
 import { sections } from './sections/index.mjs'
 
-const REPETITIONS = 5
+const REPETITIONS = 7
 const QUICK_REPETITIONS = 1
 const REPETITIONS_MAX = 1000
 const EXIT_FAILED = 1
