@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util'
 import { compileNativePrograms } from '../../perf/lib/native_programs.mjs'
 import { Program } from '../../perf/lib/processes.mjs'
 import { NODE_FLAGS, runSlowConsumers, SAMPLE_MS } from '../../perf/lib/slow_consumers.mjs'
-import { SCHEDULE_FLAGS, VALUE_BYTES } from '../../perf/lib/updates.mjs'
+import { SCHEDULE_FLAGS, VALUE_BYTES } from '../../perf/lib/update_schedule.mjs'
 import { root } from './lib/processes.mjs'
 
 const { values } = parseArgs({

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { nativePrograms } from './native_programs.mjs'
 import { Program } from './processes.mjs'
 import { median } from './stats.mjs'
-import { UPDATE_BYTES } from './updates.mjs'
+import { UPDATE_BYTES } from './update_schedule.mjs'
 
 /** A server that takes more is stopped. */
 const MEMORY_MAX_MB = 4096

@@ -3,7 +3,8 @@
 import { createServer } from 'node:net'
 import { format } from '../lib/message.mjs'
 import { fail, readFlags, report } from '../lib/program.mjs'
-import { SCHEDULE_FLAGS, serveUpdates, UPDATE_BYTES, writeUpdate } from '../lib/updates.mjs'
+import { SCHEDULE_FLAGS, UPDATE_BYTES, writeUpdate } from '../lib/update_schedule.mjs'
+import { serveUpdates } from '../lib/updates.mjs'
 
 const { HEADER_BYTES } = format
 const FRAME_BYTES = HEADER_BYTES + UPDATE_BYTES

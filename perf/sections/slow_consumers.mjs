@@ -6,7 +6,7 @@ import { interleave } from '../lib/interleave.mjs'
 import { Program } from '../lib/processes.mjs'
 import { NODE_FLAGS, runSlowConsumers } from '../lib/slow_consumers.mjs'
 import { median, ratiosWithin } from '../lib/stats.mjs'
-import { KEYS, SCHEDULE_FLAGS, UPDATE_BYTES } from '../lib/updates.mjs'
+import { KEYS, SCHEDULE_FLAGS, UPDATE_BYTES } from '../lib/update_schedule.mjs'
 import { rounded } from '../report/data_files.mjs'
 import { count, failed, repeated, table, times, us } from '../report/markdown.mjs'
 

@@ -1,7 +1,8 @@
 // Sends numbered updates of keys (perf/lib/updates.mjs) to the peers of perf/c/subscribers.c, by a topic that keeps the latest values.
 import { readClock, ZerioServer } from 'zerio'
 import { fail, readFlags, report } from '../lib/program.mjs'
-import { KEYS, keyOf, SCHEDULE_FLAGS, serveUpdates, VALUE_BYTES } from '../lib/updates.mjs'
+import { KEYS, keyOf, SCHEDULE_FLAGS, VALUE_BYTES } from '../lib/update_schedule.mjs'
+import { serveUpdates } from '../lib/updates.mjs'
 
 const flags = readFlags({
   ...SCHEDULE_FLAGS,

@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import test from 'ava'
 import { compileNativePrograms, nativePrograms } from '../../perf/lib/native_programs.mjs'
-import { KEYS, keyOf, UPDATE_BYTES, writeUpdate } from '../../perf/lib/updates.mjs'
+import { KEYS, keyOf, UPDATE_BYTES, writeUpdate } from '../../perf/lib/update_schedule.mjs'
 
 const HEADER_BYTES = 4
 const FRAME_BYTES = HEADER_BYTES + UPDATE_BYTES

@@ -2,7 +2,8 @@
 // its documentation broadcasts, or with --batched the updates of a turn in one message.
 import WebSocket, { WebSocketServer } from 'ws'
 import { fail, readFlags, report } from '../../lib/program.mjs'
-import { SCHEDULE_FLAGS, serveUpdates, UPDATE_BYTES, writeUpdate } from '../../lib/updates.mjs'
+import { SCHEDULE_FLAGS, UPDATE_BYTES, writeUpdate } from '../../lib/update_schedule.mjs'
+import { serveUpdates } from '../../lib/updates.mjs'
 
 const flags = readFlags({ ...SCHEDULE_FLAGS, batched: false })
 const server = new WebSocketServer({ host: '127.0.0.1', port: 0, backlog: 1024, perMessageDeflate: false })
