@@ -36,7 +36,7 @@ inline napi_value flush_slot(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// share(bytes, slots, sent, left, words): see shared_frames.h
+// share(bytes, slots, sent, refused, words): see shared_frames.h
 inline napi_value share(napi_env env, napi_callback_info info) {
   const Call call(env, info, 5);
   const std::span<int32_t> words = call[4].integers();

@@ -186,6 +186,9 @@ struct Life {
   }
 };
 
+// What a send touches of a connection.
+inline constexpr size_t kHotConnectionBytes = 256;
+
 struct Connection {
   // What each message touches stands first, in few cache lines.
   SendRing ring;               // empty at the start of each life

@@ -169,7 +169,8 @@ class Engine final : private IoSink {
 
   // Whether poll() has something to do although the wait handle is quiet.
   [[nodiscard]] bool wants_poll() const {
-    return has_ends_due() || !freed_in_batch_.empty() || ticking_ || events_.unconsumed() > 0 || io_->has_news() || goes_on();
+    return has_ends_due() || !freed_in_batch_.empty() || ticking_ || events_.unconsumed() > 0 || io_->has_news() ||
+           goes_on() != 0;
   }
   // Whether JavaScript has not consumed the whole batch yet.
   [[nodiscard]] bool has_unconsumed() const { return events_.unconsumed() > 0; }
@@ -188,7 +189,7 @@ class Engine final : private IoSink {
   }
   [[nodiscard]] uint32_t dirty_count() const;
   // Whether JavaScript has something to flush.
-  [[nodiscard]] bool has_unsent() const { return dirty_count() > 0 || goes_on(); }
+  [[nodiscard]] bool has_unsent() const { return dirty_count() > 0 || goes_on() != 0; }
   [[nodiscard]] Io& io() { return *io_; }
   void addresses(uint32_t slot, Address& local, Address& remote) const;
   // Whom an event `Refused` of this batch is about: the first of those it stands for. nullptr when there is no such event.
@@ -355,9 +356,9 @@ class Engine final : private IoSink {
   void report_last_refusals_soon(const Server& server);
 
   // Sending
-  // Whether JavaScript has left some of it to its next flush.
-  [[nodiscard]] bool goes_on() const {
-    return std::atomic_ref<int32_t>(words_[layout::kWordGoesOn]).load(std::memory_order_acquire) != 0;
+  // What JavaScript has left to its next flush.
+  [[nodiscard]] int32_t goes_on() const {
+    return std::atomic_ref<int32_t>(words_[layout::kWordGoesOn]).load(std::memory_order_acquire);
   }
   bool queue_control(Connection& connection, const uint8_t* frame, uint32_t bytes);
   // What one send of a connection consists of.
@@ -376,8 +377,14 @@ class Engine final : private IoSink {
   void count_sent(Connection& connection, size_t bytes, uint32_t ring_bytes, uint32_t end);
   void count_bytes(const Connection& connection, size_t bytes);
   void prefetch_shared(const SharedFrames& frames);
-  bool prepare_shared(SharedFrames& frames, IoSend& send, Sending& sending);
-  void finish_shared(SharedFrames& frames, const Sending& sending, int64_t taken);
+  // What one connection is sent of shared frames.
+  struct SharedSend {
+    Connection* connection = nullptr;
+    uint32_t place = 0;
+    size_t bytes = 0;
+  };
+  bool prepare_shared(SharedFrames& frames, IoSend& send, SharedSend& shared);
+  void finish_shared(SharedFrames& frames, const SharedSend& shared, int64_t taken);
   void after_pump(Connection& connection);
   void send_lost(Connection& connection, int error);
 
@@ -479,6 +486,7 @@ class Engine final : private IoSink {
   RefusedPeers refused_peers_;
   std::array<IoSend, Io::kSendsPerBatchMax> sends_ = {};
   std::array<Sending, Io::kSendsPerBatchMax> sendings_ = {};
+  std::array<SharedSend, Io::kSendsPerBatchMax> shared_sends_ = {};
   Deadlines deadlines_;
   Deadline accept_retry_ = {Deadline::kNowhere, kNone, DeadlineKind::AcceptRetry, false};
   Deadline io_due_ = {Deadline::kNowhere, kNone, DeadlineKind::Io, false};

@@ -176,7 +176,7 @@ void Engine::look_at_rings() {
 // Returns how many it gave back; none while rings wait for a flush, because JavaScript may have written bytes into them that
 // it has not published yet.
 uint32_t Engine::give_back_rings(uint32_t most) {
-  if (has_unsent()) return 0;
+  if (dirty_count() > 0 || (goes_on() & layout::kGoesOnRings) != 0) return 0;
   uint32_t given = 0;
   for (size_t i = noted_rings_.size(); i-- > 0 && given < most;) {
     Connection& connection = *connections_[noted_rings_[i]];

@@ -8,11 +8,7 @@
 #include "engine.h"
 
 namespace zerio {
-namespace {
-
-constexpr size_t kHotConnectionBytes = 256;
-
-}  // namespace
+namespace {}  // namespace
 
 bool Engine::queue_control(Connection& connection, const uint8_t* frame, uint32_t bytes) {
   ControlOut& control = connection.life.control;

@@ -9,7 +9,6 @@
 namespace zerio {
 namespace {
 
-constexpr size_t kHotConnectionBytes = 256;
 // Sends between two looks at the clock, which cost as much as a fiftieth of one.
 constexpr uint32_t kSendsBetweenLooks = 16;
 
@@ -24,10 +23,10 @@ void Engine::share(SharedFrames& frames) {
     uint32_t batch = 0;
     for (; visited < frames.places() && batch < batch_max; ++visited, frames.step()) {
       prefetch_shared(frames);
-      if (prepare_shared(frames, sends_[batch], sendings_[batch])) ++batch;
+      if (prepare_shared(frames, sends_[batch], shared_sends_[batch])) ++batch;
     }
     io_->send_batch(sends_.data(), batch);
-    for (uint32_t i = 0; i < batch; ++i) finish_shared(frames, sendings_[i], sends_[i].taken);
+    for (uint32_t i = 0; i < batch; ++i) finish_shared(frames, shared_sends_[i], sends_[i].taken);
     since_look += std::max(batch, 1U);
     if (since_look < kSendsBetweenLooks) continue;
     since_look = 0;
@@ -47,7 +46,7 @@ void Engine::prefetch_shared(const SharedFrames& frames) {
 }
 
 // Returns whether the next place is to be sent something now.
-bool Engine::prepare_shared(SharedFrames& frames, IoSend& send, Sending& sending) {
+bool Engine::prepare_shared(SharedFrames& frames, IoSend& send, SharedSend& shared) {
   const uint32_t place = frames.next();
   const std::span<const uint8_t> rest = frames.rest_of(place);
   if (rest.empty()) return false;
@@ -55,37 +54,36 @@ bool Engine::prepare_shared(SharedFrames& frames, IoSend& send, Sending& sending
   const bool can_share = connection != nullptr && connection->life.state == State::Open && !connection->life.in_session &&
                          !connection->life.send_failed && !connection->life.send_blocked && connection->ring.empty();
   if (!can_share) {
-    frames.leave(place, 0);
+    frames.refuse(place, 0);
     return false;
   }
   send.slot = connection->slot;
   send.count = 1;
   send.slices[0] = {rest.data(), rest.size()};
-  sending = {connection, 0, place, rest.size()};
+  shared = {connection, place, rest.size()};
   return true;
 }
 
-// `sending.end` is the place.
-void Engine::finish_shared(SharedFrames& frames, const Sending& sending, int64_t taken) {
-  Connection& connection = *sending.connection;
+void Engine::finish_shared(SharedFrames& frames, const SharedSend& shared, int64_t taken) {
+  Connection& connection = *shared.connection;
   Life& life = connection.life;
-  const uint32_t place = sending.end;
+  const uint32_t place = shared.place;
   if (taken < 0) {
     send_lost(connection, static_cast<int>(-taken));
     return frames.finish(place);
   }
   const auto bytes = static_cast<size_t>(taken);
-  check(bytes <= sending.total, "more was sent than there was");
+  check(bytes <= shared.bytes, "more was sent than there was");
   connection.counters[layout::kSlotCounterSends] += 1;
   counters_[layout::kEngineCounterSends] += 1;
   count_bytes(connection, bytes);
   connection.counters[layout::kSlotCounterMessagesSent] += frames.frames_in(place, bytes);
-  if (bytes == sending.total) return frames.finish(place);
+  if (bytes == shared.bytes) return frames.finish(place);
   counters_[layout::kEngineCounterSendsBlocked] += 1;
   life.send_blocked = true;
   life.blocked_bytes = 0;
   life.blocked_end = connection.ring.tail();
-  frames.leave(place, bytes);
+  frames.refuse(place, bytes);
 }
 
 }  // namespace zerio

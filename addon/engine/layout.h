@@ -11,7 +11,11 @@ namespace zerio::layout {
 inline constexpr uint32_t kWordDirtyCount = 0;      // JavaScript: how many slots in the dirty list have unsent bytes
 inline constexpr uint32_t kWordEventsProduced = 1;  // engine: events in the event ring
 inline constexpr uint32_t kWordEventsConsumed = 2;  // JavaScript: events already dispatched
-inline constexpr uint32_t kWordGoesOn = 3;  // JavaScript: whether its next flush has something to send beside the dirty list
+inline constexpr uint32_t kWordGoesOn = 3;          // JavaScript: what its next flush has beside the dirty list (kGoesOn…)
+
+// Bits of kWordGoesOn: connections that are sent from a copy, and rings.
+inline constexpr int32_t kGoesOnShared = 1;
+inline constexpr int32_t kGoesOnRings = 2;
 
 // Engine counters (float64), written by the engine only.
 inline constexpr uint32_t kEngineCountersOffset = 512;
@@ -97,12 +101,12 @@ inline constexpr uint32_t kSlotFrontBytes = 512;
 inline constexpr uint32_t kSlotBytes = kSlotFrontOffset + kSlotFrontBytes;
 
 // The words of a shared copy (int32; shared_frames.h), in memory of their own.
-inline constexpr uint32_t kShareBytes = 0;   // JavaScript: how long the frames are
-inline constexpr uint32_t kShareCount = 1;   // JavaScript: how many connections share them
-inline constexpr uint32_t kShareTimeUs = 2;  // JavaScript: how long one call may take; 0: until all is sent
-inline constexpr uint32_t kShareNext = 3;    // engine: the place where the next call goes on
-inline constexpr uint32_t kShareUnsent = 4;  // both: how many connections have not been sent all
-inline constexpr uint32_t kShareLeft = 5;    // engine: how many connections go on with their rings
+inline constexpr uint32_t kShareBytes = 0;    // JavaScript: how long the frames are
+inline constexpr uint32_t kShareCount = 1;    // JavaScript: how many connections share them
+inline constexpr uint32_t kShareTimeUs = 2;   // JavaScript: how long one call may take; 0: until all is sent
+inline constexpr uint32_t kShareNext = 3;     // engine: the place where the next call goes on
+inline constexpr uint32_t kShareUnsent = 4;   // both: how many connections have not been sent all
+inline constexpr uint32_t kShareRefused = 5;  // engine: of how many connections the system refused something
 inline constexpr uint32_t kShareWords = 6;
 
 }  // namespace zerio::layout

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "bytes.h"
+#include "check.h"
 #include "framing.h"
 #include "layout.h"
 
@@ -15,16 +16,16 @@ namespace zerio {
 
 class SharedFrames {
  public:
-  // `slots`, `sent` and `left` are columns by place: the connection, how many bytes the system has taken of the frames, and room
-  // for the places that are left to their rings.
-  SharedFrames(std::span<const uint8_t> bytes, std::span<const int32_t> slots, std::span<int32_t> sent, std::span<int32_t> left,
-               std::span<int32_t, layout::kShareWords> words)
+  // `slots` and `sent` are columns by place: the connection, and how many bytes the system has taken of the frames. `refused` has
+  // room for all places.
+  SharedFrames(std::span<const uint8_t> bytes, std::span<const int32_t> slots, std::span<int32_t> sent,
+               std::span<int32_t> refused, std::span<int32_t, layout::kShareWords> words)
       : bytes_(bytes.first(at_most(words[layout::kShareBytes], bytes.size()))),
-        slots_(slots.first(at_most(words[layout::kShareCount], std::min({slots.size(), sent.size(), left.size()})))),
+        slots_(slots.first(at_most(words[layout::kShareCount], std::min({slots.size(), sent.size(), refused.size()})))),
         sent_(sent),
-        left_(left),
+        refused_(refused),
         words_(words) {
-    words_[layout::kShareLeft] = 0;
+    words_[layout::kShareRefused] = 0;
     if (next() >= places()) words_[layout::kShareNext] = 0;
   }
 
@@ -41,16 +42,17 @@ class SharedFrames {
   [[nodiscard]] std::span<const uint8_t> rest_of(uint32_t place) const {
     return bytes_.subspan(at_most(sent_[place], bytes_.size()));
   }
-  // The system took all, or the connection takes nothing any more.
+  // The system took all, or takes nothing of this connection any more: what it loses then was accepted all the same.
   void finish(uint32_t place) {
     sent_[place] = static_cast<int32_t>(bytes_.size());
     words_[layout::kShareUnsent] -= 1;
   }
-  // The system took so many bytes. JavaScript writes the rest into the ring.
-  void leave(uint32_t place, size_t taken) {
-    if (static_cast<size_t>(words_[layout::kShareLeft]) == left_.size()) return;
+  // The system took so many bytes, and no more now. JavaScript writes the rest into the ring.
+  void refuse(uint32_t place, size_t taken) {
+    int32_t& refused = words_[layout::kShareRefused];
+    check(static_cast<size_t>(refused) < refused_.size(), "a place is looked at once in a call");
     sent_[place] += static_cast<int32_t>(taken);
-    left_[static_cast<size_t>(words_[layout::kShareLeft]++)] = static_cast<int32_t>(place);
+    refused_[static_cast<size_t>(refused++)] = static_cast<int32_t>(place);
   }
 
   // How many frames end within the first `taken` bytes of what a place is sent. Most places are sent the same.
@@ -80,7 +82,7 @@ class SharedFrames {
   std::span<const uint8_t> bytes_;
   std::span<const int32_t> slots_;
   std::span<int32_t> sent_;
-  std::span<int32_t> left_;
+  std::span<int32_t> refused_;
   std::span<int32_t, layout::kShareWords> words_;
   size_t counted_from_ = 0;
   size_t counted_bytes_ = 0;

@@ -65,7 +65,7 @@ void EngineModel::publish(Random& random, uint32_t classic_length_max) {
   std::vector<int32_t> slots;
   for (const Connection* const member : members) slots.push_back(static_cast<int32_t>(member->slot));
   std::vector<int32_t> sent(members.size());
-  std::vector<int32_t> left(members.size());
+  std::vector<int32_t> refused(members.size());
   std::array<int32_t, layout::kShareWords> words = {};
   words[layout::kShareBytes] = static_cast<int32_t>(block.bytes.size());
   words[layout::kShareCount] = words[layout::kShareUnsent] = static_cast<int32_t>(members.size());
@@ -73,13 +73,13 @@ void EngineModel::publish(Random& random, uint32_t classic_length_max) {
   const uint64_t before = allocations_counted();
   {
     const Counting counting(true);
-    SharedFrames frames(block.bytes, slots, sent, left, words);
+    SharedFrames frames(block.bytes, slots, sent, refused, words);
     engine_->share(frames);
   }
   require_equal(allocations_counted(), before, "sharing allocates nothing");
-  require_equal(words[layout::kShareLeft], words[layout::kShareUnsent], "whoever lacks something is left to its ring");
-  for (int32_t i = 0; i < words[layout::kShareLeft]; ++i) {
-    const auto place = static_cast<size_t>(left[static_cast<size_t>(i)]);
+  require_equal(words[layout::kShareRefused], words[layout::kShareUnsent], "whoever lacks something is left to its ring");
+  for (int32_t i = 0; i < words[layout::kShareRefused]; ++i) {
+    const auto place = static_cast<size_t>(refused[static_cast<size_t>(i)]);
     const auto from = static_cast<size_t>(sent[place]);
     require(from < block.bytes.size(), "who has all is not left to its ring");
     members[place]->ring->write_frames(block.bytes.data() + from, block.bytes.size() - from, block.frames_behind(from));
@@ -87,7 +87,7 @@ void EngineModel::publish(Random& random, uint32_t classic_length_max) {
   // The program uses the memory again.
   std::fill(block.bytes.begin(), block.bytes.end(), uint8_t{0xee});
   trace_.add('e', number, "shares # frames with # connections, # of which go on with their rings",
-             {block.frames, members.size(), static_cast<uint64_t>(words[layout::kShareLeft])});
+             {block.frames, members.size(), static_cast<uint64_t>(words[layout::kShareRefused])});
 }
 
 }  // namespace zerio::simulation

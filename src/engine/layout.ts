@@ -12,6 +12,12 @@ export const enum EngineWord {
   GoesOn = 3
 }
 
+/** Bits of the word `GoesOn`. */
+export const enum GoesOn {
+  Shared = 1,
+  Rings = 2
+}
+
 /** Words of frames that many connections are sent from (int32); addon/engine/shared_frames.h explains them. */
 export const enum ShareWord {
   Bytes = 0,
@@ -19,7 +25,7 @@ export const enum ShareWord {
   TimeUs = 2,
   Next = 3,
   Unsent = 4,
-  Left = 5,
+  Refused = 5,
   Size = 6
 }
 

@@ -146,7 +146,7 @@ export interface NativeEngine {
   flush(): void
   flushSlot(slot: number): void
   /** Sends what connections lack of shared frames: addon/engine/shared_frames.h. */
-  share(bytes: Uint8Array, slots: Int32Array, sent: Int32Array, left: Int32Array, words: Int32Array): void
+  share(bytes: Uint8Array, slots: Int32Array, sent: Int32Array, refused: Int32Array, words: Int32Array): void
   copyBytes(
     target: Uint8Array,
     offset: number,

@@ -2,7 +2,7 @@
 // the front and the main part, are explained there.
 //
 // The straight path is one comparison: `end > limit`. The limit is the smallest of all reasons to look closer: the end of the
-// free space, the next automatic flush, the longest message, not being in the dirty list, not being connected.
+// free space, the next automatic flush, the longest message, not being in the dirty list, not being connected, being in an audience.
 
 import { ConnectionCounters } from '../counters.js'
 import { misuse } from '../errors.js'
@@ -163,17 +163,12 @@ export class SendRing {
     return this.#lengthMax
   }
 
-  /** It is in an audience from now on, at this place. Only while it is idle. */
+  /** It is in an audience from now on, at this place. Only while it is idle, or in this audience already. */
   join(audience: RingAudience<SendRing>, place: number): void {
     this.#audience = audience
     this.#audiencePlace = place
     // What is sent to this connection alone makes it leave.
     this.#limit = NO_LIMIT_LEFT
-  }
-
-  /** It has another place. */
-  moveTo(place: number): void {
-    this.#audiencePlace = place
   }
 
   /** Takes over what its connection lacks of shared frames, before anything else is sent. */
@@ -186,10 +181,15 @@ export class SendRing {
 
   /** Takes over a part of shared frames: the rest of one, and whole ones. The ring is empty, so there is room. */
   writeFrames(bytes: Uint8Array, from: number, to: number, messages: number): void {
-    if (!this.#place(to - from)) return
-    this.#engine.native.copy(this.#slab, this.#base + this.#tail, bytes, from, to - from)
-    this.#tail += to - from
-    this.#messages += messages
+    if (this.#place(to - from)) {
+      this.#engine.native.copy(this.#slab, this.#base + this.#tail, bytes, from, to - from)
+      this.#tail += to - from
+      this.#messages += messages
+    } else {
+      // The program has overwritten the words, and the stream is torn. The engine ends a connection with such a tail.
+      this.#tail = -1
+      this.#status = Status.Closed
+    }
     this.#show()
     if (this.#dirty) return
     this.#dirty = true

@@ -6,11 +6,12 @@ import { setTimeout } from 'node:timers'
 import type { ResolvedEngineOptions } from '../options/options.js'
 import { ALL, type Audience, type AudienceEngine } from './audience.js'
 import { needsPortableLoop } from './host_loop.js'
-import { EngineWord, Layout } from './layout.js'
+import { EngineWord, GoesOn, Layout } from './layout.js'
 import type { NativeEngine } from './native.js'
 import type { Slab } from './pool.js'
 import type { RingEngine } from './ring_engine.js'
 import { FLUSH_BYTES, type SendRing } from './send_ring.js'
+import { SharedFrames } from './shared_frames.js'
 import { resize } from './slabs.js'
 
 // Taken once: test runners replace it while they fake the time.
@@ -21,9 +22,13 @@ const KEPT_MS = 1
 /** A flush goes over so many rings; of a few more it leaves none. A send takes 2 to 6 microseconds. */
 const RINGS_AT_ONCE = 128
 const RINGS_AT_ONCE_MAX = 256
-/** The same for connections that are sent from a copy: the time, and how many there are in small audiences together. */
+/** So many rings that wait are taken along however many others are dirty. */
+const WAITING_AT_ONCE_MIN = 16
+/** A flush sends for so long to one audience, and goes on with the next one until it has come to so many connections. */
 const SHARE_US = 250
 const SHARED_AT_ONCE = 64
+/** So much memory for shared frames is in use at a time; topics for which there is none use rings. */
+const FRAMES_MAX = 16
 
 function nothing(): void {}
 
@@ -41,11 +46,16 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
   readonly #words: Int32Array
   readonly #dirtyWords: Int32Array
   readonly #dirty: (SendRing | undefined)[] = []
-  /** Audiences that lack something, the first of which is sent to next. */
-  readonly #shared: Audience[] = []
-  /** Dirty rings that a flush has left; those from `#waitingAt` on still wait. */
-  readonly #waiting: SendRing[] = []
-  #waitingAt = 0
+  /** Audiences that lack something, the first of which is sent to next. Each has memory for frames, so there are few. */
+  readonly #shared: (Audience | undefined)[] = Array.from({ length: FRAMES_MAX }, () => undefined)
+  #sharedCount = 0
+  /** Memory for shared frames that no audience uses, and how much there is in all. */
+  readonly #frames: SharedFrames[] = []
+  #framesMade = 0
+  /** Dirty rings that a flush has left, from `#waitingFirst` on and round. */
+  #waiting: (SendRing | undefined)[] = []
+  #waitingFirst = 0
+  #waitingCount = 0
   /** Where the program alone calls for events, it says when everything is sent, too. */
   readonly #sendsAll: boolean
   #tickPending = false
@@ -72,7 +82,7 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
   ) {
     this.#words = core.words
     this.#sendsAll = options.waitStrategy === 'manual'
-    this.sharedBytesMax = Math.min(FLUSH_BYTES, options.sendRingBytes / 2)
+    this.sharedBytesMax = Math.min(FLUSH_BYTES, options.sendRingBytes >> 1)
     this.#dirtyWords = new Int32Array(core.words.buffer, Layout.DirtyOffset, Layout.SlotsMax)
     this.resize(core.count)
   }
@@ -87,13 +97,15 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
     resize(this.#dirty, slotCount)
     // What was flushed is still in the list, and a ring keeps its slab.
     this.#dirty.fill(undefined, this.dirtyCount)
+    this.#resizeWaiting(slotCount)
   }
 
   /** Nothing is to be flushed any more: the engine is closed. */
   forget(): void {
     this.dirtyCount = 0
     this.goesOn = false
-    this.#shared.length = this.#waiting.length = this.#waitingAt = 0
+    this.#sharedCount = this.#waitingCount = this.#waiting.length = 0
+    this.#shared.fill(undefined)
   }
 
   /** The process ends: everything is handed over, and from now on through the rings alone. */
@@ -112,9 +124,26 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
     this.#flushSoon()
   }
 
+  takeFrames(): SharedFrames | undefined {
+    if (this.#frames.length > 0 || this.#framesMade === FRAMES_MAX) return this.#frames.pop()
+    try {
+      const made = new SharedFrames(this.sharedBytesMax, this.native)
+      this.#framesMade++
+      return made
+    } catch {
+      // Without memory for a copy there are still the rings.
+      return undefined
+    }
+  }
+
+  giveFramesBack(frames: SharedFrames): void {
+    frames.size = 0
+    this.#frames.push(frames)
+  }
+
   addShared(audience: Audience): void {
     audience.isListed = true
-    this.#shared.push(audience)
+    this.#shared[this.#sharedCount++] = audience
     this.#setGoesOn()
     this.#flushSoon()
   }
@@ -140,9 +169,13 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
     }
     const left = RINGS_AT_ONCE - this.dirtyCount
     this.flushRings()
-    if (!this.goesOn) return
+    if (!this.goesOn) {
+      // The program may have overwritten it.
+      this.#words[EngineWord.GoesOn] = 0
+      return
+    }
     this.#share(SHARE_US)
-    if (left > 0) this.#takeWaiting(left)
+    this.#takeWaiting(Math.max(left, WAITING_AT_ONCE_MIN))
     this.#flushDirty()
     this.#setGoesOn()
   }
@@ -152,7 +185,7 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
     this.#flushDirty()
     if (!this.goesOn) return
     this.#share(ALL)
-    this.#takeWaiting(this.#waiting.length)
+    this.#takeWaiting(this.#waitingCount)
     this.#flushDirty()
     this.#setGoesOn()
   }
@@ -185,43 +218,75 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
     }
   }
 
-  /** Leaves all but the first dirty rings to later flushes. */
+  /** Leaves all but the first dirty rings to later flushes, as far as there is room to note them. */
   #deferRings(): void {
-    for (let i = RINGS_AT_ONCE; i < this.dirtyCount; i++) this.#waiting.push(this.#dirty[i] as SendRing)
-    this.#words[EngineWord.DirtyCount] = this.dirtyCount = RINGS_AT_ONCE
+    const waiting = this.#waiting
+    while (this.dirtyCount > RINGS_AT_ONCE && this.#waitingCount < waiting.length) {
+      waiting[(this.#waitingFirst + this.#waitingCount++) % waiting.length] = this.#dirty[--this.dirtyCount]
+    }
+    this.#words[EngineWord.DirtyCount] = this.dirtyCount
     this.#setGoesOn()
   }
 
   /** Makes at most so many of the rings that wait dirty again. */
   #takeWaiting(most: number): void {
-    const waiting = this.#waiting
-    for (let left = most; left > 0 && this.#waitingAt < waiting.length; left--) {
-      const ring = waiting[this.#waitingAt++]
+    for (let left = Math.min(most, this.#waitingCount); left > 0; left--) {
+      const ring = this.#takeFirstWaiting()
       // Its slot may have begun another life.
       if (!ring.isDetached) this.#addDirty(ring)
     }
-    if (this.#waitingAt === waiting.length) waiting.length = this.#waitingAt = 0
+  }
+
+  #takeFirstWaiting(): SendRing {
+    const ring = this.#waiting[this.#waitingFirst] as SendRing
+    this.#waiting[this.#waitingFirst] = undefined
+    this.#waitingFirst = (this.#waitingFirst + 1) % this.#waiting.length
+    this.#waitingCount--
+    return ring
+  }
+
+  /** There is a place for each slot. */
+  #resizeWaiting(slotCount: number): void {
+    const waiting: (SendRing | undefined)[] = []
+    while (this.#waitingCount > 0) {
+      const ring = this.#takeFirstWaiting()
+      if (!ring.isDetached) waiting.push(ring)
+    }
+    this.#waitingFirst = 0
+    this.#waitingCount = waiting.length
+    this.#waiting = waiting
+    resize(waiting, slotCount)
   }
 
   #share(timeUs: number): void {
-    const shared = this.#shared
     this.#flushing = true
     for (
-      let most = timeUs === ALL ? Number.POSITIVE_INFINITY : SHARED_AT_ONCE;
-      shared.length > 0 && most > 0;
+      let most = timeUs === ALL ? Number.MAX_SAFE_INTEGER : SHARED_AT_ONCE;
+      this.#sharedCount > 0 && most > 0;
     ) {
-      const audience = shared[0]
+      const audience = this.#takeFirstShared()
       most -= audience.count
-      if (audience.share(timeUs) && timeUs !== ALL) continue
       audience.isListed = false
-      shared.shift()
+      // Behind the others, which shall not wait until nothing more is published to this one.
+      if (audience.share(timeUs) && timeUs !== ALL) this.addShared(audience)
     }
     this.#flushing = false
   }
 
+  /** Moves the others up. An array that is shifted gets new memory now and then. */
+  #takeFirstShared(): Audience {
+    const shared = this.#shared
+    const first = shared[0] as Audience
+    const last = --this.#sharedCount
+    for (let i = 0; i < last; i++) shared[i] = shared[i + 1]
+    shared[last] = undefined
+    return first
+  }
+
   #setGoesOn(): void {
-    this.goesOn = this.#shared.length > 0 || this.#waiting.length > 0
-    this.#words[EngineWord.GoesOn] = this.goesOn ? 1 : 0
+    const word = (this.#sharedCount > 0 ? GoesOn.Shared : 0) | (this.#waitingCount > 0 ? GoesOn.Rings : 0)
+    this.goesOn = word !== 0
+    this.#words[EngineWord.GoesOn] = word
   }
 
   flushOne(ring: SendRing): void {

@@ -1,6 +1,10 @@
 // Frames that many connections are sent from one copy: JavaScript appends to them, and the engine sends them. The memory is used again when
 // every connection has what it is to have.
+import * as typedArrays from '../options/typed_arrays.js'
 import { Header } from './layout.js'
+
+// See send_ring.ts.
+const { lengthOf } = typedArrays
 
 /** What this needs of the native engine: a copy of a part of an array, without garbage. */
 export interface BytesCopier {
@@ -23,24 +27,20 @@ export class SharedFrames {
   readonly #view: DataView
   readonly #copier: BytesCopier
 
+  /** Throws a RangeError when there is no memory. */
   constructor(bytesMax: number, copier: BytesCopier) {
     this.bytes = new Uint8Array(bytesMax)
     this.#view = new DataView(this.bytes.buffer)
     this.#copier = copier
   }
 
-  /** Whether a message of this length finds room. */
-  hasRoom(length: number): boolean {
-    return this.size + Header.Bytes + length <= this.bytes.length
-  }
-
-  /** Appends a message, for which there is room. The bytes are inside of the array. */
+  /** Appends a message, for which there is room. The bytes are inside of the array. Runs no code of the program. */
   append(bytes: Uint8Array, offset: number, length: number, channel: number): void {
     const target = this.bytes
     const at = this.size + Header.Bytes
     this.#view.setInt32(this.size, length | (channel << Header.ChannelShift), true)
     if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) target[at + i] = bytes[offset + i]
-    else if (offset === 0 && length === bytes.length) target.set(bytes, at)
+    else if (offset === 0 && length === lengthOf.call(bytes)) target.set(bytes, at)
     else this.#copier.copyBytes(target, at, bytes, offset, length)
     this.size = at + length
   }
@@ -53,10 +53,5 @@ export class SharedFrames {
       if (at > position) frames++
     }
     return frames
-  }
-
-  /** Nothing of it is needed any more. */
-  clear(): void {
-    this.size = 0
   }
 }

@@ -2,12 +2,14 @@
 // update. From the first one that found none it lags: changed keys are marked, and when there is room it gets the newest value of each.
 //
 // A value lies in the block as it travels: the key, then the value. So a member that catches up is sent to from the same place.
+
 import type { Audience } from '../engine/audience.js'
+import { grown } from '../engine/columns.js'
 import { type PoolBuffer, poolBuffer } from '../engine/pool.js'
 import type { SendRing } from '../engine/send_ring.js'
 import { ZerioError } from '../errors.js'
+import { lengthOf } from '../options/typed_arrays.js'
 import { Status } from '../status.js'
-import { grown } from './memberships.js'
 
 /** The key in front of each value. */
 export const KEY_BYTES = 4
@@ -67,7 +69,8 @@ export class Conflation {
     const at = key * this.#stride
     this.#block.view.setUint32(at, key, true)
     // A part of an array has no call without garbage.
-    if (offset === 0 && length === bytes.length && length > LOOP_BYTES_MAX) target.set(bytes, at + KEY_BYTES)
+    if (offset === 0 && length === lengthOf.call(bytes) && length > LOOP_BYTES_MAX)
+      target.set(bytes, at + KEY_BYTES)
     else for (let i = 0; i < length; i++) target[at + KEY_BYTES + i] = bytes[offset + i]
     this.#lengths[key] = length
     this.#present[key >> 5] |= 1 << (key & 31)
@@ -84,8 +87,8 @@ export class Conflation {
   }
 
   /** Sends the present value of a key to an audience. */
-  publish(audience: Audience, key: number): void {
-    audience.publish(this.#block, key * this.#stride, this.messageLength(key), 0)
+  publish(audience: Audience, key: number): number {
+    return audience.publish(this.#block, key * this.#stride, this.messageLength(key), 0)
   }
 
   lagAt(position: number): Lag {

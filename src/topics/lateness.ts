@@ -1,6 +1,6 @@
 // How long the oldest byte that a topic's members have not taken has waited: asked by a timer, so that publishing pays nothing for it.
+import { grown } from '../engine/columns.js'
 import type { SendRing } from '../engine/send_ring.js'
-import { grown } from './memberships.js'
 
 /** How often a limit is looked at within its time. */
 const LOOKS = 4

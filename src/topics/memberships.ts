@@ -1,19 +1,10 @@
 // Which peer is in which topic: columns of numbers. A membership is a row of them. It is found by peer and topic in a hash table, from its
 // topic by its position there, and from its peer by a list; so joining, leaving and asking take the same time however many there are.
+import { grown } from '../engine/columns.js'
 import type { Peer } from '../peer.js'
 
 const NONE = -1
 const ROWS_FIRST = 64
-
-/** A longer array with the same numbers at its beginning. */
-export function grown<Column extends Int32Array | Float64Array | Uint8Array>(
-  column: Column,
-  length: number
-): Column {
-  const longer = new (column.constructor as new (length: number) => Column)(length)
-  longer.set(column)
-  return longer
-}
 
 /** The members of one topic, in no order. */
 export class MemberList {

@@ -10,27 +10,40 @@ const MEMBERS_MIN = 4
 export class Sharing {
   readonly #memberships: Memberships
   readonly #engine: () => AudienceEngine | undefined
+  readonly #bytesMax: number
   #audience: Audience | undefined
 
-  constructor(memberships: Memberships, engine: () => AudienceEngine | undefined) {
+  /** @param bytesMax how many bytes may wait for a member; 0 for as many as the engine lets. */
+  constructor(memberships: Memberships, engine: () => AudienceEngine | undefined, bytesMax: number) {
     this.#memberships = memberships
     this.#engine = engine
+    this.#bytesMax = bytesMax
+  }
+
+  /** There are so many members now. Where there is no memory for more, these use their rings. */
+  reserve(members: number): void {
+    if (members < MEMBERS_MIN) return
+    const engine = this.#engine()
+    if (this.#audience === undefined && engine !== undefined)
+      this.#audience = new Audience(engine, this.#bytesMax, (row) => {
+        this.#memberships.sharedOf[row] = 0
+      })
+    try {
+      this.#audience?.reserve(members)
+    } catch {
+      // It has the room that it had.
+    }
   }
 
   /** Who of so many members gets such a message from one copy; undefined when it goes through the rings alone. */
   audienceFor(members: number, length: number, channel: number): Audience | undefined {
-    if (members < MEMBERS_MIN) return undefined
-    const engine = this.#engine()
-    if (engine === undefined) return undefined
-    this.#audience ??= new Audience(engine, (row) => {
-      this.#memberships.sharedOf[row] = 0
-    })
-    return this.#audience.canTake(length, channel) ? this.#audience : undefined
+    if (members < MEMBERS_MIN || this.#engine() === undefined) return undefined
+    return this.#audience?.canTake(length, channel) === true ? this.#audience : undefined
   }
 
   /** Makes a member one of the audience. Returns false when that cannot be now. */
-  join(audience: Audience, ring: SendRing, row: number, length: number, channel: number): boolean {
-    if (!audience.join(ring, row, length, channel)) return false
+  join(audience: Audience, ring: SendRing, row: number): boolean {
+    if (!audience.join(ring, row)) return false
     this.#memberships.sharedOf[row] = 1
     return true
   }

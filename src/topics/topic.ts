@@ -64,7 +64,8 @@ export class Topic {
     this._options = options
     this.#owner = owner
     this.#memberships = owner.memberships
-    this.#sharing = new Sharing(owner.memberships, owner.sharing)
+    // A member of which more waits is closed, so no more may be accepted without a look.
+    this.#sharing = new Sharing(owner.memberships, owner.sharing, options.pendingBytesMax)
     this.#conflation = conflation
     this.#pendingBytesMax = options.pendingBytesMax
     if (options.behindMs > 0) this.#lateness = new Lateness(options.behindMs, () => this.#closeLate())
@@ -95,6 +96,7 @@ export class Topic {
     const position = this.#members.count
     this.#conflation?.reserve(position)
     this.#memberships.add(place, this._number, this.#members)
+    this.#sharing.reserve(position + 1)
     this.#lateness?.joined(position)
     if (this.#conflation?.joined(position)) this.#catchUp(this.#conflation, position)
     return true
@@ -314,7 +316,7 @@ export class Topic {
       if (place === except || (audience !== undefined && sharedOf[row] !== 0)) continue
       const peer = peers[place] as Peer
       const ring = peer._ring
-      if (joins && this.#sharing.join(audience as Audience, ring, row, size, onChannel)) continue
+      if (joins && this.#sharing.join(audience as Audience, ring, row)) continue
       try {
         const status = whole ? ring.sendAll(bytes, offset) : ring.sendPart(bytes, offset, length, channel)
         if (status === Status.Sent) taken++
@@ -325,10 +327,7 @@ export class Topic {
         claimOpen = error
       }
     }
-    if (audience !== undefined && audience.count > 0) {
-      audience.publish(bytes, whole ? 0 : offset, size, onChannel)
-      taken += audience.count
-    }
+    if (audience !== undefined) taken += audience.publish(bytes, whole ? 0 : offset, size, onChannel)
     counts[TopicCounter.Published]++
     counts[TopicCounter.Delivered] += taken
     if (claimOpen !== undefined) throw claimOpen
@@ -391,7 +390,7 @@ export class Topic {
       }
       const place = placeOf[row]
       const ring = (peers[place] as Peer)._ring
-      if (joins && this.#sharing.join(audience as Audience, ring, row, size, 0)) continue
+      if (joins && this.#sharing.join(audience as Audience, ring, row)) continue
       try {
         const status = conflation.send(ring, key)
         if (status === Status.Sent) taken++
@@ -402,10 +401,7 @@ export class Topic {
         claimOpen = error
       }
     }
-    if (audience !== undefined && audience.count > 0) {
-      conflation.publish(audience, key)
-      taken += audience.count
-    }
+    if (audience !== undefined) taken += conflation.publish(audience, key)
     counts[TopicCounter.Published]++
     counts[TopicCounter.Delivered] += taken
     if (claimOpen !== undefined) {

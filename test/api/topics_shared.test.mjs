@@ -242,6 +242,101 @@ test('whoever has a shorter longest message, or no channels, gets what it can ta
   )
 })
 
+test('a topic that is published to in every turn does not hold up another one', async (t) => {
+  const options = ownEngine({ maxMessageLength: 1024 })
+  const server = await startServer(t, options)
+  const busy = server.topic('busy')
+  const quiet = server.topic('quiet')
+  const lines = []
+  for (let i = 0; i < 300; i++) lines.push(await connect(t, server, `client ${i}`, options))
+  for (const { peer } of lines.slice(4)) busy.add(peer)
+  for (const { peer } of lines.slice(0, 4)) quiet.add(peer)
+  const bytes = Buffer.alloc(4)
+  for (let turn = 0; turn < 20; turn++) {
+    busy.publish(bytes)
+    await new Promise(setImmediate)
+  }
+  t.is(quiet.publish(bytes), 4)
+  let turns = 0
+  for (; lines.slice(0, 4).some(({ got }) => got.length === 0) && turns < 500; turns++) {
+    busy.publish(bytes)
+    await new Promise(setImmediate)
+  }
+  t.true(turns < 500, `${turns} turns`)
+})
+
+test('bytes whose length runs code, or lies, harm nobody', async (t) => {
+  const server = await startServer(t, {})
+  const lines = []
+  for (let i = 0; i < 5; i++) lines.push(await connect(t, server, `${i}`, {}))
+  const latest = server.topic('latest', { slow: 'latest', keysMax: 2, valueBytesMax: 300 })
+  for (const { peer } of lines) latest.add(peer)
+  const liar = new Uint8Array(200).fill(1)
+  liar[0] = 1
+  liar[1] = liar[2] = liar[3] = 0
+  const nested = Buffer.alloc(4)
+  Object.defineProperty(liar, 'length', {
+    get() {
+      server.broadcast(nested)
+      return 60
+    }
+  })
+  t.is(server.broadcast(liar), 5)
+  t.is(server.broadcast(liar, 0, 60), 5)
+  await new Promise(setImmediate)
+  t.is(latest.set(1, liar), 5)
+  // Each message arrived as it was, with a key in front of the value, and none was sent in between.
+  await until(() => lines.every(({ got }) => got.length === 3))
+  for (const { got } of lines) t.deepEqual(got, [8, 8, 8])
+  t.is(server.peerCount, 5)
+})
+
+test('topics that nobody publishes to hold no memory for it', async (t) => {
+  const server = await startServer(t, {})
+  const lines = []
+  for (let i = 0; i < 4; i++) lines.push(await connect(t, server, `${i}`, {}))
+  const topics = Array.from({ length: 1000 }, (_, i) => server.topic(`topic ${i}`))
+  for (const topic of topics) for (const { peer } of lines) topic.add(peer)
+  const before = process.memoryUsage().arrayBuffers
+  for (const topic of topics) {
+    t.is(topic.publish(Buffer.alloc(4)), 4)
+    await new Promise(setImmediate)
+  }
+  // All of them in one turn, too.
+  for (const topic of topics) topic.publish(Buffer.alloc(4))
+  await until(() => lines.every(({ got }) => got.length === 2000))
+  t.true(process.memoryUsage().arrayBuffers - before < 20e6)
+})
+
+test('a member over the limit of bytes is closed when the message is published', async (t) => {
+  const options = { socketSendBytes: 8192, socketReceiveBytes: 8192 }
+  const server = await startServer(t, options)
+  const lines = []
+  for (let i = 0; i < 4; i++) lines.push(await connect(t, server, `${i}`, options))
+  for (const { client } of lines) client.pause()
+  const topic = server.topic('news', { slow: 'close', pendingBytesMax: 1000 })
+  for (const { peer } of lines) topic.add(peer)
+  topic.publish(Buffer.alloc(60_000))
+  t.is(topic.counters.closed, 4)
+})
+
+test('a member over the limit by many short messages is closed, too', async (t) => {
+  const options = { socketSendBytes: 8192, socketReceiveBytes: 8192 }
+  const server = await startServer(t, options)
+  const lines = []
+  for (let i = 0; i < 4; i++) lines.push(await connect(t, server, `${i}`, options))
+  for (const { client } of lines) client.pause()
+  const topic = server.topic('news', { slow: 'close', pendingBytesMax: 1000 })
+  for (const { peer } of lines) topic.add(peer)
+  // In one turn.
+  const bytes = Buffer.alloc(300)
+  for (let i = 0; i < 1000 && topic.counters.closed < 4; i++) {
+    topic.publish(bytes)
+    for (const { peer } of lines) t.true(peer.pendingBytes <= 1000 || !peer.isOpen)
+  }
+  t.is(topic.counters.closed, 4)
+})
+
 for (const [name, more] of [
   ['one copy', {}],
   ['their rings', { session: true }]

@@ -49,7 +49,18 @@ const program = `
       return status('VmRSS') - before
     },
     pending: (id) => server.peer(id).pendingBytes,
-    broadcast: (length) => server.broadcast(Buffer.alloc(length))
+    broadcast: (length) => server.broadcast(Buffer.alloc(length)),
+    // From now on, in each turn, to all but this one.
+    publishAlways: (id) => {
+      const topic = server.topic('always')
+      for (const peer of server.peers) if (peer.id !== id) topic.add(peer)
+      const bytes = Buffer.alloc(20)
+      const turn = () => {
+        topic.publish(bytes)
+        setImmediate(turn)
+      }
+      turn()
+    }
   }
   process.on('message', ({ name, args }) => process.send({ result: actions[name](...args) }))
   process.send({ result: server.listeningPort })
@@ -127,6 +138,19 @@ test('a peer that reads again gives its ring back and stays', async (t) => {
   await settles(ask, ({ residentMb }) => residentMb < before.residentMb + 8)
   // The ring holds messages as before.
   t.true((await ask('fill', 'slow', 1_000)) > 60_000)
+})
+
+test('a ring is given back although a topic always has something to send', async (t) => {
+  const { port, ask } = await startServer(t, { sendRingBytes: 64 * MEGABYTE })
+  for (let i = 0; i < 200; i++) (await join(t, port, `peer ${i}`)).resume()
+  const socket = (await join(t, port, 'slow')).pause()
+  await settles(ask, ({ peers }) => peers === 201)
+  await ask('publishAlways', 'slow')
+  const before = await ask('look')
+  await ask('fill', 'slow', 65_536)
+  t.true((await ask('look')).residentMb - before.residentMb > 50)
+  socket.resume()
+  await settles(ask, ({ residentMb }) => residentMb < before.residentMb + 16)
 })
 
 test('200 peers that read again give back their rings, each filled a little, and stay', async (t) => {

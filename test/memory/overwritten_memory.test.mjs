@@ -7,6 +7,7 @@ import { until } from '../helpers/until.mjs'
 
 const PRODUCED = 4
 const CONSUMED = 8
+const GOES_ON = 3
 const EVENTS = 1024 + 64 * 256 + 65536 * 4
 const KIND_MESSAGE = 2
 const KIND_CONNECTED = 3
@@ -39,6 +40,16 @@ const cases = {
 for (const [name, overwrite] of Object.entries(cases)) {
   test(name, (t) => survives(t, overwrite))
 }
+
+test('a thread at rest sleeps again when the word for what goes on is not 0', async (t) => {
+  const server = await startServer(t, ownEngine({}))
+  await startClient(t, server)
+  const peer = await until(() => server.peer('client'))
+  const words = new Int32Array(peer.buffer.buffer, 0, 4)
+  words[GOES_ON] = 3
+  await until(() => words[GOES_ON] === 0)
+  t.pass()
+})
 
 for (const count of [1, 70_000, 2 ** 31 - 1]) {
   test(`the thread goes on when the count of consumed events is ${count} between two batches`, async (t) => {

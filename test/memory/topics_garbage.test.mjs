@@ -48,6 +48,43 @@ const script = (publish, rounds) => `
   process.exit(0)
 `
 
+/** 300 peers that are sent something of their own in each turn. They are sockets of another process, which reads and drops. */
+const crowd = `
+  import { spawn } from 'node:child_process'
+  import { ZerioServer } from 'zerio'
+  const options = { maxMessageLength: 1024, sendRingBytes: 16384 }
+  const server = new ZerioServer({ host: '127.0.0.1', port: 0 }, options)
+  await server.start('server')
+  const child = spawn(process.execPath, ['-e', \`
+    const { connect } = require('node:net')
+    process.stdin.resume().on('end', () => process.exit())
+    for (let i = 0; i < 300; i++) {
+      const id = Buffer.from('peer' + String(i).padStart(4, '0'))
+      const hello = Buffer.alloc(4 + id.length)
+      hello.writeUInt32LE(id.length)
+      id.copy(hello, 4)
+      connect(\${server.listeningPort}, '127.0.0.1').on('error', () => {}).resume().write(hello)
+    }
+  \`], { stdio: ['pipe', 'ignore', 'inherit'] })
+  while (server.peerCount < 300) await new Promise(setImmediate)
+  const peers = server.peers
+  const bytes = Buffer.alloc(20)
+  const run = (turns) => new Promise((resolve) => {
+    const turn = () => {
+      for (let i = 0; i < peers.length; i++) peers[i].send(bytes)
+      if (--turns > 0) setImmediate(turn)
+      else resolve()
+    }
+    turn()
+  })
+  await run(1000)
+  globalThis.gc()
+  globalThis.gc()
+  await run(4000)
+  globalThis.gc()
+  process.exit(0)
+`
+
 /** What V8 collected between the last two collections that the script asked for. */
 function collectionsBetween(t, stdout) {
   const lines = stdout.split(/\r?\n/).filter((line) => /^\[\d+:/.test(line))
@@ -96,6 +133,17 @@ test.serial('members that lag and catch up cost no collection', async (t) => {
   const { collections, counters } = await run(t, lagging, 6000)
   t.deepEqual(collections, [])
   t.true(counters[2].conflated > 6000)
+})
+
+test.serial('more rings than one flush takes: 4,000 turns without a collection', async (t) => {
+  t.timeout(LIMIT_MS)
+  const result = await runScript(crowd, {
+    timeoutMs: LIMIT_MS,
+    flags: ['--trace-gc', '--expose-gc', '--max-semi-space-size=1']
+  })
+  t.is(result.code, 0, result.stderr)
+  // Node.js allocates in each turn of the loop, but not a list of rings: 4 KB, which would fill this young generation ten times.
+  t.true(collectionsBetween(t, result.stdout).length <= 3, result.stdout)
 })
 
 test.serial('the test notices one small object for each round', async (t) => {
