@@ -22,10 +22,9 @@
 #include "id_table.h"
 #include "layout.h"
 #include "refusals.h"
+#include "shared_frames.h"
 
 namespace zerio {
-
-class SharedFrames;
 
 struct EngineOptions {
   uint32_t message_length_max = 0;
@@ -377,12 +376,6 @@ class Engine final : private IoSink {
   void count_sent(Connection& connection, size_t bytes, uint32_t ring_bytes, uint32_t end);
   void count_bytes(const Connection& connection, size_t bytes);
   void prefetch_shared(const SharedFrames& frames);
-  // What one connection is sent of shared frames.
-  struct SharedSend {
-    Connection* connection = nullptr;
-    uint32_t place = 0;
-    size_t bytes = 0;
-  };
   bool prepare_shared(SharedFrames& frames, IoSend& send, SharedSend& shared);
   void finish_shared(SharedFrames& frames, const SharedSend& shared, int64_t taken);
   void after_pump(Connection& connection);

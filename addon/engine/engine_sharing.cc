@@ -4,7 +4,6 @@
 
 #include "check.h"
 #include "engine.h"
-#include "shared_frames.h"
 
 namespace zerio {
 namespace {

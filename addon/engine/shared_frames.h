@@ -14,6 +14,15 @@
 
 namespace zerio {
 
+struct Connection;
+
+// What one connection is sent of shared frames.
+struct SharedSend {
+  Connection* connection = nullptr;
+  uint32_t place = 0;
+  size_t bytes = 0;
+};
+
 class SharedFrames {
  public:
   // `slots` and `sent` are columns by place: the connection, and how many bytes the system has taken of the frames. `refused` has
