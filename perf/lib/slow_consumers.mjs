@@ -12,7 +12,6 @@ const MEMORY_MAX_MB = 4096
 export const SAMPLE_MS = 250
 const DEADLINE_MS = 60_000
 const FINISH_SECONDS = 30
-const STALL_AFTER_MS = 1_000
 
 // V8's memory reducer collects some eight seconds after a process has made its first garbage, whatever the program does then.
 export const NODE_FLAGS = ['--expose-gc', '--no-memory-reducer']
@@ -48,7 +47,6 @@ class Memory {
  * @property {number} slow
  * @property {'frames' | 'ws'} framing
  * @property {number} [updateBytes] of key and value
- * @property {number} [stallMs] how long the server's process stands still once before, so that its updates wait in all rings
  * @property {number} warmupMs long enough for the slow ones to lag
  * @property {number} measuredMs
  * @property {number} readMs how long the server goes on when the slow ones read again; 0 stops it before
@@ -75,17 +73,9 @@ export async function runSlowConsumers(startServer, scenario) {
   }
 }
 
-async function stall(pid, ms) {
-  await pause(STALL_AFTER_MS)
-  process.kill(pid, 'SIGSTOP')
-  await pause(ms)
-  process.kill(pid, 'SIGCONT')
-}
-
-async function measure(server, subscribers, { readers, slow, stallMs = 0, warmupMs, measuredMs, readMs }) {
+async function measure(server, subscribers, { readers, slow, warmupMs, measuredMs, readMs }) {
   const memory = new Memory(server.pid)
   server.write('go')
-  if (stallMs > 0) await stall(server.pid, stallMs)
   await memory.during(warmupMs)
   const warm = memory.samples.length
   server.write('measure')

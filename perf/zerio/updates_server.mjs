@@ -9,8 +9,12 @@ const flags = readFlags({
   backend: 'auto',
   ringBytes: 262_144,
   socketSendBytes: 0,
-  valueBytes: VALUE_BYTES
+  valueBytes: VALUE_BYTES,
+  touch: false
 })
+const PAGE_BYTES = 4096
+const NURSERY_BYTES = 64 * 2 ** 20
+if (flags.touch) touchNursery()
 const server = new ZerioServer(
   { host: '127.0.0.1', port: 0 },
   {
@@ -27,8 +31,26 @@ const value = new Uint8Array(flags.valueBytes)
 const sequenceOf = new Uint32Array(value.buffer, 0, 1)
 const dueOf = new Float64Array(value.buffer, 8, 1)
 
-server.on('clientConnected', (_id, peer) => topic.add(peer))
+const pools = new Set()
+server.on('clientConnected', (_id, peer) => {
+  topic.add(peer)
+  if (flags.touch) touch(peer.buffer)
+})
 server.on('error', (error) => fail(`updates: ${error.message}`))
+
+/** Has the system commit all memory of a pool. */
+function touch(pool) {
+  if (pools.has(pool)) return
+  pools.add(pool)
+  for (let at = 0; at < pool.length; at += PAGE_BYTES) pool[at] |= 0
+}
+
+/** Has the system commit both halves of V8's young generation, which otherwise fills until the first collection. */
+function touchNursery() {
+  let kept
+  for (let bytes = 0; bytes < NURSERY_BYTES; bytes += PAGE_BYTES) kept = new Array(PAGE_BYTES / 8).fill(bytes)
+  return kept
+}
 
 function sendTurn(first, end, dueNs) {
   dueOf[0] = dueNs
