@@ -6,6 +6,7 @@ export {
   type GcCollections,
   type GcEventLoop,
   type GcExpectation,
+  type GcGenerations,
   type GcMeasureOptions,
   type GcPauses,
   GcProbe,

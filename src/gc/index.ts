@@ -5,6 +5,7 @@ export type {
   GcAllocator,
   GcCollections,
   GcEventLoop,
+  GcGenerations,
   GcPauses,
   GcReport,
   GcReportData

@@ -83,7 +83,7 @@ export class GcProbe {
 
   /** Ends the measurement. Throws `ZERIO_NOT_STARTED`. */
   stop(): GcReport {
-    return this.#stop(0)
+    return this.#stop(0, undefined)
   }
 
   /**
@@ -152,17 +152,17 @@ export class GcProbe {
     return this.#run
   }
 
-  #stop(moreOverheadBytes: number): GcReport {
+  #stop(moreOverheadBytes: number, operationsMs: number | undefined): GcReport {
     const run = this.#running()
     run.end()
     this.#run = undefined
-    return run.report(this.operations, stopOverheadBytes() + moreOverheadBytes)
+    return run.report(this.operations, stopOverheadBytes() + moreOverheadBytes, operationsMs)
   }
 
-  #stopMeasuring({ operations, notes }: Measuring, overheadBytesPerOperation: number): GcReport {
+  #stopMeasuring({ operations, callsMs, notes }: Measuring, overheadBytesPerOperation: number): GcReport {
     this.operation(operations)
     this.#running().notes.push(...notes)
-    return this.#stop(operations * overheadBytesPerOperation)
+    return this.#stop(operations * overheadBytesPerOperation, callsMs)
   }
 }
 

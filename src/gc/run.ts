@@ -8,7 +8,7 @@ import {
 } from 'node:perf_hooks'
 import { AllocationSampler } from './allocation_sampler.js'
 import { holdSweeping, letSweepingGo } from './buffer_sweeping.js'
-import { HeapMeter } from './heap_meter.js'
+import { HeapMeter, isMinor } from './heap_meter.js'
 import type { ResolvedProbeOptions } from './options.js'
 import { type GcCollections, GcReport } from './report.js'
 
@@ -82,13 +82,15 @@ export class Run {
     if (this.options.external) letSweepingGo()
   }
 
-  report(operations: number, moreOverheadBytes: number): GcReport {
+  /** `operationsMs` is the time of the operations, when it is not all of the measured time. */
+  report(operations: number, moreOverheadBytes: number, operationsMs?: number): GcReport {
     const { options, meter, sampler } = this
     const pauses = this.#pauses
     const elapsedMs = (this.#endMs ?? performance.now()) - this.#startMs
     const overheadBytes = (this.#loopDelay?.count ?? 0) * loopIterationBytes + moreOverheadBytes
     const heapBytes = Math.max(0, meter.heapBytes - overheadBytes)
-    const perOperation = (bytes: number): number | null => (operations > 0 ? bytes / operations : null)
+    const perOperation = (all: number): number | null => (operations > 0 ? all / operations : null)
+    const youngBytes = Math.min(heapBytes, Math.max(0, meter.youngBytes - overheadBytes))
     const sampledBytes = sampler?.bytes ?? 0
     const histogram = createHistogram()
     if (pauses.count > 0) histogram.add(pauses)
@@ -96,10 +98,12 @@ export class Run {
       {
         elapsedMs,
         operations,
+        nsPerOperation: perOperation((operationsMs ?? elapsedMs) * 1e6),
         heapBytes,
         heapBytesPerOperation: perOperation(heapBytes),
         externalBytes: options.external ? meter.externalBytes : null,
         externalBytesPerOperation: options.external ? perOperation(meter.externalBytes) : null,
+        generations: { youngBytes, oldBytes: heapBytes - youngBytes, promotedBytes: meter.promotedBytes },
         collections: { total: this.#counts.minor + this.#counts.major, ...this.#counts },
         pauses: this.#pausesOf(elapsedMs),
         eventLoop: this.#loop ?? this.#eventLoop(),
@@ -161,7 +165,7 @@ export class Run {
 
   #count(kind: string, pauseUs: number): void {
     if (kind === 'MarkSweepCompact' || kind === 'MarkCompact') this.#counts.major++
-    else if (kind === 'Scavenge' || kind.startsWith('Minor')) this.#counts.minor++
+    else if (isMinor(kind)) this.#counts.minor++
     else if (kind === 'IncrementalMarking') this.#counts.incrementalMarking++
     else this.#counts.other++
     const ns = Math.max(1, Math.round(pauseUs * 1000))
