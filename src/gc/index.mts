@@ -6,11 +6,14 @@ export {
   type GcCollections,
   type GcEventLoop,
   type GcExpectation,
+  type GcFrame,
   type GcGenerations,
   type GcMeasureOptions,
   type GcPauses,
   GcProbe,
   type GcProbeOptions,
+  type GcProfile,
+  type GcProfileData,
   type GcReport,
   type GcReportData
 } from './index.js'

@@ -1,6 +1,7 @@
 // What a probe found: an object whose fields are plain data, as JSON.stringify writes them, and which prints as a table.
 import type { RecordableHistogram } from 'node:perf_hooks'
-import type { Allocator } from './allocation_sites.js'
+import type { Allocator } from './allocation_tree.js'
+import type { GcProfile } from './profile.js'
 import {
   alignedTable,
   bytesText,
@@ -128,9 +129,11 @@ export class GcReport implements GcReportData {
   readonly overheadBytes: number
   readonly notes: string[]
   readonly #pauseHistogram: RecordableHistogram
+  readonly #makeProfile: (() => GcProfile) | undefined
+  #profile: GcProfile | undefined
 
   /** @internal */
-  constructor(data: GcReportData, pauseHistogram: RecordableHistogram) {
+  constructor(data: GcReportData, pauseHistogram: RecordableHistogram, makeProfile?: () => GcProfile) {
     this.elapsedMs = data.elapsedMs
     this.operations = data.operations
     this.nsPerOperation = data.nsPerOperation
@@ -146,11 +149,18 @@ export class GcReport implements GcReportData {
     this.overheadBytes = data.overheadBytes
     this.notes = data.notes
     this.#pauseHistogram = pauseHistogram
+    this.#makeProfile = makeProfile
   }
 
   /** All pauses in nanoseconds, as `perf_hooks` keeps them, for percentiles that the report does not have. */
   get pauseHistogram(): RecordableHistogram {
     return this.#pauseHistogram
+  }
+
+  /** The stacks of the allocating functions; `undefined` for a report without samples, and for one of a probe that goes on. */
+  get profile(): GcProfile | undefined {
+    this.#profile ??= this.#makeProfile?.()
+    return this.#profile
   }
 
   /** The table. */

@@ -10,6 +10,7 @@ import { AllocationSampler } from './allocation_sampler.js'
 import { holdSweeping, letSweepingGo } from './buffer_sweeping.js'
 import { HeapMeter, isMinor } from './heap_meter.js'
 import type { ResolvedProbeOptions } from './options.js'
+import { GcProfile } from './profile.js'
 import { type GcCollections, GcReport } from './report.js'
 
 /** V8 keeps what it records of collections in memory of its own until it is taken. */
@@ -67,12 +68,13 @@ export class Run {
     return this.meter.heapBytes
   }
 
-  end(isProgramOver = false): void {
+  /** `linesMax` functions get the lines of their sources now; those of the others may be found later. */
+  end(isProgramOver = false, linesMax = this.options.topAllocators): void {
     this.meter.end()
     this.#endMs = performance.now()
     this.#loop = this.#eventLoop()
     clearInterval(this.#timer)
-    this.sampler?.close(this.options.topAllocators, isProgramOver)
+    this.sampler?.close(linesMax, isProgramOver)
     if (this.sampler?.wasRobbed) {
       this.notes.push(
         "Something else in the thread stopped V8's sampler: its part of the samples is missing."
@@ -114,7 +116,9 @@ export class Run {
         overheadBytes,
         notes: [...this.notes]
       },
-      histogram
+      histogram,
+      // Only at the end, because the samples come then.
+      sampler !== undefined && this.#endMs !== undefined ? () => new GcProfile(sampler.profile()) : undefined
     )
   }
 
