@@ -5,8 +5,10 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { holdSweeping } from '../gc/buffer_sweeping.js'
+import type { GcReport } from '../gc/report.js'
 import { Run } from '../gc/run.js'
-import { beginningFile, type GcState, type GcTask, stateFile, taskFile } from './gc_channel.js'
+import { beginningFile, type GcState, type GcTask, profileFile, stateFile, taskFile } from './gc_channel.js'
+import { Timeline } from './gc_timeline.js'
 import { handledSignals, watchEndingSignals } from './gc_watched_signals.js'
 import { Histogram } from './histogram.js'
 
@@ -24,6 +26,7 @@ const files = { renameSync, writeFileSync }
 class Reporter {
   readonly #pauses = new Histogram()
   readonly #file: string
+  readonly #timeline = new Timeline()
   readonly #isChildOfCommand: boolean
   #run: Run | undefined
   #startedAtMs = 0
@@ -33,7 +36,7 @@ class Reporter {
   #isRead = true
 
   constructor(
-    folder: string,
+    private readonly folder: string,
     private readonly task: GcTask
   ) {
     this.#file = stateFile(folder, process.pid, threadId)
@@ -54,7 +57,10 @@ class Reporter {
         loopResolutionMs: 10
       },
       undefined,
-      (ns) => this.#pauses.record(Math.min(Math.round(ns / 1000), 2 ** 31 - 1))
+      (ns) => {
+        this.#pauses.record(Math.min(Math.round(ns / 1000), 2 ** 31 - 1))
+        this.#timeline.pause(ns / 1e6)
+      }
     )
     this.#write()
     this.#reportLater()
@@ -62,8 +68,10 @@ class Reporter {
 
   end(kind: 'timeUp' | 'final'): void {
     if (this.#run === undefined) return
-    this.#run.end(true)
+    const run = this.#run
+    run.end(true, this.task.isDetailed ? Number.POSITIVE_INFINITY : undefined)
     this.#kind = kind
+    this.#writeProfile(run.report(0, 0))
     this.#write()
     this.#run = undefined
   }
@@ -93,9 +101,21 @@ class Reporter {
     }, delayMs).unref()
   }
 
+  /** Before the last report, so that whoever reads that finds the stacks. */
+  #writeProfile({ profile }: GcReport): void {
+    if (!this.task.isDetailed || profile === undefined) return
+    try {
+      files.writeFileSync(profileFile(this.folder, process.pid, threadId), JSON.stringify(profile))
+    } catch {
+      // As below.
+    }
+  }
+
   #write(): void {
     const run = this.#run
     if (run === undefined) return
+    const report = run.report(0, 0)
+    if (this.task.isDetailed) this.#timeline.add(report, run.meter)
     const state: GcState = {
       kind: this.#kind,
       pid: process.pid,
@@ -106,8 +126,9 @@ class Reporter {
       writtenAtMs: Date.now(),
       handledSignals: isMainThread ? handledSignals() : [],
       wasSignalled: this.#wasSignalled,
-      report: run.report(0, 0),
-      pauses: this.#pauses.entries()
+      report,
+      pauses: this.#pauses.entries(),
+      timeline: this.#timeline.points
     }
     try {
       files.writeFileSync(`${this.#file}.new`, JSON.stringify(state))

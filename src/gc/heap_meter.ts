@@ -33,6 +33,16 @@ export class HeapMeter {
 
   constructor(private readonly onCollection: CollectionListener) {}
 
+  /** The size of the heap when it was read last. */
+  get heapSizeBytes(): number {
+    return this.#to[Size.Heap]
+  }
+
+  /** The size of the memory outside of the heap, from the same reading. */
+  get externalSizeBytes(): number {
+    return this.#to[Size.External]
+  }
+
   /** Starts a stretch. What is allocated between two stretches is not counted. */
   begin(): void {
     meters.add(this)
