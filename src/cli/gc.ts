@@ -3,16 +3,19 @@ import { accessSync, constants, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { reportText } from '../gc/report.js'
 import { integerOf, numberOf, readFlags, splitAtProgram, UsageError } from './flags.js'
+import { Attachment } from './gc_attach.js'
 import { type Budget, overBudget, readBudget } from './gc_budget.js'
 import type { GcTask } from './gc_channel.js'
 import { compareRuns, readRuns, saveRuns } from './gc_comparison.js'
 import { mergedProfile } from './gc_details.js'
+import { findInspector } from './gc_inspectors.js'
 import { pageOf } from './gc_page.js'
 import { findProgram } from './gc_program.js'
 import { type Outcome, Session } from './gc_session.js'
 import { type GcTotal, partsText } from './gc_total.js'
 
 const help = `Usage: zerio gc [flags] <program> [arguments]
+       zerio gc [flags] --attach <process>
 
 Runs a program and reports what its threads and those of the Node.js processes that it starts cost the garbage collector: bytes
 allocated, collections and their pauses, the event loop's delay, and which functions allocate. Once a second while it runs, and all of
@@ -32,7 +35,9 @@ it at the end, on stderr. The program is
   --profile FILE  write the stacks of allocating functions: FILE.heapprofile for Chrome's developer tools, FILE.pb.gz for pprof
   --runs N        run the program N times, 1 to 30 (default 1)
   --save FILE     keep the figures of the runs
-  --compare FILE  compare the runs with those of an earlier --save; exit code 1 when the program allocates more
+  --compare FILE  compare the runs with those of an earlier --save; exit code 1 when the program allocates more, or when there are too
+                  few runs to tell
+  --attach WHICH  measure a process that runs already, for --seconds (default 10) or until Ctrl-C: its id, or HOST:PORT of its inspector
   --budget FILE   exit code 1 when a figure is above its limit in this file
   --help, -h      this text
 
@@ -48,6 +53,7 @@ const options = {
   html: { type: 'string' },
   profile: { type: 'string' },
   runs: { type: 'string' },
+  attach: { type: 'string' },
   save: { type: 'string' },
   compare: { type: 'string' },
   budget: { type: 'string' },
@@ -58,6 +64,8 @@ type GcFlags = ReturnType<typeof flagsOf>
 
 /** Of a program that ended well before it could report, or that costs more than it may. */
 const failedCode = 1
+/** How long a process is measured that would go on without end. */
+const attachMs = 10_000
 /** Flags of Node.js that need no file. */
 const evalFlags = new Set(['-e', '--eval', '-p', '--print', '-pe'])
 
@@ -72,18 +80,10 @@ export async function gc(args: string[]): Promise<number> {
   const flags = flagsOf(values)
   const before = values.compare === undefined ? undefined : readRuns(values.compare)
   const budget = values.budget === undefined ? undefined : readBudget(values.budget)
-  if (program.length === 0) throw new UsageError('no program to run; zerio gc --help explains')
-  const found = findProgram(program)
-  const task: GcTask = {
-    commandPid: process.pid,
-    warmupMs: flags.warmup * 1000,
-    measureMs: flags.seconds * 1000,
-    topAllocators: flags.top,
-    isDetailed: flags.html !== undefined || flags.profile !== undefined
-  }
+  const measure = measurementOf(flags, program)
   const totals: GcTotal[] = []
   for (let run = 1; run <= flags.runs; run++) {
-    const outcome = await new Session(task, flags.json).run(found)
+    const outcome = await measure()
     show(outcome, flags, run)
     if (outcome.total === undefined) return outcome.exitCode || failedCode
     totals.push(outcome.total)
@@ -101,11 +101,35 @@ export async function gc(args: string[]): Promise<number> {
   return lines.length > 0 || comparison?.isWorse ? failedCode : 0
 }
 
+/** Measures once. */
+function measurementOf(flags: GcFlags, program: readonly string[]): () => Promise<Outcome> {
+  const task: GcTask = {
+    commandPid: process.pid,
+    warmupMs: flags.warmup * 1000,
+    measureMs: flags.seconds * 1000,
+    topAllocators: flags.top,
+    isDetailed: flags.html !== undefined || flags.profile !== undefined
+  }
+  const { attach } = flags
+  if (attach === undefined) {
+    if (program.length === 0) throw new UsageError('no program to run; zerio gc --help explains')
+    const found = findProgram(program)
+    return () => new Session(task, flags.json).run(found)
+  }
+  if (program.length > 0)
+    throw new UsageError('--attach measures a process that runs already, and starts no program')
+  if (task.warmupMs > 0)
+    throw new UsageError('--warmup is for a program that starts, and --attach starts none')
+  const attached = { ...task, measureMs: task.measureMs || attachMs }
+  return async () => Attachment.run(await findInspector(attach), attached, flags.json)
+}
+
 function flagsOf(values: ReturnType<typeof readFlags<typeof options>>) {
   const flags = {
     seconds: numberOf('seconds', values.seconds, 0, 0.1, 86_400),
     warmup: numberOf('warmup', values.warmup, 0, 0, 3600),
     top: integerOf('top', values.top, 10, 0, 1000),
+    attach: values.attach,
     runs: integerOf('runs', values.runs, 1, 1, 30),
     json: values.json ?? false,
     html: values.html,

@@ -61,7 +61,7 @@ const functionsMax = 5
 
 export interface Comparison {
   text: string
-  /** Whether the program allocates more than before. */
+  /** Whether the program allocates more than before, or may do so: then there are too few runs to tell. */
   isWorse: boolean
 }
 
@@ -70,13 +70,16 @@ export function compareRuns(before: SavedRuns, reports: readonly GcReportData[])
   const rowOf = (figure: Figure): string[] => differenceRow(figure.name, figure.text, compare(figure))
   const rows = [...allocated, ...others].map(rowOf)
   const functions = changedFunctions(before.reports, reports)
+  const isWorse = allocated.some((figure) => ['more', 'unknown'].includes(compare(figure).verdict))
   const lines = [
-    `compared with ${countText(before.reports.length)} runs (${before.node}); medians`,
+    `medians of ${runsText(before.reports)} with Node.js ${before.node}, and of ${runsText(reports)} now`,
     ...alignedTable(rows),
     ...(functions.length > 0 ? ['functions that allocate more or less', ...alignedTable(functions)] : [])
   ]
-  return { text: lines.join('\n'), isWorse: allocated.some((figure) => compare(figure).verdict === 'more') }
+  return { text: lines.join('\n'), isWorse }
 }
+
+const runsText = ({ length }: readonly GcReportData[]): string => (length === 1 ? '1 run' : `${length} runs`)
 
 function differenceRow(name: string, text: (value: number) => string, difference: Difference): string[] {
   const { from, to, verdict, p } = difference

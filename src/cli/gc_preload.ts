@@ -4,7 +4,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isMainThread, threadId } from 'node:worker_threads'
-import { holdSweeping } from '../gc/buffer_sweeping.js'
+import { holdSweeping, letSweepingGo } from '../gc/buffer_sweeping.js'
 import type { GcReport } from '../gc/report.js'
 import { Run } from '../gc/run.js'
 import { beginningFile, type GcState, type GcTask, profileFile, stateFile, taskFile } from './gc_channel.js'
@@ -37,7 +37,9 @@ class Reporter {
 
   constructor(
     private readonly folder: string,
-    private readonly task: GcTask
+    private readonly task: GcTask,
+    /** Whether the program began before the command, and goes on after it. */
+    private readonly isAttached = false
   ) {
     this.#file = stateFile(folder, process.pid, threadId)
     this.#isChildOfCommand = isMainThread && process.ppid === task.commandPid
@@ -69,7 +71,8 @@ class Reporter {
   end(kind: 'timeUp' | 'final'): void {
     if (this.#run === undefined) return
     const run = this.#run
-    run.end(true, this.task.isDetailed ? Number.POSITIVE_INFINITY : undefined)
+    run.end(!this.isAttached, this.task.isDetailed ? Number.POSITIVE_INFINITY : undefined)
+    if (this.isAttached) letSweepingGo()
     this.#kind = kind
     this.#writeProfile(run.report(0, 0))
     this.#write()
@@ -94,6 +97,7 @@ class Reporter {
         // The command is gone, and with it who wanted to know and who would end the program.
         process.kill(process.pid, 'SIGTERM')
       }
+      if (this.isAttached && !isAlive(this.task.commandPid)) this.#isRead = false
       this.#kind = 'live'
       this.#run?.take(() => this.#write())
       if (this.#isRead && this.#run !== undefined) this.#reportLater()
@@ -140,6 +144,14 @@ class Reporter {
   }
 }
 
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
 function nameOfThread(): string {
   const [, file] = process.argv
   const program = file === undefined ? '' : ` ${basename(file)}`
@@ -178,4 +190,24 @@ export function reportInto(folder: string): void {
   }
   process.on('exit', () => reporter.end('final'))
   if (isMainThread) watchEndingSignals((endsProgram) => reporter.signalled(endsProgram))
+}
+
+let endAttached: (() => void) | undefined
+
+/** Called through the inspector of a thread that runs already. */
+export function attachTo(folder: string): void {
+  const reporter = new Reporter(folder, JSON.parse(readFileSync(taskFile(folder), 'utf8')) as GcTask, true)
+  const onExit = () => reporter.end('final')
+  endAttached = () => {
+    reporter.end('timeUp')
+    process.off('exit', onExit)
+    endAttached = undefined
+  }
+  process.on('exit', onExit)
+  reporter.begin()
+}
+
+/** Ends what {@link attachTo} began: the thread is as before. */
+export function detach(): void {
+  endAttached?.()
 }

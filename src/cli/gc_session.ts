@@ -25,24 +25,47 @@ export interface Outcome {
   details: ThreadDetails[]
 }
 
-export class Session {
-  readonly #folder: GcFolder
+/** Shows what the threads have reported, once a second. */
+export class Viewing {
   readonly #view: View
-  #states: GcState[] = []
   #shown: GcTotal | undefined
   #shownAtMs = 0
 
   constructor(
     private readonly task: GcTask,
+    isSilent: boolean
+  ) {
+    const { measureMs } = task
+    this.#view = isSilent ? new NoView() : process.stderr.isTTY ? new LiveView(measureMs) : new PlainView()
+  }
+
+  look(states: readonly GcState[]): void {
+    const total = totalOf(states, this.task.topAllocators)
+    const now = Date.now()
+    const isNew = total !== undefined && total.elapsedMs !== this.#shown?.elapsedMs
+    if (!isNew || now - this.#shownAtMs < showEveryMs) return
+    if (this.#shown !== undefined) this.#view.update(this.#shown, total)
+    this.#shown = total
+    this.#shownAtMs = now
+  }
+
+  close(): void {
+    this.#view.close()
+  }
+}
+
+export class Session {
+  readonly #folder: GcFolder
+  readonly #viewing: Viewing
+  #states: GcState[] = []
+
+  /** `printsToStderr`: what the program writes to its stdout goes there, because the report is on stdout. */
+  constructor(
+    private readonly task: GcTask,
     private readonly printsToStderr: boolean
   ) {
     this.#folder = new GcFolder(task)
-    const { measureMs } = task
-    this.#view = printsToStderr
-      ? new NoView()
-      : process.stderr.isTTY
-        ? new LiveView(measureMs)
-        : new PlainView()
+    this.#viewing = new Viewing(task, printsToStderr)
   }
 
   async run(program: GcProgram): Promise<Outcome> {
@@ -64,43 +87,24 @@ export class Session {
       clearInterval(timer)
       ending.dispose()
       forwarding.dispose()
-      this.#view.close()
+      this.#viewing.close()
     })
     this.#states = this.#folder.read()
     if (ending.wasAsked) ending.endRest(this.#states)
     const endedBy = forwarding.endedBy ?? signal
     const exitCode = ending.wasAsked ? 0 : endedBy !== null ? exitCodeOf(endedBy) : (code ?? 1)
-    return this.#outcome(exitCode, Date.now() - beganAtMs, ending.wasAsked ? null : endedBy)
+    const reason = ending.wasAsked ? null : endedBy
+    const whyNothing = this.#whyNothing(Date.now() - beganAtMs, reason)
+    return outcomeOf(this.#states, this.#folder, this.task, exitCode, whyNothing, reason)
   }
 
   #look(ending: Ending): void {
     this.#states = this.#folder.read()
-    const total = totalOf(this.#states, this.task.topAllocators)
-    const now = Date.now()
-    const isNew = total !== undefined && total.elapsedMs !== this.#shown?.elapsedMs
-    if (isNew && now - this.#shownAtMs >= showEveryMs) {
-      if (this.#shown !== undefined) this.#view.update(this.#shown, total)
-      this.#shown = total
-      this.#shownAtMs = now
-    }
+    this.#viewing.look(this.#states)
     const over = this.#states.filter(({ kind }) => kind === 'timeUp')
     const first = Math.min(...over.map(({ writtenAtMs }) => writtenAtMs))
-    const isOver = over.length > 0 && (this.#states.every(isComplete) || now - first > timeUpMs)
+    const isOver = over.length > 0 && (this.#states.every(isComplete) || Date.now() - first > timeUpMs)
     if (isOver) ending.begin()
-  }
-
-  #outcome(exitCode: number, elapsedMs: number, signal: NodeJS.Signals | null): Outcome {
-    // A program that was stuck until it was killed has written no more than that it began.
-    const states = this.#states.filter(({ kind }) => kind !== 'started')
-    const total = totalOf(states, this.task.topAllocators)
-    const details = states.map((state) => ({ state, profile: this.#folder.readProfile(state) }))
-    const remark =
-      total === undefined
-        ? this.#whyNothing(elapsedMs, signal)
-        : total.complete
-          ? ''
-          : whatIsMissing(this.#states, signal)
-    return { exitCode, total, remark, details }
   }
 
   #whyNothing(elapsedMs: number, signal: NodeJS.Signals | null): string {
@@ -112,6 +116,23 @@ export class Session {
       ? `the program ${how} before the warm-up was over`
       : `the program ${how} before it could report; only Node.js programs do`
   }
+}
+
+/** `signal` ended the program, unless it is `null`. */
+export function outcomeOf(
+  all: readonly GcState[],
+  folder: GcFolder,
+  task: GcTask,
+  exitCode: number,
+  whyNothing: string,
+  signal: NodeJS.Signals | null = null
+): Outcome {
+  // A program that was stuck until it was killed has written no more than that it began.
+  const states = all.filter(({ kind }) => kind !== 'started')
+  const total = totalOf(states, task.topAllocators)
+  const details = states.map((state) => ({ state, profile: folder.readProfile(state) }))
+  const remark = total === undefined ? whyNothing : total.complete ? '' : whatIsMissing(all, signal)
+  return { exitCode, total, remark, details }
 }
 
 function whatIsMissing(states: readonly GcState[], signal: NodeJS.Signals | null): string {
