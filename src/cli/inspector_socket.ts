@@ -102,6 +102,7 @@ export class InspectorSocket {
 
   /** Resolves with the result of a command, and rejects with what the inspector says against it. */
   send(method: string, params: object = {}): Promise<unknown> {
+    if (this.socket.destroyed) return Promise.reject(new Error('the inspector has closed the connection'))
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject })

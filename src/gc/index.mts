@@ -4,6 +4,9 @@ export {
   expectBytesPerOperation,
   type GcAllocator,
   type GcCollections,
+  type GcCompared,
+  type GcCompareOptions,
+  type GcComparison,
   type GcEventLoop,
   type GcExpectation,
   type GcFrame,
@@ -15,5 +18,6 @@ export {
   type GcProfile,
   type GcProfileData,
   type GcReport,
-  type GcReportData
+  type GcReportData,
+  type GcVerdict
 } from './index.js'
