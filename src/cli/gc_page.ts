@@ -44,7 +44,11 @@ function figures(total: GcTotal): string {
   const { elapsedMs, heapBytes, externalBytes, generations, collections, pauses, eventLoop } = total
   const perSecond = (bytes: number): string => `${bytesText((bytes * 1000) / elapsedMs)}/s`
   const cards = [
-    ['measured', durationText(elapsedMs), `${countText(total.parts.length)} threads`],
+    [
+      'measured',
+      durationText(elapsedMs),
+      total.parts.length === 1 ? '1 thread' : `${countText(total.parts.length)} threads`
+    ],
     ['heap', bytesText(heapBytes), perSecond(heapBytes)],
     ['external', bytesText(externalBytes ?? 0), perSecond(externalBytes ?? 0)],
     [
