@@ -127,7 +127,8 @@ function traceLine(printed) {
   const traced = printed.split('\n').filter((line) => line.startsWith(`[${main.pid}:`))
   const end = traced.findIndex((line) => line.includes('sampling profiler'))
   const before = end < 0 ? traced : traced.slice(0, end)
-  const count = (kind) => before.filter((line) => new RegExp(` ms: (Incremental )?${kind} `).test(line)).length
+  const count = (kind) =>
+    before.filter((line) => new RegExp(` ms: (Incremental )?${kind} `).test(line)).length
   const ms = before.reduce(
     (sum, line) => sum + Number(/ MB, (?:pooled: \S+ MB, )?([\d.]+) \//.exec(line)?.[1] ?? 0),
     0
