@@ -51,11 +51,7 @@ function figures(total: GcTotal): string {
     ],
     ['heap', bytesText(heapBytes), perSecond(heapBytes)],
     ['external', bytesText(externalBytes ?? 0), perSecond(externalBytes ?? 0)],
-    [
-      'moved to the old generation',
-      bytesText(generations.promotedBytes),
-      `allocated there ${bytesText(generations.oldBytes)}`
-    ],
+    ['promoted', bytesText(generations.promotedBytes), `allocated old ${bytesText(generations.oldBytes)}`],
     ['collections', `${countText(collections.minor)} + ${countText(collections.major)}`, 'minor + major'],
     ['pauses', durationText(pauses.totalMs), `${percentText(pauses.share)} of the time`],
     ['longest pause', durationText(pauses.maxUs / 1000), `p99 ${durationText(pauses.p99Us / 1000)}`],

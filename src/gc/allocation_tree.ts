@@ -1,8 +1,8 @@
 // Samples of allocations by the functions that were on the stack, added up over several profiles of V8.
 import { join } from 'node:path'
 
-/** One function and what was allocated in it itself, as estimated from the samples. */
-export interface Allocator {
+/** One function. */
+export interface GcFrame {
   /** Empty for a function without a name. */
   functionName: string
   /** Path or URL of the source file; empty for V8's own functions. */
@@ -11,6 +11,10 @@ export interface Allocator {
   line: number
   /** Counted from 1. */
   column: number
+}
+
+/** One function and what was allocated in it itself, as estimated from the samples. */
+export interface Allocator extends GcFrame {
   /** Estimated from the samples. */
   bytes: number
 }
@@ -40,9 +44,6 @@ interface Call {
   readonly calls: Calls
 }
 type Calls = Map<Site, Call>
-
-/** A function without what it allocated. */
-export type GcFrame = Omit<Allocator, 'bytes'>
 
 /**
  * Stacks of functions as numbers. A node is a function as it was called from another node: `[parent, frame, bytes]`, where `parent` is

@@ -8,18 +8,17 @@ import type { GcReport } from './report.js'
 import { alignedTable, bytesText } from './text.js'
 
 type Work = () => unknown
-type AnyFunction = (...args: never[]) => unknown
 
 /** What is used of a `Bench` of tinybench. */
 export interface TinybenchLike {
   /** Adds a task. */
-  add: AnyFunction
+  add: (...args: never[]) => unknown
 }
 
 /** What is used of the module mitata. */
 export interface MitataLike {
   /** Adds a benchmark. */
-  bench: AnyFunction
+  bench: (...args: never[]) => unknown
   /** Runs all of them. */
   run: (...args: never[]) => Promise<unknown>
 }
@@ -43,7 +42,7 @@ export function withTinybench(bench: TinybenchLike): TinybenchGarbage {
   bench.add = function (this: unknown, name: string, work: Work, ...rest: unknown[]) {
     works.set(name, work)
     return add.call(this, name, work, ...rest)
-  } as AnyFunction
+  } as (...args: never[]) => unknown
   const reports = async (): Promise<Map<string, GcReport>> => reportsOf(works)
   return {
     reports,
@@ -82,8 +81,10 @@ export function withMitata<Module extends MitataLike>(mitata: Module): Module {
 /**
  * The `bench` of Vitest 2 to 4, which measures the garbage of each function after its times and prints a line of it. Pass what you
  * import from `vitest`, and use the result in its place. Throws `ZERIO_BAD_ARGUMENT`.
+ *
+ * @typeParam Bench - the type of the function, which stays as it is
  */
-export function withVitest<Bench extends AnyFunction>(bench: Bench): Bench {
+export function withVitest<Bench extends (...args: never[]) => unknown>(bench: Bench): Bench {
   checkFunction(bench, 'the function bench of Vitest 2 to 4 (in later ones use GcProbe.compare)')
   return new Proxy(bench, {
     apply: (target, self, [name, work, options]: [unknown, Work, BenchOptions | undefined]) =>

@@ -4,11 +4,11 @@ import { describe, isObject } from '../options/given.js'
 import { isPromise } from './loops.js'
 import { type GcCompareOptions, type ResolvedMeasureOptions, resolveCompareOptions } from './options.js'
 import type { GcReport } from './report.js'
-import { differenceOf, median, type Verdict } from './statistics.js'
+import { differenceOf, median } from './statistics.js'
 import { alignedTable, bytesText, durationText } from './text.js'
 
 /** Whether a function needs `more` or `less` than the first one. `equal`: no difference was seen. */
-export type GcVerdict = Exclude<Verdict, 'unknown'>
+export type GcVerdict = 'more' | 'less' | 'equal'
 
 /** One of the functions: medians of its rounds, for one operation. */
 export interface GcCompared {
