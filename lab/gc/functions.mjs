@@ -3,22 +3,24 @@
 // That method makes so few calls that V8 does not collect meanwhile, and takes the difference of process.memoryUsage(). Each measurement
 // has a process of its own.
 //
-// node lab/gc/functions.mjs [--node PATH] [--only NAME]; the exit code is 1 when a function differs by more than 1 byte and 1 %.
+// node lab/gc/functions.mjs [--node 22] [--only NAME]; the exit code is 1 when a function differs by more than 1 byte and 1 %.
 import { spawnSync } from 'node:child_process'
 import { writeSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { nodeOf } from '../host/nodes.mjs'
 
 const file = fileURLToPath(import.meta.url)
 const { values } = parseArgs({
   options: {
-    node: { type: 'string', default: process.execPath },
+    node: { type: 'string' },
     only: { type: 'string' },
     child: { type: 'string' },
     method: { type: 'string' },
     calls: { type: 'string' }
   }
 })
+const node = values.node === undefined ? process.execPath : nodeOf(Number(values.node))
 const flags = ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64']
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]
 
@@ -219,7 +221,7 @@ async function probed(name) {
 function inProcess(name, method, more = []) {
   const trace = method === 'probe' ? [] : ['--trace-gc']
   const args = [...flags, ...trace, file, '--child', name, '--method', method, ...more]
-  const { status, stdout, stderr } = spawnSync(values.node, args, { encoding: 'utf8', maxBuffer: 2 ** 26 })
+  const { status, stdout, stderr } = spawnSync(node, args, { encoding: 'utf8', maxBuffer: 2 ** 26 })
   if (status !== 0) throw new Error(`${name}: ${stderr}`)
   return stdout
 }

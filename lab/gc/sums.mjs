@@ -3,7 +3,7 @@
 // A preloaded file switches --trace-gc on when the command begins to measure a thread, and writes down the size of its heap then and at
 // its end. What was allocated is the sum of what the heaps grew by between two collections, in the trace as well.
 //
-// node lab/gc/sums.mjs [--node PATH] [--only NAME]; tsx and Vitest are installed into a temporary folder. The exit code is 1 when bytes
+// node lab/gc/sums.mjs [--node 22] [--only NAME]; tsx and Vitest are installed into a temporary folder. The exit code is 1 when bytes
 // differ by more than 5 %, or when collections differ in a complete report.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,11 +11,13 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { nodeOf } from '../host/nodes.mjs'
 
 const command = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const { values } = parseArgs({
-  options: { node: { type: 'string', default: process.execPath }, only: { type: 'string' } }
+  options: { node: { type: 'string' }, only: { type: 'string' } }
 })
+const node = values.node === undefined ? process.execPath : nodeOf(Number(values.node))
 const folder = mkdtempSync(join(tmpdir(), 'zerio-sums-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
@@ -79,7 +81,7 @@ const options = {
   maxBuffer: 2 ** 28,
   env: {
     ...process.env,
-    PATH: `${dirname(values.node)}:${process.env.PATH}`,
+    PATH: `${dirname(node)}:${process.env.PATH}`,
     // What a thread that is killed allocated after its last collection is in no trace: a small young generation makes it little.
     NODE_OPTIONS: `--max-semi-space-size=4 --require ${join(folder, 'trace.cjs')}`,
     FORCE_COLOR: '0',
@@ -96,7 +98,7 @@ let failed = 0
 for (const [name, args] of Object.entries(programs)) {
   if (values.only !== undefined && values.only !== name) continue
   writeFileSync(join(folder, 'sizes'), '')
-  const { status, stdout, stderr } = spawnSync(values.node, [command, 'gc', '--json', ...args], options)
+  const { status, stdout, stderr } = spawnSync(node, [command, 'gc', '--json', ...args], options)
   const report = JSON.parse(stdout.slice(stdout.lastIndexOf('\n{"elapsedMs"') + 1))
   const traced = tracedOf(`${stdout}${stderr}`)
   const ratio = report.heapBytes / traced.bytes

@@ -2,22 +2,24 @@
 //
 // Processor time for each request is shown beside throughput: on a machine with other work it is the one that can be compared.
 //
-// node lab/gc/throughput.mjs [--pairs N] [--requests N] [--node PATH]; fastify, autocannon and ws are installed into a temporary folder.
+// node lab/gc/throughput.mjs [--pairs N] [--requests N] [--node 22]; fastify, autocannon and ws are installed into a temporary folder.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { nodeOf } from '../host/nodes.mjs'
 
 const command = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const { values } = parseArgs({
   options: {
     pairs: { type: 'string', default: '5' },
     requests: { type: 'string', default: '30000' },
-    node: { type: 'string', default: process.execPath }
+    node: { type: 'string' }
   }
 })
+const node = values.node === undefined ? process.execPath : nodeOf(Number(values.node))
 const requests = Number(values.requests)
 const folder = mkdtempSync(join(tmpdir(), 'zerio-throughput-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -62,7 +64,7 @@ const programs = {
 async function run(name, isMeasured) {
   const server = join(folder, `${name}-server.cjs`)
   const measured = isMeasured ? [command, 'gc', '--json', 'node'] : []
-  const child = spawn(values.node, [...measured, '--trace-gc', server], { cwd: folder })
+  const child = spawn(node, [...measured, '--trace-gc', server], { cwd: folder })
   let printed = ''
   const address = await new Promise((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr]) {
