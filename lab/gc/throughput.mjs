@@ -2,7 +2,8 @@
 //
 // Processor time for each request is shown beside throughput: on a machine with other work it is the one that can be compared.
 //
-// node lab/gc/throughput.mjs [--pairs N] [--requests N] [--node 22]; fastify, autocannon and ws are installed into a temporary folder.
+// node lab/gc/throughput.mjs [--pairs N] [--requests N] [--node 22] [--only ws] [--flags='--top 0'].
+// fastify, autocannon and ws are installed into a temporary folder.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,6 +15,8 @@ import { nodeOf } from '../host/nodes.mjs'
 const command = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const { values } = parseArgs({
   options: {
+    only: { type: 'string' },
+    flags: { type: 'string', default: '' },
     pairs: { type: 'string', default: '5' },
     requests: { type: 'string', default: '30000' },
     node: { type: 'string' }
@@ -63,7 +66,9 @@ const programs = {
 /** Resolves with the requests per second of one run, and what the server and the command printed. */
 async function run(name, isMeasured) {
   const server = join(folder, `${name}-server.cjs`)
-  const measured = isMeasured ? [command, 'gc', '--json', 'node'] : []
+  const measured = isMeasured
+    ? [command, 'gc', '--json', ...values.flags.split(' ').filter(Boolean), 'node']
+    : []
   const child = spawn(node, [...measured, '--trace-gc', server], { cwd: folder })
   let printed = ''
   const address = await new Promise((resolve, reject) => {
@@ -101,6 +106,7 @@ const install = spawnSync(
 if (install.status !== 0) throw new Error(install.stderr)
 
 for (const [name, { server, load }] of Object.entries(programs)) {
+  if (values.only !== undefined && values.only !== name) continue
   writeFileSync(join(folder, `${name}-server.cjs`), cpu + server)
   writeFileSync(join(folder, `${name}-load.cjs`), load)
   const ratios = []

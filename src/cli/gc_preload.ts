@@ -5,7 +5,6 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { holdSweeping, letSweepingGo } from '../gc/buffer_sweeping.js'
-import type { GcReport } from '../gc/report.js'
 import { Run } from '../gc/run.js'
 import { beginningFile, type GcState, type GcTask, profileFile, stateFile, taskFile } from './gc_channel.js'
 import { Timeline } from './gc_timeline.js'
@@ -74,7 +73,7 @@ class Reporter {
     run.end(!this.isAttached, this.task.isDetailed ? Number.POSITIVE_INFINITY : undefined)
     if (this.isAttached) letSweepingGo()
     this.#kind = kind
-    this.#writeProfile(run.report(0, 0))
+    this.#writeProfile(run)
     this.#write()
     this.#run = undefined
   }
@@ -106,8 +105,9 @@ class Reporter {
   }
 
   /** Before the last report, so that whoever reads that finds the stacks. */
-  #writeProfile({ profile }: GcReport): void {
-    if (!this.task.isDetailed || profile === undefined) return
+  #writeProfile(run: Run): void {
+    const profile = this.task.isDetailed ? run.profile() : undefined
+    if (profile === undefined) return
     try {
       files.writeFileSync(profileFile(this.folder, process.pid, threadId), JSON.stringify(profile))
     } catch {
@@ -118,7 +118,7 @@ class Reporter {
   #write(): void {
     const run = this.#run
     if (run === undefined) return
-    const report = run.report(0, 0)
+    const report = run.data(0, 0)
     if (this.task.isDetailed) this.#timeline.add(report, run.meter)
     const state: GcState = {
       kind: this.#kind,

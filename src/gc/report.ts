@@ -129,11 +129,15 @@ export class GcReport implements GcReportData {
   readonly overheadBytes: number
   readonly notes: string[]
   readonly #pauseHistogram: RecordableHistogram
-  readonly #makeProfile: (() => GcProfile) | undefined
+  readonly #makeProfile: () => GcProfile | undefined
   #profile: GcProfile | undefined
 
   /** @internal */
-  constructor(data: GcReportData, pauseHistogram: RecordableHistogram, makeProfile?: () => GcProfile) {
+  constructor(
+    data: GcReportData,
+    pauseHistogram: RecordableHistogram,
+    makeProfile: () => GcProfile | undefined
+  ) {
     this.elapsedMs = data.elapsedMs
     this.operations = data.operations
     this.nsPerOperation = data.nsPerOperation
@@ -159,7 +163,7 @@ export class GcReport implements GcReportData {
 
   /** The stacks of the allocating functions; `undefined` for a report without samples, and for one of a probe that goes on. */
   get profile(): GcProfile | undefined {
-    this.#profile ??= this.#makeProfile?.()
+    this.#profile ??= this.#makeProfile()
     return this.#profile
   }
 

@@ -11,7 +11,7 @@ import { holdSweeping, letSweepingGo } from './buffer_sweeping.js'
 import { HeapMeter, isMinor } from './heap_meter.js'
 import type { ResolvedProbeOptions } from './options.js'
 import { GcProfile } from './profile.js'
-import { type GcCollections, GcReport } from './report.js'
+import { type GcCollections, GcReport, type GcReportData } from './report.js'
 
 /** V8 keeps what it records of collections in memory of its own until it is taken. */
 const takeEveryMs = 10_000
@@ -86,40 +86,46 @@ export class Run {
 
   /** `operationsMs` is the time of the operations, when it is not all of the measured time. */
   report(operations: number, moreOverheadBytes: number, operationsMs?: number): GcReport {
+    const histogram = createHistogram()
+    if (this.#pauses.count > 0) histogram.add(this.#pauses)
+    const data = this.data(operations, moreOverheadBytes, operationsMs)
+    return new GcReport(data, histogram, () => this.profile())
+  }
+
+  /** The stacks; `undefined` without samples, and before the end, because they come then. */
+  profile(): GcProfile | undefined {
+    const { sampler } = this
+    return sampler === undefined || this.#endMs === undefined ? undefined : new GcProfile(sampler.profile())
+  }
+
+  /** The figures of a report. */
+  data(operations: number, moreOverheadBytes: number, operationsMs?: number): GcReportData {
     const { options, meter, sampler } = this
-    const pauses = this.#pauses
     const elapsedMs = (this.#endMs ?? performance.now()) - this.#startMs
     const overheadBytes = (this.#loopDelay?.count ?? 0) * loopIterationBytes + moreOverheadBytes
     const heapBytes = Math.max(0, meter.heapBytes - overheadBytes)
     const perOperation = (all: number): number | null => (operations > 0 ? all / operations : null)
     const youngBytes = Math.min(heapBytes, Math.max(0, meter.youngBytes - overheadBytes))
     const sampledBytes = sampler?.bytes ?? 0
-    const histogram = createHistogram()
-    if (pauses.count > 0) histogram.add(pauses)
-    return new GcReport(
-      {
-        elapsedMs,
-        operations,
-        nsPerOperation: perOperation((operationsMs ?? elapsedMs) * 1e6),
-        heapBytes,
-        heapBytesPerOperation: perOperation(heapBytes),
-        externalBytes: options.external ? meter.externalBytes : null,
-        externalBytesPerOperation: options.external ? perOperation(meter.externalBytes) : null,
-        generations: { youngBytes, oldBytes: heapBytes - youngBytes, promotedBytes: meter.promotedBytes },
-        collections: { total: this.#counts.minor + this.#counts.major, ...this.#counts },
-        pauses: this.#pausesOf(elapsedMs),
-        eventLoop: this.#loop ?? this.#eventLoop(),
-        topAllocators: (sampler?.top(options.topAllocators) ?? []).map((allocator) => ({
-          ...allocator,
-          share: allocator.bytes / sampledBytes
-        })),
-        overheadBytes,
-        notes: [...this.notes]
-      },
-      histogram,
-      // Only at the end, because the samples come then.
-      sampler !== undefined && this.#endMs !== undefined ? () => new GcProfile(sampler.profile()) : undefined
-    )
+    return {
+      elapsedMs,
+      operations,
+      nsPerOperation: perOperation((operationsMs ?? elapsedMs) * 1e6),
+      heapBytes,
+      heapBytesPerOperation: perOperation(heapBytes),
+      externalBytes: options.external ? meter.externalBytes : null,
+      externalBytesPerOperation: options.external ? perOperation(meter.externalBytes) : null,
+      generations: { youngBytes, oldBytes: heapBytes - youngBytes, promotedBytes: meter.promotedBytes },
+      collections: { total: this.#counts.minor + this.#counts.major, ...this.#counts },
+      pauses: this.#pausesOf(elapsedMs),
+      eventLoop: this.#loop ?? this.#eventLoop(),
+      topAllocators: (sampler?.top(options.topAllocators) ?? []).map((allocator) => ({
+        ...allocator,
+        share: allocator.bytes / sampledBytes
+      })),
+      overheadBytes,
+      notes: [...this.notes]
+    }
   }
 
   #openSampler(samplingBytes: number): AllocationSampler | undefined {
