@@ -5,7 +5,6 @@ import type { GcTask } from './gc_channel.js'
 import { GcFolder } from './gc_folder.js'
 import type { FoundInspector } from './gc_inspectors.js'
 import { type Outcome, outcomeOf, Viewing } from './gc_session.js'
-import { isComplete } from './gc_total.js'
 import { InspectorSocket, inspectorUrls } from './inspector_socket.js'
 
 const readEveryMs = 250
@@ -19,10 +18,6 @@ interface Evaluated {
   exceptionDetails?: { text: string; exception?: { description?: string } }
 }
 
-interface WorkerAttached {
-  sessionId: string
-}
-
 interface WorkerMessage {
   sessionId: string
   message: string
@@ -33,13 +28,12 @@ const reporter = JSON.stringify(join(__dirname, 'gc_preload.js'))
 export class Attachment {
   readonly #folder: GcFolder
   readonly #attach: string
-  /** Sessions with the threads besides the main one. */
-  readonly #workers = new Set<string>()
+  /** Sessions with the threads besides the main one, and the calls in each that have no answer yet. */
+  readonly #workers = new Map<string, Map<number, () => void>>()
   #nextId = 1
 
   private constructor(
     private readonly socket: InspectorSocket,
-    private readonly found: FoundInspector,
     private readonly task: GcTask
   ) {
     this.#folder = new GcFolder(task)
@@ -49,10 +43,11 @@ export class Attachment {
   /** Measures for the task's time, until the process ends, or until Ctrl-C. */
   static async run(found: FoundInspector, task: GcTask, isSilent: boolean): Promise<Outcome> {
     const socket = await InspectorSocket.connect(found.url)
-    const attachment = new Attachment(socket, found, task)
+    const attachment = new Attachment(socket, task)
     try {
       return await attachment.#run(isSilent)
     } finally {
+      if (found.wasOpened) await attachment.#closeInspector().catch(() => undefined)
       socket.close()
       attachment.#folder.remove()
       if (found.wasOpened) await untilClosed(new URL(found.url))
@@ -89,25 +84,30 @@ export class Attachment {
 
   async #detach(): Promise<void> {
     const detach = `require(${reporter}).detach()`
-    for (const sessionId of this.#workers) this.#evaluateIn(sessionId, detach)
-    await this.#evaluate(detach)
-    const endsAtMs = Date.now() + lastReportLimitMs
-    while (!this.#folder.read().every(isComplete) && Date.now() < endsAtMs) {
-      await pause(readEveryMs)
-    }
-    if (!this.found.wasOpened) return
-    // `require` is there during the call alone.
-    await this.#evaluate(
+    const workers = [...this.#workers.keys()].map((sessionId) => this.#evaluateIn(sessionId, detach))
+    await Promise.race([
+      Promise.all([this.#evaluate(detach), ...workers]),
+      pause(lastReportLimitMs, undefined, { ref: false })
+    ])
+  }
+
+  /** Once this connection has ended. `require` is there during the call alone. */
+  #closeInspector(): Promise<void> {
+    return this.#evaluate(
       `((inspector) => setTimeout(() => inspector.close(), ${closeAfterMs}).unref())(require('node:inspector'))`
     )
   }
 
   #onEvent(method: string, params: unknown): void {
-    const { sessionId } = params as WorkerAttached
+    const { sessionId, message } = params as WorkerMessage
     if (method === 'NodeWorker.attachedToWorker') {
-      this.#workers.add(sessionId)
+      this.#workers.set(sessionId, new Map())
       this.#evaluateIn(sessionId, this.#attach)
+    } else if (method === 'NodeWorker.receivedMessageFromWorker') {
+      this.#workers.get(sessionId)?.get((JSON.parse(message) as { id: number }).id)?.()
     } else if (method === 'NodeWorker.detachedFromWorker') {
+      // It has ended, and answers no more.
+      for (const resolve of this.#workers.get(sessionId)?.values() ?? []) resolve()
       this.#workers.delete(sessionId)
     }
   }
@@ -122,16 +122,15 @@ export class Attachment {
     throw new Error(`the process cannot load ${reporter}: ${why.split('\n')[0]}`)
   }
 
-  /** What it answers is in the folder. */
-  #evaluateIn(sessionId: string, expression: string): void {
-    const message = JSON.stringify({
-      id: this.#nextId++,
-      method: 'Runtime.evaluate',
-      params: evaluation(expression)
-    })
+  /** Resolves when the thread has done it, or has ended. What it found is in the folder. */
+  #evaluateIn(sessionId: string, expression: string): Promise<void> {
+    const id = this.#nextId++
+    const message = JSON.stringify({ id, method: 'Runtime.evaluate', params: evaluation(expression) })
     const sent: WorkerMessage = { sessionId, message }
-    // The thread may have ended.
-    this.socket.send('NodeWorker.sendMessageToWorker', sent).catch(() => undefined)
+    return new Promise((resolve) => {
+      this.#workers.get(sessionId)?.set(id, resolve)
+      this.socket.send('NodeWorker.sendMessageToWorker', sent).catch(resolve)
+    })
   }
 }
 

@@ -58,8 +58,15 @@ export class GcFolder {
     }
   }
 
-  /** A process that the program has left behind may write a file meanwhile: then the folder is not empty, and it is tried again. */
+  /**
+   * A process that the program has left behind may write a file meanwhile: then the folder is not empty, and it is tried again. One that
+   * writes on and on must not cost the report.
+   */
   remove(): void {
-    rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
+    try {
+      rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
+    } catch {
+      // The system removes old files of its temporary folder.
+    }
   }
 }
