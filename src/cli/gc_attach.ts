@@ -5,11 +5,13 @@ import type { GcTask } from './gc_channel.js'
 import { GcFolder } from './gc_folder.js'
 import type { FoundInspector } from './gc_inspectors.js'
 import { type Outcome, outcomeOf, Viewing } from './gc_session.js'
+import { isComplete } from './gc_total.js'
 import { InspectorSocket, inspectorUrls } from './inspector_socket.js'
 
 const readEveryMs = 250
 /** The threads hand out their samples meanwhile, for which V8 collects the whole heap. */
 const lastReportLimitMs = 30_000
+const interruptedReportLimitMs = 2000
 /** The connection has to be closed before the inspector is. */
 const closeAfterMs = 200
 const closeLimitMs = 3000
@@ -89,6 +91,11 @@ export class Attachment {
       Promise.all([this.#evaluate(detach), ...workers]),
       pause(lastReportLimitMs, undefined, { ref: false })
     ])
+    // A thread that was in the middle of a report writes its last one after it; one that was terminated never does.
+    const endsAtMs = Date.now() + interruptedReportLimitMs
+    while (!this.#folder.read().every(isComplete) && Date.now() < endsAtMs && !this.socket.isClosed) {
+      await pause(closeAfterMs)
+    }
   }
 
   /** Once this connection has ended. `require` is there during the call alone. */

@@ -32,6 +32,7 @@ class Reporter {
   #beganMs = 0
   #kind: GcState['kind'] = 'started'
   #wasSignalled = false
+  #isEnding = false
   #isRead = true
 
   constructor(
@@ -42,6 +43,11 @@ class Reporter {
   ) {
     this.#file = stateFile(folder, process.pid, threadId)
     this.#isChildOfCommand = isMainThread && process.ppid === task.commandPid
+  }
+
+  /** Whether it is in the middle of a report, which must not be interrupted. */
+  get isBusy(): boolean {
+    return this.#isEnding || (this.#run?.isTaking ?? false)
   }
 
   begin(): void {
@@ -70,12 +76,14 @@ class Reporter {
   end(kind: 'timeUp' | 'final'): void {
     if (this.#run === undefined) return
     const run = this.#run
+    this.#isEnding = true
     run.end(!this.isAttached, this.task.isDetailed ? Number.POSITIVE_INFINITY : undefined)
     if (this.isAttached) letSweepingGo()
     this.#kind = kind
     this.#writeProfile(run)
     this.#write()
     this.#run = undefined
+    this.#isEnding = false
   }
 
   /** A signal ends the program now, or the program handles it. */
@@ -199,6 +207,10 @@ export function attachTo(folder: string): void {
   const reporter = new Reporter(folder, JSON.parse(readFileSync(taskFile(folder), 'utf8')) as GcTask, true)
   const onExit = () => reporter.end('final')
   endAttached = () => {
+    if (reporter.isBusy) {
+      setImmediate(detach)
+      return
+    }
     reporter.end('timeUp')
     process.off('exit', onExit)
     endAttached = undefined
@@ -207,7 +219,7 @@ export function attachTo(folder: string): void {
   reporter.begin()
 }
 
-/** Ends what {@link attachTo} began: the thread is as before. */
+/** Ends what {@link attachTo} began, at once or soon: the thread is then as before. */
 export function detach(): void {
   endAttached?.()
 }

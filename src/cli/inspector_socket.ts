@@ -100,9 +100,13 @@ export class InspectorSocket {
     })
   }
 
+  get isClosed(): boolean {
+    return this.socket.destroyed
+  }
+
   /** Resolves with the result of a command, and rejects with what the inspector says against it. */
   send(method: string, params: object = {}): Promise<unknown> {
-    if (this.socket.destroyed) return Promise.reject(new Error('the inspector has closed the connection'))
+    if (this.isClosed) return Promise.reject(new Error('the inspector has closed the connection'))
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject })

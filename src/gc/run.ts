@@ -21,6 +21,8 @@ const loopIterationBytes = Number.parseInt(process.versions.node, 10) <= 24 ? 56
 export class Run {
   readonly meter = new HeapMeter((kind, pauseUs) => this.#count(kind, pauseUs))
   readonly sampler: AllocationSampler | undefined
+  /** Meanwhile nothing may end the run: what the inspector calls can interrupt even this. */
+  isTaking = false
   /** What the report lacks, and why; each is a sentence. */
   readonly notes: string[] = []
   readonly #pauses = createHistogram()
@@ -56,10 +58,15 @@ export class Run {
   /** Takes what V8 has recorded so far; what `work` allocates is not counted. */
   take<T>(work?: () => T): T | undefined {
     const before = this.meter.heapBytes
-    return this.meter.between(() => {
-      this.sampler?.spend(this.meter.heapBytes - before)
-      return work?.()
-    }, false)
+    this.isTaking = true
+    try {
+      return this.meter.between(() => {
+        this.sampler?.spend(this.meter.heapBytes - before)
+        return work?.()
+      }, false)
+    } finally {
+      this.isTaking = false
+    }
   }
 
   /** Bytes on the heap so far. */

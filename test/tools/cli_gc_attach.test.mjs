@@ -1,9 +1,10 @@
 // `zerio gc --attach`: a process that runs already is measured for some time, and left as it was.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
+import { runScript } from '../helpers/child.mjs'
 import { runCommand, startCommand } from '../helpers/command.mjs'
 import { outputOf } from '../helpers/output.mjs'
 import { until } from '../helpers/until.mjs'
@@ -122,6 +123,32 @@ test.serial('a process is measured by the address of its inspector, which stays 
   t.is(JSON.parse(stdout).parts.length, 2)
   t.is((await ask()).exit, 0)
   t.true(await isOpen(address))
+})
+
+test.serial('a measurement that ends while a report is written ends after it', async (t) => {
+  // V8 runs what the inspector is asked in the middle of other code. So does the program here.
+  const own = join(folder, 'own')
+  mkdirSync(own)
+  writeFileSync(join(own, 'task.json'), JSON.stringify({ commandPid: process.pid, topAllocators: 3 }))
+  const { code, stdout, stderr } = await runScript(`
+    import fs from 'node:fs'
+    import { createRequire, syncBuiltinESMExports } from 'node:module'
+    const require = createRequire(process.cwd() + '/')
+    const { renameSync } = fs
+    let written = 0
+    fs.renameSync = (...args) => {
+      // The first report is the one of the beginning.
+      if (++written === 2) reporter.detach()
+      renameSync(...args)
+    }
+    syncBuiltinESMExports()
+    const reporter = require('./dist/cli/gc_preload.js')
+    reporter.attachTo(${JSON.stringify(own)})
+    setTimeout(() => console.log(JSON.parse(fs.readFileSync(${JSON.stringify(own)} + '/' + process.pid + '-0.state')).kind, process.listenerCount('exit')), 1000)
+  `)
+  t.is(stderr, '')
+  t.is(code, 0)
+  t.is(stdout, 'timeUp 0\n')
 })
 
 test.serial('processes that cannot be attached to are named', async (t) => {
