@@ -126,7 +126,7 @@ export class Attachment {
     )) as Evaluated
     if (exceptionDetails === undefined) return
     const why = exceptionDetails.exception?.description ?? exceptionDetails.text
-    throw new Error(`the process cannot load ${reporter}: ${why.split('\n')[0]}`)
+    throw new Error(`the process cannot be measured: ${why.split('\n')[0]}`)
   }
 
   /** Resolves when the thread has done it, or has ended. What it found is in the folder. */

@@ -38,8 +38,8 @@ class Reporter {
   constructor(
     private readonly folder: string,
     private readonly task: GcTask,
-    /** Whether the program began before the command, and goes on after it. */
-    private readonly isAttached = false
+    /** Called at the end, when the program began before the command and goes on after it. */
+    private readonly onEnd?: () => void
   ) {
     this.#file = stateFile(folder, process.pid, threadId)
     this.#isChildOfCommand = isMainThread && process.ppid === task.commandPid
@@ -77,13 +77,15 @@ class Reporter {
     if (this.#run === undefined) return
     const run = this.#run
     this.#isEnding = true
-    run.end(!this.isAttached, this.task.isDetailed ? Number.POSITIVE_INFINITY : undefined)
-    if (this.isAttached) letSweepingGo()
+    run.end(this.onEnd === undefined, this.task.isDetailed ? Number.POSITIVE_INFINITY : undefined)
     this.#kind = kind
     this.#writeProfile(run)
     this.#write()
     this.#run = undefined
     this.#isEnding = false
+    if (this.onEnd === undefined) return
+    letSweepingGo()
+    this.onEnd()
   }
 
   /** A signal ends the program now, or the program handles it. */
@@ -104,7 +106,7 @@ class Reporter {
         // The command is gone, and with it who wanted to know and who would end the program.
         process.kill(process.pid, 'SIGTERM')
       }
-      if (this.isAttached && !isAlive(this.task.commandPid)) this.#isRead = false
+      if (this.onEnd !== undefined && !isAlive(this.task.commandPid)) this.#isRead = false
       this.#kind = 'live'
       this.#run?.take(() => this.#write())
       if (this.#isRead && this.#run !== undefined) this.#reportLater()
@@ -200,26 +202,24 @@ export function reportInto(folder: string): void {
   if (isMainThread) watchEndingSignals((endsProgram) => reporter.signalled(endsProgram))
 }
 
-let endAttached: (() => void) | undefined
+let attached: Reporter | undefined
 
 /** Called through the inspector of a thread that runs already. */
 export function attachTo(folder: string): void {
-  const reporter = new Reporter(folder, JSON.parse(readFileSync(taskFile(folder), 'utf8')) as GcTask, true)
+  if (attached !== undefined) throw new Error('another zerio gc measures it now')
+  const task = JSON.parse(readFileSync(taskFile(folder), 'utf8')) as GcTask
   const onExit = () => reporter.end('final')
-  endAttached = () => {
-    if (reporter.isBusy) {
-      setImmediate(detach)
-      return
-    }
-    reporter.end('timeUp')
+  const reporter = new Reporter(folder, task, () => {
     process.off('exit', onExit)
-    endAttached = undefined
-  }
+    attached = undefined
+  })
+  attached = reporter
   process.on('exit', onExit)
   reporter.begin()
 }
 
 /** Ends what {@link attachTo} began, at once or soon: the thread is then as before. */
 export function detach(): void {
-  endAttached?.()
+  if (attached?.isBusy) setImmediate(detach)
+  else attached?.end('timeUp')
 }

@@ -151,6 +151,40 @@ test.serial('a measurement that ends while a report is written ends after it', a
   t.is(stdout, 'timeUp 0\n')
 })
 
+test.serial('two commands do not measure one process at a time', async (t) => {
+  const { output, ask } = await startServer(t, '--inspect')
+  const [address] = addressesIn(output)
+  const first = startCommand(['gc', '--attach', address, '--seconds', '3', '--json'])
+  await until(
+    () => left().some((name) => readdirSync(join(folder, name)).length > 2),
+    'the first one has begun'
+  )
+  const second = await runCommand(['gc', '--attach', address, '--seconds', '1'])
+  t.is(second.code, 1)
+  t.is(second.stderr, 'zerio gc: the process cannot be measured: Error: another zerio gc measures it now\n')
+  const { code, stdout } = await first.ended
+  t.is(code, 0)
+  t.true(JSON.parse(stdout).complete)
+  t.is((await ask()).exit, 0)
+})
+
+test.serial('a command that is killed leaves the process as it was', async (t) => {
+  const { output, ask } = await startServer(t, '--inspect')
+  const command = startCommand(['gc', '--attach', addressesIn(output)[0], '--seconds', '30'])
+  await until(
+    () => left().some((name) => readdirSync(join(folder, name)).length > 2),
+    'the measurement begins'
+  )
+  t.is((await ask()).exit, 1)
+  command.child.kill('SIGKILL')
+  await command.ended
+  let listeners = 1
+  for (const endMs = Date.now() + 20_000; listeners > 0 && Date.now() < endMs; )
+    listeners = (await ask()).exit
+  t.is(listeners, 0)
+  for (const name of left()) rmSync(join(folder, name), { recursive: true })
+})
+
 test.serial('processes that cannot be attached to are named', async (t) => {
   for (const [args, message] of [
     [['--attach', 'server'], /--attach needs a process id, or HOST:PORT of an inspector, not 'server'/],
