@@ -7,7 +7,7 @@ import type { GcReport } from './report.js'
 import { differenceOf, median } from './statistics.js'
 import { alignedTable, bytesText, durationText } from './text.js'
 
-/** Whether a function needs `more` or `less` than the first one. `equal`: no difference was seen. */
+/** Whether a function needs `more` or `less` than the first one; `equal` when no difference was found. */
 export type GcVerdict = 'more' | 'less' | 'equal'
 
 /** One of the functions: medians of its rounds, for one operation. */
@@ -111,7 +111,7 @@ export async function compareWorks(
     runs.push({ name, work, isAsync, reports: [] as GcReport[] })
   }
   for (let round = 0; round < rounds; round++) {
-    // Each function follows each other one: what one leaves behind is not always to the charge of the same.
+    // What a function leaves behind costs the next one, which must not always be the same.
     const order = round % 2 === 0 ? runs : [...runs].reverse()
     for (const { work, isAsync, reports } of order) reports.push(await measureOnce(work, options, isAsync))
   }

@@ -1,6 +1,6 @@
 // Whether two groups of measurements differ: the exact rank test of Mann and Whitney, which assumes nothing of how they are spread.
 
-/** `equal`: no difference was seen. `unknown`: there are too few measurements to see one. */
+/** `equal`: no difference was found. `unknown`: there are too few measurements to find one. */
 export type Verdict = 'more' | 'less' | 'equal' | 'unknown'
 
 export interface Difference {
@@ -12,12 +12,12 @@ export interface Difference {
   verdict: Verdict
 }
 
-/** Chance alone is wrong once in a hundred times. */
+/** A verdict is wrong at most once in a hundred times. */
 const pMax = 0.01
-/** A smaller difference of the medians is of no use to anybody. */
+/** A smaller difference of the medians is too small to act on. */
 const shareMin = 0.01
 
-/** Compares each of `from` with each of `to`. `leastDifference` is what is not worth a word, in the unit of the values. */
+/** Compares each of `from` with each of `to`. A difference of up to `leastDifference`, in the unit of the values, does not count. */
 export function differenceOf(
   from: readonly number[],
   to: readonly number[],
