@@ -4,7 +4,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isMainThread, threadId } from 'node:worker_threads'
-import { holdSweeping, letSweepingGo } from '../gc/buffer_sweeping.js'
+import { holdSweeping } from '../gc/buffer_sweeping.js'
 import { Run } from '../gc/run.js'
 import { beginningFile, type GcState, type GcTask, profileFile, stateFile, taskFile } from './gc_channel.js'
 import { Timeline } from './gc_timeline.js'
@@ -53,14 +53,15 @@ class Reporter {
   begin(): void {
     const { topAllocators } = this.task
     // Another thread's end must not change how this one's Buffers are freed.
-    holdSweeping()
+    if (this.onEnd === undefined) holdSweeping()
     this.#startedAtMs = Date.now()
     this.#beganMs = performance.now()
     this.#run = new Run(
       {
         samplingBytes: topAllocators > 0 ? samplingBytes : 0,
         topAllocators,
-        external: true,
+        // While other threads run and V8 sweeps their Buffers, a change of its setting can end the process with SIGSEGV.
+        external: this.onEnd === undefined,
         loopResolutionMs: 10
       },
       undefined,
@@ -69,6 +70,9 @@ class Reporter {
         this.#timeline.pause(ns / 1e6)
       }
     )
+    if (this.onEnd !== undefined) {
+      this.#run.notes.push('Memory outside of the heap is not counted in a process that ran already.')
+    }
     this.#write()
     this.#reportLater()
   }
@@ -83,9 +87,7 @@ class Reporter {
     this.#write()
     this.#run = undefined
     this.#isEnding = false
-    if (this.onEnd === undefined) return
-    letSweepingGo()
-    this.onEnd()
+    this.onEnd?.()
   }
 
   /** A signal ends the program now, or the program handles it. */

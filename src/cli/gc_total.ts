@@ -37,7 +37,9 @@ export function totalOf(given: readonly GcState[], topAllocators: number): GcTot
     nsPerOperation: null,
     heapBytes: sum(({ heapBytes }) => heapBytes),
     heapBytesPerOperation: null,
-    externalBytes: sum(({ externalBytes }) => externalBytes ?? 0),
+    externalBytes: reports.every(({ externalBytes }) => externalBytes === null)
+      ? null
+      : sum(({ externalBytes }) => externalBytes ?? 0),
     externalBytesPerOperation: null,
     generations: {
       youngBytes: sum(({ generations }) => generations.youngBytes),
