@@ -60,7 +60,7 @@ class Reporter {
       {
         samplingBytes: topAllocators > 0 ? samplingBytes : 0,
         topAllocators,
-        // While other threads run and V8 sweeps their Buffers, a change of its setting can end the process with SIGSEGV.
+        // It needs a setting of V8 that belongs to the whole process, whose other threads run already.
         external: this.onEnd === undefined,
         loopResolutionMs: 10
       },

@@ -1,13 +1,15 @@
 // `zerio gc --attach`: a process that runs already is measured for some time, and left as it was.
+//
+// Not a part of `npm test` while attaching can end a process with SIGSEGV. Run it as: npx ava --config lab/gc/ava.config.mjs
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
-import { runScript } from '../helpers/child.mjs'
-import { runCommand, startCommand } from '../helpers/command.mjs'
-import { outputOf } from '../helpers/output.mjs'
-import { until } from '../helpers/until.mjs'
+import { runScript } from '../../test/helpers/child.mjs'
+import { runCommand, startCommand } from '../../test/helpers/command.mjs'
+import { outputOf } from '../../test/helpers/output.mjs'
+import { until } from '../../test/helpers/until.mjs'
 
 const folder = mkdtempSync(join(tmpdir(), 'zerio-attach-'))
 test.after.always(() => rmSync(folder, { recursive: true }))
