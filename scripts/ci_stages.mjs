@@ -34,6 +34,7 @@ export const tools = {
     packages: () => ['g++-mingw-w64-x86-64-posix'],
     isThere: () => answers('x86_64-w64-mingw32-g++-posix')
   },
+  chromium: { packages: () => ['chromium'], isThere: () => answers('chromium') },
   Wine: {
     packages: () => ['wine64'],
     isThere: () => ['/usr/lib/wine/wine64', '/usr/bin/wine64'].some(existsSync)
@@ -156,6 +157,24 @@ export const stages = [
     command: `npm run test:host -- --node ${major}`,
     takesTurns: 'the host, on one version of Node.js'
   })),
+  // Garbage measured by zerio/gc, and beside it.
+  ...[20, 26, 24, 22].map((major) => ({
+    name: `gc-${major}`,
+    seconds: 300,
+    command: `npm run --silent build:ts && node lab/gc/functions.mjs --node ${major} && node lab/gc/sums.mjs --node ${major}`,
+    takesTurns: 'the garbage laboratory, on one version of Node.js'
+  })),
+  {
+    name: 'gc-runners',
+    seconds: 300,
+    command: 'npm run --silent build:ts && node lab/gc/benches.mjs && node lab/gc/runners.mjs --runs 25'
+  },
+  {
+    name: 'gc-page',
+    seconds: 120,
+    command: 'npm run --silent build:ts && node lab/gc/page.mjs',
+    tools: ['chromium']
+  },
   { name: 'runtimes', seconds: 300, command: 'npm run test:runtimes' },
   { name: 'recipes', seconds: 600, command: 'npm run test:recipes', takesTurns: 'what is published' },
   ...ZIG_TARGETS.map(({ target, runtime, tools: needed }) => ({

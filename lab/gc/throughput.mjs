@@ -2,22 +2,27 @@
 //
 // Processor time for each request is shown beside throughput: on a machine with other work it is the one that can be compared.
 //
-// node lab/gc/throughput.mjs [--pairs N] [--requests N] [--node PATH]; fastify, autocannon and ws are installed into a temporary folder.
+// node lab/gc/throughput.mjs [--pairs N] [--requests N] [--node 22] [--only ws] [--flags='--top 0'].
+// fastify, autocannon and ws are installed into a temporary folder.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { nodeOf } from '../host/nodes.mjs'
 
 const command = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const { values } = parseArgs({
   options: {
+    only: { type: 'string' },
+    flags: { type: 'string', default: '' },
     pairs: { type: 'string', default: '5' },
     requests: { type: 'string', default: '30000' },
-    node: { type: 'string', default: process.execPath }
+    node: { type: 'string' }
   }
 })
+const node = values.node === undefined ? process.execPath : nodeOf(Number(values.node))
 const requests = Number(values.requests)
 const folder = mkdtempSync(join(tmpdir(), 'zerio-throughput-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -61,8 +66,10 @@ const programs = {
 /** Resolves with the requests per second of one run, and what the server and the command printed. */
 async function run(name, isMeasured) {
   const server = join(folder, `${name}-server.cjs`)
-  const measured = isMeasured ? [command, 'gc', '--json', 'node'] : []
-  const child = spawn(values.node, [...measured, '--trace-gc', server], { cwd: folder })
+  const measured = isMeasured
+    ? [command, 'gc', '--json', ...values.flags.split(' ').filter(Boolean), 'node']
+    : []
+  const child = spawn(node, [...measured, '--trace-gc', server], { cwd: folder })
   let printed = ''
   const address = await new Promise((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr]) {
@@ -99,6 +106,7 @@ const install = spawnSync(
 if (install.status !== 0) throw new Error(install.stderr)
 
 for (const [name, { server, load }] of Object.entries(programs)) {
+  if (values.only !== undefined && values.only !== name) continue
   writeFileSync(join(folder, `${name}-server.cjs`), cpu + server)
   writeFileSync(join(folder, `${name}-load.cjs`), load)
   const ratios = []
@@ -127,7 +135,8 @@ function traceLine(printed) {
   const traced = printed.split('\n').filter((line) => line.startsWith(`[${main.pid}:`))
   const end = traced.findIndex((line) => line.includes('sampling profiler'))
   const before = end < 0 ? traced : traced.slice(0, end)
-  const count = (kind) => before.filter((line) => line.includes(` ms: ${kind} `)).length
+  const count = (kind) =>
+    before.filter((line) => new RegExp(` ms: (Incremental )?${kind} `).test(line)).length
   const ms = before.reduce(
     (sum, line) => sum + Number(/ MB, (?:pooled: \S+ MB, )?([\d.]+) \//.exec(line)?.[1] ?? 0),
     0

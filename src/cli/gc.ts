@@ -1,15 +1,21 @@
-// `zerio gc`: runs a program, shows what it costs the garbage collector while it runs and when it has ended.
+// `zerio gc`: measures one or several runs of a program, shows what they cost the garbage collector, and checks it.
+import { accessSync, constants, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { reportText } from '../gc/report.js'
-import { durationText } from '../gc/text.js'
 import { integerOf, numberOf, readFlags, splitAtProgram, UsageError } from './flags.js'
-import type { GcState, GcTask } from './gc_channel.js'
-import { Ending, exitCodeOf, exitOf, Forwarding, startProgram } from './gc_child.js'
-import { GcFolder } from './gc_folder.js'
-import { findProgram, type GcProgram } from './gc_program.js'
-import { type GcTotal, isComplete, partsText, totalOf } from './gc_total.js'
-import { LiveView, NoView, PlainView, type View } from './gc_view.js'
+import { Attachment } from './gc_attach.js'
+import { type Budget, overBudget, readBudget } from './gc_budget.js'
+import type { GcTask } from './gc_channel.js'
+import { compareRuns, readRuns, saveRuns } from './gc_comparison.js'
+import { mergedProfile } from './gc_details.js'
+import { findInspector } from './gc_inspectors.js'
+import { pageOf } from './gc_page.js'
+import { findProgram } from './gc_program.js'
+import { type Outcome, Session } from './gc_session.js'
+import { type GcTotal, partsText } from './gc_total.js'
 
 const help = `Usage: zerio gc [flags] <program> [arguments]
+       zerio gc [flags] --attach <process>
 
 Runs a program and reports what its threads and those of the Node.js processes that it starts cost the garbage collector: bytes
 allocated, collections and their pauses, the event loop's delay, and which functions allocate. Once a second while it runs, and all of
@@ -20,15 +26,23 @@ it at the end, on stderr. The program is
   -e CODE, -p CODE       code for Node.js
   npm run x, tsx app.ts  a command: one of node_modules/.bin, or of PATH
 
-  --seconds N   end the program after N seconds of measuring, 0.1 to 86400, if it has not ended before: with SIGTERM, and with
-                SIGKILL 2 s later; exit code 0 then
-  --warmup N    leave out the first N seconds, 0 to 3600 (default 0)
-  --top N       name N allocating functions at the end, 0 to 1000 (default 10); 0 does not sample either
-  --json        write the report to stdout as JSON, once, at the end; what the program writes there goes to stderr
-  --help, -h    this text
+  --seconds N     end the program after N seconds of measuring, 0.1 to 86400, if it has not ended before: with SIGTERM, and with
+                  SIGKILL 2 s later; exit code 0 then
+  --warmup N      leave out the first N seconds, 0 to 3600 (default 0)
+  --top N         name N allocating functions at the end, 0 to 1000 (default 10); 0 does not sample either
+  --json          write the report to stdout as JSON, one line for each run; what the program writes there goes to stderr
+  --html FILE     write the report as a page for browsers, with a time line and a flame graph of allocations
+  --profile FILE  write the stacks of allocating functions: FILE.heapprofile for Chrome's developer tools, FILE.pb.gz for pprof
+  --runs N        run the program N times, 1 to 30 (default 1)
+  --save FILE     keep the figures of the runs
+  --compare FILE  compare the runs with those of an earlier --save; exit code 1 when the program allocates more, or when there are too
+                  few runs to tell
+  --attach WHICH  measure a process that runs already, for --seconds (default 10) or until Ctrl-C: its id, or HOST:PORT of its inspector
+  --budget FILE   exit code 1 when a figure is above its limit in this file
+  --help, -h      this text
 
 Exit code: the program's; 128 plus its number when a signal ended the program; 0 after --seconds; 1 when the program's is 0 but it
-ended within its warm-up, so that there is no report; 2 for a bad flag.
+ended within its warm-up, so that there is no report, or when --compare or --budget says so; 2 for a bad flag.
 `
 
 const options = {
@@ -36,22 +50,22 @@ const options = {
   warmup: { type: 'string' },
   top: { type: 'string' },
   json: { type: 'boolean' },
+  html: { type: 'string' },
+  profile: { type: 'string' },
+  runs: { type: 'string' },
+  attach: { type: 'string' },
+  save: { type: 'string' },
+  compare: { type: 'string' },
+  budget: { type: 'string' },
   help: { type: 'boolean', short: 'h' }
 } as const
 
-interface GcFlags {
-  seconds: number
-  warmup: number
-  top: number
-  json: boolean
-}
+type GcFlags = ReturnType<typeof flagsOf>
 
-const readEveryMs = 250
-const showEveryMs = 1000
-/** How long the other threads have for their last report when the first one has written its own. */
-const timeUpMs = 1000
-/** Of a program that ended well before it could report: who reads the report must not take nothing for one. */
-const noReportCode = 1
+/** Of a program that ended well before it could report, or that costs more than it may. */
+const failedCode = 1
+/** How long a process is measured that would go on without end. */
+const attachMs = 10_000
 /** Flags of Node.js that need no file. */
 const evalFlags = new Set(['-e', '--eval', '-p', '--print', '-pe'])
 
@@ -63,14 +77,85 @@ export async function gc(args: string[]): Promise<number> {
     process.stdout.write(help)
     return 0
   }
-  const flags: GcFlags = {
+  const flags = flagsOf(values)
+  const before = values.compare === undefined ? undefined : readRuns(values.compare)
+  const budget = values.budget === undefined ? undefined : readBudget(values.budget)
+  const measure = measurementOf(flags, program)
+  const totals: GcTotal[] = []
+  for (let run = 1; run <= flags.runs; run++) {
+    const outcome = await measure()
+    show(outcome, flags, run)
+    if (outcome.total === undefined) return outcome.exitCode || failedCode
+    totals.push(outcome.total)
+    // Whatever is wrong with a program is wrong with its next run.
+    if (outcome.exitCode !== 0 || run === flags.runs) {
+      writeFiles(outcome, flags)
+      if (outcome.exitCode !== 0) return outcome.exitCode
+    }
+  }
+  if (flags.save !== undefined) saveRuns(flags.save, totals)
+  const lines = budget === undefined ? [] : linesOver(budget, totals)
+  const comparison = before === undefined ? undefined : compareRuns(before, totals)
+  if (comparison !== undefined) process.stderr.write(`zerio gc: ${comparison.text}\n`)
+  for (const line of lines) process.stderr.write(`zerio gc: ${line}\n`)
+  return lines.length > 0 || comparison?.isWorse ? failedCode : 0
+}
+
+/** Measures once. */
+function measurementOf(flags: GcFlags, program: readonly string[]): () => Promise<Outcome> {
+  const task: GcTask = {
+    commandPid: process.pid,
+    warmupMs: flags.warmup * 1000,
+    measureMs: flags.seconds * 1000,
+    topAllocators: flags.top,
+    isDetailed: flags.html !== undefined || flags.profile !== undefined
+  }
+  const { attach } = flags
+  if (attach === undefined) {
+    if (program.length === 0) throw new UsageError('no program to run; zerio gc --help explains')
+    const found = findProgram(program)
+    return () => new Session(task, flags.json).run(found)
+  }
+  if (program.length > 0)
+    throw new UsageError('--attach measures a process that runs already, and starts no program')
+  if (task.warmupMs > 0)
+    throw new UsageError('--warmup is for a program that starts, and --attach starts none')
+  const attached = { ...task, measureMs: task.measureMs || attachMs }
+  return async () => Attachment.run(await findInspector(attach), attached, flags.json)
+}
+
+function flagsOf(values: ReturnType<typeof readFlags<typeof options>>) {
+  const flags = {
     seconds: numberOf('seconds', values.seconds, 0, 0.1, 86_400),
     warmup: numberOf('warmup', values.warmup, 0, 0, 3600),
     top: integerOf('top', values.top, 10, 0, 1000),
-    json: values.json ?? false
+    attach: values.attach,
+    runs: integerOf('runs', values.runs, 1, 1, 30),
+    json: values.json ?? false,
+    html: values.html,
+    profile: values.profile,
+    save: values.save
   }
-  if (program.length === 0) throw new UsageError('no program to run; zerio gc --help explains')
-  return new Session(flags, findProgram(program)).run()
+  if (flags.profile !== undefined && !/\.(heapprofile|pb\.gz)$/.test(flags.profile)) {
+    throw new UsageError(
+      `--profile needs a name that ends with .heapprofile or .pb.gz, not '${flags.profile}'`
+    )
+  }
+  if (flags.profile !== undefined && flags.top === 0) {
+    throw new UsageError('--profile needs samples, and --top 0 takes none')
+  }
+  for (const name of ['html', 'profile', 'save'] as const) checkFolder(name, flags[name])
+  return flags
+}
+
+/** Before the program runs: its figures would be lost. */
+function checkFolder(flag: string, file: string | undefined): void {
+  if (file === undefined) return
+  try {
+    accessSync(dirname(file), constants.W_OK)
+  } catch {
+    throw new UsageError(`--${flag} cannot write '${file}': its folder does not exist, or is read-only`)
+  }
 }
 
 /** Code for Node.js is a program, and other flags of Node.js are a mistake whose remedy is known. */
@@ -90,106 +175,34 @@ function splitProgram(args: string[]): { flags: string[]; program: string[] } {
   return split
 }
 
-/** One run of a program. */
-class Session {
-  readonly #folder: GcFolder
-  readonly #task: GcTask
-  readonly #view: View
-  #states: GcState[] = []
-  #shown: GcTotal | undefined
-  #shownAtMs = 0
-
-  constructor(
-    private readonly flags: GcFlags,
-    private readonly program: GcProgram
-  ) {
-    this.#task = {
-      commandPid: process.pid,
-      warmupMs: flags.warmup * 1000,
-      measureMs: flags.seconds * 1000,
-      topAllocators: flags.top
-    }
-    this.#folder = new GcFolder(this.#task)
-    const { measureMs } = this.#task
-    this.#view = flags.json ? new NoView() : process.stderr.isTTY ? new LiveView(measureMs) : new PlainView()
+function show({ total, remark }: Outcome, flags: GcFlags, run: number): void {
+  if (total === undefined) {
+    process.stderr.write(`zerio gc: ${remark}: there is no report\n`)
+    return
   }
-
-  async run(): Promise<number> {
-    try {
-      return await this.#run()
-    } finally {
-      this.#folder.remove()
-    }
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify(total)}\n`)
+    return
   }
+  const which = flags.runs > 1 ? ` run ${run} of ${flags.runs}` : ''
+  const incomplete = remark === '' ? '' : ` (${remark})`
+  const parts = total.parts.length > 1 ? `\n${partsText(total.parts)}` : ''
+  process.stderr.write(`zerio gc${which}${incomplete}\n${reportText(total)}${parts}\n`)
+}
 
-  async #run(): Promise<number> {
-    const beganAtMs = Date.now()
-    const child = startProgram(this.program, this.#folder.path, this.flags.json)
-    const stateOfChild = () => this.#states.find(({ pid, threadId }) => pid === child.pid && threadId === 0)
-    const forwarding = new Forwarding(child, stateOfChild)
-    const ending = new Ending(child)
-    const timer = setInterval(() => this.#look(ending), readEveryMs)
-    const { code, signal } = await exitOf(child).finally(() => {
-      clearInterval(timer)
-      ending.dispose()
-      forwarding.dispose()
-      this.#view.close()
-    })
-    this.#states = this.#folder.read()
-    if (ending.wasAsked) ending.endRest(this.#states)
-    const endedBy = forwarding.endedBy ?? signal
-    const isMeasured = this.#show(Date.now() - beganAtMs, ending.wasAsked ? null : endedBy)
-    if (ending.wasAsked) return 0
-    if (endedBy !== null) return exitCodeOf(endedBy)
-    return code === 0 && !isMeasured ? noReportCode : (code ?? 1)
+/** Of the last run. */
+function writeFiles({ total, remark, details }: Outcome, { html, profile }: GcFlags): void {
+  if (total === undefined || (html === undefined && profile === undefined)) return
+  const merged = mergedProfile(details)
+  if (html !== undefined) writeFileSync(html, pageOf(total, remark, details, merged))
+  if (profile !== undefined) {
+    writeFileSync(profile, profile.endsWith('.pb.gz') ? merged.toPprof() : merged.toHeapProfile())
   }
+}
 
-  #look(ending: Ending): void {
-    this.#states = this.#folder.read()
-    const total = totalOf(this.#states, this.flags.top)
-    const now = Date.now()
-    const isNew = total !== undefined && total.elapsedMs !== this.#shown?.elapsedMs
-    if (isNew && now - this.#shownAtMs >= showEveryMs) {
-      if (this.#shown !== undefined) this.#view.update(this.#shown, total)
-      this.#shown = total
-      this.#shownAtMs = now
-    }
-    const over = this.#states.filter(({ kind }) => kind === 'timeUp')
-    const first = Math.min(...over.map(({ writtenAtMs }) => writtenAtMs))
-    const isOver = over.length > 0 && (this.#states.every(isComplete) || now - first > timeUpMs)
-    if (isOver) ending.begin()
-  }
-
-  /** Whether there is a report. */
-  #show(elapsedMs: number, signal: NodeJS.Signals | null): boolean {
-    // A program that was stuck until it was killed has written no more than that it began.
-    const isMeasured = ({ kind }: GcState) => kind !== 'started'
-    const total = totalOf(this.#states.filter(isMeasured), this.flags.top)
-    if (total === undefined) {
-      process.stderr.write(`zerio gc: ${this.#whyNothing(elapsedMs, signal)}: there is no report\n`)
-      return false
-    }
-    if (this.flags.json) {
-      process.stdout.write(`${JSON.stringify(total)}\n`)
-      return true
-    }
-    const why = signal === null ? 'threads ended without a last report' : `${signal} ended the program`
-    const lastMs = Math.max(...this.#states.map(({ writtenAtMs }) => writtenAtMs))
-    const missing =
-      signal === null ? 'what came after their last one' : `its last ${durationText(Date.now() - lastMs)}`
-    const incomplete = total.complete ? '' : ` (${why}: ${missing} is missing)`
-    const parts = total.parts.length > 1 ? `\n${partsText(total.parts)}` : ''
-    process.stderr.write(`zerio gc${incomplete}\n${reportText(total)}${parts}\n`)
-    return true
-  }
-
-  #whyNothing(elapsedMs: number, signal: NodeJS.Signals | null): string {
-    const how = signal === null ? 'ended' : `was ended by ${signal}`
-    if (this.#states.length > 0) {
-      return `the program ${how} after ${durationText(elapsedMs)} without a return to its event loop`
-    }
-    return this.flags.warmup > 0
-      ? `the program ${how} before the warm-up was over`
-      : `the program ${how} before it could report; only Node.js programs do`
-  }
+/** What each run is above its budget, with the number of the run where there are several. */
+function linesOver(budget: Budget, totals: readonly GcTotal[]): string[] {
+  return totals.flatMap((total, i) =>
+    overBudget(budget, total).map((line) => (totals.length > 1 ? `run ${i + 1}: ${line}` : line))
+  )
 }

@@ -12,6 +12,23 @@ export interface GcTask {
   /** 0: until the program ends. */
   measureMs: number
   topAllocators: number
+  /** Whether a time line and stacks are wanted, too. */
+  isDetailed: boolean
+}
+
+/** What happened in a thread between the point before and this one. */
+export interface GcPoint {
+  /** Since the thread began to report. */
+  atMs: number
+  /** The size of the heap at this moment. */
+  heapSizeBytes: number
+  /** The size of the memory outside of the heap at this moment. */
+  externalSizeBytes: number
+  allocatedBytes: number
+  minor: number
+  major: number
+  pausedMs: number
+  longestPauseMs: number
 }
 
 /** What one thread has found so far. */
@@ -32,6 +49,8 @@ export interface GcState {
   report: GcReportData
   /** All pauses in microseconds, as buckets of a histogram and how many are in each. */
   pauses: [bucket: number, count: number][]
+  /** Empty unless the task is detailed. */
+  timeline: GcPoint[]
 }
 
 /** Flags of Node.js that make programs report into the folder. Two kinds of quotes are needed where paths have blanks. */
@@ -50,4 +69,7 @@ export const taskFile = (folder: string): string => join(folder, 'task.json')
 export const beginningFile = (folder: string): string => join(folder, 'beginning')
 export const stateFile = (folder: string, pid: number, threadId: number): string =>
   join(folder, `${pid}-${threadId}.state`)
+/** The stacks of a thread, which come at its end. */
+export const profileFile = (folder: string, pid: number, threadId: number): string =>
+  join(folder, `${pid}-${threadId}.profile`)
 export const isStateFile = (name: string): boolean => name.endsWith('.state')

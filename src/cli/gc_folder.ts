@@ -10,7 +10,8 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type GcState, type GcTask, isStateFile, preloadFile, taskFile } from './gc_channel.js'
+import type { GcProfileData } from '../gc/profile.js'
+import { type GcState, type GcTask, isStateFile, preloadFile, profileFile, taskFile } from './gc_channel.js'
 
 /** A program that starts processes without end must not fill the command's memory. */
 const statesMax = 10_000
@@ -48,8 +49,24 @@ export class GcFolder {
     return [...this.#states.values()].map(({ state }) => state)
   }
 
-  /** A process that the program has left behind may write a file meanwhile: then the folder is not empty, and it is tried again. */
+  /** The stacks of a thread, where it has written them. */
+  readProfile({ pid, threadId }: GcState): GcProfileData | undefined {
+    try {
+      return JSON.parse(readFileSync(profileFile(this.path, pid, threadId), 'utf8')) as GcProfileData
+    } catch {
+      return undefined
+    }
+  }
+
+  /**
+   * A process that the program has left behind may write a file meanwhile: then the folder is not empty, and it is tried again. One that
+   * writes on and on must not cost the report.
+   */
   remove(): void {
-    rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
+    try {
+      rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
+    } catch {
+      // The system removes old files of its temporary folder.
+    }
   }
 }

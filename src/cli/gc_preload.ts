@@ -6,7 +6,8 @@ import { basename } from 'node:path'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { holdSweeping } from '../gc/buffer_sweeping.js'
 import { Run } from '../gc/run.js'
-import { beginningFile, type GcState, type GcTask, stateFile, taskFile } from './gc_channel.js'
+import { beginningFile, type GcState, type GcTask, profileFile, stateFile, taskFile } from './gc_channel.js'
+import { Timeline } from './gc_timeline.js'
 import { handledSignals, watchEndingSignals } from './gc_watched_signals.js'
 import { Histogram } from './histogram.js'
 
@@ -24,48 +25,69 @@ const files = { renameSync, writeFileSync }
 class Reporter {
   readonly #pauses = new Histogram()
   readonly #file: string
+  readonly #timeline = new Timeline()
   readonly #isChildOfCommand: boolean
   #run: Run | undefined
   #startedAtMs = 0
   #beganMs = 0
   #kind: GcState['kind'] = 'started'
   #wasSignalled = false
+  #isEnding = false
   #isRead = true
 
   constructor(
-    folder: string,
-    private readonly task: GcTask
+    private readonly folder: string,
+    private readonly task: GcTask,
+    /** Called at the end, when the program began before the command and goes on after it. */
+    private readonly onEnd?: () => void
   ) {
     this.#file = stateFile(folder, process.pid, threadId)
     this.#isChildOfCommand = isMainThread && process.ppid === task.commandPid
   }
 
+  /** Whether it is in the middle of a report, which must not be interrupted. */
+  get isBusy(): boolean {
+    return this.#isEnding || (this.#run?.isTaking ?? false)
+  }
+
   begin(): void {
     const { topAllocators } = this.task
     // Another thread's end must not change how this one's Buffers are freed.
-    holdSweeping()
+    if (this.onEnd === undefined) holdSweeping()
     this.#startedAtMs = Date.now()
     this.#beganMs = performance.now()
     this.#run = new Run(
       {
         samplingBytes: topAllocators > 0 ? samplingBytes : 0,
         topAllocators,
-        external: true,
+        // It needs a setting of V8 that belongs to the whole process, whose other threads run already.
+        external: this.onEnd === undefined,
         loopResolutionMs: 10
       },
       undefined,
-      (ns) => this.#pauses.record(Math.min(Math.round(ns / 1000), 2 ** 31 - 1))
+      (ns) => {
+        this.#pauses.record(Math.min(Math.round(ns / 1000), 2 ** 31 - 1))
+        this.#timeline.pause(ns / 1e6)
+      }
     )
+    if (this.onEnd !== undefined) {
+      this.#run.notes.push('Memory outside of the heap is not counted in a process that ran already.')
+    }
     this.#write()
     this.#reportLater()
   }
 
   end(kind: 'timeUp' | 'final'): void {
     if (this.#run === undefined) return
-    this.#run.end(true)
+    const run = this.#run
+    this.#isEnding = true
+    run.end(this.onEnd === undefined, this.task.isDetailed ? Number.POSITIVE_INFINITY : undefined)
     this.#kind = kind
+    this.#writeProfile(run)
     this.#write()
     this.#run = undefined
+    this.#isEnding = false
+    this.onEnd?.()
   }
 
   /** A signal ends the program now, or the program handles it. */
@@ -86,6 +108,7 @@ class Reporter {
         // The command is gone, and with it who wanted to know and who would end the program.
         process.kill(process.pid, 'SIGTERM')
       }
+      if (this.onEnd !== undefined && !isAlive(this.task.commandPid)) this.#isRead = false
       this.#kind = 'live'
       this.#run?.take(() => this.#write())
       if (this.#isRead && this.#run !== undefined) this.#reportLater()
@@ -93,9 +116,22 @@ class Reporter {
     }, delayMs).unref()
   }
 
+  /** Before the last report, so that whoever reads that finds the stacks. */
+  #writeProfile(run: Run): void {
+    const profile = this.task.isDetailed ? run.profile() : undefined
+    if (profile === undefined) return
+    try {
+      files.writeFileSync(profileFile(this.folder, process.pid, threadId), JSON.stringify(profile))
+    } catch {
+      // As below.
+    }
+  }
+
   #write(): void {
     const run = this.#run
     if (run === undefined) return
+    const report = run.data(0, 0)
+    if (this.task.isDetailed) this.#timeline.add(report, run.meter)
     const state: GcState = {
       kind: this.#kind,
       pid: process.pid,
@@ -106,8 +142,9 @@ class Reporter {
       writtenAtMs: Date.now(),
       handledSignals: isMainThread ? handledSignals() : [],
       wasSignalled: this.#wasSignalled,
-      report: run.report(0, 0),
-      pauses: this.#pauses.entries()
+      report,
+      pauses: this.#pauses.entries(),
+      timeline: this.#timeline.points
     }
     try {
       files.writeFileSync(`${this.#file}.new`, JSON.stringify(state))
@@ -116,6 +153,14 @@ class Reporter {
       // The command is gone and has removed its folder; the program is not to blame.
       this.#isRead = false
     }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 
@@ -157,4 +202,26 @@ export function reportInto(folder: string): void {
   }
   process.on('exit', () => reporter.end('final'))
   if (isMainThread) watchEndingSignals((endsProgram) => reporter.signalled(endsProgram))
+}
+
+let attached: Reporter | undefined
+
+/** Called through the inspector of a thread that runs already. */
+export function attachTo(folder: string): void {
+  if (attached !== undefined) throw new Error('another zerio gc measures it now')
+  const task = JSON.parse(readFileSync(taskFile(folder), 'utf8')) as GcTask
+  const onExit = () => reporter.end('final')
+  const reporter = new Reporter(folder, task, () => {
+    process.off('exit', onExit)
+    attached = undefined
+  })
+  attached = reporter
+  process.on('exit', onExit)
+  reporter.begin()
+}
+
+/** Ends what {@link attachTo} began, at once or soon: the thread is then as before. */
+export function detach(): void {
+  if (attached?.isBusy) setImmediate(detach)
+  else attached?.end('timeUp')
 }

@@ -34,10 +34,18 @@ export function totalOf(given: readonly GcState[], topAllocators: number): GcTot
   return {
     elapsedMs: states.length === 1 ? first.report.elapsedMs : endedAtMs - first.startedAtMs,
     operations: 0,
+    nsPerOperation: null,
     heapBytes: sum(({ heapBytes }) => heapBytes),
     heapBytesPerOperation: null,
-    externalBytes: sum(({ externalBytes }) => externalBytes ?? 0),
+    externalBytes: reports.every(({ externalBytes }) => externalBytes === null)
+      ? null
+      : sum(({ externalBytes }) => externalBytes ?? 0),
     externalBytesPerOperation: null,
+    generations: {
+      youngBytes: sum(({ generations }) => generations.youngBytes),
+      oldBytes: sum(({ generations }) => generations.oldBytes),
+      promotedBytes: sum(({ generations }) => generations.promotedBytes)
+    },
     collections: {
       total: sum(({ collections }) => collections.total),
       minor: sum(({ collections }) => collections.minor),

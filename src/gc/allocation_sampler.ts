@@ -3,7 +3,13 @@
 // V8 hands the samples out only together with a collection of the whole heap. So they are taken at the end of a measurement; before
 // it only when they would need too much memory, or when another sampler of the thread begins or ends.
 import type { Session } from 'node:inspector'
-import { AllocationSites, type Allocator, type ProfileNode, type Site } from './allocation_sites.js'
+import {
+  AllocationTree,
+  type Allocator,
+  type GcProfileData,
+  type ProfileNode,
+  type Site
+} from './allocation_tree.js'
 import { uncounted } from './heap_meter.js'
 import { openSession, post } from './inspector.js'
 import { mapToSources, withScripts } from './source_lines.js'
@@ -58,12 +64,13 @@ let profiler: Profiler | undefined
 
 /** What is sampled from one moment on. Several can be at work; the first one's interval is that of all. */
 export class AllocationSampler {
-  readonly #found = new AllocationSites()
+  readonly #found = new AllocationTree()
   /** Whether something else in the thread took samples. */
   wasRobbed = false
   readonly #profiler: Profiler
   #bytesSinceTaken = 0
   #sites: Site[] = []
+  readonly #mapped = new Set<Site>()
 
   /** Throws where the inspector is missing or forbidden. */
   constructor(intervalBytes: number) {
@@ -76,6 +83,12 @@ export class AllocationSampler {
   /** The functions that allocated most, most first; none before `close`. */
   top(count: number): Allocator[] {
     return this.#sites.slice(0, count).map(({ scriptId: _, ...allocator }) => allocator)
+  }
+
+  /** The stacks, after `close`. Finds the source lines of the functions for which it did not. */
+  profile(): GcProfileData {
+    this.#map(this.#found.sites(), new Map())
+    return this.#found.data()
   }
 
   /** All that was sampled, in bytes; 0 before `close`. */
@@ -108,7 +121,7 @@ export class AllocationSampler {
       if (samplers.size === 1) this.#profiler.close()
       else this.#profiler.collect()
       this.#sites = this.#found.allocators()
-      mapToSources(this.#sites.slice(0, linesMax), locations)
+      this.#map(this.#sites.slice(0, linesMax), locations)
     }
     if (isProgramOver) withScripts(session, close)
     else close(new Map())
@@ -116,5 +129,14 @@ export class AllocationSampler {
     if (samplers.size > 0) return
     session.disconnect()
     profiler = undefined
+  }
+
+  /** Once for each function: a place in a source may have a map, too. */
+  #map(sites: readonly Site[], locations: ReadonlyMap<string, string>): void {
+    mapToSources(
+      sites.filter((site) => !this.#mapped.has(site)),
+      locations
+    )
+    for (const site of sites) this.#mapped.add(site)
   }
 }

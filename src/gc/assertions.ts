@@ -1,6 +1,7 @@
 // Assertions for tests: a function must not allocate more than it may, in any test runner.
 import { misuse, ZerioError } from '../errors.js'
 import { describe } from '../options/given.js'
+import { isPromise } from './loops.js'
 import { type GcMeasureOptions, resolveMeasureOptions } from './options.js'
 import { GcProbe } from './probe.js'
 import type { GcReport } from './report.js'
@@ -87,10 +88,6 @@ export function assertNoGarbage(
   options?: GcMeasureOptions
 ): GcReport | Promise<GcReport> {
   return expectBytesPerOperation(work, { ...options, max: 0 })
-}
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }
 
 const bytesOf = ({ heapBytes, externalBytes }: GcReport): number => heapBytes + (externalBytes ?? 0)

@@ -2,15 +2,17 @@
 //
 // Between two collections the heap only grows, so what was allocated is the sum of those growths, whatever the collections
 // freed: V8's profiler of collections records the sizes before and after each. Nothing of it runs in JavaScript meanwhile.
-import { GCProfiler, type GCProfilerResult, getHeapStatistics } from 'node:v8'
+import { GCProfiler, type GCProfilerResult, getHeapSpaceStatistics, getHeapStatistics } from 'node:v8'
 
 /** Called for each collection of a stretch, when the stretch ends. */
 export type CollectionListener = (kind: string, pauseUs: number) => void
 
-/** The two sizes that count, in a place that costs no garbage to write. */
+/** The sizes that count, in a place that costs no garbage to write. */
 const enum Size {
   Heap,
-  External
+  External,
+  /** The part of the heap that belongs to the young generation. */
+  Young
 }
 
 /** Those of this thread that are in a stretch. */
@@ -20,11 +22,26 @@ export class HeapMeter {
   /** Totals of all stretches so far. */
   heapBytes = 0
   externalBytes = 0
+  /** The part of `heapBytes` that was allocated in the young generation. */
+  youngBytes = 0
+  /** What minor collections moved to the old generation. */
+  promotedBytes = 0
   #profiler = new GCProfiler()
-  readonly #from = new Float64Array(2)
-  readonly #to = new Float64Array(2)
+  readonly #from = new Float64Array(3)
+  readonly #to = new Float64Array(3)
+  readonly #before = new Float64Array(3)
 
   constructor(private readonly onCollection: CollectionListener) {}
+
+  /** The size of the heap when it was read last. */
+  get heapSizeBytes(): number {
+    return this.#to[Size.Heap]
+  }
+
+  /** The size of the memory outside of the heap, from the same reading. */
+  get externalSizeBytes(): number {
+    return this.#to[Size.External]
+  }
 
   /** Starts a stretch. What is allocated between two stretches is not counted. */
   begin(): void {
@@ -71,40 +88,46 @@ export class HeapMeter {
     const reading = new GCProfiler()
     reading.start()
     readSizes(this.#to)
+    this.#to[Size.Young] = youngSize(getHeapSpaceStatistics(), 'space_name', 'space_used_size')
     next?.start()
     const ended = this.#profiler.stop()
     const { statistics } = reading.stop()
     const last = ended.statistics.at(-1)
     // Reading allocates its result, and V8 may collect for that: then the sizes are those of before, and nothing came behind.
     if (last !== undefined && statistics.some((one) => isSame(one, last))) {
-      this.#to[Size.Heap] = last.afterGC.heapStatistics.usedHeapSize
-      this.#to[Size.External] = last.afterGC.heapStatistics.externalMemory
+      takeSizes(this.#to, last.afterGC)
     }
     return ended
   }
 
   /** Reading allocates its result after the sizes were taken: a second reading shows how much. */
   #readFrom(): void {
+    this.#from[Size.Young] = youngSize(getHeapSpaceStatistics(), 'space_name', 'space_used_size')
     readSizes(this.#to)
     readSizes(this.#from)
     this.#from[Size.Heap] += Math.max(0, this.#from[Size.Heap] - this.#to[Size.Heap])
   }
 
   #addAll({ statistics }: GCProfilerResult): void {
-    const from = this.#from
+    const [from, before] = [this.#from, this.#before]
     for (const { beforeGC, afterGC, gcType, cost } of statistics) {
-      this.#add(beforeGC.heapStatistics.usedHeapSize, beforeGC.heapStatistics.externalMemory)
-      from[Size.Heap] = afterGC.heapStatistics.usedHeapSize
-      from[Size.External] = afterGC.heapStatistics.externalMemory
+      takeSizes(before, beforeGC)
+      this.#add(before)
+      takeSizes(from, afterGC)
+      if (isMinor(gcType)) this.promotedBytes += Math.max(0, oldSize(from) - oldSize(before))
       this.onCollection(gcType, cost)
     }
-    this.#add(this.#to[Size.Heap], this.#to[Size.External])
+    this.#add(this.#to)
   }
 
   /** Memory outside of the heap can shrink between two collections as well, when native code frees some. */
-  #add(heapSize: number, externalSize: number): void {
-    this.heapBytes += Math.max(0, heapSize - this.#from[Size.Heap])
-    this.externalBytes += Math.max(0, externalSize - this.#from[Size.External])
+  #add(to: Float64Array): void {
+    const from = this.#from
+    const heapBytes = Math.max(0, to[Size.Heap] - from[Size.Heap])
+    this.heapBytes += heapBytes
+    this.externalBytes += Math.max(0, to[Size.External] - from[Size.External])
+    // Reading the size of the young generation allocates in it, which the size of the heap leaves out.
+    this.youngBytes += Math.min(heapBytes, Math.max(0, to[Size.Young] - from[Size.Young]))
   }
 }
 
@@ -132,4 +155,32 @@ function readSizes(sizes: Float64Array): void {
   const statistics = getHeapStatistics()
   sizes[Size.Heap] = statistics.used_heap_size
   sizes[Size.External] = statistics.external_memory
+}
+
+type Sizes = Collection['beforeGC']
+
+function takeSizes(sizes: Float64Array, { heapStatistics, heapSpaceStatistics }: Sizes): void {
+  sizes[Size.Heap] = heapStatistics.usedHeapSize
+  sizes[Size.External] = heapStatistics.externalMemory
+  sizes[Size.Young] = youngSize(heapSpaceStatistics, 'spaceName', 'spaceUsedSize')
+}
+
+const oldSize = (sizes: Float64Array): number => sizes[Size.Heap] - sizes[Size.Young]
+
+/** V8 names the fields of a space in two ways. */
+function youngSize<Name extends string, Used extends string>(
+  spaces: readonly (Record<Name, string> & Record<Used, number>)[],
+  name: Name,
+  used: Used
+): number {
+  let size = 0
+  for (const space of spaces) {
+    if (space[name] === 'new_space' || space[name] === 'new_large_object_space') size += space[used]
+  }
+  return size
+}
+
+/** Whether V8 collected the young generation alone. */
+export function isMinor(gcType: string): boolean {
+  return gcType === 'Scavenge' || gcType.startsWith('Minor')
 }

@@ -4,12 +4,20 @@ export {
   expectBytesPerOperation,
   type GcAllocator,
   type GcCollections,
+  type GcCompared,
+  type GcCompareOptions,
+  type GcComparison,
   type GcEventLoop,
   type GcExpectation,
+  type GcFrame,
+  type GcGenerations,
   type GcMeasureOptions,
   type GcPauses,
   GcProbe,
   type GcProbeOptions,
+  type GcProfile,
+  type GcProfileData,
   type GcReport,
-  type GcReportData
+  type GcReportData,
+  type GcVerdict
 } from './index.js'

@@ -8,12 +8,16 @@ export const kept: { result: unknown } = { result: undefined }
 export function callMany(work: (i: number) => unknown, from: number, to: number): void {
   for (let i = from; i < to; i++) {
     const result = work(i)
-    if (i === 0 && typeof (result as PromiseLike<unknown> | null | undefined)?.then === 'function') {
+    if (i === 0 && isPromise(result)) {
       throw misuse('ZERIO_BAD_ARGUMENT', 'The work returned a promise; use measureAsync for it.')
     }
     kept.result = result
   }
   kept.result = undefined
+}
+
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }
 
 export async function awaitMany(

@@ -28,6 +28,8 @@ export class Measuring {
   readonly calls: Calls = { from: 0, to: 0 }
   /** Calls that were measured. */
   operations = 0
+  /** The time of these calls alone. */
+  callsMs = 0
   /** Whether the last measurement began before V8 had compiled everything, so that it should be made again. */
   isRepeated = true
   /** What the report should say of the measurement. */
@@ -63,6 +65,7 @@ export class Measuring {
     const { operations, timeLimitMs } = this.options
     this.calls.to = 0
     this.operations = 0
+    this.callsMs = 0
     const beginMs = performance.now()
     // The warm-up uses up all of the time when the process stands still meanwhile. The measured calls get their share even then,
     // because a measurement of one call proves nothing.
@@ -110,7 +113,9 @@ export class Measuring {
     this.calls.to += size
     const beginMs = performance.now()
     yield
-    this.#nsPerCall = Math.max(1, ((performance.now() - beginMs) * 1e6) / size)
+    const tookMs = performance.now() - beginMs
+    this.callsMs += tookMs
+    this.#nsPerCall = Math.max(1, (tookMs * 1e6) / size)
   }
 }
 

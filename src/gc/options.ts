@@ -33,6 +33,14 @@ export interface GcMeasureOptions extends GcProbeOptions {
   timeLimitMs?: number | undefined
 }
 
+/** Options of {@link GcProbe.compare}. */
+export interface GcCompareOptions extends Pick<GcMeasureOptions, 'operations' | 'warmup' | 'external'> {
+  /** How often each function is measured; 5 to 30, default 7. */
+  rounds?: number | undefined
+  /** How long all rounds of a function may take, in milliseconds; 1 to 3,600,000, default 5,000. */
+  timeLimitMs?: number | undefined
+}
+
 export type ResolvedProbeOptions = Complete<GcProbeOptions>
 export type ResolvedMeasureOptions = Complete<Omit<GcMeasureOptions, 'warmup'>> &
   Pick<GcMeasureOptions, 'warmup'>
@@ -50,6 +58,14 @@ const measureDefaults: ResolvedMeasureOptions = {
   timeLimitMs: 5_000
 }
 
+const compareDefaults = {
+  operations: measureDefaults.operations,
+  warmup: measureDefaults.warmup,
+  external: true,
+  rounds: 7,
+  timeLimitMs: 5_000
+}
+
 const countMax = 2 ** 30
 const ranges: Readonly<Record<string, readonly [number, number]>> = {
   samplingBytes: [0, countMax],
@@ -57,7 +73,8 @@ const ranges: Readonly<Record<string, readonly [number, number]>> = {
   loopResolutionMs: [0, 1_000],
   operations: [1, countMax],
   warmup: [0, countMax],
-  timeLimitMs: [1, 3_600_000]
+  timeLimitMs: [1, 3_600_000],
+  rounds: [5, 30]
 }
 /** With a smaller interval V8 would sample nearly each object, and most of the time would be the profiler's. */
 const samplingBytesMin = 512
@@ -99,4 +116,8 @@ export function resolveProbeOptions(given: unknown): ResolvedProbeOptions {
 
 export function resolveMeasureOptions(given: unknown): ResolvedMeasureOptions {
   return resolve(given, measureDefaults)
+}
+
+export function resolveCompareOptions(given: unknown): typeof compareDefaults {
+  return resolve(given, compareDefaults)
 }

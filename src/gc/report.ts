@@ -1,6 +1,7 @@
 // What a probe found: an object whose fields are plain data, as JSON.stringify writes them, and which prints as a table.
 import type { RecordableHistogram } from 'node:perf_hooks'
-import type { Allocator } from './allocation_sites.js'
+import type { Allocator } from './allocation_tree.js'
+import type { GcProfile } from './profile.js'
 import {
   alignedTable,
   bytesText,
@@ -15,6 +16,16 @@ import {
 export interface GcAllocator extends Allocator {
   /** Part of all that was sampled, 0 to 1. */
   share: number
+}
+
+/** Where on the V8 heap the bytes were allocated. */
+export interface GcGenerations {
+  /** In the young generation, where nearly all objects begin and minor collections are. */
+  youngBytes: number
+  /** In the old generation: large objects, code, and what V8 expects to live long. With `youngBytes` it is `heapBytes`. */
+  oldBytes: number
+  /** What survived two minor collections or so, and was moved from the young to the old generation. */
+  promotedBytes: number
 }
 
 /** Collections by kind. */
@@ -75,6 +86,8 @@ export interface GcReportData {
   elapsedMs: number
   /** As counted by `operation()`. */
   operations: number
+  /** Time for one operation, in nanoseconds: of the calls alone in `measure`, otherwise of all measured time; `null` without operations. */
+  nsPerOperation: number | null
   /** Bytes allocated on the V8 heap, collected or not, without the probe's own. */
   heapBytes: number
   /** `null` without operations. */
@@ -83,6 +96,8 @@ export interface GcReportData {
   externalBytes: number | null
   /** `null` without operations, or when not asked for. */
   externalBytesPerOperation: number | null
+  /** `heapBytes` by generation. */
+  generations: GcGenerations
   /** How often V8 collected. */
   collections: GcCollections
   /** How long it held the program. */
@@ -101,10 +116,12 @@ export interface GcReportData {
 export class GcReport implements GcReportData {
   readonly elapsedMs: number
   readonly operations: number
+  readonly nsPerOperation: number | null
   readonly heapBytes: number
   readonly heapBytesPerOperation: number | null
   readonly externalBytes: number | null
   readonly externalBytesPerOperation: number | null
+  readonly generations: GcGenerations
   readonly collections: GcCollections
   readonly pauses: GcPauses
   readonly eventLoop: GcEventLoop
@@ -112,15 +129,23 @@ export class GcReport implements GcReportData {
   readonly overheadBytes: number
   readonly notes: string[]
   readonly #pauseHistogram: RecordableHistogram
+  readonly #makeProfile: () => GcProfile | undefined
+  #profile: GcProfile | undefined
 
   /** @internal */
-  constructor(data: GcReportData, pauseHistogram: RecordableHistogram) {
+  constructor(
+    data: GcReportData,
+    pauseHistogram: RecordableHistogram,
+    makeProfile: () => GcProfile | undefined
+  ) {
     this.elapsedMs = data.elapsedMs
     this.operations = data.operations
+    this.nsPerOperation = data.nsPerOperation
     this.heapBytes = data.heapBytes
     this.heapBytesPerOperation = data.heapBytesPerOperation
     this.externalBytes = data.externalBytes
     this.externalBytesPerOperation = data.externalBytesPerOperation
+    this.generations = data.generations
     this.collections = data.collections
     this.pauses = data.pauses
     this.eventLoop = data.eventLoop
@@ -128,11 +153,18 @@ export class GcReport implements GcReportData {
     this.overheadBytes = data.overheadBytes
     this.notes = data.notes
     this.#pauseHistogram = pauseHistogram
+    this.#makeProfile = makeProfile
   }
 
   /** All pauses in nanoseconds, as `perf_hooks` keeps them, for percentiles that the report does not have. */
   get pauseHistogram(): RecordableHistogram {
     return this.#pauseHistogram
+  }
+
+  /** The stacks of the allocating functions; `undefined` for a report without samples, and for one of a probe that goes on. */
+  get profile(): GcProfile | undefined {
+    this.#profile ??= this.#makeProfile()
+    return this.#profile
   }
 
   /** The table. */
@@ -151,11 +183,15 @@ export function reportText(report: GcReportData): string {
     ...(perOperation === null ? [] : [`${bytesText(perOperation)}/operation`])
   ]
   const rows = [['time', durationText(report.elapsedMs)]]
-  if (report.operations > 0) rows[0].push(`${countText(report.operations)} operations`)
+  if (report.nsPerOperation !== null) {
+    const each = `${durationText(report.nsPerOperation / 1e6)}/operation`
+    rows[0].push(`${countText(report.operations)} operations`, each)
+  }
   rows.push(bytesRow('heap', report.heapBytes, report.heapBytesPerOperation))
   if (report.externalBytes !== null) {
     rows.push(bytesRow('external', report.externalBytes, report.externalBytesPerOperation))
   }
+  rows.push(generationsRow(report))
   rows.push(['collections', `${countText(collections.minor)} minor`, `${countText(collections.major)} major`])
   if (pauses.count > 0) {
     rows.push([
@@ -182,6 +218,18 @@ export function reportText(report: GcReportData): string {
   }
   lines.push(...report.notes.map((note) => `note: ${note}`))
   return lines.join('\n')
+}
+
+function generationsRow({ generations, operations }: GcReportData): string[] {
+  const { youngBytes, oldBytes, promotedBytes } = generations
+  const amount = (name: string, bytes: number): string =>
+    `${name} ${operations > 0 ? `${bytesText((bytes * 1000) / operations)}/1,000 operations` : bytesText(bytes)}`
+  return [
+    'generations',
+    amount('young', youngBytes),
+    amount('old', oldBytes),
+    amount('promoted', promotedBytes)
+  ]
 }
 
 function allocatorRow(allocator: GcAllocator, operations: number): string[] {

@@ -8,9 +8,10 @@ import {
 } from 'node:perf_hooks'
 import { AllocationSampler } from './allocation_sampler.js'
 import { holdSweeping, letSweepingGo } from './buffer_sweeping.js'
-import { HeapMeter } from './heap_meter.js'
+import { HeapMeter, isMinor } from './heap_meter.js'
 import type { ResolvedProbeOptions } from './options.js'
-import { type GcCollections, GcReport } from './report.js'
+import { GcProfile } from './profile.js'
+import { type GcCollections, GcReport, type GcReportData } from './report.js'
 
 /** V8 keeps what it records of collections in memory of its own until it is taken. */
 const takeEveryMs = 10_000
@@ -20,6 +21,8 @@ const loopIterationBytes = Number.parseInt(process.versions.node, 10) <= 24 ? 56
 export class Run {
   readonly meter = new HeapMeter((kind, pauseUs) => this.#count(kind, pauseUs))
   readonly sampler: AllocationSampler | undefined
+  /** Meanwhile nothing may end the run: what the inspector calls can interrupt even this. */
+  isTaking = false
   /** What the report lacks, and why; each is a sentence. */
   readonly notes: string[] = []
   readonly #pauses = createHistogram()
@@ -55,10 +58,15 @@ export class Run {
   /** Takes what V8 has recorded so far; what `work` allocates is not counted. */
   take<T>(work?: () => T): T | undefined {
     const before = this.meter.heapBytes
-    return this.meter.between(() => {
-      this.sampler?.spend(this.meter.heapBytes - before)
-      return work?.()
-    }, false)
+    this.isTaking = true
+    try {
+      return this.meter.between(() => {
+        this.sampler?.spend(this.meter.heapBytes - before)
+        return work?.()
+      }, false)
+    } finally {
+      this.isTaking = false
+    }
   }
 
   /** Bytes on the heap so far. */
@@ -67,12 +75,13 @@ export class Run {
     return this.meter.heapBytes
   }
 
-  end(isProgramOver = false): void {
+  /** `linesMax` functions get the lines of their sources now; those of the others may be found later. */
+  end(isProgramOver = false, linesMax = this.options.topAllocators): void {
     this.meter.end()
     this.#endMs = performance.now()
     this.#loop = this.#eventLoop()
     clearInterval(this.#timer)
-    this.sampler?.close(this.options.topAllocators, isProgramOver)
+    this.sampler?.close(linesMax, isProgramOver)
     if (this.sampler?.wasRobbed) {
       this.notes.push(
         "Something else in the thread stopped V8's sampler: its part of the samples is missing."
@@ -82,36 +91,48 @@ export class Run {
     if (this.options.external) letSweepingGo()
   }
 
-  report(operations: number, moreOverheadBytes: number): GcReport {
+  /** `operationsMs` is the time of the operations, when it is not all of the measured time. */
+  report(operations: number, moreOverheadBytes: number, operationsMs?: number): GcReport {
+    const histogram = createHistogram()
+    if (this.#pauses.count > 0) histogram.add(this.#pauses)
+    const data = this.data(operations, moreOverheadBytes, operationsMs)
+    return new GcReport(data, histogram, () => this.profile())
+  }
+
+  /** The stacks; `undefined` without samples, and before the end, because they come then. */
+  profile(): GcProfile | undefined {
+    const { sampler } = this
+    return sampler === undefined || this.#endMs === undefined ? undefined : new GcProfile(sampler.profile())
+  }
+
+  /** The figures of a report. */
+  data(operations: number, moreOverheadBytes: number, operationsMs?: number): GcReportData {
     const { options, meter, sampler } = this
-    const pauses = this.#pauses
     const elapsedMs = (this.#endMs ?? performance.now()) - this.#startMs
     const overheadBytes = (this.#loopDelay?.count ?? 0) * loopIterationBytes + moreOverheadBytes
     const heapBytes = Math.max(0, meter.heapBytes - overheadBytes)
-    const perOperation = (bytes: number): number | null => (operations > 0 ? bytes / operations : null)
+    const perOperation = (all: number): number | null => (operations > 0 ? all / operations : null)
+    const youngBytes = Math.min(heapBytes, Math.max(0, meter.youngBytes - overheadBytes))
     const sampledBytes = sampler?.bytes ?? 0
-    const histogram = createHistogram()
-    if (pauses.count > 0) histogram.add(pauses)
-    return new GcReport(
-      {
-        elapsedMs,
-        operations,
-        heapBytes,
-        heapBytesPerOperation: perOperation(heapBytes),
-        externalBytes: options.external ? meter.externalBytes : null,
-        externalBytesPerOperation: options.external ? perOperation(meter.externalBytes) : null,
-        collections: { total: this.#counts.minor + this.#counts.major, ...this.#counts },
-        pauses: this.#pausesOf(elapsedMs),
-        eventLoop: this.#loop ?? this.#eventLoop(),
-        topAllocators: (sampler?.top(options.topAllocators) ?? []).map((allocator) => ({
-          ...allocator,
-          share: allocator.bytes / sampledBytes
-        })),
-        overheadBytes,
-        notes: [...this.notes]
-      },
-      histogram
-    )
+    return {
+      elapsedMs,
+      operations,
+      nsPerOperation: perOperation((operationsMs ?? elapsedMs) * 1e6),
+      heapBytes,
+      heapBytesPerOperation: perOperation(heapBytes),
+      externalBytes: options.external ? meter.externalBytes : null,
+      externalBytesPerOperation: options.external ? perOperation(meter.externalBytes) : null,
+      generations: { youngBytes, oldBytes: heapBytes - youngBytes, promotedBytes: meter.promotedBytes },
+      collections: { total: this.#counts.minor + this.#counts.major, ...this.#counts },
+      pauses: this.#pausesOf(elapsedMs),
+      eventLoop: this.#loop ?? this.#eventLoop(),
+      topAllocators: (sampler?.top(options.topAllocators) ?? []).map((allocator) => ({
+        ...allocator,
+        share: allocator.bytes / sampledBytes
+      })),
+      overheadBytes,
+      notes: [...this.notes]
+    }
   }
 
   #openSampler(samplingBytes: number): AllocationSampler | undefined {
@@ -161,7 +182,7 @@ export class Run {
 
   #count(kind: string, pauseUs: number): void {
     if (kind === 'MarkSweepCompact' || kind === 'MarkCompact') this.#counts.major++
-    else if (kind === 'Scavenge' || kind.startsWith('Minor')) this.#counts.minor++
+    else if (isMinor(kind)) this.#counts.minor++
     else if (kind === 'IncrementalMarking') this.#counts.incrementalMarking++
     else this.#counts.other++
     const ns = Math.max(1, Math.round(pauseUs * 1000))

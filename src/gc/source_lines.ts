@@ -9,7 +9,7 @@ import type { Session } from 'node:inspector'
 import * as nodeModule from 'node:module'
 import { isAbsolute } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import type { Site } from './allocation_sites.js'
+import type { Site } from './allocation_tree.js'
 import { post } from './inspector.js'
 
 /** A longer script or map would take seconds to read. */

@@ -26,6 +26,7 @@ export function bytesText(bytes: number): string {
 }
 
 export function durationText(ms: number): string {
+  if (ms > 0 && ms < 0.0009995) return `${shortText(ms * 1e6)} ns`
   if (ms < 0.9995) return `${shortText(ms * 1000)} us`
   return ms < 999.5 ? `${shortText(ms)} ms` : `${shortText(ms / 1000)} s`
 }

@@ -33,7 +33,8 @@ test('typedoc builds the reference, and nothing public is missing or without wor
   const names = (module) => modules.find(({ name }) => name === module).children.map(({ name }) => name)
   for (const [module, file] of [
     ['index', 'src/index.ts'],
-    ['gc', 'src/gc/index.ts']
+    ['gc', 'src/gc/index.ts'],
+    ['gc/bench', 'src/gc/bench.ts']
   ]) {
     const expected = exportsOf(file)
     t.true(expected.length > 5, file)

@@ -86,6 +86,7 @@ const outputs = {
   'await_using.mjs': 'oui\nboth have stopped\n',
   'channel.mjs': 'channel 5: abcdefgh\nchannel 0: fgh\nchannel 7: fgh\n',
   'claim.mjs': 'trader bids 1469.25 for 100\n',
+  'compare.mjs': 'parseText: 56 bytes\nreadBytes: 0 bytes, less; time: less\n',
   'conditions.mjs': 'as from far away\n',
   'descriptor.mjs': 'client is here\n',
   'drain.mjs': '100000 messages\n',

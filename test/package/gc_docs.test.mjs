@@ -1,6 +1,8 @@
 // docs/gc.md: its code is the code that runs, its figures are those that come out, and nothing is left out.
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -87,6 +89,21 @@ test('the page explains every option and every field of the report', async (t) =
   const names = [...options.matchAll(/^ {2}(\w+)\?: /gm), ...report.matchAll(/^ {2}(\w+): [\w\s|[\]]+$/gm)]
   t.true(names.length > 25)
   for (const [, name] of names) t.true(page.includes(`\`${name}`), name)
+})
+
+test("the page's budget is one, and the page names all that can be limited", async (t) => {
+  const { readBudget } = createRequire(import.meta.url)('../../dist/cli/gc_budget.js')
+  const folder = await mkdtemp(join(tmpdir(), 'zerio-budget-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const section = sectionOf('### Budgets')
+  const file = join(folder, 'budget.json')
+  await writeFile(file, /```json\n([\s\S]*?)```/.exec(section)[1])
+  t.deepEqual([...readBudget(file).keys()], ['heapBytes', 'collections.major', 'pauses.maxUs'])
+  await writeFile(file, '{"nothing": 1}')
+  const { message } = t.throws(() => readBudget(file))
+  const paths = message.slice(message.indexOf('there are ') + 10).split(', ')
+  for (const name of new Set(paths.map((path) => path.split('.')[0])))
+    t.true(section.includes(`\`${name}\``), name)
 })
 
 test.serial(

@@ -12,7 +12,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const run = promisify(execFile)
 
 const consumer = `
-import { assertNoGarbage, expectBytesPerOperation, type GcAllocator, type GcExpectation, type GcMeasureOptions, GcProbe, type GcProbeOptions, type GcReport, type GcReportData } from 'zerio/gc'
+import { assertNoGarbage, expectBytesPerOperation, type GcAllocator, type GcComparison, type GcExpectation, type GcMeasureOptions, GcProbe, type GcProbeOptions, type GcProfile, type GcReport, type GcReportData } from 'zerio/gc'
+import { withMitata, withTinybench, withVitest } from 'zerio/gc/bench'
 
 const options: GcProbeOptions = { samplingBytes: 0, external: false }
 const more: GcMeasureOptions = { ...options, operations: 10, warmup: 0 }
@@ -32,6 +33,19 @@ export const noneLater: Promise<GcReport> = assertNoGarbage(async (i: number) =>
 const expectation: GcExpectation = { max: 16, timeLimitMs: 1000 }
 export const some: GcReport = expectBytesPerOperation((i) => i + 0.5, expectation)
 
+export const profile: GcProfile | undefined = report.profile
+export const files: [string, Uint8Array] | undefined = profile && [profile.toHeapProfile(), profile.toPprof()]
+export const comparison: Promise<GcComparison> = GcProbe.compare({ a: () => 1, b: async (i) => i }, { rounds: 5 })
+export const names: Promise<string[]> = comparison.then(({ functions }) => functions.map(({ name, bytes }) => name + bytes))
+
+const vitestBench = (name: string, fn?: () => void | Promise<void>, options?: { time?: number }): void => {}
+export const bench: typeof vitestBench = withVitest(vitestBench)
+const mitata = { bench: (name: string, fn: () => unknown) => fn, run: async (options?: { colors?: boolean }) => 5 }
+export const wrapped: typeof mitata = withMitata(mitata)
+export const rows: Promise<Record<string, string>[]> = withTinybench({ add: (name: string, fn: () => unknown) => fn }).table()
+
+// @ts-expect-error functions, not results
+GcProbe.compare({ a: 1 })
 // @ts-expect-error how much is the point
 expectBytesPerOperation(() => 1, {})
 // @ts-expect-error unknown options are mistakes
@@ -74,16 +88,16 @@ test('the package has the probe, the command and the walkthrough', async (t) => 
   const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root })
   const files = JSON.parse(stdout)[0].files.map(({ path }) => path)
   const { bin, exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
-  const { import: esm, require: commonJs } = exports['./gc']
-  const promised = [bin.zerio, esm.types, esm.default, commonJs.types, commonJs.default].map((path) =>
-    path.replace(/^\.\//, '')
-  )
+  const faces = ['./gc', './gc/bench'].flatMap((path) => Object.values(exports[path]).flatMap(Object.values))
+  const promised = [bin.zerio, ...faces].map((path) => path.replace(/^\.\//, ''))
   for (const file of [
     ...promised,
     'dist/index.js',
     'dist/cli/gc_preload.js',
     'dist/cli/bench_child.js',
     'docs/gc.md',
+    'docs/images/gc_report.png',
+    'gc/bench/package.json',
     'docs/examples/gc_accuracy.mjs',
     'docs/examples/gc_walkthrough/main.mjs'
   ]) {

@@ -116,5 +116,6 @@ test('a resolver that does not know exports finds the same objects', (t) => {
   const installed = join(folder, 'node_modules', 'zerio')
   // What it does: the folder's own package.json, and its main.
   t.is(require(join(installed, 'gc')), require('zerio/gc'))
+  t.is(require(join(installed, 'gc', 'bench')), require('zerio/gc/bench'))
   t.is(require(installed), require('zerio'))
 })

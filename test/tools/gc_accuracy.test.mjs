@@ -2,6 +2,7 @@
 import test from 'ava'
 import { runScript } from '../helpers/child.mjs'
 
+const NODE = Number.parseInt(process.versions.node, 10)
 const workloads = `
   const ring = new Array(100000).fill(null)
   let boxed = 0
@@ -85,7 +86,8 @@ test.serial('known workloads are counted right with hundreds of collections in b
   const results = await measured(t, measureAll({}), ['--max-semi-space-size=1'])
   checkAll(t, results)
   t.true(results.array.collections.minor > 30)
-  t.true(results.kept.collections.major + results.longArray.collections.major > 0)
+  // V8 of Node.js 26 needs none for them.
+  if (NODE < 26) t.true(results.kept.collections.major + results.longArray.collections.major > 0)
   t.is(results.nothing.collections.total, 0)
 })
 
@@ -143,7 +145,8 @@ test.serial('measureAsync counts the promise, and not the waiting for it', async
   const promise = empty.heapBytesPerOperation
   t.true(promise > 40 && promise < 64, String(promise))
   t.true(Math.abs(object.heapBytesPerOperation - promise - 32) < 7, String(object.heapBytesPerOperation))
-  t.true(empty.overheadBytes > 100_000 * 50)
+  // What waiting for a promise allocates.
+  t.true(Math.abs(empty.overheadBytes / 100_000 - (NODE < 26 ? 200 : 48)) < 20, String(empty.overheadBytes))
 })
 
 test.serial("the probe's own timer is subtracted", async (t) => {
@@ -161,7 +164,8 @@ test.serial("the probe's own timer is subtracted", async (t) => {
   t.is(results.without.eventLoop.samples, 0)
   t.true(results.with.eventLoop.samples > 20)
   const overhead = results.with.overheadBytes
-  t.true(overhead >= results.with.eventLoop.samples * 50, String(overhead))
+  // Later versions of Node.js allocate nothing for a turn of their loop.
+  if (NODE <= 24) t.true(overhead >= results.with.eventLoop.samples * 50, String(overhead))
   const difference = Math.abs(results.with.heapBytes - results.without.heapBytes)
   t.true(difference < overhead / 4 + 8000, `${difference} of ${overhead}`)
 })
