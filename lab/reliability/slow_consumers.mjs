@@ -45,8 +45,10 @@ const parts = {
 }
 // Until the systems have filled their buffers with what the slow ones do not read.
 const WARMUP_MS = 8_000
-// A byte of garbage for each hundred deliveries fills this in three minutes. What Node.js allocates for its timers in ten minutes does not.
-const NURSERY = ['--min-semi-space-size=16', '--max-semi-space-size=16']
+// A byte of garbage for each hundred deliveries, 90 KB a second, fills this before the end. What Node.js allocates for its timer and its
+// loop, 60 to 80 KB a second, does not.
+const NURSERY_MB = 16 * Math.ceil(Number(values.minutes) / 2.5)
+const NURSERY = [`--min-semi-space-size=${NURSERY_MB}`, `--max-semi-space-size=${NURSERY_MB}`]
 // Memory is flat when it never is above what it was in the first minute, or in the first half of a shorter run, by more than this.
 const FIRST_MS = 60_000
 const FLAT_PART = 0.01
@@ -74,7 +76,16 @@ for (const [name, part] of Object.entries(parts)) {
   flags.push('--socketSendBytes', socketSendBytes)
   const script = join(root, 'perf/zerio/updates_server.mjs')
   // The system commits memory where it is touched first, and a moment in which the machine is busy touches more rings: so all of it is, first.
-  const args = [...NODE_FLAGS, ...NURSERY, script, '--touch', '--backend', values.backend, ...flags]
+  const args = [
+    ...NODE_FLAGS,
+    ...NURSERY,
+    script,
+    '--touchMb',
+    3 * NURSERY_MB,
+    '--backend',
+    values.backend,
+    ...flags
+  ]
   const scenario = {
     ...part,
     slow: SLOW,

@@ -10,11 +10,10 @@ const flags = readFlags({
   ringBytes: 262_144,
   socketSendBytes: 0,
   valueBytes: VALUE_BYTES,
-  touch: false
+  touchMb: 0
 })
 const PAGE_BYTES = 4096
-const NURSERY_BYTES = 64 * 2 ** 20
-if (flags.touch) touchNursery()
+if (flags.touchMb > 0) touchNursery(flags.touchMb * 2 ** 20)
 const server = new ZerioServer(
   { host: '127.0.0.1', port: 0 },
   {
@@ -34,7 +33,7 @@ const dueOf = new Float64Array(value.buffer, 8, 1)
 const pools = new Set()
 server.on('clientConnected', (_id, peer) => {
   topic.add(peer)
-  if (flags.touch) touch(peer.buffer)
+  if (flags.touchMb > 0) touch(peer.buffer)
 })
 server.on('error', (error) => fail(`updates: ${error.message}`))
 
@@ -46,9 +45,9 @@ function touch(pool) {
 }
 
 /** Has the system commit both halves of V8's young generation, which otherwise fills until the first collection. */
-function touchNursery() {
+function touchNursery(most) {
   let kept
-  for (let bytes = 0; bytes < NURSERY_BYTES; bytes += PAGE_BYTES) kept = new Array(PAGE_BYTES / 8).fill(bytes)
+  for (let bytes = 0; bytes < most; bytes += PAGE_BYTES) kept = new Array(PAGE_BYTES / 8).fill(bytes)
   return kept
 }
 
