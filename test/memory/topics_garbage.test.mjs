@@ -38,7 +38,7 @@ const script = (publish, rounds) => `
       server.poll()
     }
   }
-  await run(20000)
+  await run(60000)
   for (let i = 0; i < 20; i++) { await new Promise(setImmediate); server.poll() }
   globalThis.gc()
   globalThis.gc()
