@@ -45,6 +45,7 @@ const exclusions = [
   { file: 'io_uring_pressure', title: '*', reason: 'is about io_uring' },
   { file: 'io_uring_faults', title: '*', reason: 'is about io_uring' },
   { file: 'oddities', title: '*', reason: 'preloads a Linux library' },
+  { file: 'slow_consumers', title: '*', reason: 'runs a Linux program, which uses epoll' },
   { file: 'backend_choice', title: 'io_uring*', reason: 'is about io_uring' },
   { file: 'cli_bench', title: 'SIGINT ends*', reason: SIGNAL },
   { file: 'cli_bench', title: 'the listening process does not outlive the command', reason: PROC },

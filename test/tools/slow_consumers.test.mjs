@@ -12,11 +12,7 @@ const FRAME_BYTES = HEADER_BYTES + UPDATE_BYTES
 /** All keys change between the first updates and the last one. */
 const LAST = 5_000
 
-const onLinux = process.platform === 'linux' ? test : test.skip
-
-test.before(() => {
-  if (process.platform === 'linux') compileNativePrograms()
-})
+test.before(compileNativePrograms)
 
 const from = (first, end) => Array.from({ length: end - first }, (_, i) => first + i)
 
@@ -64,7 +60,7 @@ async function subscribe(t, { reading = from(1, LAST + 1), slow }) {
   return code === 0 ? { ...result, ...JSON.parse(out.trim().split('\n').at(-1)) } : result
 }
 
-onLinux('a slow peer gets updates without a hole, or the newest value of each key once', async (t) => {
+test('a slow peer gets updates without a hole, or the newest value of each key once', async (t) => {
   const all = await subscribe(t, { slow: from(1, LAST + 1) })
   t.like(all, { code: 0, updates: LAST, jumped: 0 }, all.error)
   const atTheEnd = await subscribe(t, { slow: [...from(1, 100), ...newestOf(LAST)] })
@@ -107,7 +103,7 @@ const wrong = {
 }
 
 for (const [what, { reading, slow, says }] of Object.entries(wrong)) {
-  onLinux(`the subscribers notice that ${what}`, async (t) => {
+  test(`the subscribers notice that ${what}`, async (t) => {
     const { code, error } = await subscribe(t, { reading, slow })
     t.is(code, 1)
     t.regex(error, says)
