@@ -47,16 +47,17 @@ inline napi_value share(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// Copies `length` bytes of a source, when they lie inside of both.
+inline void copy_part(std::span<uint8_t> target, uint64_t offset, std::span<const uint8_t> source, uint64_t source_offset,
+                      uint32_t length) {
+  if (offset + length > target.size() || source_offset + length > source.size()) return;
+  std::memmove(target.data() + offset, source.data() + source_offset, length);
+}
+
 // copyBytes(target, offset, source, sourceOffset, length)
 inline napi_value copy_bytes(napi_env env, napi_callback_info info) {
   const Call call(env, info, 5);
-  const std::span<uint8_t> target = call[0].bytes();
-  const std::span<uint8_t> source = call[2].bytes();
-  const uint32_t offset = argument(call, 1);
-  const uint32_t source_offset = argument(call, 3);
-  const uint32_t length = argument(call, 4);
-  if (uint64_t{offset} + length > target.size() || uint64_t{source_offset} + length > source.size()) return nullptr;
-  std::memmove(target.data() + offset, source.data() + source_offset, length);
+  copy_part(call[0].bytes(), argument(call, 1), call[2].bytes(), argument(call, 3), argument(call, 4));
   return nullptr;
 }
 
@@ -64,12 +65,9 @@ inline napi_value copy_bytes(napi_env env, napi_callback_info info) {
 inline napi_value copy(napi_env env, napi_callback_info info) {
   const Call call(env, info, 5);
   if (loop_of(call.data()) == nullptr) return nullptr;
-  const std::span<uint8_t> source = call[2].bytes();
-  const uint32_t source_offset = argument(call, 3);
   const uint32_t length = argument(call, 4);
   uint8_t* const target = engine_of(call).slab_range(argument(call, 0), argument(call, 1), length);
-  if (target == nullptr || uint64_t{source_offset} + length > source.size()) return nullptr;
-  std::memmove(target, source.data() + source_offset, length);
+  if (target != nullptr) copy_part({target, length}, 0, call[2].bytes(), argument(call, 3), length);
   return nullptr;
 }
 

@@ -3,9 +3,10 @@
 // connection that stays costs JavaScript nothing for each message.
 import { grown } from './columns.js'
 import { Header, ShareWord } from './layout.js'
+import type { NativeEngine } from './native.js'
 import type { RingAudience } from './ring_engine.js'
 import type { SendRing } from './send_ring.js'
-import type { BytesCopier, SharedFrames } from './shared_frames.js'
+import type { SharedFrames } from './shared_frames.js'
 
 /**
  * When more connections had to leave for another message than have stayed, so many messages go through the rings: joining and leaving costs
@@ -15,14 +16,9 @@ const REST_MESSAGES = 64
 /** For as long as it takes. */
 export const ALL = 0
 
-/** What an audience needs of the native engine. */
-export interface NativeShare extends BytesCopier {
-  share(bytes: Uint8Array, slots: Int32Array, sent: Int32Array, refused: Int32Array, words: Int32Array): void
-}
-
 /** What an audience needs of the engine. */
 export interface AudienceEngine {
-  readonly native: NativeShare
+  readonly native: Pick<NativeEngine, 'share'>
   /** How many bytes of frames may wait for one connection. */
   readonly sharedBytesMax: number
   /** Memory for frames, until it is given back; undefined when there is none. */

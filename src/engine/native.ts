@@ -147,6 +147,7 @@ export interface NativeEngine {
   flushSlot(slot: number): void
   /** Sends what connections lack of shared frames: addon/engine/shared_frames.h. */
   share(bytes: Uint8Array, slots: Int32Array, sent: Int32Array, refused: Int32Array, words: Int32Array): void
+  /** Copies a part of one array into another one, without garbage. */
   copyBytes(
     target: Uint8Array,
     offset: number,

@@ -483,7 +483,7 @@ export class SendRing {
 }
 
 /** Whether it is an integer from 0 on. BigInts and symbols throw, and cost nothing that way. */
-function isCount(value: number): boolean {
+export function isCount(value: number): boolean {
   try {
     return value >>> 0 === value
   } catch {

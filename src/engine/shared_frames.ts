@@ -2,20 +2,13 @@
 // every connection has what it is to have.
 import * as typedArrays from '../options/typed_arrays.js'
 import { Header } from './layout.js'
+import type { NativeEngine } from './native.js'
 
 // See send_ring.ts.
 const { lengthOf } = typedArrays
 
-/** What this needs of the native engine: a copy of a part of an array, without garbage. */
-export interface BytesCopier {
-  copyBytes(
-    target: Uint8Array,
-    offset: number,
-    source: Uint8Array,
-    sourceOffset: number,
-    length: number
-  ): void
-}
+/** What this needs of the native engine. */
+export type BytesCopier = Pick<NativeEngine, 'copyBytes'>
 
 /** Up to this length a loop beats a call. */
 const LOOP_BYTES_MAX = 48

@@ -19,15 +19,18 @@ export interface Allocator extends GcFrame {
   bytes: number
 }
 
+/** A function as V8's protocol names it. */
+export interface CallFrame {
+  functionName: string
+  scriptId: string
+  url: string
+  lineNumber: number
+  columnNumber: number
+}
+
 /** A node of the profile as V8 hands it out. */
 export interface ProfileNode {
-  callFrame: {
-    functionName: string
-    scriptId: string
-    url: string
-    lineNumber: number
-    columnNumber: number
-  }
+  callFrame: CallFrame
   selfSize: number
   children: ProfileNode[]
 }

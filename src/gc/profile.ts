@@ -1,19 +1,13 @@
 // The stacks of allocating functions, and the two kinds of files that other tools read them from.
 import { gzipSync } from 'node:zlib'
-import type { GcFrame, GcProfileData } from './allocation_tree.js'
+import type { CallFrame, GcFrame, GcProfileData } from './allocation_tree.js'
 import { Message } from './protobuf.js'
 
 export type { GcFrame, GcProfileData } from './allocation_tree.js'
 
 /** A node of a `.heapprofile` file. */
 interface HeapProfileNode {
-  callFrame: {
-    functionName: string
-    scriptId: string
-    url: string
-    lineNumber: number
-    columnNumber: number
-  }
+  callFrame: CallFrame
   selfSize: number
   id: number
   children: HeapProfileNode[]
