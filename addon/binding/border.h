@@ -50,6 +50,7 @@ inline constexpr BorderNumber kBorder[] = {
     {"SlotWord.Rewinds", layout::kSlotRewinds},
     {"SlotWord.RewindsSeen", layout::kSlotRewindsSeen},
     {"SlotWord.Sent", layout::kSlotSent},
+    {"SlotWord.RewindTo", layout::kSlotRewindTo},
     {"ConnectionCounter.MessagesSent", layout::kSlotCounterMessagesSent},
     {"ConnectionCounter.BackPressured", layout::kSlotCounterBackPressured},
     {"ConnectionCounter.MessagesReceived", layout::kSlotCounterMessagesReceived},

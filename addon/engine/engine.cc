@@ -109,7 +109,8 @@ uint32_t Engine::poll(bool spinning) {
   if (events_.count() > 0) events_.begin_batch();
   ++batch_;
   assemblies_.end_batch();
-  arena_used_ = 0;
+  // What is received begins elsewhere in each batch (memory.h).
+  arena_used_ = batch_bytes_ >= kStaggeredBytesMin ? memory_stagger(batch_) : 0;
   ahead_used_ = 0;
   receives_ = after_ns_ = 0;
   asked_ = false;

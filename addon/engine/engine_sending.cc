@@ -12,7 +12,7 @@ namespace {}  // namespace
 
 bool Engine::queue_control(Connection& connection, const uint8_t* frame, uint32_t bytes) {
   ControlOut& control = connection.life.control;
-  if (connection.ring.follow_rewind()) control.barrier = 0;
+  if (connection.ring.follow_rewind()) control.barrier = connection.ring.head();
   if (control.empty()) {
     control.clear();
     control.barrier = connection.ring.tail();
@@ -84,7 +84,7 @@ void Engine::pump(Connection& connection) {
 // Returns whether there is something to send now: ring bytes up to the barrier of the control frames, and these behind them.
 bool Engine::prepare_send(Connection& connection, IoSend& send, Sending& sending) {
   Life& life = connection.life;
-  if (connection.ring.follow_rewind()) life.control.barrier = 0;
+  if (connection.ring.follow_rewind()) life.control.barrier = connection.ring.head();
   if (life.send_failed || life.send_blocked) return false;
   if (life.control_due && life.control.empty() && !life.farewell_queued) queue_due(connection);
   if (life.farewell_due && life.control.empty() && connection.ring.empty()) {

@@ -29,7 +29,7 @@ class SendRing {
   SendRing(uint8_t* main, uint32_t bytes, int32_t* words) : main_(main), words_(words), limit_(kMain + bytes) {}
 
   static constexpr uint32_t kMain = layout::kSlotFrontBytes;
-  static constexpr uint32_t kWords = layout::kSlotSent + 1;
+  static constexpr uint32_t kWords = layout::kSlotRewindTo + 1;
 
   // Makes the ring empty. Only while JavaScript does not use the slot, because it writes JavaScript's words, too.
   void reset() {
@@ -42,20 +42,21 @@ class SendRing {
     write(layout::kSlotRewinds, 0);
     write(layout::kSlotRewindsSeen, 0);
     write(layout::kSlotSent, 0);
+    write(layout::kSlotRewindTo, 0);
   }
 
   // From now on the head follows confirm(). Only while the ring is empty.
   void keep() { keeps_ = true; }
 
-  // When JavaScript finds the ring empty, it begins again: at 0, or by a jump from there. Returns whether it did so since the
-  // last call: then all earlier positions are those of sent bytes.
+  // When JavaScript finds the ring empty, it begins again: at 0, or in the main part. Returns whether it did so since the last
+  // call: then all earlier positions are those of sent bytes.
   bool follow_rewind() {
     const uint32_t rewinds = read(layout::kSlotRewinds);
     if (rewinds == rewinds_) return false;
     rewinds_ = rewinds;
-    head_ = sent_ = 0;
-    write(layout::kSlotHead, 0);
-    write(layout::kSlotSent, 0);
+    head_ = sent_ = std::min(read(layout::kSlotRewindTo), limit_);
+    write(layout::kSlotHead, head_);
+    write(layout::kSlotSent, sent_);
     write(layout::kSlotRewindsSeen, rewinds);
     return true;
   }

@@ -51,12 +51,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         }
         require(total <= size_t{2} * capacity + zerio::layout::kSlotFrontBytes);
         // The program can write between a send and its completion.
-        if (data[at] % 16 == 13) words[value % 6] = static_cast<int32_t>(value >> 8);
+        if (data[at] % 16 == 13) words[value % zerio::SendRing::kWords] = static_cast<int32_t>(value >> 8);
         ring.advance(static_cast<uint32_t>(total == 0 ? 0 : value % (total + 1)), end);
         break;
       }
       default:
-        words[data[at] % 6] = static_cast<int32_t>(data[at] % 16 < 4 ? value % (zerio::SendRing::kMain + capacity + 2) : value);
+        words[data[at] % zerio::SendRing::kWords] =
+            static_cast<int32_t>(data[at] % 16 < 4 ? value % (zerio::SendRing::kMain + capacity + 2) : value);
     }
   }
   return 0;

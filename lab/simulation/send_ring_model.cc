@@ -6,8 +6,15 @@
 #include "../../addon/engine/bytes.h"
 #include "../../addon/engine/framing.h"
 #include "../../addon/engine/layout.h"
+#include "../../addon/io/memory.h"
 
 namespace zerio::simulation {
+
+namespace {
+
+constexpr int64_t kStaggeredParts = 8;
+
+}  // namespace
 
 bool SendRingModel::waits_for_drain() const { return !scribbled_ && place_.words[layout::kSlotDrainNeed] != 0; }
 
@@ -145,7 +152,7 @@ Status SendRingModel::refuse(int64_t need) {
 
 int64_t SendRingModel::position_in(uint32_t word) const {
   const int32_t* const words = place_.words;
-  return words[layout::kSlotRewinds] == words[layout::kSlotRewindsSeen] ? words[word] : 0;
+  return words[words[layout::kSlotRewinds] == words[layout::kSlotRewindsSeen] ? word : layout::kSlotRewindTo];
 }
 
 int64_t SendRingModel::behind(int64_t position) const {
@@ -158,16 +165,25 @@ uint8_t* SendRingModel::at(int64_t position) const {
                           : place_.main + (position - kMain);
 }
 
+int64_t SendRingModel::place_to_begin(int64_t need) const {
+  const int32_t* const words = place_.words;
+  if (tail_ < kMain) return 0;
+  const int64_t filled = tail_ - std::max<int64_t>(words[layout::kSlotRewindTo], kMain) + words[layout::kSlotJumpEnd];
+  if (filled < kMain) return 0;
+  const int64_t stagger = memory_stagger(static_cast<uint32_t>(words[layout::kSlotRewinds]));
+  const int64_t part = place_.capacity / kStaggeredParts;
+  return filled >= part && stagger <= part && stagger + need <= place_.capacity ? kMain + stagger : kMain;
+}
+
 bool SendRingModel::place(int64_t need) {
   const int64_t head = this->head();
   int32_t* const words = place_.words;
   int64_t at = tail_;
   int64_t end = kMain + place_.capacity;
   if (at == head && at > 0) {
-    const int64_t filled = at < kMain ? at : at - kMain + words[layout::kSlotJumpEnd];
-    at = filled < kMain ? 0 : kMain;
+    at = place_to_begin(need);
     words[layout::kSlotJumpEnd] = 0;
-    words[layout::kSlotTail] = static_cast<int32_t>(at);
+    words[layout::kSlotTail] = words[layout::kSlotRewindTo] = static_cast<int32_t>(at);
     words[layout::kSlotRewinds] += 1;
   } else if (at < head) {
     end = head - 1;

@@ -96,6 +96,7 @@ class SendRingModel {
   [[nodiscard]] int64_t behind(int64_t position) const;
   [[nodiscard]] int64_t unsent() const { return behind(position_in(sent_word_)); }
   [[nodiscard]] uint8_t* at(int64_t position) const;
+  [[nodiscard]] int64_t place_to_begin(int64_t need) const;
   [[nodiscard]] bool place(int64_t need);
 
   RingEngine& engine_;

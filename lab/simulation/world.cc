@@ -218,8 +218,8 @@ void World::use_claim(Connection& connection) {
 }
 
 void World::scribble(Connection& connection) {
-  static constexpr uint32_t kWords[] = {layout::kSlotTail, layout::kSlotJumpEnd, layout::kSlotDrainNeed, layout::kSlotHead,
-                                        layout::kSlotRewinds};
+  static constexpr uint32_t kWords[] = {layout::kSlotTail, layout::kSlotJumpEnd, layout::kSlotDrainNeed,
+                                        layout::kSlotHead, layout::kSlotRewinds, layout::kSlotRewindTo};
   trace_.add('p', 0, "overwrites the control words of link #", {connection.link});
   if (connection.ring->claim_open() || connection.suspended) return;
   ledger_.stream(connection.ledger_link, 0).spoil();

@@ -37,7 +37,8 @@ export const enum SlotWord {
   Head = 3,
   Rewinds = 4,
   RewindsSeen = 5,
-  Sent = 6
+  Sent = 6,
+  RewindTo = 7
 }
 
 /** Counters of a connection (float64). JavaScript writes the first two; the engine adds to the first what it sends from a shared copy. */

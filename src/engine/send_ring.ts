@@ -15,6 +15,7 @@ import * as copying from './copying.js'
 import { ConnectionCounter, Header, Layout, SlotWord } from './layout.js'
 import type { PoolBuffer, Slab } from './pool.js'
 import type { RingAudience, RingEngine } from './ring_engine.js'
+import { bytesBetween, locate, MAIN, placeToBegin, positionIn } from './ring_places.js'
 
 /**
  * Unsent bytes at which a ring is handed to the system without waiting for the end of the turn. A little less than what two packets
@@ -32,8 +33,6 @@ const enum LoopBytesMax {
   Words = 64,
   Native = 48
 }
-/** The position at which a ring's main part begins; those below are the front, beside the control words. */
-const MAIN = Layout.SlotFrontBytes
 const NO_LIMIT_LEFT = -1
 const NO_CLAIM = -1
 const LOST_CLAIM = -2
@@ -68,13 +67,14 @@ export class SendRing {
   readonly #words: Int32Array = NO_WORDS
   readonly #tailWord: number = 0
   /** Behind the tail word: the word that says what the system has taken. */
-  #sentWord = SlotWord.Head
+  #sentWord: SlotWord.Head | SlotWord.Sent = SlotWord.Head
   readonly #counterWords: Float64Array = NO_COUNTERS
   #lengthMax: number = 0
   #classic = false
   /** Where position 0 of the piece with the tail would lie: of the front, or of the main part. */
   #base = 0
-  #tail = 0
+  /** Where the bytes of the next message go: an offset in the memory, as the limit. The tail is before its header. */
+  #at: number = Header.Bytes
   /** How often the tail has gone from the ring's end to the beginning of the main part. */
   #laps = 0
   #messages = 0
@@ -182,12 +182,12 @@ export class SendRing {
   /** Takes over a part of shared frames: the rest of one, and whole ones. The ring is empty, so there is room. */
   writeFrames(bytes: Uint8Array, from: number, to: number, messages: number): void {
     if (this.#place(to - from)) {
-      this.#engine.native.copy(this.#slab, this.#base + this.#tail, bytes, from, to - from)
-      this.#tail += to - from
+      this.#engine.native.copy(this.#slab, this.#at - Header.Bytes, bytes, from, to - from)
+      this.#at += to - from
       this.#messages += messages
     } else {
       // The program has overwritten the words, and the stream is torn. The engine ends a connection with such a tail.
-      this.#tail = -1
+      this.#moveTo(-1)
       this.#status = Status.Closed
     }
     this.#show()
@@ -232,9 +232,8 @@ export class SendRing {
     old.close()
     if (isClaimed) this.#claimed = LOST_CLAIM
     if (!adopt(this.slot, old.slot)) return
-    this.#tail = old.#tail
     this.#laps = old.#laps
-    this.#base = this.#tail < MAIN ? this.#frontBase : this.#mainBase
+    this.#moveTo(old.#tail)
     this.#limit = NO_LIMIT_LEFT
   }
 
@@ -267,11 +266,11 @@ export class SendRing {
   sendAll(bytes: Uint8Array, channel: number): SendStatus {
     const words = bytes === repeatedSource.bytes ? repeatedSource.words : undefined
     const length = words === undefined ? messageLength(bytes) : words.length * 4
-    if (this.#tail + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
+    if (this.#at + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
     }
-    const at = this.#base + this.#tail + Header.Bytes
+    const at = this.#at
     if (words !== undefined && (at & 3) === 0) {
       copyWords(words, 0, this.#words, at >> 2, length >> 2)
     } else if (length <= LoopBytesMax.Set) {
@@ -292,11 +291,11 @@ export class SendRing {
         'ZERIO_BAD_ARGUMENT',
         `Offset and length must be integers inside the ${size} bytes given, not ${describe(offset)} and ${describe(length)}.`
       )
-    if (this.#tail + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
+    if (this.#at + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
     }
-    const at = this.#base + this.#tail + Header.Bytes
+    const at = this.#at
     if (bytes === this.buffer) {
       // Forwarding what was just received, the usual case: no view to make, no crossing.
       if (((at | offset | length) & 3) === 0 && length <= LoopBytesMax.Words)
@@ -314,17 +313,19 @@ export class SendRing {
   }
 
   claim(length: number, channel: number): number {
-    if (
-      !isCount(length) ||
-      this.#tail + length > this.#limit ||
-      channel !== 0 ||
-      this.#claimed !== NO_CLAIM
-    ) {
-      const status = this.#reserve(length, channel)
-      if (status !== Status.Sent) return status
+    if (!isCount(length) || this.#at + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
+      // As a call in tail position, which leaves what V8 knows of this object to the straight path.
+      return this.#claimSlowly(length, channel) | 0
     }
+    this.#claimed = length
+    return this.#at
+  }
+
+  #claimSlowly(length: number, channel: number): number {
+    const status = this.#reserve(length, channel)
+    if (status !== Status.Sent) return status
     this.#claimed = length | (channel << Header.ChannelShift)
-    return this.#base + this.#tail + Header.Bytes
+    return this.#at
   }
 
   commit(): SendStatus {
@@ -342,10 +343,11 @@ export class SendRing {
   }
 
   #append(header: number, length: number): void {
-    const at = this.#tail
-    this.view.setInt32(this.#base + at, header, true)
-    this.#tail = at + Header.Bytes + length
-    this.#messages++
+    const at = this.#at
+    this.view.setInt32(at - Header.Bytes, header, true)
+    // `| 0`: all of these are small, and V8 leaves out its checks for overflow.
+    this.#at = (at + length + Header.Bytes) | 0
+    this.#messages = (this.#messages + 1) | 0
   }
 
   #commitWithoutClaim(): SendStatus {
@@ -398,46 +400,23 @@ export class SendRing {
     return Status.BackPressured
   }
 
-  /** The engine's head, which does not know of a rewind until the next flush. */
   #head(): number {
-    return this.#positionIn(SlotWord.Head)
-  }
-
-  #positionIn(word: SlotWord): number {
-    const words = this.#words
-    const at = this.#tailWord
-    if (words[at + SlotWord.Rewinds] !== words[at + SlotWord.RewindsSeen]) return 0
-    const position = words[at + word]
-    // A program that overwrites it spoils this ring, and no other.
-    return position >= 0 && position <= MAIN + this.#capacity ? position : 0
+    return positionIn(SlotWord.Head, this.#words, this.#tailWord, this.#capacity)
   }
 
   /** Bytes that the system has not taken. Only while the status is `Sent`. */
   #unsentBytes(): number {
-    return this.#behind(this.#positionIn(this.#sentWord))
+    return this.#behind(positionIn(this.#sentWord, this.#words, this.#tailWord, this.#capacity))
   }
 
-  /** Where the head and the tail are: for each the round, of which one begins whenever the ring begins again, and the position in it. */
+  /** Where the head and the tail are: for each the round and the position in it (ring_places.ts). */
   locate(places: Int32Array): void {
-    const words = this.#words
-    const round = words[this.#tailWord + SlotWord.Rewinds] + this.#laps
-    const tail = this.#tail
-    const head = this.#head()
-    const wraps = tail < head
-    // A head at a jump is where the jump leads: what is left unused there is never sent.
-    const jumps =
-      (wraps || (head < MAIN && tail >= MAIN)) && head === words[this.#tailWord + SlotWord.JumpEnd]
-    places[0] = wraps && !jumps ? round - 1 : round
-    places[1] = jumps ? MAIN : head
-    places[2] = round
-    places[3] = tail
+    locate(places, this.#words, this.#tailWord, this.#head(), this.#tail, this.#laps)
   }
 
   /** Bytes from a position to the tail. */
   #behind(position: number): number {
-    const tail = this.#tail
-    if (tail < position) return this.#capacity - position + tail
-    return tail - (position < MAIN && tail >= MAIN ? MAIN : position)
+    return bytesBetween(position, this.#tail, this.#capacity)
   }
 
   /** Sets the tail and the limit to a contiguous free part of at least `need` bytes. A ring that is empty always has one. */
@@ -448,11 +427,9 @@ export class SendRing {
     let at = this.#tail
     let end = MAIN + this.#capacity
     if (at === head && at > 0) {
-      // Empty: begin again, so that a quiet peer touches its slot and a busy one stays in the cache. In the front when it had room for
-      // all since the last time.
-      const filled = at < MAIN ? at : at - MAIN + words[jumpEnd]
+      at = placeToBegin(words, this.#tailWord, at, this.#capacity, need)
       words[jumpEnd] = 0
-      words[this.#tailWord] = at = filled < MAIN ? 0 : MAIN
+      words[this.#tailWord] = words[this.#tailWord + SlotWord.RewindTo] = at
       words[this.#tailWord + SlotWord.Rewinds]++
     } else if (at < head) {
       // Tail and head must not meet, because that means empty.
@@ -474,11 +451,20 @@ export class SendRing {
       }
     }
     if (end - at < need) return false
-    this.#tail = at
-    this.#base = at < MAIN ? this.#frontBase : this.#mainBase
+    this.#moveTo(at)
     const untilFlush = Math.max(need, FLUSH_BYTES - this.#unsentBytes())
-    this.#limit = Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes)) - Header.Bytes
+    this.#limit = this.#base + Math.min(end, at + Math.min(untilFlush, this.#lengthMax + Header.Bytes))
     return true
+  }
+
+  /** The position behind the last message. */
+  get #tail(): number {
+    return this.#at - this.#base - Header.Bytes
+  }
+
+  #moveTo(tail: number): void {
+    this.#base = tail < MAIN ? this.#frontBase : this.#mainBase
+    this.#at = this.#base + tail + Header.Bytes
   }
 }
 

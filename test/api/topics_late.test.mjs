@@ -16,7 +16,7 @@ const { Lateness } = require('../../dist/topics/lateness.js')
 const LOOKS = 4
 const MAIN = 512
 const SLOT_BYTES = 128 + MAIN
-const WORDS = { tail: 0, jumpEnd: 1, head: 3, rewinds: 4, rewindsSeen: 5 }
+const WORDS = { tail: 0, jumpEnd: 1, head: 3, rewinds: 4, rewindsSeen: 5, rewindTo: 7 }
 
 /** A real ring with a main part of `capacity` bytes, and what the engine does with its words. */
 class Line {
@@ -71,7 +71,7 @@ class Line {
     this.ring.drained()
     const words = this.#words.subarray((this.#slot * SLOT_BYTES) / 4)
     if (words[WORDS.rewinds] !== words[WORDS.rewindsSeen]) {
-      words[WORDS.head] = 0
+      words[WORDS.head] = words[WORDS.rewindTo]
       words[WORDS.rewindsSeen] = words[WORDS.rewinds]
     }
     const head = words[WORDS.head]
