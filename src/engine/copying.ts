@@ -13,6 +13,13 @@ export function copyWords(from: Int32Array, first: number, to: Int32Array, at: n
     to[at + i + 6] = from[first + i + 6]
     to[at + i + 7] = from[first + i + 7]
   }
+  if (i < count - 3) {
+    to[at + i] = from[first + i]
+    to[at + i + 1] = from[first + i + 1]
+    to[at + i + 2] = from[first + i + 2]
+    to[at + i + 3] = from[first + i + 3]
+    i += 4
+  }
   for (; i < count; i++) to[at + i] = from[first + i]
 }
 
