@@ -3,7 +3,11 @@ import { AsyncResource } from 'node:async_hooks'
 import { ReceivingClient } from './client_receiving.js'
 import { type Addresses, addressesOf } from './connecting/addresses.js'
 import { raceOf } from './connecting/attempt.js'
-import type { ClientConnection, ClientMessageHandler } from './connecting/client_connection.js'
+import type {
+  ClientConnection,
+  ClientMessageHandler,
+  ClientRunHandler
+} from './connecting/client_connection.js'
 import type { ClientState } from './connecting/client_events.js'
 import { checkClientAddress, Destination } from './connecting/destination.js'
 import { type Failures, stopped } from './connecting/failures.js'
@@ -27,7 +31,7 @@ import {
 } from './options/options.js'
 import { CloseCode, checkClose, DisconnectReason } from './reason.js'
 
-export type { ClientMessageHandler } from './connecting/client_connection.js'
+export type { ClientMessageHandler, ClientRunHandler } from './connecting/client_connection.js'
 export type { ClientEventMap, ClientState, Reconnecting } from './connecting/client_events.js'
 
 /**
@@ -52,6 +56,12 @@ export class ZerioClient extends ReceivingClient {
    * replaced at any time.
    */
   onMessage: ClientMessageHandler | null | undefined = null
+
+  /**
+   * Called for all messages that lie one behind the other, instead of {@link onMessage}; see {@link ClientRunHandler}. May be replaced at
+   * any time. Default: null.
+   */
+  onRun: ClientRunHandler | null | undefined = null
 
   readonly #options: ResolvedClientOptions
   readonly #destination: Destination

@@ -2,6 +2,7 @@
 export {
   type ClientEventMap,
   type ClientMessageHandler,
+  type ClientRunHandler,
   type ClientState,
   type Reconnecting,
   ZerioClient
@@ -14,6 +15,7 @@ export type { EngineInfo } from './engine/engine.js'
 export type { MemoryKind, PoolBuffer } from './engine/pool.js'
 export { type EngineWaker, type PostedWaker, Waker } from './engine/waker.js'
 export { type FateCode, type MisuseCode, ZerioError } from './errors.js'
+export { Frame } from './frame.js'
 export type {
   Address,
   ClientAddress,
@@ -40,7 +42,7 @@ export type {
   WaitStrategy
 } from './options/options.js'
 export { createPair, type PairEnd, type PairEventMap, type PairOptions } from './pair.js'
-export type { Peer, PeerState, ServerMessageHandler } from './peer.js'
+export type { Peer, PeerState, ServerMessageHandler, ServerRunHandler } from './peer.js'
 export { CloseCode, DisconnectReason } from './reason.js'
 export { type RefusedDetails, type ServerEventMap, type ServerState, ZerioServer } from './server.js'
 export { SendStatus } from './status.js'

@@ -141,6 +141,11 @@ export class PairEnd extends EventEmitter<PairEventMap> {
     return this.#line.claim(length, channel)
   }
 
+  /** As {@link Peer.claimRun}. */
+  claimRun(count: number, length: number, channel = 0): number {
+    return this.#line.claimRun(count, length, channel)
+  }
+
   /** As {@link Peer.commit}. */
   commit(): SendStatus {
     return this.#line.commit()

@@ -2,9 +2,9 @@
 import { AsyncResource } from 'node:async_hooks'
 import { addressesOf } from './connecting/addresses.js'
 import { notConnected, PING_TIMEOUT_MS, Question } from './connecting/question.js'
-import type { ConnectionCounters } from './counters.js'
 import { inspectText, readStatus } from './diagnostics.js'
 import type { Engine } from './engine/engine.js'
+import { eachFrame } from './engine/frames.js'
 import type { TopicOpcode } from './engine/layout.js'
 import { callInOrder, Pausing, sayEndBehind } from './engine/pausing.js'
 import type { PoolBuffer } from './engine/pool.js'
@@ -14,8 +14,8 @@ import { checkHandler } from './options/given.js'
 import { checkIdleTimeout, checkLiveOptions } from './options/live.js'
 import { checkName, labelText } from './options/name.js'
 import type { LiveOptions } from './options/options.js'
+import { SendingPeer } from './peer_sending.js'
 import { CloseCode, checkClose, type DisconnectReason, notClosing, reasonOfEnd } from './reason.js'
-import { type SendStatus, Status } from './status.js'
 
 /**
  * Called once for each message, on the stack of the engine, without garbage. The message is the `length` bytes of `buffer` from
@@ -29,12 +29,31 @@ export type ServerMessageHandler = (
   channel: number
 ) => void
 
+/**
+ * Called once for all messages that lie one behind the other, on the stack of the engine, without garbage: `count` frames, which are the
+ * bytes of `buffer` from `offset` to `end`. Each is a header of `Frame.HeaderBytes` bytes, an int32 of little end first, and the message
+ * behind it: its length is `header & Frame.LengthMask`, its channel `header >>> Frame.ChannelShift`. They may be read until the handler
+ * returns; what is to stay longer must be copied.
+ */
+export type ServerRunHandler = (
+  peer: Peer,
+  buffer: PoolBuffer,
+  offset: number,
+  end: number,
+  count: number
+) => void
+
+/** Who gets the messages of a peer. */
+interface Receiver {
+  readonly onMessage: ServerMessageHandler | null | undefined
+  readonly onRun: ServerRunHandler | null | undefined
+}
+
 /** What becomes of a connection; see {@link Peer.state}. */
 export type PeerState = 'open' | 'suspended' | 'ended' | 'closing' | 'closed'
 
 /** @internal What a {@link Peer} needs of its server. */
-export interface PeerServer {
-  readonly onMessage: ServerMessageHandler | null | undefined
+export interface PeerServer extends Receiver {
   readonly _copies: boolean
   _deliverCopy(peer: Peer, buffer: PoolBuffer, offset: number, length: number, channel: number): void
   _left(peer: Peer, reason: DisconnectReason): void
@@ -50,15 +69,13 @@ export interface PeerServer {
  * One connected peer of a server; `clientConnected` and `onMessage` get it. The object may be kept, but after the connection's end
  * everything sent to it is refused with `Closed`, also when a peer with the same id connects again.
  */
-export class Peer {
+export class Peer extends SendingPeer {
   /** The id that the client chose. */
   readonly id: string
   /** `'native'` or `'classic'`. */
   readonly protocol: 'native' | 'classic'
   /** A place for a value that the program keeps with the peer. zerio never reads it. */
   userData: unknown = undefined
-  /** @internal */
-  _ring: SendRing
   /** @internal Made in the scope of the server, whose async context it takes over. */
   readonly _scope = new AsyncResource('ZerioPeer', { requireManualDestroy: true })
   /** @internal Place in the server's list. */
@@ -79,8 +96,8 @@ export class Peer {
   /** @internal Whether it has a session. */
   _inSession = false
   readonly #server: PeerServer
-  /** Whose `onMessage` gets its messages: the server, or what has this peer's own. */
-  #receiver: { readonly onMessage: ServerMessageHandler | null | undefined }
+  /** The server, or what has this peer's own handlers. */
+  #receiver: Receiver
   readonly #engine: Engine
   #question: Question
   #closing = notClosing
@@ -96,19 +113,19 @@ export class Peer {
     classic: boolean,
     remoteAddress: string
   ) {
+    super(ring)
     this.#server = server
     this.#receiver = server
     this.#engine = engine
     this.#question = new Question(engine, ring)
-    this._ring = ring
     this.id = id
     this.protocol = classic ? 'classic' : 'native'
     this.#remoteAddress = remoteAddress
   }
 
   /**
-   * Called for each message of this peer instead of the server's `onMessage`; null gives them back to the server, and is the default.
-   * May be replaced at any time. Throws `ZERIO_BAD_ARGUMENT`.
+   * Called for each message of this peer instead of the server's handlers; null gives them back to the server, unless there is an
+   * {@link onRun} of its own, and is the default. May be replaced at any time. Throws `ZERIO_BAD_ARGUMENT`.
    */
   get onMessage(): ServerMessageHandler | null {
     return this.#receiver === this.#server ? null : (this.#receiver.onMessage ?? null)
@@ -116,7 +133,24 @@ export class Peer {
   /** See the getter. */
   set onMessage(handler: ServerMessageHandler | null | undefined) {
     if (handler != null) checkHandler('onMessage', handler)
-    this.#receiver = handler == null ? this.#server : { onMessage: handler }
+    this.#receive(handler ?? null, this.onRun)
+  }
+
+  /**
+   * Called for all messages of this peer that lie one behind the other, instead of the server's handlers and of {@link onMessage}; null
+   * is the default. See {@link ServerRunHandler}. May be replaced at any time. Throws `ZERIO_BAD_ARGUMENT`.
+   */
+  get onRun(): ServerRunHandler | null {
+    return this.#receiver === this.#server ? null : (this.#receiver.onRun ?? null)
+  }
+  /** See the getter. */
+  set onRun(handler: ServerRunHandler | null | undefined) {
+    if (handler != null) checkHandler('onRun', handler)
+    this.#receive(this.onMessage, handler ?? null)
+  }
+
+  #receive(onMessage: ServerMessageHandler | null, onRun: ServerRunHandler | null): void {
+    this.#receiver = onMessage === null && onRun === null ? this.#server : { onMessage, onRun }
   }
 
   /**
@@ -135,19 +169,6 @@ export class Peer {
   /** @internal For lines. */
   get _label(): string {
     return labelText(this.#name, this.id)
-  }
-
-  /**
-   * The memory in which `claim` returns an offset. Many peers share it, so write only what you claimed. It may be all zeros some time
-   * after the connection's end. In a session it may be another one after `clientResumed`.
-   */
-  get buffer(): PoolBuffer {
-    return this._ring.buffer
-  }
-
-  /** The memory of {@link buffer} as a DataView, at the same offsets. */
-  get view(): DataView {
-    return this._ring.view
   }
 
   /**
@@ -176,34 +197,6 @@ export class Peer {
     if (this._index < 0) return 'closed'
     if (!this.isOpen) return this.#ended && !this._over ? 'ended' : 'closing'
     return this.#suspended ? 'suspended' : 'open'
-  }
-
-  /** Whether messages can be sent; in a session also while it is suspended. */
-  get isOpen(): boolean {
-    return this._ring.status === Status.Sent
-  }
-
-  /** Counters of this connection. Reading them allocates nothing. They stay readable after the connection's end. */
-  get counters(): ConnectionCounters {
-    return this._ring.counters
-  }
-
-  /**
-   * How much of what was accepted the system has not taken yet, in bytes, headers included; 0 to `sendRingBytes` and 511 more. In a
-   * session: what the peer has not acknowledged yet. When a peer reads too slowly, it grows until `send` returns `BackPressured`.
-   * Allocates nothing.
-   */
-  get pendingBytes(): number {
-    return this._ring.pendingBytes
-  }
-
-  /**
-   * How long the last answer to a PING took, in microseconds: from the moment in which the engine queued the PING behind what the ring
-   * held until it read the PONG, so that what waits on the way counts. Heartbeats send one when the other side is silent for
-   * `heartbeatMs`, and so does {@link ping}. NaN while no answer has come, and always with the classic protocol. Keeps its value after the connection's end.
-   */
-  get rttUs(): number {
-    return this._ring.rttUs
   }
 
   /**
@@ -280,50 +273,6 @@ export class Peer {
    */
   setIdleTimeout(idleTimeoutMs: number): void {
     this.configure(checkIdleTimeout(idleTimeoutMs))
-  }
-
-  /**
-   * Sends one message: all of `bytes`, or `length` of them from `offset`. The bytes are copied before it returns. Allocates
-   * nothing. Returns a {@link SendStatus}. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim is open.
-   *
-   * @param channel 0 (default) to 127; classic peers have channel 0 alone.
-   */
-  send(bytes: Uint8Array, channel?: number): SendStatus
-  send(bytes: Uint8Array, offset: number, length: number, channel?: number): SendStatus
-  send(bytes: Uint8Array, offset = 0, length?: number, channel = 0): SendStatus {
-    return length === undefined
-      ? this._ring.sendAll(bytes, offset)
-      : this._ring.sendPart(bytes, offset, length, channel)
-  }
-
-  /**
-   * Reserves `length` bytes (0 to `maxMessageLength`) for a message that the program writes in place. Returns their offset in
-   * {@link buffer} and {@link view}, or a negative {@link SendStatus}. The bytes are the program's until `commit` or `abort`, which
-   * must follow in the same turn. Allocates nothing. Throws `ZERIO_BAD_ARGUMENT` for wrong types and `ZERIO_CLAIM_OPEN` while a claim
-   * is open.
-   *
-   * @param channel 0 (default) to 127; classic peers have channel 0 alone.
-   */
-  claim(length: number, channel = 0): number {
-    return this._ring.claim(length, channel)
-  }
-
-  /**
-   * Sends what was claimed. Returns `Sent`, or `Closed` when the connection has ended since. Allocates nothing. Throws
-   * `ZERIO_NO_CLAIM` without a claim.
-   */
-  commit(): SendStatus {
-    return this._ring.commit()
-  }
-
-  /** Gives the claim back, unsent. Allocates nothing. Throws `ZERIO_NO_CLAIM` without one. */
-  abort(): void {
-    this._ring.abort()
-  }
-
-  /** Hands to the system now what was accepted for this peer, instead of at the end of the turn. Allocates nothing. */
-  flush(): void {
-    this._ring.flush()
   }
 
   /**
@@ -417,6 +366,21 @@ export class Peer {
     if (receiver.onMessage != null) receiver.onMessage(this, buffer, offset, length, channel)
     const server = this.#server
     if (server._copies === true && !this._over) server._deliverCopy(this, buffer, offset, length, channel)
+  }
+
+  /** @internal */
+  get _takesRuns(): boolean {
+    return this.#receiver.onRun != null
+  }
+
+  /** @internal */
+  _deliverRun(buffer: PoolBuffer, offset: number, end: number, count: number): void {
+    this.#receiver.onRun?.(this, buffer, offset, end, count)
+    const server = this.#server
+    if (server._copies !== true) return
+    eachFrame(buffer.view, offset, end, (start, length, channel) => {
+      if (!this._over) server._deliverCopy(this, buffer, start, length, channel)
+    })
   }
 
   /** @internal */

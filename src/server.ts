@@ -32,7 +32,7 @@ import {
   type ServerOptions,
   type TopicOptions
 } from './options/options.js'
-import { Peer, type ServerMessageHandler } from './peer.js'
+import { Peer, type ServerMessageHandler, type ServerRunHandler } from './peer.js'
 import { CloseCode, type DisconnectReason } from './reason.js'
 import type { ServerEventMap, ServerState } from './server_events.js'
 import type { SendStatus } from './status.js'
@@ -63,6 +63,12 @@ export class ZerioServer extends Endpoint<ServerEventMap> {
    * replaced at any time.
    */
   onMessage: ServerMessageHandler | null | undefined = null
+
+  /**
+   * Called for all messages of a peer that lie one behind the other, instead of {@link onMessage}; see {@link ServerRunHandler}. May be
+   * replaced at any time. Default: null.
+   */
+  onRun: ServerRunHandler | null | undefined = null
 
   /**
    * Called when a client asks to be in the topic of this name (`client.subscribe`). True makes the peer a member, if there is an open topic

@@ -40,7 +40,9 @@ class AssemblyPool {
     untouched_ += count;
   }
 
-  [[nodiscard]] bool available() const { return !used_.empty() || untouched_ > 0; }
+  // A receive takes one for a frame whose header came in two parts, and one for the frame that it ends in.
+  static constexpr size_t kPerReceive = 2;
+  [[nodiscard]] bool available() const { return used_.size() + untouched_ >= kPerReceive; }
 
   [[nodiscard]] uint8_t* take() {
     if (used_.empty()) return take_untouched();

@@ -52,7 +52,7 @@ class Engine::Reading {
 
   bool on_frame(uint32_t header, uint8_t* payload, bool assembled) {
     if (assembled) {
-      engine_.assemblies_.give_back_after_batch(payload);
+      engine_.assemblies_.give_back_after_batch(payload - kHeaderBytes);
       engine_.counters_[layout::kEngineCounterMessagesAssembled] += 1;
     } else {
       arena_kept_ = true;

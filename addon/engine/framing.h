@@ -33,8 +33,9 @@ enum class ReadResult {
 // A sink receives what the reader finds, in stream order. A function that returns false stops the reading.
 //   bool runs()                                              whether data frames may be reported as runs
 //   bool on_run(const uint8_t* first, size_t bytes, uint32_t count)  consecutive data frames, headers included
-//   bool on_frame(uint32_t header, uint8_t* payload, bool assembled)  one frame, data or control
-//   uint8_t* assembly()                                      a buffer of at least length_max and kControlLengthMax bytes
+//   bool on_frame(uint32_t header, uint8_t* payload, bool assembled)  one frame, data or control; an assembled one has its header
+//   in front uint8_t* assembly()                     a buffer for a header and the longest payload: length_max or
+//   kControlLengthMax bytes
 class FrameReader {
  public:
   explicit FrameReader(uint32_t length_max) : length_max_(length_max) {}
@@ -74,19 +75,18 @@ class FrameReader {
     while (size > 0) {
       if (assembly_ != nullptr) {
         const size_t take = std::min<size_t>(size, frame_length(header_) - have_);
-        std::memcpy(assembly_ + have_, data, take);
+        std::memcpy(assembly_ + kHeaderBytes + have_, data, take);
         have_ += static_cast<uint32_t>(take);
         data += take;
         size -= take;
         if (have_ < frame_length(header_)) return ReadResult::Ok;
-        uint8_t* payload = assembly_;
-        assembly_ = nullptr;
-        if (!sink.on_frame(header_, payload, true)) return stop(data, size);
+        if (!finish(sink)) return stop(data, size);
         continue;
       }
 
       uint32_t header = 0;
-      if (header_have_ > 0 || size < kHeaderBytes) {
+      const bool split = header_have_ > 0 || size < kHeaderBytes;
+      if (split) {
         const size_t take = std::min(kHeaderBytes - header_have_, size);
         std::memcpy(header_bytes_ + header_have_, data, take);
         header_have_ += static_cast<uint32_t>(take);
@@ -103,7 +103,8 @@ class FrameReader {
             const auto next = load<uint32_t>(data);
             const size_t bytes = kHeaderBytes + frame_length(next);
             if (frame_is_control(next) || (next & length_bits_) > length_max_ || bytes > size) break;
-            // Where a frame begins depends on the header before, so each would wait for that load. Frames like the one before do not.
+            // Where a frame begins depends on the header before, so each would wait for that load. Frames like the one before do
+            // not.
             do {
               data += bytes;
               size -= bytes;
@@ -123,17 +124,23 @@ class FrameReader {
         header_ = header;
         return ReadResult::TooLong;
       }
-      if (length <= size) {
+      // A program that reads frames itself gets each with its header in front.
+      if (length <= size && (!split || frame_is_control(header))) {
         uint8_t* payload = data;
         data += length;
         size -= length;
         if (!sink.on_frame(header, payload, false)) return stop(data, size);
       } else {
+        const size_t take = std::min<size_t>(size, length);
         header_ = header;
         assembly_ = sink.assembly();
-        std::memcpy(assembly_, data, size);
-        have_ = static_cast<uint32_t>(size);
-        return ReadResult::Ok;
+        store<uint32_t>(assembly_, header);
+        std::memcpy(assembly_ + kHeaderBytes, data, take);
+        have_ = static_cast<uint32_t>(take);
+        data += take;
+        size -= take;
+        if (have_ < length) return ReadResult::Ok;
+        if (!finish(sink)) return stop(data, size);
       }
     }
     return ReadResult::Ok;
@@ -147,6 +154,14 @@ class FrameReader {
   [[nodiscard]] Rest rest() const { return rest_; }
 
  private:
+  // The frame in assembly is whole.
+  template <class Sink>
+  bool finish(Sink& sink) {
+    uint8_t* payload = assembly_ + kHeaderBytes;
+    assembly_ = nullptr;
+    return sink.on_frame(header_, payload, true);
+  }
+
   ReadResult stop(uint8_t* data, size_t size) {
     rest_ = {data, size};
     return ReadResult::Stopped;

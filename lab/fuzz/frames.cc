@@ -35,12 +35,14 @@ struct Sink {
   }
   bool on_frame(uint32_t header, const uint8_t* payload, bool assembled) {
     frames.push_back({header, {payload, payload + zerio::frame_length(header)}});
+    // Each message has its header in front.
+    zerio::fuzz::require(zerio::frame_is_control(header) || zerio::load<uint32_t>(payload - zerio::kHeaderBytes) == header);
     if (assembled) buffer = nullptr;
     return true;
   }
   uint8_t* assembly() {
     zerio::fuzz::require(buffer == nullptr);
-    buffer = std::make_unique<uint8_t[]>(assembly_bytes);
+    buffer = std::make_unique<uint8_t[]>(zerio::kHeaderBytes + assembly_bytes);
     return buffer.get();
   }
 };

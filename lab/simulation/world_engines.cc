@@ -13,7 +13,7 @@ EngineShape World::any_shape() {
   options.message_length_max = static_cast<uint32_t>(random_.between(2, random_.pick(kLengths)));
   const uint32_t least = 2 * (options.message_length_max + static_cast<uint32_t>(kHeaderBytes));
   options.send_ring_bytes = (least + static_cast<uint32_t>(random_.below(random_.chance(500) ? 64 : 40000)) + 7) / 8 * 8;
-  options.assembly_bytes = std::max(options.message_length_max, kControlLengthMax);
+  options.assembly_bytes = static_cast<uint32_t>(kHeaderBytes) + std::max(options.message_length_max, kControlLengthMax);
   options.assembly_kept_bytes = static_cast<uint32_t>(random_.below(4)) * options.assembly_bytes;
   options.ring_kept_bytes = static_cast<uint32_t>(random_.below(options.send_ring_bytes / 2));
   options.arena_bytes = static_cast<uint32_t>(random_.between(4, 8)) * 4096;

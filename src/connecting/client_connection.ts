@@ -3,6 +3,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { because, debugLog } from '../debug_log.js'
 import type { Connection, Hello } from '../engine/connection.js'
 import type { Engine } from '../engine/engine.js'
+import { eachFrame } from '../engine/frames.js'
 import { Code } from '../engine/layout.js'
 import { callInOrder, Pausing, sayEndBehind } from '../engine/pausing.js'
 import type { PoolBuffer } from '../engine/pool.js'
@@ -26,9 +27,13 @@ export type ClientMessageHandler = (
   channel: number
 ) => void
 
+/** As {@link ServerRunHandler}, of a client. */
+export type ClientRunHandler = (buffer: PoolBuffer, offset: number, end: number, count: number) => void
+
 /** What a connection needs of its client. */
 export interface ConnectionOwner {
   readonly onMessage: ClientMessageHandler | null | undefined
+  readonly onRun: ClientRunHandler | null | undefined
   readonly _copies: boolean
   readonly _label: string
   _deliverCopy(buffer: PoolBuffer, offset: number, length: number, channel: number): void
@@ -140,6 +145,17 @@ export class ClientConnection implements Connection, Contender {
     const client = this.client
     if (client.onMessage != null) client.onMessage(buffer, offset, length, channel)
     if (client._copies === true && !this._over) client._deliverCopy(buffer, offset, length, channel)
+  }
+  get _takesRuns(): boolean {
+    return this.client.onRun != null
+  }
+  _deliverRun(buffer: PoolBuffer, offset: number, end: number, count: number): void {
+    const client = this.client
+    client.onRun?.(buffer, offset, end, count)
+    if (client._copies !== true) return
+    eachFrame(buffer.view, offset, end, (start, length, channel) => {
+      if (!this._over) client._deliverCopy(buffer, start, length, channel)
+    })
   }
   _reached(): void {
     if (!this._over) this.race.reached(this)

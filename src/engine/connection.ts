@@ -31,16 +31,7 @@ export interface HeldBack {
   readonly number: number
   readonly receivedAt: number
   /** Takes the frames of a run, or what is left of it. `number` is that of the first one. */
-  holdRun(buffer: PoolBuffer, from: number, to: number, number: number, receivedAt: number): void
-  /** Takes the message that is being dispatched. */
-  holdMessage(
-    buffer: PoolBuffer,
-    offset: number,
-    length: number,
-    channel: number,
-    number: number,
-    receivedAt: number
-  ): void
+  hold(buffer: PoolBuffer, from: number, to: number, number: number, receivedAt: number): void
   /** In the scope: delivers them, until the program pauses again. Returns how many. */
   deliver(): number
   /** Likewise, all of them, when the connection has ended: the program hears of all that came before. */
@@ -62,6 +53,10 @@ export interface Connection {
   readonly _pausing: HeldBack | undefined
   /** One message. It is valid until this returns. */
   _deliver(buffer: PoolBuffer, offset: number, length: number, channel: number): void
+  /** Whether its program reads frames itself. */
+  readonly _takesRuns: boolean
+  /** Whole frames, for such a program. They are valid until this returns. */
+  _deliverRun(buffer: PoolBuffer, offset: number, end: number, count: number): void
   /** A client's connection is there, and its HELLO is held back. */
   _reached(): void
   /** The server has taken this client. `hello` is valid until this returns. */

@@ -4,7 +4,9 @@ import { setImmediate } from 'node:timers'
 import { misuse } from '../errors.js'
 import { DisconnectReason } from '../reason.js'
 import type { Connection, HeldBack, ServerEvents } from './connection.js'
+import type { DispatchEngine } from './dispatch_engine.js'
 import { helloOf, reasonOf, textOf } from './event_words.js'
+import { countFrames } from './frames.js'
 import {
   AcceptErrorEvent,
   EndEvent,
@@ -23,25 +25,8 @@ import {
 } from './layout.js'
 import { performanceOriginNs } from './monotonic.js'
 import type { PoolBuffer, Slab } from './pool.js'
-import type { SendRing } from './send_ring.js'
 import type { Sending } from './sending.js'
 import { resize, type Slabs } from './slabs.js'
-
-/** What the dispatch asks of its engine: nothing for a message. */
-export interface DispatchEngine {
-  /** How many servers and connections use the engine. */
-  readonly users: number
-  /** Ends an engine that nothing uses any more. */
-  close(): void
-  /** A connection begins its life in this slot. */
-  takeSlot(slot: number): SendRing
-  /** The life in this slot has ended. */
-  freeSlot(slot: number): void
-  /** A server cannot accept because all slots are taken. */
-  growFor(server: ServerEvents | undefined): void
-  /** The last slab may go. */
-  shrink(): void
-}
 
 /** No slot, and no server. */
 const NO_OWNER = 0x7fffffff
@@ -327,6 +312,13 @@ export class Dispatch {
     let at = connection === undefined ? end : this.#runAt
     let delivered = 0
     try {
+      if (at <= last && connection?._receiving === true && connection._takesRuns) {
+        const from = at
+        at = end
+        delivered = this.#countRun(from)
+        this.#runPlace++
+        connection._deliverRun(buffer, from, end, delivered)
+      }
       // The engine has checked these headers, but the program can have overwritten them since.
       while (at <= last && (connection as Connection)._receiving === true) {
         const header = view.getInt32(at, true)
@@ -338,7 +330,7 @@ export class Dispatch {
         this.#runPlace++
         ;(connection as Connection)._deliver(buffer, start, length, header >>> Header.ChannelShift)
       }
-      if (at <= last) this.#holdRun(connection, at, end)
+      if (at <= last && connection !== undefined) this.#hold(connection, buffer, at, end, 1)
       at = end
     } finally {
       this.#runAt = at
@@ -346,16 +338,19 @@ export class Dispatch {
     }
   }
 
-  /** The rest of the run that is being dispatched stays until the program wants it. */
-  #holdRun(connection: Connection | undefined, at: number, end: number): void {
-    const held = connection?._pausing
-    if (connection === undefined || held === undefined) return
-    const number = this.messageNumber(connection, this.#received(this.#eventSlot)) + 1
-    held.holdRun(this.#coreBuffer, at, end, number, this.readTime(connection)[0])
+  /** How many frames the run has from here on: as the engine says it, unless a handler has thrown for one of them. */
+  #countRun(at: number): number {
+    const all = this.#events[this.#eventAt + RunEvent.Count]
+    return this.#runPlace > 0 ? countFrames(this.#coreView, at, this.#runEnd) : all
   }
 
-  #received(slot: number): number {
-    return this.#slabs.rings[slot]?.counters.messagesReceived ?? 0
+  /** What is being dispatched, or the rest of it, stays until the program wants it. `behind`: how far it is behind the present message. */
+  #hold(connection: Connection, buffer: PoolBuffer, at: number, end: number, behind: number): void {
+    const held = connection._pausing
+    if (held === undefined) return
+    const received = this.#slabs.rings[this.#eventSlot]?.counters.messagesReceived ?? 0
+    const number = this.messageNumber(connection, received) + behind
+    held.hold(buffer, at, end, number, this.readTime(connection)[0])
   }
 
   /** The connection has ended: what it holds back comes before its end. */
@@ -376,16 +371,9 @@ export class Dispatch {
         const buffer = this.#slabs.list[events[at + MessageEvent.Slab]]?.buffer
         const offset = events[at + MessageEvent.Offset]
         const length = events[at + MessageEvent.Length]
-        if (buffer === undefined || offset < 0 || length < 0 || offset + length > buffer.length) return
-        const channel = events[at + MessageEvent.Channel]
-        if (!connection._receiving) {
-          const number = this.messageNumber(connection, this.#received(slot))
-          const receivedAt = this.readTime(connection)[0]
-          connection._pausing?.holdMessage(buffer, offset, length, channel, number, receivedAt)
+        if (buffer === undefined || offset < Header.Bytes || length < 0 || offset + length > buffer.length)
           return
-        }
-        this.#dispatched++
-        connection._deliver(buffer, offset, length, channel)
+        this.#dispatchMessage(connection, buffer, offset, length, events[at + MessageEvent.Channel])
         return
       }
       case EventKind.Drain: {
@@ -396,6 +384,25 @@ export class Dispatch {
       default:
         this.#dispatchChange(events[at], at, slot)
     }
+  }
+
+  /** A message whose bytes came in two parts. */
+  #dispatchMessage(
+    connection: Connection,
+    buffer: PoolBuffer,
+    offset: number,
+    length: number,
+    channel: number
+  ): void {
+    // Its header lies in front of it.
+    const from = offset - Header.Bytes
+    if (!connection._receiving) {
+      this.#hold(connection, buffer, from, offset + length, 0)
+      return
+    }
+    this.#dispatched++
+    if (connection._takesRuns) connection._deliverRun(buffer, from, offset + length, 1)
+    else connection._deliver(buffer, offset, length, channel)
   }
 
   /** An event that changes what a connection or server is, or says that it could not be changed. */

@@ -77,25 +77,10 @@ export class Pausing implements HeldBack {
     if (this.paused || this.holds) this.#read(false)
   }
 
-  holdRun(buffer: PoolBuffer, from: number, to: number, number: number, receivedAt: number): void {
+  hold(buffer: PoolBuffer, from: number, to: number, number: number, receivedAt: number): void {
     if (this.#connection._over || from >= to) return
     const copy = poolBuffer(new ArrayBuffer(to - from))
     buffer.copy(copy, 0, from, to)
-    this.#held.push({ bytes: copy, number, receivedAt })
-  }
-
-  holdMessage(
-    buffer: PoolBuffer,
-    offset: number,
-    length: number,
-    channel: number,
-    number: number,
-    receivedAt: number
-  ): void {
-    if (this.#connection._over) return
-    const copy = poolBuffer(new ArrayBuffer(Header.Bytes + length))
-    copy.view.setInt32(0, length | (channel << Header.ChannelShift), true)
-    buffer.copy(copy, Header.Bytes, offset, offset + length)
     this.#held.push({ bytes: copy, number, receivedAt })
   }
 
@@ -157,7 +142,9 @@ export class Pausing implements HeldBack {
       this.number = first.number++
       this.receivedAt = first.receivedAt
       try {
-        this.#connection._deliver(chunk, start, end - start, header >>> Header.ChannelShift)
+        const connection = this.#connection
+        if (connection._takesRuns) connection._deliverRun(chunk, start - Header.Bytes, end, 1)
+        else connection._deliver(chunk, start, end - start, header >>> Header.ChannelShift)
       } finally {
         this.number = 0
         this.receivedAt = Number.NaN

@@ -7,12 +7,12 @@
 import { ConnectionCounters } from '../counters.js'
 import { misuse } from '../errors.js'
 import { checkChannel, describe } from '../options/options.js'
-import * as typedArrays from '../options/typed_arrays.js'
 import * as repetition from '../repeated_source.js'
 import { type SendStatus, Status } from '../status.js'
-import { badMessage } from './bad_message.js'
 import * as copying from './copying.js'
+import { LoopBytesMax } from './copying.js'
 import { ConnectionCounter, Header, Layout, SlotWord } from './layout.js'
+import * as lengths from './message_length.js'
 import type { PoolBuffer, Slab } from './pool.js'
 import type { RingAudience, RingEngine } from './ring_engine.js'
 import { bytesBetween, locate, MAIN, placeToBegin, positionIn } from './ring_places.js'
@@ -23,23 +23,14 @@ import { bytesBetween, locate, MAIN, placeToBegin, positionIn } from './ring_pla
  * fifth of the throughput; one packet at a time costs a tenth.
  */
 export const FLUSH_BYTES = 122880
-/**
- * Up to these lengths a loop beats a call (perf/copies.mjs). A loop of byte stores takes 1 ns a byte on Intel and 2.2 ns on Zen 3, one of
- * words between two views a third of it; `TypedArray.set` takes 15 to 18 ns, `copyWithin` 19 ns, our own call through Node-API 50 ns,
- * whatever the length.
- */
-const enum LoopBytesMax {
-  Set = 8,
-  CopyWithin = 48,
-  Words = 64,
-  Native = 24
-}
 const NO_LIMIT_LEFT = -1
 const NO_CLAIM = -1
 const LOST_CLAIM = -2
+/** Several messages are claimed together. */
+const RUN_CLAIM = -3
 
 // Constants of this module, which V8 compiles in place; through the other module's object each costs a message 0.5 ns to 10 ns.
-const { kindOf, lengthOf } = typedArrays
+const { isCount, messageLength } = lengths
 const { copyWords, copyUnaligned } = copying
 const { repeatedSource } = repetition
 
@@ -81,7 +72,11 @@ export class SendRing {
   #laps = 0
   #messages = 0
   #limit = NO_LIMIT_LEFT
+  /** The header of the message that is claimed, or one of the three above. */
   #claimed = NO_CLAIM
+  /** Of the claim of a run. */
+  #runMessages = 0
+  #runBytes = 0
   #dirty = false
   /** The audience that it is in, and its place there. */
   #audience: RingAudience<SendRing> | undefined
@@ -218,7 +213,11 @@ export class SendRing {
     }
     this.#status = Status.Closed
     this.#limit = NO_LIMIT_LEFT
-    if (this.#claimed >= 0) this.#claimed = LOST_CLAIM
+    if (this.#isOpenClaim) this.#claimed = LOST_CLAIM
+  }
+
+  get #isOpenClaim(): boolean {
+    return this.#claimed >= 0 || this.#claimed === RUN_CLAIM
   }
 
   /** The slot gets its next life: nothing of it may be touched any more, so the counters move out. */
@@ -230,7 +229,7 @@ export class SendRing {
 
   /** What the old ring of a session holds moves here. A claim that is open is lost. Nothing moves when the new connection has ended already. */
   takeOver(old: SendRing, adopt: (slot: number, oldSlot: number) => boolean): void {
-    const isClaimed = old.#claimed >= 0
+    const isClaimed = old.#isOpenClaim
     old.close()
     if (isClaimed) this.#claimed = LOST_CLAIM
     if (!adopt(this.slot, old.slot)) return
@@ -242,7 +241,7 @@ export class SendRing {
   /** Publishes for a flush of all rings, which follows at once. Returns whether this one stays dirty, because a claim is still open. */
   publishForFlush(): boolean {
     this.#show()
-    this.#dirty = this.#claimed >= 0
+    this.#dirty = this.#isOpenClaim
     this.#limit = NO_LIMIT_LEFT
     return this.#dirty
   }
@@ -332,9 +331,28 @@ export class SendRing {
     return this.#at
   }
 
+  claimRun(count: number, length: number, channel: number): number {
+    if (!isCount(count) || count === 0)
+      throw misuse('ZERIO_BAD_ARGUMENT', `A run has 1 message or more, not ${describe(count)}.`)
+    const status = this.#reserve(length, channel, count)
+    if (status !== Status.Sent) return status
+    const view = this.view
+    const header = length | (channel << Header.ChannelShift)
+    const bytes = (Header.Bytes + length) | 0
+    let at = (this.#at - Header.Bytes) | 0
+    for (let i = 0; i < count; i++) {
+      view.setInt32(at, header, true)
+      at = (at + bytes) | 0
+    }
+    this.#claimed = RUN_CLAIM
+    this.#runMessages = count
+    this.#runBytes = count * bytes
+    return this.#at
+  }
+
   commit(): SendStatus {
     const header = this.#claimed
-    if (header < 0) return this.#commitWithoutClaim()
+    if (header < 0) return this.#commitRun()
     this.#claimed = NO_CLAIM
     this.#append(header, header & Header.LengthMask)
     return Status.Sent
@@ -354,19 +372,22 @@ export class SendRing {
     this.#messages = (this.#messages + 1) | 0
   }
 
-  #commitWithoutClaim(): SendStatus {
-    if (this.#claimed === NO_CLAIM)
-      throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
+  #commitRun(): SendStatus {
+    const claimed = this.#claimed
+    if (claimed === NO_CLAIM) throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
     this.#claimed = NO_CLAIM
-    return Status.Closed
+    if (claimed === LOST_CLAIM) return Status.Closed
+    this.#at += this.#runBytes
+    this.#messages += this.#runMessages
+    return Status.Sent
   }
 
-  /** Finds room for a frame, or says why there is none. */
-  #reserve(length: number, channel: number): SendStatus {
+  /** Finds room for so many frames of one length, or says why there is none. */
+  #reserve(length: number, channel: number, count = 1): SendStatus {
     if (channel !== 0) checkChannel(channel)
     if (!isCount(length))
       throw misuse('ZERIO_BAD_ARGUMENT', `A length must be a non-negative integer, not ${describe(length)}.`)
-    if (this.#claimed >= 0) {
+    if (this.#isOpenClaim) {
       throw misuse(
         'ZERIO_CLAIM_OPEN',
         'A claim is open on this connection; commit or abort it before the next claim or send.'
@@ -375,9 +396,9 @@ export class SendRing {
     this.#claimed = NO_CLAIM
     if (this.#status !== Status.Sent) return this.#status
     if (this.#audience !== undefined) this.leaveAudience()
-    if (length > this.#lengthMax) return Status.TooLarge
+    const need = count * (Header.Bytes + length)
+    if (length > this.#lengthMax || need > this.#capacity) return Status.TooLarge
     if (channel !== 0 && this.#classic) return Status.ChannelUnsupported
-    const need = Header.Bytes + length
     // A sender that was refused waits for drain: if it were accepted as soon as the socket has taken a few bytes, each message would
     // cost a system call.
     const waiting =
@@ -408,12 +429,11 @@ export class SendRing {
     return positionIn(SlotWord.Head, this.#words, this.#tailWord, this.#capacity)
   }
 
-  /** Bytes that the system has not taken. Only while the status is `Sent`. */
   #unsentBytes(): number {
     return this.#behind(positionIn(this.#sentWord, this.#words, this.#tailWord, this.#capacity))
   }
 
-  /** Where the head and the tail are: for each the round and the position in it (ring_places.ts). */
+  /** As locate of ring_places.ts. */
   locate(places: Int32Array): void {
     locate(places, this.#words, this.#tailWord, this.#head(), this.#tail, this.#laps)
   }
@@ -470,21 +490,4 @@ export class SendRing {
     this.#base = tail < MAIN ? this.#frontBase : this.#mainBase
     this.#at = this.#base + tail + Header.Bytes
   }
-}
-
-/** Whether it is an integer from 0 on. BigInts and symbols throw, and cost nothing that way. */
-export function isCount(value: number): boolean {
-  try {
-    return value >>> 0 === value
-  } catch {
-    return false
-  }
-}
-
-/** Throws unless `bytes` is what can be sent. Runs no code of the program, so that nothing changes until the message is copied. */
-function messageLength(bytes: Uint8Array): number {
-  if (kindOf.call(bytes) !== 'Uint8Array') throw badMessage(bytes)
-  // As in float64Length.
-  void bytes[0]
-  return lengthOf.call(bytes)
 }

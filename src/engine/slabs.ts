@@ -1,6 +1,6 @@
 // The pools of one engine, slab by slab, and the send rings that live in their slots.
 import type { ResolvedEngineOptions } from '../options/options.js'
-import { Layout } from './layout.js'
+import { Header, Layout } from './layout.js'
 import type { SlabParts } from './native.js'
 import { type MemoryKind, PoolAllocator, type PoolMemory, poolBuffer, type Slab } from './pool.js'
 import type { SendRing } from './send_ring.js'
@@ -43,7 +43,7 @@ export class Slabs {
 
   constructor(options: ResolvedEngineOptions) {
     this.#sendRingBytes = options.sendRingBytes
-    this.assemblyBytes = pages(Math.max(options.maxMessageLength, ASSEMBLY_BYTES_MIN))
+    this.assemblyBytes = pages(Header.Bytes + Math.max(options.maxMessageLength, ASSEMBLY_BYTES_MIN))
     // One event for each 8 received bytes at most, and as many again as a page of other events.
     this.eventsCapacity = options.receiveArenaBytes / 8 + PAGE_BYTES
     this.arenaOffset = pages(Layout.EventsOffset + this.eventsCapacity * Layout.EventWords * 4)

@@ -40,7 +40,8 @@ function membersOf(object, beyond) {
 const bases = {
   Endpoint: 'endpoint',
   ReceivingClient: 'client_receiving',
-  SendingClient: 'client_sending'
+  SendingClient: 'client_sending',
+  SendingPeer: 'peer_sending'
 }
 
 /** Methods and constructors as they are declared, with the names of their parameters; those of what it extends, too. */

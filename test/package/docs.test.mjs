@@ -88,6 +88,7 @@ const outputs = {
   'claim.mjs': 'trader bids 1469.25 for 100\n',
   'compare.mjs': 'parseText: 56 bytes\nreadBytes: 0 bytes, less; time: less\n',
   'conditions.mjs': 'as from far away\n',
+  'runs.mjs': '7.5\n',
   'descriptor.mjs': 'client is here\n',
   'drain.mjs': '100000 messages\n',
   'latest.mjs': '0 1.09\n1 150.5\n1 150.6\n',

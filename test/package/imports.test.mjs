@@ -86,12 +86,12 @@ const imports = graphOf(sources, (text, name) =>
 /** From below upward. A file is in the layer that names it, otherwise in that of its folder. */
 const layers = [
   ['engine/layout.ts', 'status.ts'],
-  ['engine/border.ts', 'errors.ts'],
+  ['engine/border.ts', 'errors.ts', 'frame.ts'],
   ['options/'],
   ['counters.ts', 'debug_log.ts', 'reason.ts', 'repeated_source.ts'],
   ['engine/'],
   ['clock.ts', 'connecting/', 'diagnostics.ts'],
-  ['endpoint.ts', 'peer.ts'],
+  ['endpoint.ts', 'peer.ts', 'peer_sending.ts'],
   ['topics/'],
   ['client_sending.ts', 'server_events.ts'],
   ['client_receiving.ts'],

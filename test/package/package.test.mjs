@@ -21,6 +21,7 @@ const names = [
   'ConnectionCounters',
   'DisconnectReason',
   'EngineCounters',
+  'Frame',
   'SendStatus',
   'ServerCounters',
   'StatusField',
