@@ -15,6 +15,8 @@ export const nativePrograms = {
   sink: join(BINARIES, 'sink'),
   crowd: join(BINARIES, 'crowd'),
   echo: join(BINARIES, 'echo'),
+  greeter: join(BINARIES, 'greeter'),
+  churn: join(BINARIES, 'churn'),
   subscribers: join(BINARIES, 'subscribers'),
   mallocCount: join(BINARIES, 'malloc_count.so')
 }
@@ -29,6 +31,8 @@ export function compileNativePrograms() {
   compile('sink.c', nativePrograms.sink)
   compile('crowd.c', nativePrograms.crowd)
   compile('echo.c', nativePrograms.echo)
+  compile('greeter.c', nativePrograms.greeter)
+  compile('churn.c', nativePrograms.churn)
   compile('subscribers.c', nativePrograms.subscribers)
   compile('malloc_count.c', nativePrograms.mallocCount, ['-shared', '-fPIC'])
 }

@@ -1,5 +1,5 @@
 // What a message costs as the number of connected peers grows, of which one, one in a hundred, or all are active.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { atMost } from '../lib/aims.mjs'
@@ -7,6 +7,7 @@ import { peerCounts } from '../lib/files_limit.mjs'
 import { interleave } from '../lib/interleave.mjs'
 import { emptyHistogram, recordFile, summaryOf } from '../lib/latencies.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
+import { cpuNs, residentBytes } from '../lib/process_costs.mjs'
 import { Program } from '../lib/processes.mjs'
 import { median, ratiosWithin } from '../lib/stats.mjs'
 import { rounded } from '../report/data_files.mjs'
@@ -24,18 +25,6 @@ const script = (path) => join(import.meta.dirname, '..', path)
 
 // One, one in a hundred, all: without those that are the same.
 const activeCounts = (peers) => [...new Set([1, Math.max(1, peers / 100), peers])]
-
-function cpuNs(pid) {
-  const tasks = readdirSync(`/proc/${pid}/task`)
-  const times = tasks.map(
-    (task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ', 1)[0]
-  )
-  return times.reduce((sum, time) => sum + Number(time), 0)
-}
-
-function residentBytes(pid) {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]) * 1024
-}
 
 async function runCrowd(server, peers, active, { warmup, messages }, file, isSpinning) {
   const programs = [server]

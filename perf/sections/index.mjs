@@ -1,5 +1,6 @@
 // The parts of the report, in their order.
 import { against } from './against.mjs'
+import { churn } from './churn.mjs'
 import { fanOut } from './fan_out.mjs'
 import { garbage } from './garbage.mjs'
 import { growth } from './growth.mjs'
@@ -41,6 +42,7 @@ export const sections = [
   fanOut,
   slowConsumers,
   growth,
+  churn,
   ordinary,
   garbage,
   against

@@ -11,8 +11,6 @@ import { count, failed, repeated, table, times } from '../report/markdown.mjs'
 const SIZES = [16, 32, 64, 256, 1024, 4096, 16384, 65536]
 const QUICK_SIZES = [32, 1024, 65536]
 const LONG_BYTES = 1024
-// Those that the page shows with a flush after each message; the data file has all.
-const FLUSHED_BYTES = [32, 1024, 16384, 65536]
 // The size that the aims are about.
 const AIM_BYTES = 32
 const FULL = { sizes: SIZES, warmupMs: 300, durationMs: 400, repetitions: 3, aimRepetitions: 11 }
@@ -21,6 +19,7 @@ const WAYS = {
   'c framed': (bytes, sizes) => runProgram(nativePrograms.oneWay, [bytes, sizes.durationMs, 'nagle']),
   claim: (bytes, sizes, backend) => runOneWay('claim_client.mjs', bytes, sizes, backend, []),
   send: (bytes, sizes, backend) => runOneWay('send_client.mjs', bytes, sizes, backend, []),
+  run: (bytes, sizes, backend) => runOneWay('run_client.mjs', bytes, sizes, backend, [], ['--runs']),
   'c single': (bytes, sizes) => runProgram(nativePrograms.oneWay, [bytes, sizes.durationMs, 'single']),
   'claim, flush': (bytes, sizes, backend) =>
     runOneWay('claim_client.mjs', bytes, sizes, backend, ['--flushEach']),
@@ -28,17 +27,16 @@ const WAYS = {
     runOneWay('send_client.mjs', bytes, sizes, backend, ['--flushEach'])
 }
 const isNative = (way) => way.startsWith('c ')
-const referenceOf = (way) => (way.endsWith('flush') ? 'c single' : 'c framed')
 
 const zerio = (script) => join(import.meta.dirname, '../zerio', script)
 
-async function runOneWay(sender, bytes, { warmupMs, durationMs }, backend, flags) {
+async function runOneWay(sender, bytes, { warmupMs, durationMs }, backend, flags, sinkFlags = []) {
   const common = ['--backend', backend]
   const mask = ['--checkMask', bytes > LONG_BYTES ? 255 : 4095]
   const pair = await runPair(
     {
       script: zerio('sink_server.mjs'),
-      flags: [...common, '--warmupMs', warmupMs, '--durationMs', durationMs, ...mask]
+      flags: [...common, '--warmupMs', warmupMs, '--durationMs', durationMs, ...mask, ...sinkFlags]
     },
     { script: zerio(sender), flags: [...common, '--bytes', bytes, ...flags] }
   )
@@ -92,17 +90,11 @@ export const throughput = {
       }))
     )
     return [
-      `One process sends, another reads a field of each message; ${repeated(repetitions)}, of ${AIM_BYTES} B ${aimRepetitions}. \`c framed\` is C with`,
-      `64 KiB per system call; the other columns are divided by it. ${data.link('throughput')}`,
+      `One process sends, another reads a field of each message; \`run\` with \`claimRun\` and \`onRun\`, 64 KiB at a time;`,
+      `${repeated(repetitions)}, of ${AIM_BYTES} B ${aimRepetitions}. \`c framed\` is C with`,
+      `64 KiB per system call; the other columns are divided by it. The data file has the ways with a flush after each message, too. ${data.link('throughput')}`,
       '',
-      besideC(rows, 'c framed'),
-      '',
-      'With a `flush()` after each message, divided by `c single`, which is C with one system call per message; other sizes are in the data file:',
-      '',
-      besideC(
-        rows.filter(({ bytes }) => FLUSHED_BYTES.includes(bytes)),
-        'c single'
-      ),
+      besideC(rows),
       '',
       charts.image('throughput'),
       '',
@@ -122,17 +114,16 @@ export const throughput = {
 }
 
 /** A line for each size: what C reaches, and what part of it the others do. */
-function besideC(rows, reference) {
+function besideC(rows) {
   const find = (bytes, program) =>
     rows.find((row) => row.bytes === bytes && row.program === program)?.messagesPerSecond
-  const wayOf = (program) => program.replace(/ \(.*/, '')
   const programs = [...new Set(rows.map(({ program }) => program))].filter(
-    (program) => !isNative(program) && referenceOf(wayOf(program)) === reference
+    (program) => !isNative(program) && !program.includes('flush')
   )
   return table(
-    ['bytes', `${reference}, msg/s`, ...programs],
+    ['bytes', 'c framed, msg/s', ...programs],
     [...new Set(rows.map(({ bytes }) => bytes))].map((bytes) => {
-      const c = find(bytes, reference)
+      const c = find(bytes, 'c framed')
       const cell = (program) => times(find(bytes, program), c)
       return [bytes, c === undefined ? '' : count(c), ...programs.map(cell)]
     })

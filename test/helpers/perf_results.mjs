@@ -15,7 +15,12 @@ function sectionsOf(factor) {
   const fanOut = ['c send loop', 'zerio (epoll)', 'zerio (io_uring)', 'node:net', 'node:net batched']
   const updating = ['node:net', 'node:net batched', 'ws', 'ws batched']
   const growing = ['c epoll', 'c spin', ...own(['zerio blocking', 'zerio spin']), 'node:net']
-  const ways = ['c framed', ...own(['claim', 'send']), 'c single', ...own(['claim, flush', 'send, flush'])]
+  const ways = [
+    'c framed',
+    ...own(['claim', 'send', 'run']),
+    'c single',
+    ...own(['claim, flush', 'send, flush'])
+  ]
   const others = ['node:net', 'ws', 'zeromq']
   const five = [1, 1.01, 1.02, 1.03, 1.04]
   const side = (bytes) => ({ bytesPerMessage: bytes, mallocsPerMessage: 0.001 * factor, collections: {} })
@@ -118,6 +123,17 @@ function sectionsOf(factor) {
       failures: {},
       leftOut: [],
       repetitions: 3
+    },
+    churn: {
+      rows: ['c epoll', ...own(['zerio']), 'node:net'].map((program) => ({
+        program,
+        newcomersPerSecond: 10_000 * factor,
+        spread: 0.1,
+        cpuUs: 80 * factor,
+        ofC: five.map((one) => one * factor)
+      })),
+      failures: {},
+      repetitions: 7
     },
     ordinary: {
       rows: each(

@@ -178,6 +178,7 @@ test('the page of a whole run is one that a person reads, and every figure is in
   t.deepEqual(files.map((name) => name.slice(0, -4)).sort(), [
     'against_round_trip',
     'against_throughput',
+    'churn',
     'fan_out',
     'garbage',
     'growth',
@@ -195,6 +196,7 @@ test('the page of a whole run is one that a person reads, and every figure is in
     ['fan_out', 'fan-out'],
     ['slow_consumers', 'slow-consumers'],
     ['growth', 'growth'],
+    ['churn', 'churn'],
     ['ordinary', 'ordinary']
   ])
     t.is(rowsOf(name), data(section).rows.length, name)
