@@ -1,6 +1,6 @@
 // `zerio gc --attach`: a process that runs already is measured for some time, and left as it was.
 //
-// Not a part of `npm test` while attaching can end a process with SIGSEGV. Run it as: npx ava --config lab/gc/ava.config.mjs
+// Not a part of `npm test`: the search for a crash of the measured process takes long. Run it as: npx ava --config lab/gc/ava.config.mjs
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,9 +26,11 @@ writeFileSync(
   `
 )
 
-async function startServer(t, ...flags) {
+const startServer = (t, ...flags) => startProgram(t, file, ...flags)
+
+async function startProgram(t, program, ...flags) {
   // Another inspector may use the default port.
-  const child = spawn(process.execPath, ['--inspect-port=127.0.0.1:0', ...flags, file], {
+  const child = spawn(process.execPath, ['--inspect-port=127.0.0.1:0', ...flags, program], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']
   })
   t.teardown(() => child.kill('SIGKILL'))
@@ -151,6 +153,89 @@ test.serial('a measurement that ends while a report is written ends after it', a
   t.is(stderr, '')
   t.is(code, 0)
   t.is(stdout, 'timeUp 0\n')
+})
+
+test.serial('a measurement begins and ends between the calls of the program', async (t) => {
+  const program = join(folder, 'busy.mjs')
+  // It is in its own code for nearly all of the time, and sees the reporter come and go by its listener.
+  writeFileSync(
+    program,
+    `
+      let isInside = false
+      const seen = []
+      // Node.js has a listener of its own until the program is loaded.
+      setTimeout(() => {
+        for (const name of ['newListener', 'removeListener']) {
+          process.on(name, (event) => { if (event === 'exit') seen.push([name, isInside]) })
+        }
+        console.log('started')
+      }, 100)
+      setInterval(() => {
+        isInside = true
+        for (const end = performance.now() + 100; performance.now() < end;) Math.random()
+        isInside = false
+      }, 1)
+      process.on('message', () => process.send(seen))
+    `
+  )
+  const { output, ask } = await startProgram(t, program, '--inspect')
+  for (let round = 0; round < 3; round++) {
+    const { code, stderr } = await runCommand(['gc', '--attach', addressesIn(output)[0], '--seconds', '0.3'])
+    t.is(code, 0, stderr)
+  }
+  const round = [
+    ['newListener', false],
+    ['removeListener', false]
+  ]
+  t.deepEqual(await ask(), [...round, ...round, ...round])
+})
+
+test.serial('workers that begin and are terminated meanwhile do not end the process', async (t) => {
+  const program = join(folder, 'terminating.mjs')
+  writeFileSync(
+    program,
+    `
+      import { Worker, isMainThread } from 'node:worker_threads'
+      let kept
+      function allocate() { for (let i = 0; i < 200; i++) kept = new Array(100).fill(i) }
+      setInterval(allocate, 5)
+      function startNext() {
+        const worker = new Worker(new URL(import.meta.url)).once('exit', startNext)
+        setTimeout(() => worker.terminate(), Math.random() * 60)
+      }
+      if (isMainThread) {
+        for (let i = 0; i < 3; i++) startNext()
+        console.log('started')
+      }
+    `
+  )
+  const { child, output } = await startProgram(t, program, '--inspect')
+  for (let round = 0; round < 4; round++) {
+    const { code, stderr } = await runCommand(['gc', '--attach', addressesIn(output)[0], '--seconds', '3'])
+    t.is(child.signalCode, null)
+    t.is(code, 0, stderr)
+  }
+})
+
+test.serial('Ctrl-C ends the wait for a process that is busy', async (t) => {
+  const program = join(folder, 'stuck.mjs')
+  writeFileSync(
+    program,
+    `
+      console.log('started')
+      for (const end = performance.now() + 4000; performance.now() < end;) Math.random()
+      process.on('message', () => process.send({ exit: process.listenerCount('exit') }))
+    `
+  )
+  const { output, ask } = await startProgram(t, program, '--inspect')
+  const command = startCommand(['gc', '--attach', addressesIn(output)[0], '--seconds', '30'])
+  await until(() => left().length > 0, 'the command is connected')
+  command.child.kill('SIGINT')
+  const { code, stderr } = await command.ended
+  t.is(code, 1)
+  t.is(stderr, 'zerio gc: the process has not returned to its event loop: there is no report\n')
+  t.is((await ask()).exit, 0)
+  t.deepEqual(left(), [])
 })
 
 test.serial('two commands do not measure one process at a time', async (t) => {

@@ -15,9 +15,17 @@ const interruptedReportLimitMs = 2000
 /** The connection has to be closed before the inspector is. */
 const closeAfterMs = 200
 const closeLimitMs = 3000
+/** How long a thread that is just being made gets until it is asked again. */
+const askAgainMs = 20
+/** What a thread answers then. */
+const notYet = 'not yet'
+
+/** These would end the command in the middle of an answer of the process. */
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 interface Evaluated {
   exceptionDetails?: { text: string; exception?: { description?: string } }
+  result?: { value?: string }
 }
 
 interface WorkerMessage {
@@ -31,15 +39,23 @@ export class Attachment {
   readonly #folder: GcFolder
   readonly #attach: string
   /** Sessions with the threads besides the main one, and the calls in each that have no answer yet. */
-  readonly #workers = new Map<string, Map<number, () => void>>()
+  readonly #workers = new Map<string, Map<number, (answer?: Evaluated) => void>>()
+  /** Resolves at Ctrl-C or another of the signals, which ends the measurement and gives the report. */
+  readonly #interrupted: Promise<void>
+  #onInterrupt = () => {}
+  #isDetaching = false
   #nextId = 1
 
   private constructor(
     private readonly socket: InspectorSocket,
     private readonly task: GcTask
   ) {
+    this.#interrupted = new Promise((resolve) => {
+      this.#onInterrupt = resolve
+    })
+    for (const signal of endingSignals) process.once(signal, this.#onInterrupt)
     this.#folder = new GcFolder(task)
-    this.#attach = `require(${reporter}).attachTo(${JSON.stringify(this.#folder.path)})`
+    this.#attach = fromEventLoop(`require(${reporter}).attachTo(${JSON.stringify(this.#folder.path)})`)
   }
 
   /** Measures for the task's time, until the process ends, or until Ctrl-C. */
@@ -49,8 +65,11 @@ export class Attachment {
     try {
       return await attachment.#run(isSilent)
     } finally {
+      // Node.js may end with SIGSEGV when it has something to say to a connection that ends: it must have said all before.
+      await attachment.#leaveWorkers().catch(() => undefined)
       if (found.wasOpened) await attachment.#closeInspector().catch(() => undefined)
-      socket.close()
+      await socket.close()
+      for (const signal of endingSignals) process.off(signal, attachment.#onInterrupt)
       attachment.#folder.remove()
       if (found.wasOpened) await untilClosed(new URL(found.url))
     }
@@ -59,7 +78,11 @@ export class Attachment {
   async #run(isSilent: boolean): Promise<Outcome> {
     const { socket, task } = this
     socket.onEvent = (method, params) => this.#onEvent(method, params)
-    await this.#evaluate(this.#attach)
+    const isAttached = await Promise.race([
+      this.#evaluate(this.#attach).then(() => true),
+      this.#interrupted.then(() => false)
+    ])
+    if (!isAttached) return this.#outcome('the process has not returned to its event loop')
     await socket.send('NodeWorker.enable', { waitForDebuggerOnStart: false }).catch(() => undefined)
     const viewing = new Viewing(task, isSilent)
     const timer = setInterval(() => viewing.look(this.#folder.read()), readEveryMs)
@@ -68,27 +91,28 @@ export class Attachment {
     viewing.close()
     // The process may have ended: then its threads have reported at their ends.
     await this.#detach().catch(() => undefined)
-    return outcomeOf(this.#folder.read(), this.#folder, task, 0, 'the process ended before it could report')
+    return this.#outcome('the process ended before it could report')
   }
 
-  /** Ctrl-C ends the measurement and gives the report. */
+  #outcome(whyNothing: string): Outcome {
+    return outcomeOf(this.#folder.read(), this.#folder, this.task, 0, whyNothing)
+  }
+
   async #measuredTime(): Promise<void> {
-    let end = () => {}
-    const interrupted = new Promise<void>((resolve) => {
-      end = resolve
-    })
-    const timer = setTimeout(end, this.task.measureMs)
-    process.once('SIGINT', end)
-    await Promise.race([interrupted, this.socket.closed])
-    clearTimeout(timer)
-    process.off('SIGINT', end)
+    const isOver = new AbortController()
+    const time = pause(this.task.measureMs, undefined, { signal: isOver.signal }).catch(() => undefined)
+    await Promise.race([time, this.#interrupted, this.socket.closed])
+    isOver.abort()
   }
 
   async #detach(): Promise<void> {
-    const detach = `require(${reporter}).detach()`
+    const detach = fromEventLoop(`require(${reporter}).detach()`)
+    // Workers that begin now are not measured any more.
+    this.#isDetaching = true
     const workers = [...this.#workers.keys()].map((sessionId) => this.#evaluateIn(sessionId, detach))
     await Promise.race([
       Promise.all([this.#evaluate(detach), ...workers]),
+      this.socket.closed,
       pause(lastReportLimitMs, undefined, { ref: false })
     ])
     // A thread that was in the middle of a report writes its last one after it; one that was terminated never does.
@@ -98,20 +122,33 @@ export class Attachment {
     }
   }
 
-  /** Once this connection has ended. `require` is there during the call alone. */
-  #closeInspector(): Promise<void> {
-    return this.#evaluate(
-      `((inspector) => setTimeout(() => inspector.close(), ${closeAfterMs}).unref())(require('node:inspector'))`
-    )
+  /** Afterwards no worker's beginning, end or answer is announced. */
+  async #leaveWorkers(): Promise<void> {
+    await Promise.race([
+      this.socket.send('NodeWorker.disable'),
+      pause(interruptedReportLimitMs, undefined, { ref: false })
+    ])
+  }
+
+  /** Once this connection has ended. */
+  async #closeInspector(): Promise<void> {
+    const close = `setTimeout(() => require('node:inspector').close(), ${closeAfterMs}).unref()`
+    // A main thread that does not return to its event loop closes it when it does.
+    await Promise.race([
+      this.#evaluate(fromEventLoop(close)),
+      pause(interruptedReportLimitMs, undefined, { ref: false })
+    ])
   }
 
   #onEvent(method: string, params: unknown): void {
     const { sessionId, message } = params as WorkerMessage
     if (method === 'NodeWorker.attachedToWorker') {
+      if (this.#isDetaching) return
       this.#workers.set(sessionId, new Map())
-      this.#evaluateIn(sessionId, this.#attach)
+      this.#attachWorker(sessionId)
     } else if (method === 'NodeWorker.receivedMessageFromWorker') {
-      this.#workers.get(sessionId)?.get((JSON.parse(message) as { id: number }).id)?.()
+      const { id, result } = JSON.parse(message) as { id: number; result?: Evaluated }
+      this.#workers.get(sessionId)?.get(id)?.(result)
     } else if (method === 'NodeWorker.detachedFromWorker') {
       // It has ended, and answers no more.
       for (const resolve of this.#workers.get(sessionId)?.values() ?? []) resolve()
@@ -119,24 +156,34 @@ export class Attachment {
     }
   }
 
+  /** As soon as it is ready: Node.js announces it when its making begins. */
+  async #attachWorker(sessionId: string): Promise<void> {
+    const isNotYet = async () => (await this.#evaluateIn(sessionId, this.#attach))?.result?.value === notYet
+    while (this.#workers.has(sessionId) && !this.#isDetaching && (await isNotYet())) await pause(askAgainMs)
+  }
+
   async #evaluate(expression: string): Promise<void> {
-    const { exceptionDetails } = (await this.socket.send(
+    const { exceptionDetails, result } = (await this.socket.send(
       'Runtime.evaluate',
       evaluation(expression)
     )) as Evaluated
-    if (exceptionDetails === undefined) return
-    const why = exceptionDetails.exception?.description ?? exceptionDetails.text
+    if (result?.value === notYet) {
+      await pause(askAgainMs)
+      return this.#evaluate(expression)
+    }
+    const why = exceptionDetails?.exception?.description ?? exceptionDetails?.text ?? result?.value
+    if (why === undefined) return
     throw new Error(`the process cannot be measured: ${why.split('\n')[0]}`)
   }
 
-  /** Resolves when the thread has done it, or has ended. What it found is in the folder. */
-  #evaluateIn(sessionId: string, expression: string): Promise<void> {
+  /** Resolves when the thread has done it, is not ready for it, or has ended. What it found is in the folder. */
+  #evaluateIn(sessionId: string, expression: string): Promise<Evaluated | undefined> {
     const id = this.#nextId++
     const message = JSON.stringify({ id, method: 'Runtime.evaluate', params: evaluation(expression) })
     const sent: WorkerMessage = { sessionId, message }
     return new Promise((resolve) => {
       this.#workers.get(sessionId)?.set(id, resolve)
-      this.socket.send('NodeWorker.sendMessageToWorker', sent).catch(resolve)
+      this.socket.send('NodeWorker.sendMessageToWorker', sent).catch(() => resolve(undefined))
     })
   }
 }
@@ -153,5 +200,24 @@ async function untilClosed({ hostname, port }: URL): Promise<void> {
   }
 }
 
-/** `require` is a part of the inspector's console. */
-const evaluation = (expression: string): object => ({ expression, includeCommandLineAPI: true })
+/**
+ * Has the thread run `code` from its event loop; the result is a text when that failed. What the inspector evaluates runs in the middle of
+ * whatever the thread does just then, which may be a report, a change of its timers, or the loading of a module. A call of `setImmediate`
+ * does no harm there, as soon as Node.js has made the thread's event loop; `process.argv0` is set right afterwards. A worker takes
+ * messages even before, and the call would end the process with SIGSEGV.
+ */
+function fromEventLoop(code: string): string {
+  return `typeof process !== 'object' || process.argv0 === undefined ? '${notYet}' : new Promise((resolve) => setImmediate(() => {
+    try {
+      const require = process.getBuiltinModule('node:module').createRequire(${reporter})
+      ${code}
+      resolve()
+    } catch (error) { resolve(String(error)) }
+  }))`
+}
+
+/**
+ * Without `includeCommandLineAPI`, which would offer `require`: V8 calls functions to install that, and a thread that ends runs none.
+ * Node.js hands it messages all the same, and V8 would end the process with SIGSEGV, in its CommandLineAPIScope.
+ */
+const evaluation = (expression: string): object => ({ expression, awaitPromise: true })

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { get, request } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 
 const enum Opcode {
   Continuation = 0,
@@ -26,6 +27,7 @@ interface Pending {
 
 /** How long the inspector may take for an answer of HTTP. */
 const httpLimitMs = 2000
+const closeLimitMs = 2000
 
 /** The addresses of what can be debugged behind a port. Rejects when nothing answers there. */
 export function inspectorUrls(host: string, port: number): Promise<string[]> {
@@ -114,9 +116,11 @@ export class InspectorSocket {
     })
   }
 
-  close(): void {
-    this.#write(Opcode.Close, Buffer.alloc(0))
-    this.socket.end()
+  /** Resolves when the inspector has ended the connection: Node.js may crash when the other end does so first. */
+  async close(): Promise<void> {
+    if (!this.isClosed) this.#write(Opcode.Close, Buffer.alloc(0))
+    await Promise.race([this.closed, pause(closeLimitMs, undefined, { ref: false })])
+    this.socket.destroy()
   }
 
   /** A client has to mask what it sends. */
