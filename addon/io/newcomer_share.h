@@ -5,6 +5,9 @@
 // milliseconds shall not need a second for a hundred peers. Time in which no newcomer waited does not count, because otherwise
 // the first connections after a pause would all be taken at once. The bytes that newcomers bring are limited, too: a peer still
 // is a newcomer when it sends its first messages, and the time of their handlers comes on top.
+//
+// When no peer has sent anything for a while, newcomers get a short time in each poll nevertheless. One at a time would cost both sides a
+// wait and a wake-up for each step: half of the processor was idle then.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +33,10 @@ class NewcomerShare {
     if (begun_) return now - began_ns_ < left_ns_;
     begun_ = true;
     const uint64_t since_ns = now - began_ns_;
+    if (spoken_) spoken_ns_ = now;
+    spoken_ = false;
     left_ns_ = waited_ && since_ns > kSeldomNs ? std::min(since_ns / kShare, kTimeMaxNs) : 0;
+    if (now - spoken_ns_ > kQuietNs) left_ns_ = std::max(left_ns_, kQuietTimeNs);
     waited_ = false;
     began_ns_ = now;
     return true;
@@ -38,6 +44,9 @@ class NewcomerShare {
 
   // A newcomer has sent so many bytes.
   void add(size_t bytes) { bytes_ += bytes; }
+
+  // A peer has sent something.
+  void peer_spoke() { spoken_ = true; }
 
   // An event of newcomers is left for the next poll.
   void keep_waiting() { waited_ = true; }
@@ -47,10 +56,15 @@ class NewcomerShare {
   static constexpr uint64_t kShare = 4;
   static constexpr uint64_t kSeldomNs = 1'000'000;
   static constexpr uint64_t kTimeMaxNs = 1'000'000;
+  // Peers that were silent for so long wait so much at most.
+  static constexpr uint64_t kQuietNs = 1'000'000;
+  static constexpr uint64_t kQuietTimeNs = 250'000;
   // A hundred HELLOs, or a thousand empty messages.
   static constexpr size_t kBytesMax = 4096;
 
   bool begun_ = false;
+  bool spoken_ = false;
+  uint64_t spoken_ns_ = 0;
   bool waited_ = false;
   uint64_t began_ns_ = 0;
   uint64_t left_ns_ = 0;

@@ -144,6 +144,7 @@ class SocketIo : public Io {
     }
     received_bytes_ = static_cast<size_t>(size);
     if (connections_[slot].is_newcomer) share_.add(received_bytes_);
+    else share_.peer_spoke();
     sink.on_received(slot, space.data, received_bytes_, 0);
     return size > 0 ? Received::Something : Received::Nothing;
   }
