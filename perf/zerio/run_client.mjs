@@ -5,7 +5,8 @@ import { MESSAGES_PER_TURN, makeSender, runSender } from '../lib/sender.mjs'
 
 const { nextSequence, writeFields } = format
 
-const RUN_BYTES = 65_536
+// What the client hands to the system at once.
+const RUN_BYTES = 122_880
 
 const { client, strategy, bytes } = makeSender()
 const frameBytes = Frame.HeaderBytes + bytes

@@ -405,7 +405,10 @@ export class SendRing {
       this.#words[this.#tailWord + SlotWord.DrainNeed] !== 0 &&
       this.#behind(this.#head()) > this.#capacity / 2
     if (waiting) return this.#refuse(need)
-    if (this.#unsentBytes() >= FLUSH_BYTES || !this.#place(need)) {
+    const unsent = this.#unsentBytes()
+    // A run does not make two flushes of one and a little.
+    const isEnough = unsent >= FLUSH_BYTES || (count > 1 && unsent > 0 && unsent + need > FLUSH_BYTES)
+    if (isEnough || !this.#place(need)) {
       this.publish()
       this.#engine.flushOne(this)
       if (!this.#place(need)) return this.#refuse(need)
