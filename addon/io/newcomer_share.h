@@ -6,8 +6,8 @@
 // the first connections after a pause would all be taken at once. The bytes that newcomers bring are limited, too: a peer still
 // is a newcomer when it sends its first messages, and the time of their handlers comes on top.
 //
-// When no peer has sent anything for a while, newcomers get a short time in each poll nevertheless. One at a time would cost both sides a
-// wait and a wake-up for each step: half of the processor was idle then.
+// When no peer has sent anything for a while, newcomers get a short time in each poll nevertheless. One at a time would cost both
+// sides a wait and a wake-up for each step: half of the processor was idle then.
 #pragma once
 
 #include <algorithm>

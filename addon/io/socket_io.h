@@ -143,8 +143,10 @@ class SocketIo : public Io {
       return Received::Nothing;
     }
     received_bytes_ = static_cast<size_t>(size);
-    if (connections_[slot].is_newcomer) share_.add(received_bytes_);
-    else share_.peer_spoke();
+    if (connections_[slot].is_newcomer)
+      share_.add(received_bytes_);
+    else
+      share_.peer_spoke();
     sink.on_received(slot, space.data, received_bytes_, 0);
     return size > 0 ? Received::Something : Received::Nothing;
   }

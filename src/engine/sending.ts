@@ -200,7 +200,7 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
     this.#setGoesOn()
   }
 
-  /** The same for rings alone, and not for those that an earlier flush has left. */
+  /** Flushes the dirty rings. Audiences, and rings that an earlier flush has left, wait for the next `flush`. */
   flushRings(): void {
     if (this.dirtyCount > RINGS_AT_ONCE_MAX && !this.#sendsAll) this.#deferRings()
     this.#flushDirty()
@@ -277,7 +277,7 @@ export class Sending implements RingEngine<SendRing>, AudienceEngine {
       const audience = this.#takeFirstShared()
       most -= audience.count
       audience.isListed = false
-      // Behind the others, which shall not wait until nothing more is published to this one.
+      // What is left of it comes behind the others: a program that publishes to this one without end does not keep them waiting.
       if (audience.share(timeUs) && timeUs !== ALL) this.addShared(audience)
     }
     this.#flushing = false

@@ -292,6 +292,7 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
     if (alive && (cqe.flags & uring::kCqeMore) == 0) connection.receive_armed = false;
     if ((cqe.flags & uring::kCqeBuffer) != 0) {
       uint8_t* const data = buffers_.take(cqe);
+      share_.peer_spoke();
       if (alive && connection.takes() && cqe.result > 0) sink_->on_received(slot, data, static_cast<size_t>(cqe.result), 0);
       alive = alive && connection.life == life && connection.fd.open();
     }

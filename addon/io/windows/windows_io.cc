@@ -276,6 +276,8 @@ void WindowsIo::report_accepted(IoSink& sink, Listener& listener) {
 bool WindowsIo::report_accepts(IoSink& sink) {
   bool left = false;
   newcomer_share_.renew();
+  // Only accepts have a share here, and the pool does not know who of the others is silent.
+  newcomer_share_.peer_spoke();
   for (const auto& listener : listeners_) {
     if (listener == nullptr) continue;
     report_accepted(sink, *listener);
