@@ -98,19 +98,7 @@ class FrameReader {
       } else {
         if (sink.runs()) {
           const uint8_t* const first = data;
-          uint32_t count = 0;
-          while (size >= kHeaderBytes) {
-            const auto next = load<uint32_t>(data);
-            const size_t bytes = kHeaderBytes + frame_length(next);
-            if (frame_is_control(next) || (next & length_bits_) > length_max_ || bytes > size) break;
-            // Where a frame begins depends on the header before, so each would wait for that load. Frames like the one before do
-            // not.
-            do {
-              data += bytes;
-              size -= bytes;
-              ++count;
-            } while (size >= bytes && load<uint32_t>(data) == next);
-          }
+          const uint32_t count = skip_data_frames(data, size);
           if (count > 0 && !sink.on_run(first, static_cast<size_t>(data - first), count)) return stop(data, size);
           if (size < kHeaderBytes) continue;
         }
@@ -154,6 +142,23 @@ class FrameReader {
   [[nodiscard]] Rest rest() const { return rest_; }
 
  private:
+  // Steps over the whole data frames in front of the rest. Returns over how many.
+  [[nodiscard]] uint32_t skip_data_frames(uint8_t*& data, size_t& size) const {
+    uint32_t count = 0;
+    while (size >= kHeaderBytes) {
+      const auto next = load<uint32_t>(data);
+      const size_t bytes = kHeaderBytes + frame_length(next);
+      if (frame_is_control(next) || (next & length_bits_) > length_max_ || bytes > size) break;
+      // Where a frame begins depends on the header before, so each would wait for that load. Frames like the one before do not.
+      do {
+        data += bytes;
+        size -= bytes;
+        ++count;
+      } while (size >= bytes && load<uint32_t>(data) == next);
+    }
+    return count;
+  }
+
   // The frame in assembly is whole.
   template <class Sink>
   bool finish(Sink& sink) {
