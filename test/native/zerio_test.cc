@@ -52,7 +52,7 @@ class Reader : public Napi::ObjectWrap<Reader> {
   explicit Reader(const Napi::CallbackInfo& info)
       : Napi::ObjectWrap<Reader>(info),
         reader_(number(info, 0)),
-        assembly_(std::max(number(info, 0), zerio::kControlLengthMax)),
+        assembly_(zerio::kHeaderBytes + std::max(number(info, 0), zerio::kControlLengthMax)),
         runs_(info[1].ToBoolean()) {
     if (info[2].ToBoolean()) reader_.set_classic();
   }
@@ -82,11 +82,13 @@ class Reader : public Napi::ObjectWrap<Reader> {
 
     bool on_frame(uint32_t header, uint8_t* payload, bool assembled) {
       if (assembled) {
-        if (payload != owner.assembly_.data()) stray = true;
+        if (payload != owner.assembly_.data() + zerio::kHeaderBytes) stray = true;
         owner.assembling_ = false;
       } else {
         check(payload, zerio::frame_length(header));
       }
+      // A program that reads frames itself finds each message behind its header.
+      if (!zerio::frame_is_control(header) && zerio::load<uint32_t>(payload - zerio::kHeaderBytes) != header) stray = true;
       add(header, payload, assembled);
       return true;
     }
