@@ -33,9 +33,8 @@ enum class ReadResult {
 // A sink receives what the reader finds, in stream order. A function that returns false stops the reading.
 //   bool runs()                                              whether data frames may be reported as runs
 //   bool on_run(const uint8_t* first, size_t bytes, uint32_t count)  consecutive data frames, headers included
-//   bool on_frame(uint32_t header, uint8_t* payload, bool assembled)  one frame, data or control; an assembled one has its header
-//   in front uint8_t* assembly()                     a buffer for a header and the longest payload: length_max or
-//   kControlLengthMax bytes
+//   bool on_frame(uint32_t header, uint8_t* payload, bool assembled)  one frame; a data frame has its header in front
+//   uint8_t* assembly()                                      a buffer for a header and the longest payload
 class FrameReader {
  public:
   explicit FrameReader(uint32_t length_max) : length_max_(length_max) {}

@@ -6,7 +6,7 @@ import { DisconnectReason } from '../reason.js'
 import type { Connection, HeldBack, ServerEvents } from './connection.js'
 import type { DispatchEngine } from './dispatch_engine.js'
 import { helloOf, reasonOf, textOf } from './event_words.js'
-import { countFrames } from './frames.js'
+import { countFrames, deliverAlone } from './frames.js'
 import {
   AcceptErrorEvent,
   EndEvent,
@@ -394,15 +394,13 @@ export class Dispatch {
     length: number,
     channel: number
   ): void {
-    // Its header lies in front of it.
-    const from = offset - Header.Bytes
     if (!connection._receiving) {
-      this.#hold(connection, buffer, from, offset + length, 0)
+      // Its header lies in front of it.
+      this.#hold(connection, buffer, offset - Header.Bytes, offset + length, 0)
       return
     }
     this.#dispatched++
-    if (connection._takesRuns) connection._deliverRun(buffer, from, offset + length, 1)
-    else connection._deliver(buffer, offset, length, channel)
+    deliverAlone(connection, buffer, offset, length, channel)
   }
 
   /** An event that changes what a connection or server is, or says that it could not be changed. */

@@ -1,5 +1,7 @@
 // Frames as they lie one behind the other in memory.
+import type { Connection } from './connection.js'
 import { Header } from './layout.js'
+import type { PoolBuffer } from './pool.js'
 
 /** Calls `call` for each whole frame from `at` to `end`. Headers that the program has overwritten lead nowhere outside. */
 export function eachFrame(
@@ -16,6 +18,18 @@ export function eachFrame(
     call(start, length, header >>> Header.ChannelShift)
     start += length + Header.Bytes
   }
+}
+
+/** Delivers one message, whose header lies in front of it, as its program takes messages. */
+export function deliverAlone(
+  connection: Connection,
+  buffer: PoolBuffer,
+  offset: number,
+  length: number,
+  channel: number
+): void {
+  if (connection._takesRuns) connection._deliverRun(buffer, offset - Header.Bytes, offset + length, 1)
+  else connection._deliver(buffer, offset, length, channel)
 }
 
 /** How many whole frames there are. */

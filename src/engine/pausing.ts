@@ -1,6 +1,7 @@
 // A connection that the program has paused: the engine stops to read it, and what it had read before is held back here.
 import type { AsyncResource } from 'node:async_hooks'
 import type { Connection, HeldBack } from './connection.js'
+import { deliverAlone } from './frames.js'
 import { Header } from './layout.js'
 import { type PoolBuffer, poolBuffer } from './pool.js'
 import type { SendRing } from './send_ring.js'
@@ -142,9 +143,7 @@ export class Pausing implements HeldBack {
       this.number = first.number++
       this.receivedAt = first.receivedAt
       try {
-        const connection = this.#connection
-        if (connection._takesRuns) connection._deliverRun(chunk, start - Header.Bytes, end, 1)
-        else connection._deliver(chunk, start, end - start, header >>> Header.ChannelShift)
+        deliverAlone(this.#connection, chunk, start, end - start, header >>> Header.ChannelShift)
       } finally {
         this.number = 0
         this.receivedAt = Number.NaN
