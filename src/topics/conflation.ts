@@ -1,5 +1,6 @@
 // The newest value of each key of a topic, once, and for each member which of them it lacks. A member whose ring has room gets every
-// update. From the first one that found none it lags: changed keys are marked, and when there is room it gets the newest value of each.
+// update. From the first one that found none it lags, and costs nothing until there is room: then the keys that have changed since are
+// marked, and it gets the newest value of each.
 //
 // A value lies in the block as it travels: the key, then the value. So a member that catches up is sent to from the same place.
 
@@ -10,6 +11,7 @@ import type { SendRing } from '../engine/send_ring.js'
 import { ZerioError } from '../errors.js'
 import { lengthOf } from '../options/typed_arrays.js'
 import { Status } from '../status.js'
+import { Changes } from './changes.js'
 
 /** The key in front of each value. */
 export const KEY_BYTES = 4
@@ -40,10 +42,15 @@ export class Conflation {
   #rowAt = new Int32Array(4)
   readonly #freeRows: number[] = []
   #rows = 0
-  // By row: which keys the member lacks, where its next catching up begins, and whether it lags.
+  readonly #changes: Changes
+  // By row: which keys the member lacks of those that were set the first `since` times, where its next catching up begins, and whether it
+  // lags.
   #lacks: Int32Array
+  #since = new Float64Array(4)
   #cursor = new Int32Array(4)
   #lag = new Uint8Array(4)
+  /** How many members lag and get a drain. */
+  waiting = 0
   /** How many values `catchUp` has sent, and how many it has left out, since it was called last. */
   sent = 0
   skipped = 0
@@ -61,6 +68,7 @@ export class Conflation {
     this.#words = Math.ceil(keysMax / 32)
     this.#present = new Int32Array(this.#words)
     this.#lacks = new Int32Array(4 * this.#words)
+    this.#changes = new Changes(keysMax)
   }
 
   /** Keeps a value. The bytes are inside of the array. */
@@ -74,6 +82,7 @@ export class Conflation {
     else for (let i = 0; i < length; i++) target[at + KEY_BYTES + i] = bytes[offset + i]
     this.#lengths[key] = length
     this.#present[key >> 5] |= 1 << (key & 31)
+    this.#changes.add(key)
   }
 
   /** Sends the present value of a key. May throw, as `SendRing.sendPart` does. */
@@ -95,20 +104,26 @@ export class Conflation {
     return this.#lag[this.#rowAt[position]]
   }
 
-  /** A member lacks the value of this key. Returns whether it lacked an older one already, which it will not get. */
-  mark(position: number, key: number): boolean {
-    const word = this.#rowAt[position] * this.#words + (key >> 5)
-    const bit = 1 << (key & 31)
-    const lacked = (this.#lacks[word] & bit) !== 0
-    this.#lacks[word] |= bit
-    return lacked
-  }
-
-  /** A member that had everything lags from now on. */
+  /** A member that had everything lags from now on: it lacks the value that was kept last. */
   begin(position: number, lag: Lag): void {
     const row = this.#rowAt[position]
-    this.#lag[row] = lag
+    this.#since[row] = this.#changes.count - 1
     this.#cursor[row] = 0
+    this.#setLag(row, lag)
+  }
+
+  /**
+   * Marks what a member that lags lacks by now. Returns how many values it will not get, because it lacked an older one of the same key
+   * already.
+   */
+  settle(position: number): number {
+    const row = this.#rowAt[position]
+    const count = this.#changes.count
+    const changed = count - this.#since[row]
+    if (changed === 0 || this.#lag[row] === Lag.None) return 0
+    const marked = this.#changes.mark(this.#since[row], this.#lacks, row * this.#words)
+    this.#since[row] = count
+    return changed - marked
   }
 
   /** Makes room for one more member, which has this position. Throws `ZERIO_OUT_OF_MEMORY`, and then nothing has changed. */
@@ -118,6 +133,7 @@ export class Conflation {
       if (position === this.#rowAt.length) this.#rowAt = grown(this.#rowAt, 2 * position)
       if (this.#freeRows.length > 0 || this.#rows < rows) return
       this.#lacks = grown(this.#lacks, 2 * rows * this.#words)
+      this.#since = grown(this.#since, 2 * rows)
       this.#cursor = grown(this.#cursor, 2 * rows)
       this.#lag = grown(this.#lag, 2 * rows)
     } catch (cause) {
@@ -134,6 +150,8 @@ export class Conflation {
     const row = this.#freeRows.pop() ?? this.#rows++
     this.#rowAt[position] = row
     this.#lag[row] = Lag.None
+    this.#since[row] = this.#changes.count
+    this.#cursor[row] = 0
     let any = 0
     for (let word = 0; word < this.#words; word++) {
       any |= this.#present[word]
@@ -144,13 +162,14 @@ export class Conflation {
 
   /** The member at this position has left, and that of the last position takes its place. */
   departed(position: number, last: number): void {
+    this.#setLag(this.#rowAt[position], Lag.None)
     this.#freeRows.push(this.#rowAt[position])
     this.#rowAt[position] = this.#rowAt[last]
   }
 
   /**
-   * Sends what a member lacks, in the order of the keys, from where it stopped last. Each value is sent once. Returns whether the member
-   * still lags.
+   * Sends what is marked as lacking, in the order of the keys, from where it stopped last. Each value is sent once. Returns whether the
+   * member still lags.
    */
   catchUp(position: number, ring: SendRing): Lag {
     const row = this.#rowAt[position]
@@ -171,9 +190,15 @@ export class Conflation {
         this.#cursor[row] = key + 1 === this.keysMax ? 0 : key + 1
       }
     } finally {
-      this.#lag[row] = lag
+      this.#setLag(row, lag)
     }
     return lag
+  }
+
+  #setLag(row: number, lag: Lag): void {
+    if (this.#lag[row] === Lag.AwaitsDrain) this.waiting--
+    if (lag === Lag.AwaitsDrain) this.waiting++
+    this.#lag[row] = lag
   }
 
   /** The next key that a member lacks, from its cursor on and then from the first one on; -1 when it lacks none. */

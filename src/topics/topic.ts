@@ -70,7 +70,10 @@ export class Topic {
     this.#conflation = conflation
     this.#pendingBytesMax = options.pendingBytesMax
     if (options.behindMs > 0) this.#lateness = new Lateness(options.behindMs, () => this.#closeLate())
-    this.counters = new TopicCounters(this.#counts)
+    this.counters = new TopicCounters(
+      this.#counts,
+      conflation && (() => this.#settle(conflation, 0, this.size))
+    )
   }
 
   /** How many members there are. */
@@ -260,6 +263,7 @@ export class Topic {
     const last = this.#members.count
     this.#lateness?.departed(position, last)
     if (this.#conflation === undefined) return
+    this.#settle(this.#conflation, position, position + 1)
     if (this.#conflation.lagAt(position) !== Lag.None) memberships.lagsOf[place]--
     this.#conflation.departed(position, last)
   }
@@ -379,12 +383,12 @@ export class Topic {
     // Of those that had a claim open when they were sent to last.
     let caughtUp = 0
     let claimOpen: unknown
-    for (let i = audience?.count === count ? count : 0; i < count; i++) {
+    // The rest are sent from the copy, or wait for room.
+    for (let i = (audience?.count ?? 0) + conflation.waiting === count ? count : 0; i < count; i++) {
       const row = rows[i]
       if (audience !== undefined && sharedOf[row] !== 0) continue
       const lag = conflation.lagAt(i)
       if (lag !== Lag.None) {
-        if (conflation.mark(i, key)) counts[TopicCounter.Conflated]++
         if (lag === Lag.TriesAgain) this.#tryCatchUp(conflation, i)
         if (conflation.lagAt(i) === Lag.None) caughtUp++
         continue
@@ -395,10 +399,10 @@ export class Topic {
       try {
         const status = conflation.send(ring, key)
         if (status === Status.Sent) taken++
-        else if (status === Status.BackPressured) this.#begin(conflation, i, place, key, Lag.AwaitsDrain)
+        else if (status === Status.BackPressured) this.#begin(conflation, i, place, Lag.AwaitsDrain)
         else if (status !== Status.Closed) counts[TopicCounter.Skipped]++
       } catch (error) {
-        this.#begin(conflation, i, place, key, Lag.TriesAgain)
+        this.#begin(conflation, i, place, Lag.TriesAgain)
         claimOpen = error
       }
     }
@@ -412,16 +416,21 @@ export class Topic {
     return taken + caughtUp
   }
 
-  #begin(conflation: Conflation, position: number, place: number, key: number, lag: Lag): void {
-    conflation.mark(position, key)
+  #begin(conflation: Conflation, position: number, place: number, lag: Lag): void {
     conflation.begin(position, lag)
     this.#memberships.lagsOf[place]++
+  }
+
+  /** Counts what the members at these positions will not get. */
+  #settle(conflation: Conflation, from: number, to: number): void {
+    for (let i = from; i < to; i++) this.#counts[TopicCounter.Conflated] += conflation.settle(i)
   }
 
   #catchUp(conflation: Conflation, position: number): void {
     const memberships = this.#memberships
     const place = memberships.placeOf[this.#members.rows[position]]
     const lagged = conflation.lagAt(position) !== Lag.None
+    this.#settle(conflation, position, position + 1)
     try {
       conflation.catchUp(position, (memberships.peers[place] as Peer)._ring)
     } catch (error) {

@@ -7,6 +7,7 @@ import { randomFrom, startClient, startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
 
 const require = createRequire(import.meta.url)
+const { Conflation } = require('../../dist/topics/conflation.js')
 const { MemberList, Memberships } = require('../../dist/topics/memberships.js')
 const { Topics } = require('../../dist/topics/topics.js')
 const { Peer } = require('../../dist/peer.js')
@@ -199,6 +200,75 @@ test('memberships are those of a table of all pairs, whatever is added and remov
       for (let row = memberships.firstOf(peer._place); row >= 0; row = memberships.nextOf(row)) count++
     t.is(count, [...model].filter((name) => name.startsWith(`${index} `)).length)
   }
+})
+
+test('what a member lacks is that of a table of all members and keys, whatever is set, sent and left', (t) => {
+  const random = randomFrom(7)
+  const [None, AwaitsDrain] = [0, 1]
+  const keys = 70
+  const conflation = new Conflation(keys, 4)
+  const bytes = Buffer.alloc(4)
+  let room = 0
+  let sent = []
+  const ring = {
+    sendPart(block, at) {
+      if (room === 0) return SendStatus.BackPressured
+      room--
+      sent.push(block.readUInt32LE(at))
+      return SendStatus.Sent
+    }
+  }
+  const present = new Set()
+  /** By position: what each member lacks, and how many values it will not get. */
+  const lacks = []
+  let owed = 0
+  let counted = 0
+  const settle = (position) => {
+    counted += conflation.settle(position)
+  }
+  const catchUp = (position) => {
+    sent = []
+    room = random(20)
+    settle(position)
+    conflation.catchUp(position, ring)
+    for (const key of sent) if (!lacks[position].delete(key)) t.fail(`key ${key} is sent again`)
+    if ((conflation.lagAt(position) === None) !== (lacks[position].size === 0)) t.fail('it lags wrongly')
+  }
+  for (let step = 0; step < 40_000; step++) {
+    const position = random(lacks.length)
+    const what = random(100)
+    if (what < 80) {
+      const key = random(random(keys) + 1)
+      conflation.keep(key, bytes, 0, 4)
+      present.add(key)
+      for (const [at, lacked] of lacks.entries()) {
+        if (conflation.lagAt(at) === None) {
+          if (random(200) > 0) continue
+          conflation.begin(at, AwaitsDrain)
+        } else if (lacked.has(key)) owed++
+        lacked.add(key)
+      }
+    } else if (what < 82 && lacks.length < 30) {
+      conflation.reserve(lacks.length)
+      conflation.joined(lacks.length)
+      lacks.push(new Set(present))
+      catchUp(lacks.length - 1)
+    } else if (what === 82 && lacks.length > 0) {
+      settle(position)
+      const last = lacks.pop()
+      conflation.departed(position, lacks.length)
+      if (position < lacks.length) lacks[position] = last
+    } else if (what < 90 && lacks.length > 0) {
+      if (conflation.lagAt(position) !== None) catchUp(position)
+    } else if (what === 99) {
+      for (const at of lacks.keys()) settle(at)
+      if (counted !== owed) return t.fail(`${counted} instead of ${owed} at step ${step}`)
+    }
+    const waiting = lacks.filter((_, at) => conflation.lagAt(at) === AwaitsDrain).length
+    if (waiting !== conflation.waiting)
+      return t.fail(`${conflation.waiting} wait, not ${waiting}, at step ${step}`)
+  }
+  t.true(owed > 10_000 && lacks.length > 10)
 })
 
 /** Peers of a server without connections, whose rings take everything. */
