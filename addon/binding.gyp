@@ -44,6 +44,7 @@
         "binding/addon.cc",
         "binding/loop.cc",
         "binding/loop_uv.cc",
+        "binding/spin_window.cc",
         "binding/wakers.cc",
         "engine/engine.cc",
         "engine/engine_ending.cc",
@@ -62,6 +63,7 @@
       "conditions": [
         ["OS=='linux'", {
           "sources": [
+            "binding/loop_alarm_linux.cc",
             "binding/loop_portable_linux.cc",
             "binding/loop_wake_posix.cc",
             "io/posix/address.cc",
@@ -80,6 +82,7 @@
         }],
         ["OS=='mac' or OS=='freebsd'", {
           "sources": [
+            "binding/loop_alarm_none.cc",
             "binding/loop_portable_none.cc",
             "binding/loop_wake_posix.cc",
             "io/bsd/bsd.cc",
@@ -96,6 +99,7 @@
         ["OS=='win'", {
           "sources": [
             "binding/dll_windows.cc",
+            "binding/loop_alarm_none.cc",
             "binding/loop_portable_none.cc",
             "binding/loop_wake_windows.cc",
             "io/windows/address.cc",
@@ -128,7 +132,7 @@
       "targets": [
         {
           "target_name": "zerio_test",
-          "sources": ["../test/native/zerio_test.cc", "../test/native/guarded_posix.cc", "engine/handshake.cc", "engine/sip_hash.cc"],
+          "sources": ["../test/native/zerio_test.cc", "../test/native/guarded_posix.cc", "binding/spin_window.cc", "engine/handshake.cc", "engine/sip_hash.cc"],
           "defines": ["NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
           "cflags": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"]
         }

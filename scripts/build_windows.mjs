@@ -39,6 +39,7 @@ function targets() {
   const tests = [
     'test/native/zerio_test.cc',
     'test/native/guarded_windows.cc',
+    'addon/binding/spin_window.cc',
     'addon/engine/handshake.cc',
     'addon/engine/sip_hash.cc'
   ]

@@ -218,6 +218,7 @@ inline constexpr BorderNumber kBorder[] = {
     {"Strategy.Spin", number_of(WaitStrategy::Spin)},
     {"Strategy.Hybrid", number_of(WaitStrategy::Hybrid)},
     {"Strategy.Manual", number_of(WaitStrategy::Manual)},
+    {"Strategy.Adaptive", number_of(WaitStrategy::Adaptive)},
     {"Code.Normal", number_of(Code::Normal)},
     {"Code.GoingAway", number_of(Code::GoingAway)},
     {"Code.ProtocolError", number_of(Code::ProtocolError)},

@@ -3,6 +3,7 @@
 //   Blocking  wakes: the loop sleeps until the engine has something to report
 //   Spin      idle: the loop never sleeps
 //   Hybrid    wakes, and idle until `spin_ns` after the last event
+//   Adaptive  wakes, and idle in the window in which the next event probably comes
 //   Manual    nothing, but as Blocking while a start or a stop is under way
 //
 // Each callback does one bounded piece of work and returns. No callback waits, so timers, immediates and descriptors of the
@@ -25,6 +26,8 @@ namespace {
 // How long one callback may serve the engine, and so how long the program's timers and descriptors may wait for it. The loop's
 // own iteration costs 1 to 2 microseconds, which is 2 % of this.
 constexpr uint64_t kSliceNs = 100'000;
+// A loop that has looked so short a time ago sees an event as it comes.
+constexpr uint64_t kCaughtNs = 20'000;
 
 }  // namespace
 
@@ -130,12 +133,22 @@ void Loop::apply() {
   if (strategy_ == WaitStrategy::Spin || spun_) driver_->start_idle();
 }
 
-bool Loop::spins(uint64_t now_ns) const {
-  return strategy_ == WaitStrategy::Spin || (strategy_ == WaitStrategy::Hybrid && now_ns - last_event_ns_ < spin_ns_);
+SpinWindow Loop::window_of(WaitStrategy strategy, uint64_t spin_ns) {
+  if (strategy == WaitStrategy::Adaptive) return SpinWindow::learned(spin_ns);
+  return SpinWindow::fixed(strategy == WaitStrategy::Hybrid ? spin_ns : 0);
 }
+
+bool Loop::spins(uint64_t now_ns) const { return strategy_ == WaitStrategy::Spin || window_.contains(now_ns); }
 
 void Loop::serve() {
   driver_->stop_idle();
+  if (alarm_ns_ != SpinWindow::kNever) {
+    const uint64_t now_ns = monotonic_ns();
+    if (now_ns >= alarm_ns_) {
+      window_.on_woken(now_ns - alarm_ns_);
+      alarm_ns_ = SpinWindow::kNever;
+    }
+  }
   serve_slice();
   if (engine_ == nullptr || !serving()) return;
   if (engine_->wants_poll() || spun_ || spins(monotonic_ns())) driver_->start_idle();
@@ -147,7 +160,7 @@ void Loop::serve_slice() {
   const uint64_t until_ns = now_ns + kSliceNs;
   for (;;) {
     const bool spinning = spins(now_ns);
-    const bool busy = turn(spinning, handles);
+    const bool busy = turn(spinning, now_ns, handles);
     if (engine_ == nullptr || !serving()) return;
     if (!spinning && !(busy && engine_->wants_poll())) return;
     now_ns = monotonic_ns();
@@ -162,14 +175,21 @@ void Loop::before_block() {
 }
 
 void Loop::plan() {
-  if (flushed_ && strategy_ == WaitStrategy::Hybrid) {
-    // An answer may arrive soon.
-    last_event_ns_ = monotonic_ns();
-    driver_->start_idle();
-  }
+  if (window_.exists()) plan_window();
   flushed_ = false;
   if (engine_->wants_poll() || spun_) driver_->start_idle();
   if (strategy_ != WaitStrategy::Spin) driver_->set_due(engine_->next_due_ns());
+}
+
+void Loop::plan_window() {
+  const uint64_t now_ns = monotonic_ns();
+  if (flushed_) window_.on_sent(now_ns);
+  if (window_.contains(now_ns)) return driver_->start_idle();
+  const uint64_t begins_ns = window_.begins_ns(now_ns);
+  if (begins_ns == alarm_ns_) return;
+  const bool works = driver_->set_alarm(begins_ns);
+  alarm_ns_ = works ? begins_ns : SpinWindow::kNever;
+  if (!works) window_.sleep_fails();
 }
 
 void Loop::flush_if_dirty() {
@@ -205,14 +225,18 @@ void Loop::woken() {
   if (napi_make_callback(env_, scope, receiver, callee, 0, nullptr, &nothing) != napi_ok) (void)report_exception();
 }
 
-bool Loop::turn(bool spinning, HandleScope& handles) {
+bool Loop::turn(bool spinning, uint64_t now_ns, HandleScope& handles) {
   if (engine_ == nullptr || in_turn_) return false;
   // The rest of a batch is dispatched without a poll, so the wait handle shows as much as after the last one.
   const bool is_new = !engine_->has_unconsumed();
   if (is_new) spun_ = spinning;
-  if (engine_->poll(spinning) == 0 || !handles.open()) return false;
+  if (engine_->poll(spinning) == 0) {
+    if (spinning) looked_ns_ = now_ns;
+    return false;
+  }
+  if (!handles.open()) return false;
   in_turn_ = true;
-  if (strategy_ == WaitStrategy::Hybrid) last_event_ns_ = monotonic_ns();
+  if (window_.exists()) window_.on_event(now_ns, spinning && now_ns - looked_ns_ < kCaughtNs);
   dispatch(is_new);
   in_turn_ = false;
   return true;

@@ -10,11 +10,12 @@
 
 #include "../engine/engine.h"
 #include "loop_driver.h"
+#include "spin_window.h"
 #include "wakers.h"
 
 namespace zerio {
 
-enum class WaitStrategy : uint32_t { Blocking = 0, Spin = 1, Hybrid = 2, Manual = 3 };
+enum class WaitStrategy : uint32_t { Blocking = 0, Spin = 1, Hybrid = 2, Manual = 3, Adaptive = 4 };
 
 class Loop final : private Driven {
  public:
@@ -39,13 +40,13 @@ class Loop final : private Driven {
   }
 
   void flush() {
-    flushed_ = true;
+    flushed_ = flushed_ || !in_turn_;
     engine_->flush();
     after_call();
   }
 
   void share(SharedFrames& frames) {
-    flushed_ = true;
+    flushed_ = flushed_ || !in_turn_;
     engine_->share(frames);
     after_call();
   }
@@ -99,7 +100,7 @@ class Loop final : private Driven {
         driver_(std::move(driver)),
         plans_after_calls_(driver_->plans_after_calls()),
         strategy_(strategy),
-        spin_ns_(spin_ns) {}
+        window_(window_of(strategy, spin_ns)) {}
   ~Loop() = default;
 
   void serve() override;
@@ -109,10 +110,13 @@ class Loop final : private Driven {
   void tear_down() override;
   void on_driver_closed() override { delete this; }
 
+  static SpinWindow window_of(WaitStrategy strategy, uint64_t spin_ns);
+
   void apply();
   void plan();
+  void plan_window();
   void serve_slice();
-  bool turn(bool spinning, HandleScope& handles);
+  bool turn(bool spinning, uint64_t now_ns, HandleScope& handles);
   void dispatch(bool is_new);
   bool report_exception();
   void release_references();
@@ -128,10 +132,11 @@ class Loop final : private Driven {
   std::unique_ptr<LoopDriver> driver_;
   bool plans_after_calls_;
   WaitStrategy strategy_;
-  uint64_t spin_ns_;
-  uint64_t last_event_ns_ = 0;
-  bool spun_ = false;  // the engine's last poll was a spinning one, so its wait handle does not show everything
-  bool flushed_ = false;
+  SpinWindow window_;
+  uint64_t alarm_ns_ = SpinWindow::kNever;
+  uint64_t looked_ns_ = 0;  // when the engine had nothing to report last, while the loop spun
+  bool spun_ = false;       // the engine's last poll was a spinning one, so its wait handle does not show everything
+  bool flushed_ = false;    // outside of a turn
   bool active_ = false;
   bool driven_ = false;
   bool in_turn_ = false;

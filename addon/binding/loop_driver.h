@@ -44,6 +44,8 @@ class LoopDriver {
   virtual void stop_idle() = 0;
   // serve() is called at this time; Engine::kNothingDue for never.
   virtual void set_due(uint64_t due_ns) = 0;
+  // serve() is called at this exact time; Engine::kNothingDue for never. Returns false where the host cannot.
+  virtual bool set_alarm(uint64_t due_ns) = 0;
   // Whether the program has scheduled something for this turn of the event loop.
   virtual bool others_wait() = 0;
   // Whether the loop keeps the process alive while it is started.

@@ -95,6 +95,8 @@ class PortableDriver final : public LoopDriver {
     if (due_ns != Engine::kNothingDue) arm(timer_.get());
   }
 
+  bool set_alarm(uint64_t /*due_ns*/) override { return false; }
+
   // The host does not say.
   bool others_wait() override { return false; }
 

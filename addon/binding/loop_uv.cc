@@ -4,6 +4,7 @@
 //   idle handle     while idle: the loop never sleeps
 //   prepare, check  while started: what code without ticks has sent leaves before the loop sleeps
 //   timer           the next deadline
+//   alarm           an exact time, once there is one
 //   async handle    other threads, once there is a waker for them
 //
 // The wake handle stays started for as long as the engine is active, because the kernel walks every socket in the engine's epoll
@@ -11,6 +12,7 @@
 #include <uv.h>
 
 #include "../engine/engine.h"
+#include "loop_alarm.h"
 #include "loop_driver.h"
 #include "loop_wake.h"
 
@@ -54,6 +56,7 @@ class UvDriver final : public LoopDriver {
     uv_prepare_stop(&prepare_);
     uv_check_stop(&check_);
     set_due(Engine::kNothingDue);
+    if (alarm_ == Alarm::Works) alarm_clock_.set(LoopAlarm::kNever);
     stop_idle();
   }
 
@@ -84,6 +87,16 @@ class UvDriver final : public LoopDriver {
     const uint64_t now_ms = uv_now(uv_);
     const uint64_t due_ms = (due_ns + kMillisecondNs - 1) / kMillisecondNs;
     uv_timer_start(&timer_, on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+  }
+
+  bool set_alarm(uint64_t due_ns) override {
+    if (alarm_ == Alarm::Untried) {
+      const auto serve = [](void* self) { static_cast<UvDriver*>(self)->loop_->serve(); };
+      alarm_ = alarm_clock_.init(uv_, serve, this) ? Alarm::Works : Alarm::Fails;
+      if (alarm_ == Alarm::Works) ++open_handles_;
+    }
+    if (alarm_ == Alarm::Works) alarm_clock_.set(due_ns);
+    return alarm_ == Alarm::Works;
   }
 
   // An immediate, a due timer, a closing handle. The idle handle is stopped meanwhile, because it would count each time.
@@ -125,6 +138,7 @@ class UvDriver final : public LoopDriver {
       napi_remove_async_cleanup_hook(cleanup);
     };
     wake_.close(closed);
+    if (alarm_ == Alarm::Works) alarm_clock_.close(closed);
     if (has_waker_) uv_close(reinterpret_cast<uv_handle_t*>(&async_), closed);
     uv_close(reinterpret_cast<uv_handle_t*>(&idle_), closed);
     uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), closed);
@@ -134,6 +148,7 @@ class UvDriver final : public LoopDriver {
 
  private:
   static constexpr uint32_t kHandles = 5;
+  enum class Alarm : uint8_t { Untried, Works, Fails };
 
   static UvDriver& of(const void* handle) { return *static_cast<UvDriver*>(static_cast<const uv_handle_t*>(handle)->data); }
 
@@ -144,7 +159,9 @@ class UvDriver final : public LoopDriver {
   uint32_t open_handles_ = kHandles;
   bool idle_running_ = false;
   bool has_waker_ = false;
+  Alarm alarm_ = Alarm::Untried;
   LoopWake wake_;
+  LoopAlarm alarm_clock_;
   uv_idle_t idle_ = {};
   uv_prepare_t prepare_ = {};
   uv_check_t check_ = {};

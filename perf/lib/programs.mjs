@@ -8,7 +8,7 @@ import { runPair, runProgram } from './processes.mjs'
 
 const { PAYLOAD_BYTES } = format
 
-export const STRATEGIES = ['manual', 'spin', 'hybrid', 'blocking']
+export const STRATEGIES = ['manual', 'spin', 'hybrid', 'adaptive', 'blocking']
 
 /** Each program runs without a session, and in one. */
 const IN_SESSION = [

@@ -24,6 +24,7 @@ export const targets = [
   { name: 'manual', program: 'zerio manual', reference: 'c spin', metric: 'p99Us', atMost: 1.2 },
   { name: 'spin', program: 'zerio spin', reference: 'c spin', atMost: 1.3 },
   { name: 'hybrid', program: 'zerio hybrid', reference: 'c spin', atMost: 1.3 },
+  { name: 'adaptive', program: 'zerio adaptive', reference: 'c spin', atMost: 1.3 },
   { name: 'blocking', program: 'zerio blocking', reference: 'c epoll', atMost: 1.1 },
   { name: 'blocking', program: 'zerio blocking', reference: 'net ping-pong' },
   ...throughputTargets('send', 0.5),

@@ -31,6 +31,9 @@ const COLUMNS = {
 const FULL = { cellMs: 200, burstsMin: 3_000, messagesMax: 100_000, repetitions: 2 }
 const QUICK = { cellMs: 10, burstsMin: 200, messagesMax: 5_000, repetitions: 1 }
 
+/** `hybrid` spins as `adaptive` does at short intervals, and sleeps as `blocking` does at long ones. */
+const isShown = (name) => !name.includes('hybrid')
+
 const zerio = (script) => join(import.meta.dirname, '../zerio', script)
 
 function cellsOf({ cellMs, burstsMin, messagesMax }) {
@@ -107,7 +110,7 @@ export const roundTrip = {
       '',
       table(
         ['echo side', 'p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', 'p99 of a window', 'p50 / C', 'p99 / C'],
-        names.map((name) => {
+        names.filter(isShown).map((name) => {
           const cell = programs[name][SHOWN]
           const reference = programs[name.includes('blocking') ? 'c epoll' : 'c spin']?.[SHOWN]
           const ratio = (column) => (name.startsWith('c ') ? '' : times(cell[column], reference?.[column]))
@@ -123,7 +126,7 @@ export const roundTrip = {
       '',
       charts.image('round_trip'),
       '',
-      `Other sizes, intervals and bursts are in the data file. ${data.link('round_trip')} A burst is sent when the one before is back; where`,
+      `Other sizes, intervals and bursts, and \`hybrid\`, are in the data file. ${data.link('round_trip')} A burst is sent when the one before is back; where`,
       'that is later than it was due for more than a moment, the row is marked as late, and its figures are those of a queue that',
       'grows. A run leaves `.hgrm` files of all of them in `perf/results/`, for any HdrHistogram plotter.',
       '',

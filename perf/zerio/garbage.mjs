@@ -39,7 +39,7 @@ export async function measureGarbage(strategy, warmup, count) {
 
 if (import.meta.filename === process.argv[1]) {
   compileNativePrograms()
-  for (const strategy of ['manual', 'spin', 'hybrid', 'blocking']) {
+  for (const strategy of ['manual', 'spin', 'hybrid', 'adaptive', 'blocking']) {
     console.log(JSON.stringify({ strategy, ...(await measureGarbage(strategy, 100_000, 1_000_000)) }))
   }
 }

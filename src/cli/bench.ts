@@ -11,7 +11,7 @@ import { BenchServer } from './bench_server.js'
 import { keepMemory } from './bench_settings.js'
 import { integerOf, numberOf, readFlags, UsageError } from './flags.js'
 
-const waitStrategies: readonly WaitStrategy[] = ['blocking', 'spin', 'hybrid', 'manual']
+const waitStrategies: readonly WaitStrategy[] = ['blocking', 'spin', 'hybrid', 'adaptive', 'manual']
 
 const help = `Usage: zerio bench [flags]
 
@@ -26,7 +26,8 @@ Between two machines, on the first and then on the second:
                         Whoever reaches the port can use it
   --connect HOST:PORT   measure against a listening zerio bench
   --wait STRATEGY       how this side waits for the network, and both on one machine: blocking (default; sleeps),
-                        hybrid (spins 50 us, then sleeps), spin or manual (never sleep; want a free processor for each side)
+                        hybrid (spins 50 us, then sleeps), adaptive (learns when to spin),
+                        spin or manual (never sleep; want a free processor for each side)
   --size N              bytes of a message, 1 to ${messageBytesMax} (default 32)
   --seconds N           of each of the three measurements, 0.1 to 3600 (default 3); each warms up for half of it, at most 1 s
   --json                write the result to stdout as JSON

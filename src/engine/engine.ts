@@ -45,6 +45,7 @@ const strategies: Readonly<Record<WaitStrategy, Strategy>> = {
   blocking: Strategy.Blocking,
   spin: Strategy.Spin,
   hybrid: Strategy.Hybrid,
+  adaptive: Strategy.Adaptive,
   manual: Strategy.Manual
 }
 

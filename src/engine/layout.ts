@@ -306,7 +306,8 @@ export const enum Strategy {
   Blocking = 0,
   Spin = 1,
   Hybrid = 2,
-  Manual = 3
+  Manual = 3,
+  Adaptive = 4
 }
 
 /** Why a connection ends: docs/protocol.md for those below 2000; the others are known to this side alone. */

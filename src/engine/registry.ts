@@ -1,9 +1,12 @@
 // The engines of this thread: which servers and clients share one, and for how long each is used.
-import type { ResolvedEngineOptions } from '../options/options.js'
+import type { ResolvedEngineOptions, WaitStrategy } from '../options/options.js'
 import { chooseBackend } from './backend.js'
 import { Engine } from './engine.js'
 
 const engines = new Map<string, Engine>()
+
+/** Whether `spinUs` changes what an engine does. */
+const spinsFor = (strategy: WaitStrategy) => strategy === 'hybrid' || strategy === 'adaptive'
 
 /** The engine of this thread for these options; made when there is none. It ends with its last use, so use it at once. */
 export function engineFor(options: ResolvedEngineOptions): Engine {
@@ -11,7 +14,7 @@ export function engineFor(options: ResolvedEngineOptions): Engine {
   const key = [
     choice.backend,
     options.waitStrategy,
-    options.waitStrategy === 'hybrid' ? options.spinUs : 0,
+    spinsFor(options.waitStrategy) ? options.spinUs : 0,
     options.maxMessageLength,
     options.sendRingBytes,
     options.receiveArenaBytes,

@@ -15,7 +15,7 @@ export const engineTable = {
     see: 'See [io_uring](io_uring.md), [kqueue](kqueue.md) and [Windows](windows.md).'
   }),
   waitStrategy: choice({
-    values: ['blocking', 'spin', 'hybrid', 'manual'],
+    values: ['blocking', 'spin', 'hybrid', 'adaptive', 'manual'],
     default: 'blocking',
     type: { name: 'WaitStrategy', text: 'How a thread waits for the network. See docs/tuning.md.' },
     text: 'How the thread waits for the network. With `manual` nothing runs unless the program calls `poll()`, but for `start` and `stop`.',
@@ -26,7 +26,7 @@ export const engineTable = {
     min: 1,
     max: 1_000_000,
     default: 50,
-    text: 'How long `hybrid` spins after the last event before it sleeps.'
+    text: 'How long `hybrid` spins after the last event before it sleeps; with `adaptive`, how much spinning one avoided wake-up is worth.'
   }),
   maxMessageLength: integer({
     unit: 'bytes',

@@ -6,7 +6,7 @@ import type { Authenticate } from './authenticate.js'
 export type Backend = 'auto' | 'epoll' | 'io_uring' | 'kqueue' | 'rio' | 'winsock'
 
 /** How a thread waits for the network. See docs/tuning.md. */
-export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'manual'
+export type WaitStrategy = 'blocking' | 'spin' | 'hybrid' | 'adaptive' | 'manual'
 
 /** What a topic does with members that read too slowly. See docs/topics.md. */
 export type SlowConsumers = 'skip' | 'close' | 'latest'
@@ -27,7 +27,8 @@ export interface EngineOptions {
    */
   waitStrategy?: WaitStrategy | undefined
   /**
-   * How long `hybrid` spins after the last event before it sleeps.
+   * How long `hybrid` spins after the last event before it sleeps; with `adaptive`, how much spinning one avoided wake-up is
+   * worth.
    *
    * In microseconds: 1 to 1,000,000; default 50.
    */

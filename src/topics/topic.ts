@@ -376,8 +376,7 @@ export class Topic {
     const { rows, count } = this.#members
     const { placeOf, peers, sharedOf } = this.#memberships
     const counts = this.#counts
-    const size = conflation.messageLength(key)
-    const audience = this.#sharing.audienceFor(count, size, 0)
+    const audience = this.#sharing.audienceFor(count, conflation.messageLength(key), 0)
     const joins = audience?.isPending === false
     let taken = 0
     // Of those that had a claim open when they were sent to last.

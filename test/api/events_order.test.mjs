@@ -42,7 +42,7 @@ function sendNumbered(client) {
   }
 }
 
-for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'manual']) {
+for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'adaptive', 'manual']) {
   test.serial(`a client that sends at once and leaves at once loses nothing: ${waitStrategy}`, async (t) => {
     const options = ownEngine({ waitStrategy })
     const server = await startServer(t, options)

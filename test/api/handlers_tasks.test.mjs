@@ -6,7 +6,7 @@ import { pollUntil, until } from '../helpers/until.mjs'
 
 const tick = Buffer.from('tick')
 
-for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'manual']) {
+for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'adaptive', 'manual']) {
   test.serial(`microtasks and ticks of a handler run before the next batch: ${waitStrategy}`, async (t) => {
     const { server, client } = await startPair(t, ownEngine({ waitStrategy }))
     const log = []

@@ -35,7 +35,7 @@ async function runs(t, waitStrategy, body) {
   return JSON.parse(result.stdout)
 }
 
-const strategies = ['blocking', 'spin', 'hybrid']
+const strategies = ['blocking', 'spin', 'hybrid', 'adaptive']
 
 for (const waitStrategy of strategies) {
   test(`an onMessage that throws for some messages still gets all messages of the batch: ${waitStrategy}`, async (t) => {

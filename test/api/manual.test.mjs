@@ -117,7 +117,7 @@ test('start and stop work without poll, also with a backlog', async (t) => {
 })
 
 test('poll works with every strategy', async (t) => {
-  for (const waitStrategy of ['blocking', 'spin', 'hybrid']) {
+  for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'adaptive']) {
     const { server, client } = await startPair(t, ownEngine({ waitStrategy }))
     const got = collect(server)
     client.send(bytes('x'))

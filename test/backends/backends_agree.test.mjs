@@ -14,7 +14,7 @@ test('there is more than one backend to compare', (t) => {
   t.true(backends.length > 0)
 })
 
-for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'manual']) {
+for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'adaptive', 'manual']) {
   for (let seed = 1; seed <= SEEDS; seed++) {
     test.serial(`${backends.join(' and ')} agree: ${waitStrategy}, seed ${seed}`, async (t) => {
       const seen = []

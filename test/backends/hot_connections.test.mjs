@@ -27,7 +27,7 @@ function echo(server) {
   server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
 }
 
-for (const waitStrategy of ['blocking', 'spin', 'hybrid']) {
+for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'adaptive']) {
   test(`${waitStrategy}: the loop continues where the program's own polling ended`, async (t) => {
     const { server, client } = await startPair(t, ownEngine({ waitStrategy }))
     const got = collect(client)

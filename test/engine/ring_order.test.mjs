@@ -105,7 +105,7 @@ function makeSink(t) {
   }
 }
 
-for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'manual']) {
+for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'adaptive', 'manual']) {
   test.serial(
     `messages keep order and content over hundreds of wraps, both ways at once: ${waitStrategy}`,
     async (t) => {

@@ -2,7 +2,7 @@
 
 const MACHINE = { zerio: '1', node: 'v1', kernel: '1', cpu: 'a CPU', cpuCount: 2, memoryGb: 1, others: '' }
 const BACKENDS = ['epoll', 'io_uring']
-const STRATEGIES = ['manual', 'spin', 'hybrid', 'blocking']
+const STRATEGIES = ['manual', 'spin', 'hybrid', 'adaptive', 'blocking']
 const own = (names) => BACKENDS.flatMap((backend) => names.map((name) => `${name} (${backend})`))
 const waiting = own(STRATEGIES.map((strategy) => `zerio ${strategy}`))
 
@@ -169,7 +169,7 @@ function sectionsOf(factor) {
       missing: null
     },
     against: {
-      roundTrips: ['c spin', 'c epoll', ...waiting, ...others, 'bun'].map((program) => ({
+      roundTrips: ['c spin', 'c epoll', ...own(['zerio manual', 'zerio blocking']), ...others, 'bun'].map((program) => ({
         program,
         ...latencies,
         spread: 0.1

@@ -28,7 +28,7 @@ async function startIn(t, context, options, names) {
   return { server, clients, wait }
 }
 
-for (const waitStrategy of ['blocking', 'hybrid', 'spin', 'manual']) {
+for (const waitStrategy of ['blocking', 'hybrid', 'adaptive', 'spin', 'manual']) {
   test(`a handler does not see what another peer's handler has entered: ${waitStrategy}`, async (t) => {
     const options = ownEngine({ waitStrategy })
     const { server, clients, wait } = await startIn(t, 'of start', options, ['alice', 'bob'])
@@ -58,7 +58,7 @@ for (const waitStrategy of ['blocking', 'hybrid', 'spin', 'manual']) {
   })
 }
 
-for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
+for (const waitStrategy of ['blocking', 'hybrid', 'adaptive', 'spin']) {
   test(`events and messages have the context of start(): ${waitStrategy}`, async (t) => {
     const options = ownEngine({ waitStrategy })
     const seen = {}

@@ -11,7 +11,7 @@ import { until } from '../helpers/until.mjs'
 
 // What is measured is a share of time, on a machine that may be busy with other work: the best of some tries counts.
 const TRIES_MAX = 4
-const sleeping = ['blocking', 'hybrid']
+const sleeping = ['blocking', 'hybrid', 'adaptive']
 const strategies = [...sleeping, 'spin']
 const { native } = await import('../../dist/engine/native.js').then((module) => module.default)
 const backends = native.backends.filter((name) => native.probeBackend(name) === 0)

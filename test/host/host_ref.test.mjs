@@ -29,7 +29,7 @@ async function ends(t, source, expected) {
   )
 }
 
-for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
+for (const waitStrategy of ['blocking', 'hybrid', 'adaptive', 'spin']) {
   test(`a process ends when only unreferenced endpoints are left: ${waitStrategy}`, (t) =>
     ends(t, `${pair(waitStrategy)} server.unref(); client.unref()`, 'early'))
 

@@ -8,7 +8,7 @@ import { alwaysThere } from '../helpers/backend.mjs'
 const { native } = await import('../../dist/engine/native.js').then((module) => module.default)
 
 for (const backend of native.backends.filter((one) => native.probeBackend(one) === 0)) {
-  for (const strategy of ['blocking', 'hybrid']) {
+  for (const strategy of ['blocking', 'hybrid', 'adaptive']) {
     const variant = strategy === 'blocking' ? 'heartbeats' : 'quiet'
     const combination = { node: process.execPath, backend, strategy, variant }
 

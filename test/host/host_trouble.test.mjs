@@ -67,7 +67,7 @@ const throwing = {
   ]
 }
 
-for (const waitStrategy of ['blocking', 'hybrid', 'spin']) {
+for (const waitStrategy of ['blocking', 'hybrid', 'adaptive', 'spin']) {
   for (const [name, [handler, expected]] of Object.entries(throwing)) {
     test(`${name}: ${waitStrategy}`, async (t) => {
       const { code, stdout, stderr } = await runScript(script(waitStrategy, handler, expected.length))

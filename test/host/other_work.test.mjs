@@ -93,7 +93,7 @@ await client.stop()
 await server.stop()
 `
 
-for (const waitStrategy of ['blocking', 'spin', 'hybrid']) {
+for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'adaptive']) {
   for (const traffic of ['busy', 'quiet']) {
     test(`timers, files, sockets, children, signals and workers go on: ${waitStrategy}, ${traffic}`, async (t) => {
       const { code, stdout, stderr } = await runScript(script, { args: [waitStrategy, traffic] })

@@ -6,7 +6,7 @@ import { ZerioClient } from 'zerio'
 import { runScript, startScript } from '../helpers/child.mjs'
 import { until } from '../helpers/until.mjs'
 
-const strategies = ['blocking', 'spin', 'hybrid', 'manual']
+const strategies = ['blocking', 'spin', 'hybrid', 'adaptive', 'manual']
 
 /** A server that echoes and a client that sends without end, in one process. */
 const busyPair = (waitStrategy, onMessage = '') => `

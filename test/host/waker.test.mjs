@@ -10,7 +10,7 @@ import { runScript } from '../helpers/child.mjs'
 import { startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
 
-const strategies = ['blocking', 'spin', 'hybrid', 'manual']
+const strategies = ['blocking', 'spin', 'hybrid', 'adaptive', 'manual']
 
 /** A thread that wakes the waker that it got: whenever it is asked to, `count` times. */
 function startWaking(t, waker) {

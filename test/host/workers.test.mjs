@@ -8,7 +8,7 @@ import { startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
 
 const traffic = new URL('../helpers/worker_traffic.mjs', import.meta.url)
-const strategies = ['blocking', 'spin', 'hybrid', 'manual']
+const strategies = ['blocking', 'spin', 'hybrid', 'adaptive', 'manual']
 
 function startTraffic(workerData) {
   const worker = new Worker(traffic, { workerData })
@@ -82,7 +82,7 @@ test.serial('peers of a terminated worker leave, and the server goes on', async 
 })
 
 test.serial('a worker ends by itself when its servers and clients have stopped', async (t) => {
-  for (const waitStrategy of ['blocking', 'spin', 'hybrid']) {
+  for (const waitStrategy of ['blocking', 'spin', 'hybrid', 'adaptive']) {
     const { worker, busy } = startTraffic({ name: 'worker', waitStrategy })
     await busy
     const ended = once(worker, 'exit')

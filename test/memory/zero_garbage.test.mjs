@@ -91,7 +91,8 @@ for (const [waitStrategy, how, send, looking] of [
   ['manual', 'number and time', whole, look],
   ['blocking', 'part', part],
   ['spin', 'claim', claim],
-  ['hybrid', 'whole', whole]
+  ['hybrid', 'whole', whole],
+  ['adaptive', 'whole', whole]
 ]) {
   test.serial(`${ROUND_TRIPS} round trips without a collection: ${waitStrategy}, ${how}`, async (t) => {
     t.timeout(LIMIT_MS)

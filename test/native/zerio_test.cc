@@ -1,6 +1,6 @@
-// Framing, handshakes and the send ring without sockets, for test/wire/framing_alone.test.mjs, test/wire/handshake_alone.test.mjs
-// and test/engine/send_ring_alone.test.mjs. Input and assembly buffers end where a page without access begins, so that a read or
-// write beyond them ends the process.
+// Framing, handshakes, the send ring and the learned times of spinning without sockets, for test/wire/framing_alone.test.mjs,
+// test/wire/handshake_alone.test.mjs, test/engine/send_ring_alone.test.mjs and test/engine/spin_window_alone.test.mjs. Input and
+// assembly buffers end where a page without access begins, so that a read or write beyond them ends the process.
 #include <napi.h>
 #ifdef __linux__
 #include <sys/socket.h>
@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "../../addon/binding/spin_window.h"
 #include "../../addon/engine/framing.h"
 #include "../../addon/engine/handshake.h"
 #include "../../addon/engine/id_table.h"
@@ -271,9 +272,40 @@ Napi::Value most_in_one_bucket(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(most));
 }
 
+// new SpinWindow(worthUs). Times are whole microseconds.
+class SpinWindow : public Napi::ObjectWrap<SpinWindow> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "SpinWindow",
+                       {InstanceMethod<&SpinWindow::on_event>("onEvent"), InstanceMethod<&SpinWindow::on_sent>("onSent"),
+                        InstanceMethod<&SpinWindow::on_woken>("onWoken"), InstanceMethod<&SpinWindow::sleep_fails>("sleepFails"),
+                        InstanceMethod<&SpinWindow::contains>("contains"), InstanceMethod<&SpinWindow::begins>("begins")});
+  }
+
+  explicit SpinWindow(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<SpinWindow>(info), window_(zerio::SpinWindow::learned(time(info))) {}
+
+ private:
+  static uint64_t time(const Napi::CallbackInfo& info) { return uint64_t{number(info, 0)} * 1000; }
+
+  void on_event(const Napi::CallbackInfo& info) { window_.on_event(time(info), info[1].ToBoolean()); }
+  void on_sent(const Napi::CallbackInfo& info) { window_.on_sent(time(info)); }
+  void on_woken(const Napi::CallbackInfo& info) { window_.on_woken(time(info)); }
+  void sleep_fails(const Napi::CallbackInfo& /*info*/) { window_.sleep_fails(); }
+  Napi::Value contains(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), window_.contains(time(info))); }
+  // In microseconds; -1 for never.
+  Napi::Value begins(const Napi::CallbackInfo& info) {
+    const uint64_t at = window_.begins_ns(time(info));
+    return Napi::Number::New(info.Env(), at == zerio::SpinWindow::kNever ? -1.0 : static_cast<double>(at) / 1000);
+  }
+
+  zerio::SpinWindow window_;
+};
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Reader", Reader::define(env));
   exports.Set("Ring", Ring::define(env));
+  exports.Set("SpinWindow", SpinWindow::define(env));
   exports.Set("readGreeting", Napi::Function::New<read_greeting>(env));
   exports.Set("readFarewell", Napi::Function::New<read_farewell>(env));
   exports.Set("writeGreeting", Napi::Function::New<write_greeting>(env));
