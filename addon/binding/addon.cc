@@ -349,6 +349,7 @@ constexpr Method kMethods[] = {
     {"flushSlot", flush_slot},
     {"share", share},
     {"copy", copy},
+    {"sendStraight", send_straight},
     {"copyBytes", copy_bytes},
 };
 

@@ -71,4 +71,15 @@ inline napi_value copy(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// sendStraight(slot, position, header, source, offset, length)
+inline napi_value send_straight(napi_env env, napi_callback_info info) {
+  const Call call(env, info, 6);
+  const std::span<const uint8_t> source = call[3].bytes();
+  const uint64_t offset = argument(call, 4);
+  const uint32_t length = argument(call, 5);
+  if (loop_of(call.data()) == nullptr || offset + length > source.size()) return call.number(0);
+  const std::span<const uint8_t> payload = source.subspan(offset, length);
+  return call.number(engine_of(call).send_straight(argument(call, 0), argument(call, 1), argument(call, 2), payload));
+}
+
 }  // namespace zerio

@@ -27,6 +27,8 @@ constexpr uint32_t kReceivesPerLook = 16;
 // Received bytes yield at most one event for each 8 of them: an empty data frame and an empty control frame.
 constexpr uint32_t kBytesPerEventMin = 8;
 constexpr uint32_t kEventsReserve = 64;
+// So much of a frame is received where it is assembled. Less is received with what follows, which saves a system call.
+constexpr size_t kStraightBytesMin = 16384;
 
 }  // namespace
 
@@ -162,11 +164,26 @@ bool Engine::has_event_room() const {
   return events_.room() > (options_.arena_bytes - arena_used_ - ahead_used_ + held_bytes_) / kBytesPerEventMin + kEventsReserve;
 }
 
-IoSpace Engine::receive_space() {
+IoSpace Engine::receive_space(uint32_t slot) {
   if (!has_room()) return {nullptr, 0};
+  uint32_t most = receive_bytes_max();
+  if (slot < connections_.size()) {
+    const FrameReader& reader = connections_[slot]->life.reader;
+    const FrameReader::Rest rest = reader.rest_of_frame();
+    // Also more than is left of the batch: what is left over would cost one more wake-up.
+    if (rest.size >= kStraightBytesMin) return {rest.data, std::min<size_t>(rest.size, most)};
+    // Only its header and a little more, so that the rest can be received where it belongs.
+    if (reader.expects_long()) most = std::min(most, kReceiveBytesMin);
+  }
   const uint32_t left = std::min(arena_direct_ - arena_used_, options_.arena_bytes - static_cast<uint32_t>(batch_bytes_));
   if (left < kReceiveBytesMin) return {nullptr, 0};
-  return {arena_ + arena_used_, std::min(left, receive_bytes_max())};
+  return {arena_ + arena_used_, std::min(left, most)};
+}
+
+// Not while others receive, too: each gets its share.
+bool Engine::wants_more(uint32_t slot) const {
+  const Life& life = connections_[slot]->life;
+  return life.state == State::Open && !life.paused && contended_ == 0 && life.reader.rest_of_frame().size >= kStraightBytesMin;
 }
 
 void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {

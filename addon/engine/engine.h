@@ -154,12 +154,13 @@ class Engine final : private IoSink {
   // Hands the rings in the dirty list to the system.
   void flush();
   void flush_slot(uint32_t slot);
+  // Sends a frame whose payload is not in the ring. Returns how much of it the system has taken: what is left follows in the
+  // ring, where the frame would begin at `position`. 0 when something waits in front of it, or the system does not copy at once.
+  uint32_t send_straight(uint32_t slot, uint32_t position, uint32_t header, std::span<const uint8_t> payload);
   // Sends connections what they lack of shared frames, from the next place on, until all have it or the time is over. Connections
-  // that cannot be sent from the copy are left to JavaScript, in the order of their places. Only where the backend copies at
-  // once.
+  // that cannot be sent from the copy are left to JavaScript, in the order of their places. Only if copies_at_once().
   void share(SharedFrames& frames);
-  // At the end of the process: hands what the rings hold to the system. For each connection it waits for room at most as long as
-  // the linger time.
+  // At the end of the process: hands over what the rings hold, and waits for room as long as each connection may linger.
   void hand_over();
   void hand_over_slot(uint32_t slot);
 
@@ -265,7 +266,8 @@ class Engine final : private IoSink {
   void on_accepted(uint32_t listener, AcceptedSocket socket) override;
   void on_accept_error(uint32_t listener, int error) override;
   void on_connected(uint32_t slot, int error) override;
-  IoSpace receive_space() override;
+  IoSpace receive_space(uint32_t slot) override;
+  [[nodiscard]] bool wants_more(uint32_t slot) const override;
   [[nodiscard]] uint32_t receive_bytes_max() const override { return contended_ > 0 ? fair_bytes_ : kNoLimit; }
   void on_received(uint32_t slot, uint8_t* data, size_t size, int error) override;
   bool is_farewell(uint32_t slot, const uint8_t* data, size_t size) const override {

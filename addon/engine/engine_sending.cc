@@ -81,6 +81,38 @@ void Engine::pump(Connection& connection) {
   }
 }
 
+uint32_t Engine::send_straight(uint32_t slot, uint32_t position, uint32_t header, std::span<const uint8_t> payload) {
+  Connection* const found = connection_at(slot);
+  if (found == nullptr || found->life.state != State::Open || !io_->copies_at_once()) return 0;
+  Connection& connection = *found;
+  Life& life = connection.life;
+  if (connection.ring.follow_rewind()) life.control.barrier = connection.ring.head();
+  const bool is_free = !life.in_session && !life.send_failed && !life.send_blocked && life.control.empty() && !life.control_due &&
+                       !life.farewell_due && !life.farewell_queued && connection.ring.empty();
+  if (!is_free) return 0;
+  uint8_t header_bytes[kHeaderBytes];
+  store<uint32_t>(header_bytes, header);
+  const IoSlice slices[] = {{header_bytes, kHeaderBytes}, {payload.data(), payload.size()}};
+  const size_t total = kHeaderBytes + payload.size();
+  const int64_t taken = io_->send(slot, slices, 2);
+  if (taken < 0) {
+    send_lost(connection, static_cast<int>(-taken));
+    return static_cast<uint32_t>(total);
+  }
+  const auto bytes = static_cast<size_t>(taken);
+  check(bytes <= total, "more was sent than there was");
+  connection.counters[layout::kSlotCounterSends] += 1;
+  counters_[layout::kEngineCounterSends] += 1;
+  count_bytes(connection, bytes);
+  if (bytes == total) return static_cast<uint32_t>(total);
+  counters_[layout::kEngineCounterSendsBlocked] += 1;
+  life.send_blocked = true;
+  life.blocked_bytes = 0;
+  life.blocked_end = connection.ring.tail();
+  if (bytes > 0) connection.ring.begin_behind(position, static_cast<uint32_t>(bytes));
+  return static_cast<uint32_t>(bytes);
+}
+
 // Returns whether there is something to send now: ring bytes up to the barrier of the control frames, and these behind them.
 bool Engine::prepare_send(Connection& connection, IoSend& send, Sending& sending) {
   Life& life = connection.life;

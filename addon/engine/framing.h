@@ -37,6 +37,11 @@ enum class ReadResult {
 //   uint8_t* assembly()                                      a buffer for a header and the longest payload
 class FrameReader {
  public:
+  struct Rest {
+    uint8_t* data;
+    size_t size;
+  };
+
   explicit FrameReader(uint32_t length_max) : length_max_(length_max) {}
 
   // The longest data payload accepted from now on.
@@ -74,7 +79,9 @@ class FrameReader {
     while (size > 0) {
       if (assembly_ != nullptr) {
         const size_t take = std::min<size_t>(size, frame_length(header_) - have_);
-        std::memcpy(assembly_ + kHeaderBytes + have_, data, take);
+        // It may have been received here.
+        uint8_t* const target = rest_of_frame().data;
+        if (data != target) std::memcpy(target, data, take);
         have_ += static_cast<uint32_t>(take);
         data += take;
         size -= take;
@@ -98,6 +105,7 @@ class FrameReader {
         if (sink.runs()) {
           const uint8_t* const first = data;
           const uint32_t count = skip_data_frames(data, size);
+          if (count > 0) expects_long_ = false;
           if (count > 0 && !sink.on_run(first, static_cast<size_t>(data - first), count)) return stop(data, size);
           if (size < kHeaderBytes) continue;
         }
@@ -133,14 +141,21 @@ class FrameReader {
     return ReadResult::Ok;
   }
 
-  struct Rest {
-    uint8_t* data;
-    size_t size;
-  };
+  // Where the next bytes of a frame that straddles receives go, and how many are missing; of size 0 when there is none.
+  [[nodiscard]] Rest rest_of_frame() const {
+    if (assembly_ == nullptr) return {nullptr, 0};
+    return {assembly_ + kHeaderBytes + have_, frame_length(header_) - have_};
+  }
+
+  // Whether the next bytes are probably the beginning of a long frame, because the last one was one.
+  [[nodiscard]] bool expects_long() const { return expects_long_ && !mid_frame(); }
+
   // What was not read when read() returned Stopped.
   [[nodiscard]] Rest rest() const { return rest_; }
 
  private:
+  static constexpr uint32_t kLongBytesMin = 65536;
+
   // Steps over the whole data frames in front of the rest. Returns over how many.
   [[nodiscard]] uint32_t skip_data_frames(uint8_t*& data, size_t& size) const {
     uint32_t count = 0;
@@ -163,6 +178,7 @@ class FrameReader {
   bool finish(Sink& sink) {
     uint8_t* payload = assembly_ + kHeaderBytes;
     assembly_ = nullptr;
+    expects_long_ = frame_length(header_) >= kLongBytesMin;
     return sink.on_frame(header_, payload, true);
   }
 
@@ -178,6 +194,7 @@ class FrameReader {
   uint32_t have_ = 0;                   // payload bytes in assembly
   uint32_t header_have_ = 0;            // bytes of a header that is itself split
   uint8_t header_bytes_[kHeaderBytes] = {};
+  bool expects_long_ = false;
   uint8_t* assembly_ = nullptr;
 };
 

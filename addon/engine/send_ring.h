@@ -84,6 +84,13 @@ class SendRing {
     write(layout::kSlotHead, head_);
   }
 
+  // The ring is empty, and the next frame, which begins at this position, is sent up to here.
+  void begin_behind(uint32_t position, uint32_t sent_bytes) {
+    head_ = sent_ = std::min(std::max(position, kMain) + sent_bytes, limit_);
+    write(layout::kSlotHead, head_);
+    write(layout::kSlotSent, sent_);
+  }
+
   void discard() { head_ = sent_ = tail(); }
 
   // The other side has so many more of the messages that were sent. False when not so many were sent; then nothing has changed.

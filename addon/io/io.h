@@ -83,8 +83,15 @@ class IoSink {
   virtual void on_accepted(uint32_t listener, AcceptedSocket socket) = 0;
   virtual void on_accept_error(uint32_t listener, int error) = 0;
   virtual void on_connected(uint32_t slot, int error) = 0;
-  // Memory for one receive; size 0 when the batch is full and the backend must leave the rest for the next poll().
-  virtual IoSpace receive_space() = 0;
+  // Memory for one receive; size 0 when the batch is full and the backend must leave the rest for the next poll(). With the slot
+  // of the connection that receives, it may be the rest of a long message, which then needs no copy.
+  virtual IoSpace receive_space(uint32_t slot = kAnySlot) = 0;
+  static constexpr uint32_t kAnySlot = 0xffffffff;
+  // Whether the connection that has just received is in the middle of a long message, and may receive more of it at once.
+  [[nodiscard]] virtual bool wants_more(uint32_t slot) const {
+    (void)slot;
+    return false;
+  }
   // How much one receive may bring now. receive_space() keeps to it; a backend that receives into other memory asks for it.
   static constexpr uint32_t kNoLimit = 0xffffffff;
   [[nodiscard]] virtual uint32_t receive_bytes_max() const = 0;

@@ -135,7 +135,15 @@ class SocketIo : public Io {
 
   // Reports to the sink what a connection has received; that may end any connection.
   Received receive_into(IoSink& sink, uint32_t slot) {
-    const IoSpace space = sink.receive_space();
+    Received received = receive_once(sink, slot);
+    while (received == Received::Something && connections_[slot].fd.open() && sink.wants_more(slot)) {
+      if (receive_once(sink, slot) != Received::Something) break;
+    }
+    return received;
+  }
+
+  Received receive_once(IoSink& sink, uint32_t slot) {
+    const IoSpace space = sink.receive_space(slot);
     if (space.size == 0) return Received::Full;
     const ssize_t size = receive_bytes(connections_[slot].fd.get(), space.data, space.size);
     if (size < 0) {

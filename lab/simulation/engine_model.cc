@@ -275,6 +275,17 @@ void EngineModel::flush_one(SendRingModel& ring) {
   require_equal(allocations_counted(), before, "a flush allocates nothing");
 }
 
+uint32_t EngineModel::send_straight(SendRingModel& ring, uint32_t position, std::span<const uint8_t> frame) {
+  const uint64_t before = allocations_counted();
+  uint32_t taken = 0;
+  {
+    const Counting counting(true);
+    taken = engine_->send_straight(ring.slot, position, load<uint32_t>(frame.data()), frame.subspan(kHeaderBytes));
+  }
+  require_equal(allocations_counted(), before, "a send allocates nothing");
+  return taken;
+}
+
 // ---- The event loop
 
 bool EngineModel::turn() {

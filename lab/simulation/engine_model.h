@@ -189,6 +189,7 @@ class EngineModel final : private RingEngine {
 
   void mark_dirty(SendRingModel& ring) override;
   void flush_one(SendRingModel& ring) override;
+  uint32_t send_straight(SendRingModel& ring, uint32_t position, std::span<const uint8_t> frame) override;
   [[nodiscard]] bool lives(const SendRingModel& ring) const override { return EngineAudit::lives(*engine_, ring.slot); }
 
   bool add_slab();

@@ -2,6 +2,7 @@
 #include "send_ring_model.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "../../addon/engine/bytes.h"
 #include "../../addon/engine/framing.h"
@@ -66,9 +67,27 @@ Status SendRingModel::send(uint32_t length, uint32_t channel) {
   if (needs_a_closer_look(length, channel)) {
     const Status status = reserve(length, channel);
     if (status != Status::Sent) return status;
+    if (length >= kStraightBytesMin && messages_ == 0 && tail_ >= kMain) {
+      send_straight(length, channel);
+      return Status::Sent;
+    }
   }
   append(length, channel);
   return Status::Sent;
+}
+
+void SendRingModel::send_straight(uint32_t length, uint32_t channel) {
+  std::vector<uint8_t> frame(kHeaderBytes + length);
+  store<uint32_t>(frame.data(), length | (channel << kChannelShift));
+  stream_.accept(frame.data() + kHeaderBytes, length, channel);
+  const uint32_t taken = engine_.send_straight(*this, static_cast<uint32_t>(tail_), frame);
+  ++messages_;
+  if (taken == frame.size()) return;
+  // What the system has is not read again.
+  std::fill_n(at(tail_), taken, uint8_t{0xdd});
+  std::copy(frame.begin() + taken, frame.end(), at(tail_) + taken);
+  tail_ += static_cast<int64_t>(frame.size());
+  if (taken > 0) publish();
 }
 
 Status SendRingModel::claim(uint32_t length, uint32_t channel) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "../../addon/engine/layout.h"
 #include "ledger.h"
@@ -26,6 +27,8 @@ class RingEngine {
  public:
   virtual void mark_dirty(SendRingModel& ring) = 0;
   virtual void flush_one(SendRingModel& ring) = 0;
+  // As Engine::send_straight(), of a whole frame.
+  virtual uint32_t send_straight(SendRingModel& ring, uint32_t position, std::span<const uint8_t> frame) = 0;
   // Whether the connection lives in the engine; the program may not have got the event of its end yet.
   [[nodiscard]] virtual bool lives(const SendRingModel& ring) const = 0;
 
@@ -86,9 +89,12 @@ class SendRingModel {
   static constexpr int64_t kLostClaim = -2;
   static constexpr int64_t kNoLimitLeft = -1;
   static constexpr int64_t kMain = layout::kSlotFrontBytes;
+  // JavaScript's is longer, and so never in the front.
+  static constexpr uint32_t kStraightBytesMin = 24;
 
   [[nodiscard]] bool needs_a_closer_look(uint32_t length, uint32_t channel) const;
   void append(uint32_t length, uint32_t channel);
+  void send_straight(uint32_t length, uint32_t channel);
   Status reserve(uint32_t length, uint32_t channel);
   Status refuse(int64_t need);
   [[nodiscard]] int64_t position_in(uint32_t word) const;

@@ -426,7 +426,7 @@ bool SimulatedIo::receive(IoSink& sink, uint32_t slot) {
   // A receive that was made ahead lies in the backend's own memory.
   const bool ahead = ahead_used_ < ahead_.size && (all_ahead_ || random_.chance(500));
   if (!sink.has_room()) return false;
-  const IoSpace space = ahead ? IoSpace{ahead_.data + ahead_used_, ahead_.size - ahead_used_} : sink.receive_space();
+  const IoSpace space = ahead ? IoSpace{ahead_.data + ahead_used_, ahead_.size - ahead_used_} : sink.receive_space(slot);
   if (space.size == 0) return false;
   if (fails(Call::Receive, faults_.receive_error, it.link, error)) {
     network_.cut(it.link, error);

@@ -1,7 +1,8 @@
 // Measures long framed messages over a TCP loopback socket: how many bytes a second one process can send and another receive whole,
 // or how long a message takes to come back. Each message is sent with as few system calls as the socket's buffer allows, and received
-// where it is read: the limit for zerio's long messages.
+// where it is read, when epoll says that there is something: the limit for zerio's long messages.
 #define _GNU_SOURCE
+#include <sys/epoll.h>
 #include <sys/wait.h>
 
 #include "loopback.h"
@@ -21,15 +22,19 @@ static void send_all(int socket, const char* bytes, size_t size) {
 
 // A message that is longer than half of the buffer is received alone, so that nothing of the next one is moved.
 typedef struct {
+  int epoll;
   char* bytes;
   size_t capacity;
   size_t filled;
   uint64_t messages;
 } Reader;
 
-static Reader reader_for(uint32_t payload_bytes) {
+static Reader reader_for(int socket, uint32_t payload_bytes) {
   const size_t frame = HEADER_BYTES + payload_bytes;
-  Reader reader = {.capacity = frame > BATCH_BYTES / 2 ? frame : BATCH_BYTES};
+  struct epoll_event interest = {.events = EPOLLIN};
+  const int epoll = epoll_create1(0);
+  if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, socket, &interest) != 0) die("epoll");
+  Reader reader = {.epoll = epoll, .capacity = frame > BATCH_BYTES / 2 ? frame : BATCH_BYTES};
   reader.bytes = malloc(reader.capacity);
   if (reader.bytes == NULL) fail("no memory");
   return reader;
@@ -37,8 +42,10 @@ static Reader reader_for(uint32_t payload_bytes) {
 
 // Calls nothing: looks at the whole frames. Returns the last one that came, or NULL.
 static const char* receive_some(Reader* reader, int socket) {
-  const ssize_t count = recv(socket, reader->bytes + reader->filled, reader->capacity - reader->filled, 0);
-  if (count < 0 && errno == EINTR) return NULL;
+  struct epoll_event event;
+  if (epoll_wait(reader->epoll, &event, 1, -1) < 0 && errno != EINTR) die("epoll_wait");
+  const ssize_t count = recv(socket, reader->bytes + reader->filled, reader->capacity - reader->filled, MSG_DONTWAIT);
+  if (count < 0 && (errno == EINTR || errno == EAGAIN)) return NULL;
   if (count < 0) die("recv");
   if (count == 0) exit(0);
   reader->filled += (size_t)count;
@@ -77,7 +84,7 @@ static void send_until_closed(int socket, uint32_t payload_bytes) {
 }
 
 static void echo_until_closed(int socket, uint32_t payload_bytes) {
-  Reader reader = reader_for(payload_bytes);
+  Reader reader = reader_for(socket, payload_bytes);
   for (;;) {
     const char* const frame = receive_some(&reader, socket);
     if (frame != NULL) send_all(socket, frame, HEADER_BYTES + payload_bytes);
@@ -85,7 +92,7 @@ static void echo_until_closed(int socket, uint32_t payload_bytes) {
 }
 
 static void measure_rate(int socket, uint32_t payload_bytes, uint64_t duration_ns) {
-  Reader reader = reader_for(payload_bytes);
+  Reader reader = reader_for(socket, payload_bytes);
   const uint64_t warm_ns = clock_ns(CLOCK_MONOTONIC) + WARMUP_MS * 1000000u;
   while (clock_ns(CLOCK_MONOTONIC) < warm_ns) receive_some(&reader, socket);
   const uint64_t began_ns = clock_ns(CLOCK_MONOTONIC), began_messages = reader.messages;
@@ -104,7 +111,7 @@ static int by_size(const void* a, const void* b) {
 }
 
 static void measure_echo(int socket, uint32_t payload_bytes, uint64_t duration_ns) {
-  Reader reader = reader_for(payload_bytes);
+  Reader reader = reader_for(socket, payload_bytes);
   char* const frame = make_frame(payload_bytes);
   double* const samples = malloc(SAMPLES_MAX * sizeof *samples);
   if (samples == NULL) fail("no memory");

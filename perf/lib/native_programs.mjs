@@ -17,6 +17,7 @@ export const nativePrograms = {
   echo: join(BINARIES, 'echo'),
   greeter: join(BINARIES, 'greeter'),
   churn: join(BINARIES, 'churn'),
+  long: join(BINARIES, 'long'),
   subscribers: join(BINARIES, 'subscribers'),
   mallocCount: join(BINARIES, 'malloc_count.so')
 }
@@ -33,6 +34,7 @@ export function compileNativePrograms() {
   compile('echo.c', nativePrograms.echo)
   compile('greeter.c', nativePrograms.greeter)
   compile('churn.c', nativePrograms.churn)
+  compile('long.c', nativePrograms.long)
   compile('subscribers.c', nativePrograms.subscribers)
   compile('malloc_count.c', nativePrograms.mallocCount, ['-shared', '-fPIC'])
 }

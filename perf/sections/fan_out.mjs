@@ -26,6 +26,9 @@ const FULL = { peers: [10, 100, 1_000, CROWD_MIN], blocks: 12, repetitions: 5, c
 const QUICK = { peers: [100, 1_000], blocks: 5, repetitions: 1, crowdRepetitions: 1 }
 const DEADLINE_MS = 120_000
 
+/** Smaller crowds are in the data file. */
+const SHOWN_MIN = 100
+
 const script = (path) => join(import.meta.dirname, '..', path)
 
 function turnsPerBlock(peers, { bytes, perTurn }) {
@@ -132,24 +135,26 @@ export const fanOut = {
       `Messages to every peer in each turn of the event loop; ${repeated(repetitions)}, fewer of the largest crowd, interleaved.`,
       'CPU time is that of the sending process, all threads, divided by messages times peers. The C loop calls `send` once',
       'per peer and turn, with all messages of the turn. `node:net` calls `write` for each message, `node:net batched` once per peer and',
-      `turn. The last columns are medians of the ratios of each round. The peers are sockets of one C program, which also says when the last of them has a message. ${data.link('fan_out')}`,
+      `turn. The last columns are medians of the ratios of each round. The peers are sockets of one C program, which also says when the last of them has a message. Fewer peers are in the data file. ${data.link('fan_out')}`,
       '',
       table(
         ['peers', 'a turn', ...programs, ...compared.map((program) => `${program} of C`)],
-        [...new Set(rows.map(({ peers }) => peers))].flatMap((peers) =>
-          TURNS.map((turn) => {
-            const find = (program) =>
-              rows.find((row) => row.peers === peers && isOf(row, turn) && row.program === program)
-            return [
-              peers,
-              nameOf(turn),
-              ...programs.map((program) =>
-                find(program) === undefined ? '' : `${find(program).cpuNs.toFixed(0)} ns`
-              ),
-              ...compared.map((program) => times(find(program)?.ofC, 1))
-            ]
-          })
-        )
+        [...new Set(rows.map(({ peers }) => peers))]
+          .filter((peers) => peers >= SHOWN_MIN)
+          .flatMap((peers) =>
+            TURNS.map((turn) => {
+              const find = (program) =>
+                rows.find((row) => row.peers === peers && isOf(row, turn) && row.program === program)
+              return [
+                peers,
+                nameOf(turn),
+                ...programs.map((program) =>
+                  find(program) === undefined ? '' : `${find(program).cpuNs.toFixed(0)} ns`
+                ),
+                ...compared.map((program) => times(find(program)?.ofC, 1))
+              ]
+            })
+          )
       ),
       '',
       ...CHARTED.map((turn) => charts.image(chartOf(turn))),

@@ -4,6 +4,7 @@ import { churn } from './churn.mjs'
 import { fanOut } from './fan_out.mjs'
 import { garbage } from './garbage.mjs'
 import { growth } from './growth.mjs'
+import { long } from './long.mjs'
 import { ordinary } from './ordinary.mjs'
 import { roundTrip } from './round_trip.mjs'
 import { slowConsumers } from './slow_consumers.mjs'
@@ -39,6 +40,7 @@ export const sections = [
   targets,
   roundTrip,
   throughput,
+  long,
   fanOut,
   slowConsumers,
   growth,

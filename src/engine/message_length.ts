@@ -21,3 +21,6 @@ export function messageLength(bytes: Uint8Array): number {
   void bytes[0]
   return lengthOf.call(bytes)
 }
+
+/** A message so long is sent from where it lies while nothing waits in front of it: a copy costs more than a system call of its own. */
+export const STRAIGHT_BYTES_MIN = 65536

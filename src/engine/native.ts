@@ -156,6 +156,18 @@ export interface NativeEngine {
     length: number
   ): void
   copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
+  /**
+   * Sends a message from where it lies, if nothing waits in front of it. Returns how many bytes of the frame the system has taken: what is
+   * left of it is to follow in the ring, where the frame would begin at this position. 0 when it is to go through the ring as a whole.
+   */
+  sendStraight(
+    slot: number,
+    position: number,
+    header: number,
+    source: Uint8Array,
+    offset: number,
+    length: number
+  ): number
 }
 
 /** Those of conditions are there when the network is to be a bad one. */

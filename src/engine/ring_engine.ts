@@ -15,6 +15,14 @@ export interface RingEngine<Ring> {
   readonly options: { readonly sendRingBytes: number; readonly maxMessageLength: number }
   readonly native: {
     copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
+    sendStraight(
+      slot: number,
+      position: number,
+      header: number,
+      source: Uint8Array,
+      offset: number,
+      length: number
+    ): number
   }
   /** The ring has unsent bytes now. */
   markDirty(ring: Ring): void

@@ -30,6 +30,18 @@ export function bytesBetween(position: number, tail: number, capacity: number): 
   return tail - (position < MAIN && tail >= MAIN ? MAIN : position)
 }
 
+/** Bytes of frames and of unused gaps from the head on. */
+export function pendingBytes(
+  words: Int32Array,
+  at: number,
+  head: number,
+  tail: number,
+  capacity: number
+): number {
+  const jumps = head < MAIN && tail >= MAIN
+  return bytesBetween(head, tail, capacity) + (jumps ? Math.max(0, words[at + SlotWord.JumpEnd] - head) : 0)
+}
+
 /**
  * Where the head and the tail are: for each the round, of which one begins whenever the ring begins again, and the position in it.
  *
@@ -71,4 +83,13 @@ export function placeToBegin(
   const stagger = (words[at + SlotWord.Rewinds] * STAGGER_STEP) & (STAGGER_BYTES - 1)
   const part = capacity / STAGGERED_PARTS
   return filled >= part && stagger <= part && stagger + need <= capacity ? MAIN + stagger : MAIN
+}
+
+/** Writes the header of each of so many frames of `bytes` bytes. */
+export function writeHeaders(view: DataView, at: number, header: number, bytes: number, count: number): void {
+  let next = at | 0
+  for (let i = 0; i < count; i++) {
+    view.setInt32(next, header, true)
+    next = (next + bytes) | 0
+  }
 }

@@ -15,7 +15,7 @@ import { ConnectionCounter, Header, Layout, SlotWord } from './layout.js'
 import * as lengths from './message_length.js'
 import type { PoolBuffer, Slab } from './pool.js'
 import type { RingAudience, RingEngine } from './ring_engine.js'
-import { bytesBetween, locate, MAIN, placeToBegin, positionIn } from './ring_places.js'
+import * as places from './ring_places.js'
 
 /**
  * Unsent bytes at which a ring is handed to the system without waiting for the end of the turn. A little less than what two packets
@@ -30,9 +30,10 @@ const LOST_CLAIM = -2
 const RUN_CLAIM = -3
 
 // Constants of this module, which V8 compiles in place; through the other module's object each costs a message 0.5 ns to 10 ns.
-const { isCount, messageLength } = lengths
+const { isCount, messageLength, STRAIGHT_BYTES_MIN } = lengths
 const { copyWords, copyUnaligned } = copying
 const { repeatedSource } = repetition
+const { bytesBetween, locate, MAIN, pendingBytes, placeToBegin, positionIn, writeHeaders } = places
 
 const NO_BYTES = new Uint8Array(0)
 const NO_WORDS = new Int32Array(0)
@@ -113,7 +114,6 @@ export class SendRing {
     return this.#status
   }
 
-  /** Whether the other side speaks the classic protocol. */
   get classic(): boolean {
     return this.#classic
   }
@@ -123,11 +123,7 @@ export class SendRing {
     if (this.isDetached) return 0
     // In an audience nothing is in the ring.
     if (this.#audience !== undefined) return this.#audience.unsentOf(this.#audiencePlace)
-    const head = this.#head()
-    const jumps = head < MAIN && this.#tail >= MAIN
-    return (
-      this.#behind(head) + (jumps ? Math.max(0, this.#words[this.#tailWord + SlotWord.JumpEnd] - head) : 0)
-    )
+    return pendingBytes(this.#words, this.#tailWord, this.#head(), this.#tail, this.#capacity)
   }
 
   /** How long the last answer to a PING took, in microseconds; NaN while there is none. */
@@ -155,7 +151,6 @@ export class SendRing {
     )
   }
 
-  /** The longest message that both sides take. */
   get lengthMax(): number {
     return this.#lengthMax
   }
@@ -270,6 +265,7 @@ export class SendRing {
     if (this.#at + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
+      if (length >= STRAIGHT_BYTES_MIN && this.#sendStraight(bytes, 0, length, channel)) return status
     }
     const at = this.#at
     if (words !== undefined && (at & 3) === 0) {
@@ -297,6 +293,7 @@ export class SendRing {
     if (this.#at + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
+      if (length >= STRAIGHT_BYTES_MIN && this.#sendStraight(bytes, offset, length, channel)) return status
     }
     const at = this.#at
     if (bytes === this.buffer) {
@@ -336,14 +333,8 @@ export class SendRing {
       throw misuse('ZERIO_BAD_ARGUMENT', `A run has 1 message or more, not ${describe(count)}.`)
     const status = this.#reserve(length, channel, count)
     if (status !== Status.Sent) return status
-    const view = this.view
-    const header = length | (channel << Header.ChannelShift)
     const bytes = (Header.Bytes + length) | 0
-    let at = (this.#at - Header.Bytes) | 0
-    for (let i = 0; i < count; i++) {
-      view.setInt32(at, header, true)
-      at = (at + bytes) | 0
-    }
+    writeHeaders(this.view, this.#at - Header.Bytes, length | (channel << Header.ChannelShift), bytes, count)
     this.#claimed = RUN_CLAIM
     this.#runMessages = count
     this.#runBytes = count * bytes
@@ -362,6 +353,22 @@ export class SendRing {
     if (this.#claimed === NO_CLAIM)
       throw misuse('ZERIO_NO_CLAIM', 'There is no claim to abort; call claim first.')
     this.#claimed = NO_CLAIM
+  }
+
+  /** After `#reserve`. Returns false when the message must go through the ring. What the system does not take comes into the ring. */
+  #sendStraight(bytes: Uint8Array, offset: number, length: number, channel: number): boolean {
+    const { native } = this.#engine
+    const header = length | (channel << Header.ChannelShift)
+    const taken =
+      this.#messages > 0 ? 0 : native.sendStraight(this.slot, this.#tail, header, bytes, offset, length)
+    const sent = Math.max(taken - Header.Bytes, 0)
+    if (sent === length) this.#messages++
+    else if (taken > 0) {
+      native.copy(this.#slab, this.#at + sent, bytes, offset + sent, length - sent)
+      this.#append(header, length)
+      this.#show()
+    }
+    return taken > 0
   }
 
   #append(header: number, length: number): void {
@@ -436,12 +443,10 @@ export class SendRing {
     return this.#behind(positionIn(this.#sentWord, this.#words, this.#tailWord, this.#capacity))
   }
 
-  /** As locate of ring_places.ts. */
   locate(places: Int32Array): void {
     locate(places, this.#words, this.#tailWord, this.#head(), this.#tail, this.#laps)
   }
 
-  /** Bytes from a position to the tail. */
   #behind(position: number): number {
     return bytesBetween(position, this.#tail, this.#capacity)
   }
@@ -484,7 +489,6 @@ export class SendRing {
     return true
   }
 
-  /** The position behind the last message. */
   get #tail(): number {
     return this.#at - this.#base - Header.Bytes
   }

@@ -9,7 +9,7 @@ function makeUnconnectedRing(): SendRing {
   const buffer = poolBuffer(new ArrayBuffer(0))
   const nothing = () => {}
   const options = { sendRingBytes: 0, maxMessageLength: Header.LengthMask }
-  const native = { copy: nothing }
+  const native = { copy: nothing, sendStraight: () => 0 }
   const engine = { options, native, markDirty: nothing, flushOne: nothing, handOver: nothing }
   const words = new Int32Array(Layout.SlotBytes / 4)
   const memory = { buffer, view: buffer.view, bytes: buffer, words, slotsOffset: 0, ringsOffset: 0 }

@@ -135,6 +135,24 @@ function sectionsOf(factor) {
       failures: {},
       repetitions: 7
     },
+    long: {
+      rows: each(
+        [
+          ['one way', 'echo'],
+          [1024, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_215],
+          ['c', ...own(['zerio'])]
+        ],
+        ([kind, bytes, program]) => ({
+          program,
+          kind,
+          bytes,
+          perSecond: 1000 * factor,
+          ofC: five.map((one) => one * factor)
+        })
+      ),
+      failures: {},
+      repetitions: 5
+    },
     ordinary: {
       rows: each(
         [
@@ -169,11 +187,13 @@ function sectionsOf(factor) {
       missing: null
     },
     against: {
-      roundTrips: ['c spin', 'c epoll', ...own(['zerio manual', 'zerio blocking']), ...others, 'bun'].map((program) => ({
-        program,
-        ...latencies,
-        spread: 0.1
-      })),
+      roundTrips: ['c spin', 'c epoll', ...own(['zerio manual', 'zerio blocking']), ...others, 'bun'].map(
+        (program) => ({
+          program,
+          ...latencies,
+          spread: 0.1
+        })
+      ),
       rates: [
         'c framed',
         ...own(['zerio claim', 'zerio send']),

@@ -73,7 +73,7 @@ bool ConditionedIo::close(uint32_t slot, bool reset) {
   return io_->close(slot, reset || resets);
 }
 
-IoSpace ConditionedIo::receive_space() {
+IoSpace ConditionedIo::receive_space(uint32_t /*slot*/) {
   if (!has_room()) return {nullptr, 0};
   return {arena_.get(), std::min(arena_direct_, kReceiveBytesMax)};
 }
@@ -155,7 +155,7 @@ bool ConditionedIo::deliver_to(uint32_t slot, uint64_t now_ns) {
     sink_->on_received(slot, nullptr, 0, 0);
     return true;
   }
-  const IoSpace space = sink_->receive_space();
+  const IoSpace space = sink_->receive_space(slot);
   if (space.size == 0) return false;
   const size_t taken = held_.take(connection.held, now_ns, space.data, space.size);
   if (connection.waits_for_room && held_.due_ns(connection.held) == HeldBytes::kNever) {

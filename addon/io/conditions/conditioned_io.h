@@ -68,7 +68,7 @@ class ConditionedIo final : public Io, private IoSink {
   }
   void on_accept_error(uint32_t listener, int error) override { sink_->on_accept_error(listener, error); }
   void on_connected(uint32_t slot, int error) override;
-  IoSpace receive_space() override;
+  IoSpace receive_space(uint32_t slot) override;
   [[nodiscard]] uint32_t receive_bytes_max() const override { return kReceiveBytesMax; }
   void on_received(uint32_t slot, uint8_t* data, size_t size, int error) override;
   // What is held back comes first, and the engine has not read it.

@@ -124,7 +124,7 @@ class Winsock final : public WindowsIo {
       it.has_bytes = settle(sink, slot);
       return true;
     }
-    const IoSpace space = sink.receive_space();
+    const IoSpace space = sink.receive_space(slot);
     if (space.size == 0) return false;
     (void)settle(sink, slot);
     DWORD nothing = 0;
