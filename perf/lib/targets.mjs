@@ -46,7 +46,7 @@ export const targets = [
   })),
   ...sessionTargets(),
   { name: 'memory', program: 'zerio memory', atMost: 30 },
-  { name: 'peer-memory', program: 'zerio peer memory', atMost: 8 }
+  { name: 'peer-memory', program: 'zerio peer memory', atMost: 5 }
 ]
 
 /** What a session costs: a round trip takes at most 1/0.9 of one without, and as many messages come through but for a tenth. */

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Runs an ES module from its source text after `prepare`, a piece of shell. Resolves with `{ code, signal, stdout, stderr }`. */
-export async function runLimited(prepare, source, { flags = [], timeoutMs = 40_000 } = {}) {
-  const child = spawn(
+/** Starts an ES module from its source text after `prepare`, a piece of shell. */
+export function startLimited(prepare, source, flags = []) {
+  return spawn(
     'bash',
     [
       '-c',
@@ -18,8 +18,14 @@ export async function runLimited(prepare, source, { flags = [], timeoutMs = 40_0
       '--eval',
       source
     ],
-    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_OPTIONS: '' } }
+    { cwd: root, env: { ...process.env, NODE_OPTIONS: '' } }
   )
+}
+
+/** Runs a script so to its end. Resolves with `{ code, signal, stdout, stderr }`. */
+export async function runLimited(prepare, source, { flags = [], timeoutMs = 40_000 } = {}) {
+  const child = startLimited(prepare, source, flags)
+  child.stdin.end()
   const guard = setTimeout(() => child.kill('SIGKILL'), timeoutMs)
   const result = { code: null, signal: null, stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr']) {

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import test from 'ava'
 import { ZerioClient, ZerioServer } from 'zerio'
 import { runScript } from '../helpers/child.mjs'
-import { runLimited } from '../helpers/limited.mjs'
+import { runLimited, startLimited } from '../helpers/limited.mjs'
+import { until } from '../helpers/until.mjs'
 
 /** A server and `PEERS` clients exchange one message each, in every way in which a program reads and writes pools. */
 const exchange = `
@@ -63,6 +64,42 @@ test('a server takes hundreds of peers although addresses are limited', async (t
   // Newer Node.js reserves fewer addresses for each when it starts with few.
   if (memory === 'shared') t.regex(memoryReason, /10 GB of addresses.*16384000000/)
   else t.is(memory, 'wasm')
+})
+
+test('a server serves a thousand peers under a limit of 2 GB of addresses', async (t) => {
+  t.timeout(60_000)
+  const PEERS = 1000
+  const script = `
+    import { ZerioServer } from 'zerio'
+    const server = new ZerioServer({ host: '127.0.0.1', port: 0 })
+    server.onMessage = (peer, buffer, offset, length) => peer.send(buffer, offset, length)
+    server.on('error', (error) => { throw error })
+    await server.start('server')
+    console.log(server.listeningPort)
+    process.stdin.resume().on('end', () => process.exit())
+  `
+  const server = startLimited('ulimit -v 2097152', script)
+  t.teardown(() => server.kill())
+  let stderr = ''
+  server.stderr.on('data', (text) => {
+    stderr += text
+  })
+  const [line] = await Promise.race([once(server.stdout, 'data'), once(server, 'close')])
+  t.is(stderr, '')
+  const port = Number(line)
+  const engine = { receiveArenaBytes: 65_536 }
+  const clients = Array.from({ length: PEERS }, () => new ZerioClient({ host: '127.0.0.1', port }, engine))
+  t.teardown(() => Promise.all(clients.map((client) => client.stop())))
+  let answers = 0
+  for (const client of clients)
+    client.onMessage = () => {
+      answers++
+    }
+  for (let first = 0; first < PEERS; first += 100)
+    await Promise.all(clients.slice(first, first + 100).map((client, i) => client.start(`peer ${first + i}`)))
+  for (const client of clients) client.send(Buffer.alloc(100))
+  await until(() => answers === PEERS, 'all answers')
+  t.is(answers, PEERS)
 })
 
 test('later pools of an engine may be of other memory than its first', async (t) => {
