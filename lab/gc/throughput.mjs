@@ -5,7 +5,7 @@
 // node lab/gc/throughput.mjs [--pairs N] [--requests N] [--node 22] [--only ws] [--flags='--top 0'].
 // fastify, autocannon and ws are installed into a temporary folder.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -40,8 +40,12 @@ const programs = {
       app.get('/', async () => ({ hello: 'world', numbers: [1, 2, 3], nested: { a: 'b' } }))
       app.listen({ port: 0, host: '127.0.0.1' }).then((address) => console.log('listening ' + address))`,
     load: `
-      require('autocannon')({ url: process.argv[2], connections: 20, amount: ${requests} })
-        .then(({ duration }) => console.log(${requests} / duration))`
+      // Its own duration is one of whole samples.
+      const load = require('autocannon')({ url: process.argv[2], connections: 20, amount: ${requests} }, () =>
+        console.log((${requests} * 1000) / (last - begin)))
+      let begin
+      let last
+      load.on('response', () => { last = performance.now(); begin ??= last })`
   },
   ws: {
     server: `
@@ -69,18 +73,21 @@ async function run(name, isMeasured) {
   const measured = isMeasured
     ? [command, 'gc', '--json', ...values.flags.split(' ').filter(Boolean), 'node']
     : []
-  const child = spawn(node, [...measured, '--trace-gc', server], { cwd: folder })
-  let printed = ''
-  const address = await new Promise((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text) => {
-        printed += text
-        const found = /^listening (\S+)/m.exec(printed)
-        if (found) resolve(found[1])
-      })
-    }
-    child.on('exit', () => reject(new Error(printed)))
+  // Into a file: V8 prints a line in the middle of each collection, and to wake the reader of a pipe would make that longer.
+  const output = join(folder, 'output')
+  const file = openSync(output, 'w')
+  const printed = () => readFileSync(output, 'utf8')
+  const child = spawn(node, [...measured, '--trace-gc', server], {
+    cwd: folder,
+    stdio: ['ignore', file, file]
   })
+  closeSync(file)
+  let address
+  while (address === undefined) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    address = /^listening (\S+)/m.exec(printed())?.[1]
+    if (address === undefined && child.exitCode !== null) throw new Error(printed())
+  }
   const load = spawn(process.execPath, [join(folder, `${name}-load.cjs`), address], { cwd: folder })
   let rate = ''
   load.stdout.setEncoding('utf8').on('data', (text) => {
@@ -90,8 +97,8 @@ async function run(name, isMeasured) {
   const ended = new Promise((resolve) => child.on('close', resolve))
   child.kill('SIGTERM')
   await ended
-  const cpuUs = Number(/^cpu (\d+)$/m.exec(printed)[1])
-  return { rate: Number(rate), cpuUs, printed }
+  const cpuUs = Number(/^cpu (\d+)$/m.exec(printed())[1])
+  return { rate: Number(rate), cpuUs, printed: printed() }
 }
 
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]

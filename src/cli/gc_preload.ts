@@ -11,8 +11,8 @@ import { Timeline } from './gc_timeline.js'
 import { handledSignals, watchEndingSignals } from './gc_watched_signals.js'
 import { Histogram } from './histogram.js'
 
-/** The first reports come soon, because many workers live shortly; later ones when a twentieth more of the time is over. */
-const reportMsMin = 50
+/** The first reports come soon, because many workers live shortly; later ones when a twentieth more of the time is over, or later. */
+const reportMsMin = 100
 const reportMsMax = 1000
 const reportShare = 0.05
 /** A whole program allocates so much that fewer samples are enough, and each costs microseconds. */
@@ -110,7 +110,7 @@ class Reporter {
       }
       if (this.onEnd !== undefined && !isAlive(this.task.commandPid)) this.#isRead = false
       this.#kind = 'live'
-      this.#run?.take(() => this.#write())
+      this.#run?.takeWhenDue(delayMs, () => this.#write())
       if (this.#isRead && this.#run !== undefined) this.#reportLater()
       else this.end('final')
     }, delayMs).unref()

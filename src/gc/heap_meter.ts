@@ -27,6 +27,8 @@ export class HeapMeter {
   /** What minor collections moved to the old generation. */
   promotedBytes = 0
   #profiler = new GCProfiler()
+  /** Those that have ended, as long as V8 has not collected them. */
+  #ended: WeakRef<GCProfiler>[] = []
   readonly #from = new Float64Array(3)
   readonly #to = new Float64Array(3)
   readonly #before = new Float64Array(3)
@@ -41,6 +43,15 @@ export class HeapMeter {
   /** The size of the memory outside of the heap, from the same reading. */
   get externalSizeBytes(): number {
     return this.#to[Size.External]
+  }
+
+  /**
+   * How many profilers of V8 have ended and still cost each collection some 4 microseconds: Node.js takes them out of V8's list only when
+   * they are collected, and those that lived for long are collected by a major collection alone.
+   */
+  get endedProfilers(): number {
+    this.#ended = this.#ended.filter((profiler) => profiler.deref() !== undefined)
+    return this.#ended.length
   }
 
   /** Starts a stretch. What is allocated between two stretches is not counted. */
@@ -91,6 +102,7 @@ export class HeapMeter {
     this.#to[Size.Young] = youngSize(getHeapSpaceStatistics(), 'space_name', 'space_used_size')
     next?.start()
     const ended = this.#profiler.stop()
+    this.#ended.push(new WeakRef(this.#profiler))
     const { statistics } = reading.stop()
     const last = ended.statistics.at(-1)
     // Reading allocates its result, and V8 may collect for that: then the sizes are those of before, and nothing came behind.

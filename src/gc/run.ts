@@ -15,6 +15,10 @@ import { type GcCollections, GcReport, type GcReportData } from './report.js'
 
 /** V8 keeps what it records of collections in memory of its own until it is taken. */
 const takeEveryMs = 10_000
+/** So many profilers may be left behind for nothing. Behind each of the next ones the next take waits for so many times as long as the last. */
+const endedProfilersFree = 1
+const waitFactor = 4
+const waitsMax = 3
 /** What one iteration of Node's event loop allocates; the timer behind the loop's delay makes one each time. */
 const loopIterationBytes = Number.parseInt(process.versions.node, 10) <= 24 ? 56 : 0
 
@@ -33,6 +37,7 @@ export class Run {
   readonly #utilization: EventLoopUtilization
   readonly #startMs: number
   #endMs: number | undefined
+  #tookMs = 0
   #loop: GcReport['eventLoop'] | undefined
   readonly #timer: NodeJS.Timeout
 
@@ -48,9 +53,10 @@ export class Run {
       this.#loopDelay = monitorEventLoopDelay({ resolution: options.loopResolutionMs })
       this.#loopDelay.enable()
     }
-    this.#timer = setInterval(() => this.take(), takeEveryMs).unref()
+    this.#timer = setInterval(() => this.takeWhenDue(takeEveryMs), takeEveryMs).unref()
     this.#utilization = performance.eventLoopUtilization()
     this.#startMs = performance.now()
+    this.#tookMs = this.#startMs
     prepare?.()
     this.meter.begin()
   }
@@ -58,6 +64,7 @@ export class Run {
   /** Takes what V8 has recorded so far; what `work` allocates is not counted. */
   take<T>(work?: () => T): T | undefined {
     const before = this.meter.heapBytes
+    this.#tookMs = performance.now()
     this.isTaking = true
     try {
       return this.meter.between(() => {
@@ -67,6 +74,17 @@ export class Run {
     } finally {
       this.isTaking = false
     }
+  }
+
+  /**
+   * As `take`, but that the time since the last one must be longer the more profilers it would leave behind: four times as long for each that V8
+   * has not collected. Returns whether it was due.
+   */
+  takeWhenDue(everyMs: number, work?: () => void): boolean {
+    const waits = Math.min(waitsMax, Math.max(0, this.meter.endedProfilers - endedProfilersFree))
+    if (performance.now() - this.#tookMs < everyMs * waitFactor ** waits) return false
+    this.take(work)
+    return true
   }
 
   /** Bytes on the heap so far. */

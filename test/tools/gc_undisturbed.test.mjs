@@ -18,6 +18,46 @@ async function printed(t, script, options) {
 const traced = (stdout, kind, reason = '') =>
   stdout.match(new RegExp(`^\\[.* ms: ${kind} .*${reason}`, 'gm'))?.length ?? 0
 
+test.serial(
+  "a run leaves few of V8's profilers behind, each of which would slow every collection",
+  async (t) => {
+    const { code, stdout, stderr } = await runScript(
+      `
+      import { createRequire } from 'node:module'
+      const require = createRequire(process.cwd() + '/')
+      const { Run } = require('./dist/gc/run.js')
+      const run = new Run({ samplingBytes: 0, topAllocators: 0, external: false, loopResolutionMs: 0 })
+      let taken = 0
+      let kept = []
+      const attempts = 300
+      for (let i = 0; i < attempts; i++) {
+        // Two collections of the young generation, so that the profiler is promoted.
+        for (let j = 0; j < 2; j++) {
+          kept = Array.from({ length: 100 }, (_, k) => ({ k }))
+          gc({ type: 'minor' })
+        }
+        await new Promise((resolve) => setTimeout(resolve, 2))
+        if (run.takeWhenDue(1)) taken++
+      }
+      const left = run.meter.endedProfilers
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      gc()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      const due = run.takeWhenDue(1)
+      run.end()
+      console.log(JSON.stringify({ taken, left, due, afterMajor: run.meter.endedProfilers, kept: kept.length }))
+    `,
+      { flags: ['--expose-gc'] }
+    )
+    t.is(stderr, '')
+    t.is(code, 0)
+    const { taken, left, due } = JSON.parse(stdout)
+    t.true(taken >= 3 && taken < 40, `${taken} takes of 300`)
+    t.true(left < 40)
+    t.true(due, 'a major collection makes the next one due')
+  }
+)
+
 test.serial('a probe that samples forces no collection while it measures', async (t) => {
   const stdout = await printed(
     t,
