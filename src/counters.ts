@@ -24,6 +24,9 @@ export abstract class Counters<Name extends string> {
     return this.#words
   }
 
+  /** @internal Brings those up to date that take a while. */
+  _settle(): void {}
+
   /** @internal Keeps the values when the words behind them get another meaning. */
   _freeze(): void {
     this.#words = Float64Array.from(this._words)
@@ -43,6 +46,7 @@ export abstract class Counters<Name extends string> {
         `Counters are copied into a Float64Array of at least ${count} elements, not ${room < 0 ? describe(target) : `one of ${room}`}.`
       )
     }
+    this._settle()
     const words = this._words
     for (let i = 0; i < count; i++) target[i] = words[i]
     return target
@@ -50,6 +54,7 @@ export abstract class Counters<Name extends string> {
 
   /** A plain object with all values, for logging. Allocates. */
   toJSON(): Record<Name, number> {
+    this._settle()
     const result = {} as Record<Name, number>
     this.names.forEach((name, index) => {
       result[name] = this._words[index]

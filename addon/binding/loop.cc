@@ -128,7 +128,10 @@ void Loop::set_driven(bool driven) {
 
 void Loop::apply() {
   if (engine_ == nullptr) return;
-  if (!serving()) return driver_->stop();
+  if (!serving()) {
+    alarm_ns_ = SpinWindow::kNever;
+    return driver_->stop();
+  }
   driver_->start(strategy_ != WaitStrategy::Spin);
   if (strategy_ == WaitStrategy::Spin || spun_) driver_->start_idle();
 }
@@ -142,6 +145,7 @@ bool Loop::spins(uint64_t now_ns) const { return strategy_ == WaitStrategy::Spin
 
 void Loop::serve() {
   driver_->stop_idle();
+  if (engine_ == nullptr || !serving()) return;
   if (alarm_ns_ != SpinWindow::kNever) {
     const uint64_t now_ns = monotonic_ns();
     if (now_ns >= alarm_ns_) {
@@ -184,7 +188,11 @@ void Loop::plan() {
 void Loop::plan_window() {
   const uint64_t now_ns = monotonic_ns();
   if (flushed_) window_.on_sent(now_ns);
-  if (window_.contains(now_ns)) return driver_->start_idle();
+  if (window_.contains(now_ns)) {
+    // If it still rings, that is the end of no sleep.
+    alarm_ns_ = SpinWindow::kNever;
+    return driver_->start_idle();
+  }
   const uint64_t begins_ns = window_.begins_ns(now_ns);
   if (begins_ns == alarm_ns_) return;
   const bool works = driver_->set_alarm(begins_ns);

@@ -40,13 +40,13 @@ class Loop final : private Driven {
   }
 
   void flush() {
-    flushed_ = flushed_ || !in_turn_;
+    note_flush();
     engine_->flush();
     after_call();
   }
 
   void share(SharedFrames& frames) {
-    flushed_ = flushed_ || !in_turn_;
+    note_flush();
     engine_->share(frames);
     after_call();
   }
@@ -112,6 +112,8 @@ class Loop final : private Driven {
 
   static SpinWindow window_of(WaitStrategy strategy, uint64_t spin_ns);
 
+  // A learned window takes what handlers send for a part of their event.
+  void note_flush() { flushed_ = flushed_ || !in_turn_ || !window_.learns(); }
   void apply();
   void plan();
   void plan_window();
@@ -136,7 +138,7 @@ class Loop final : private Driven {
   uint64_t alarm_ns_ = SpinWindow::kNever;
   uint64_t looked_ns_ = 0;  // when the engine had nothing to report last, while the loop spun
   bool spun_ = false;       // the engine's last poll was a spinning one, so its wait handle does not show everything
-  bool flushed_ = false;    // outside of a turn
+  bool flushed_ = false;
   bool active_ = false;
   bool driven_ = false;
   bool in_turn_ = false;

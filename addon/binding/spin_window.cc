@@ -101,9 +101,10 @@ LearnedGaps::Choice LearnedGaps::best_from(const Sorted& sorted, int64_t from, i
 void SpinWindow::on_event(uint64_t now_ns, bool was_caught) {
   if (learns_ && beginning_ns_ != 0) {
     LearnedGaps& gaps = has_sent_ ? after_sent_ : after_event_;
+    const bool rested = gaps.rests();
     gaps.add(now_ns - beginning_ns_, is_known_ && was_caught, was_caught, terms_);
     // An hour of late wake-ups shall not decide for ever.
-    if (gaps.rests()) {
+    if (!rested && gaps.rests()) {
       terms_.wake_ns = kWakeFirstNs;
       terms_.late_ns = kLateFirstNs;
     }
@@ -114,8 +115,12 @@ void SpinWindow::on_event(uint64_t now_ns, bool was_caught) {
 }
 
 void SpinWindow::on_sent(uint64_t now_ns) {
-  if (learns_ && beginning_ns_ != 0 && now_ns - beginning_ns_ > terms_.worth_ns)
-    (has_sent_ ? after_sent_ : after_event_).add_nothing(terms_);
+  if (learns_ && beginning_ns_ != 0) {
+    // A program that sends all the time, and gets no answer, must not open the window again each time.
+    const bool is_soon = now_ns - beginning_ns_ <= terms_.worth_ns;
+    if (is_soon && has_sent_) return;
+    if (!is_soon) (has_sent_ ? after_sent_ : after_event_).add_nothing(terms_);
+  }
   has_sent_ = is_known_ = true;
   open(after_sent_, now_ns);
 }

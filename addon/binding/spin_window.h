@@ -92,6 +92,7 @@ class SpinWindow {
   static SpinWindow fixed(uint64_t spin_ns) { return {spin_ns, false}; }
   static SpinWindow learned(uint64_t worth_ns) { return {worth_ns, true}; }
 
+  [[nodiscard]] bool learns() const { return learns_; }
   // Whether any time is inside of it.
   [[nodiscard]] bool exists() const { return terms_.worth_ns > 0; }
 

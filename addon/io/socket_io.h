@@ -136,9 +136,12 @@ class SocketIo : public Io {
   // Reports to the sink what a connection has received; that may end any connection.
   Received receive_into(IoSink& sink, uint32_t slot) {
     Received received = receive_once(sink, slot);
+    size_t bytes = received_bytes_;
     while (received == Received::Something && connections_[slot].fd.open() && sink.wants_more(slot)) {
       if (receive_once(sink, slot) != Received::Something) break;
+      bytes += received_bytes_;
     }
+    received_bytes_ = bytes;
     return received;
   }
 

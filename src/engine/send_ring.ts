@@ -121,12 +121,10 @@ export class SendRing {
   /** Bytes of frames and of unused gaps that the system has not taken; in a session, that the other side has not acknowledged. */
   get pendingBytes(): number {
     if (this.isDetached) return 0
-    // In an audience nothing is in the ring.
     if (this.#audience !== undefined) return this.#audience.unsentOf(this.#audiencePlace)
     return pendingBytes(this.#words, this.#tailWord, this.#head(), this.#tail, this.#capacity)
   }
 
-  /** How long the last answer to a PING took, in microseconds; NaN while there is none. */
   get rttUs(): number {
     const pingUs = this.counters._words[Layout.SlotPingUs]
     return pingUs > 0 ? pingUs : Number.NaN
@@ -147,7 +145,7 @@ export class SendRing {
       this.#claimed === NO_CLAIM &&
       this.#status === Status.Sent &&
       this.#sentWord === SlotWord.Head &&
-      this.#tail === this.#head()
+      this.pendingBytes === 0
     )
   }
 
@@ -362,13 +360,14 @@ export class SendRing {
     const taken =
       this.#messages > 0 ? 0 : native.sendStraight(this.slot, this.#tail, header, bytes, offset, length)
     const sent = Math.max(taken - Header.Bytes, 0)
+    if (taken === 0) return false
     if (sent === length) this.#messages++
-    else if (taken > 0) {
+    else {
       native.copy(this.#slab, this.#at + sent, bytes, offset + sent, length - sent)
       this.#append(header, length)
-      this.#show()
     }
-    return taken > 0
+    this.#show()
+    return true
   }
 
   #append(header: number, length: number): void {

@@ -102,7 +102,8 @@ export class HeapMeter {
     this.#to[Size.Young] = youngSize(getHeapSpaceStatistics(), 'space_name', 'space_used_size')
     next?.start()
     const ended = this.#profiler.stop()
-    this.#ended.push(new WeakRef(this.#profiler))
+    // One that has lived through fewer minor collections goes with the next one.
+    if (ended.statistics.length >= 2) this.#ended.push(new WeakRef(this.#profiler))
     const { statistics } = reading.stop()
     const last = ended.statistics.at(-1)
     // Reading allocates its result, and V8 may collect for that: then the sizes are those of before, and nothing came behind.

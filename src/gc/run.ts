@@ -19,6 +19,10 @@ const takeEveryMs = 10_000
 const endedProfilersFree = 1
 const waitFactor = 4
 const waitsMax = 3
+/** V8's records grow meanwhile: some 3 KB for each collection. */
+const waitMsMax = 60_000
+/** A timer may fire a little before its time. */
+const timerPart = 0.95
 /** What one iteration of Node's event loop allocates; the timer behind the loop's delay makes one each time. */
 const loopIterationBytes = Number.parseInt(process.versions.node, 10) <= 24 ? 56 : 0
 
@@ -82,7 +86,8 @@ export class Run {
    */
   takeWhenDue(everyMs: number, work?: () => void): boolean {
     const waits = Math.min(waitsMax, Math.max(0, this.meter.endedProfilers - endedProfilersFree))
-    if (performance.now() - this.#tookMs < everyMs * waitFactor ** waits) return false
+    const waitMs = Math.max(everyMs, Math.min(everyMs * waitFactor ** waits, waitMsMax))
+    if (performance.now() - this.#tookMs < waitMs * timerPart) return false
     this.take(work)
     return true
   }

@@ -16,6 +16,19 @@ const names = ['published', 'delivered', 'skipped', 'conflated', 'closed'] as co
 /** Counters of one topic. They stay readable after its end. */
 export class TopicCounters extends Counters<(typeof names)[number]> {
   readonly names = names
+  readonly #settle: () => void
+
+  /** @internal `settle` counts what lagging members will not get; it takes a while, so only those that need it call it. */
+  constructor(words: Float64Array, settle: () => void = () => {}) {
+    super(words)
+    this.#settle = settle
+  }
+
+  /** @internal */
+  override _settle(): void {
+    this.#settle()
+  }
+
   /** Calls of `publish`, `publishExcept`, `commit` and `set` that have published something, whatever the number of members. */
   get published(): number {
     return this._words[TopicCounter.Published]
@@ -33,6 +46,7 @@ export class TopicCounters extends Counters<(typeof names)[number]> {
   }
   /** Values that a lagging member did not get because a newer one of the same key took their place. */
   get conflated(): number {
+    this.#settle()
     return this._words[TopicCounter.Conflated]
   }
   /** Members whose connection the topic has ended, because they read too slowly. */

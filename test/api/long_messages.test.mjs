@@ -118,6 +118,27 @@ test('what is written first leaves first, and a claim keeps a long message back'
   check(t, received, [20, 300_000, 30, 70_000])
 })
 
+test('several long messages of a turn are each handed over at once, and do not keep their peer out of a topic', async (t) => {
+  const options = { maxMessageLength: MIB }
+  const server = await startServer(t, options)
+  const client = await startClient(t, server, 'many', options)
+  const received = []
+  client.onMessage = collect(received)
+  const peer = server.peer('many')
+  const topic = server.topic('all')
+  topic.add(peer)
+  // A quiet connection's ring begins in front of its main part.
+  t.is(peer.send(message(0, 10)), SendStatus.Sent)
+  await until(() => received.length === 1)
+  for (let i = 1; i <= 3; i++) t.is(peer.send(message(i, 70_000)), SendStatus.Sent)
+  t.true(peer.pendingBytes < 70_000 * 3, `${peer.pendingBytes} bytes wait`)
+  await until(() => received.length === 4)
+  t.is(topic.publish(message(4, 30)), 1)
+  t.is(peer.send(message(5, 100_000)), SendStatus.Sent)
+  await until(() => received.length === 6)
+  check(t, received, [10, 70_000, 70_000, 70_000, 30, 100_000])
+})
+
 test('a long message to a peer that has left is like every other', async (t) => {
   const options = { maxMessageLength: MIB }
   const server = await startServer(t, options)

@@ -138,6 +138,20 @@ test('a program that is always busy, and sees nothing as it comes, does not spin
   t.true(spins < 2500, `it spun after ${spins} of 100,000`)
 })
 
+test('a program that sends all the time and gets no answer does not spin', (t) => {
+  for (const gapUs of [5, 30, 49, 51, 500]) {
+    const window = new SpinWindow(WORTH_US)
+    let nowUs = 1000
+    let spins = 0
+    times(20_000, (i) => {
+      nowUs += gapUs
+      if (i > 10_000 && window.contains(nowUs - 1)) spins++
+      window.onSent(nowUs)
+    })
+    t.true(spins < 500, `it spins in ${spins} of 10,000 gaps of ${gapUs} µs`)
+  }
+})
+
 test('an answer is waited for by what answers take, however seldom the program asks', (t) => {
   const window = new SpinWindow(WORTH_US)
   const random = randomFrom(3)
