@@ -12,7 +12,7 @@ import { handledSignals, watchEndingSignals } from './gc_watched_signals.js'
 import { Histogram } from './histogram.js'
 
 /** The first reports come soon, because many workers live shortly; later ones when a twentieth more of the time is over, or later. */
-const reportMsMin = 100
+const reportMsMin = 50
 const reportMsMax = 1000
 const reportShare = 0.05
 /** A whole program allocates so much that fewer samples are enough, and each costs microseconds. */

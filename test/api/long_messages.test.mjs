@@ -6,6 +6,8 @@ import { randomFrom, startClient, startServer } from '../helpers/link.mjs'
 import { until } from '../helpers/until.mjs'
 
 const MIB = 1048576
+/** Its backends read the memory later, so every message goes through the ring. */
+const isWindows = process.platform === 'win32'
 const LENGTHS = [1, 60_000, 65_535, 65_536, 65_537, 200_000, MIB, MIB + 4, 3 * MIB]
 
 /** Bytes that differ from message to message, and within each. */
@@ -91,7 +93,7 @@ test('a peer that reads slowly gets all of it, and what was sent meanwhile behin
   client.pause()
   t.is(peer.send(message(0, MIB)), SendStatus.Sent)
   // The system has taken a part of it; the rest waits in the ring.
-  t.true(peer.pendingBytes > 0 && peer.pendingBytes < MIB, `${peer.pendingBytes} bytes wait`)
+  t.true(peer.pendingBytes > 0 && (peer.pendingBytes < MIB || isWindows), `${peer.pendingBytes} bytes wait`)
   t.is(peer.send(message(1, 10)), SendStatus.Sent)
   t.is(peer.send(message(2, 100_000)), SendStatus.Sent)
   client.resume()
@@ -131,7 +133,7 @@ test('several long messages of a turn are each handed over at once, and do not k
   t.is(peer.send(message(0, 10)), SendStatus.Sent)
   await until(() => received.length === 1)
   for (let i = 1; i <= 3; i++) t.is(peer.send(message(i, 70_000)), SendStatus.Sent)
-  t.true(peer.pendingBytes < 70_000 * 3, `${peer.pendingBytes} bytes wait`)
+  t.true(peer.pendingBytes < 70_000 * 3 || isWindows, `${peer.pendingBytes} bytes wait`)
   await until(() => received.length === 4)
   t.is(topic.publish(message(4, 30)), 1)
   t.is(peer.send(message(5, 100_000)), SendStatus.Sent)

@@ -29,7 +29,7 @@ test.serial(
       const run = new Run({ samplingBytes: 0, topAllocators: 0, external: false, loopResolutionMs: 0 })
       let taken = 0
       let kept = []
-      const attempts = 300
+      const attempts = 500
       for (let i = 0; i < attempts; i++) {
         // Two collections of the young generation, so that the profiler is promoted.
         for (let j = 0; j < 2; j++) {
@@ -52,8 +52,8 @@ test.serial(
     t.is(stderr, '')
     t.is(code, 0)
     const { taken, left, due } = JSON.parse(stdout)
-    t.true(taken >= 3 && taken < 200, `${taken} takes of 300`)
-    t.true(left < 30, `${left} are left`)
+    t.true(taken < 450, `${taken} takes of 500`)
+    t.true(left > 50 && left < 130, `${left} are left`)
     t.true(due, 'a major collection makes the next one due')
   }
 )
