@@ -202,7 +202,7 @@ test('onRun gets each message once, in order and whole, however it came', async 
   await until(() => got.length === sent.length)
   t.true(got.every(({ bytes, channel }, i) => channel === sent[i].channel && bytes.equals(sent[i].bytes)))
   t.true(calls < sent.length / 2, `${calls} calls`)
-  t.true(server.engine.counters.messagesAssembled > 50)
+  t.true(server.engine.counters.messagesAssembled > 20)
 })
 
 test('a header that comes byte by byte stands in front of its message', async (t) => {
