@@ -1,4 +1,5 @@
 // What the send rings see of their engine.
+import type { NativeEngine } from './native.js'
 
 /** The audience in which a ring is. */
 export interface RingAudience<Ring> {
@@ -13,17 +14,7 @@ export interface RingAudience<Ring> {
 /** What a ring needs of its engine. */
 export interface RingEngine<Ring> {
   readonly options: { readonly sendRingBytes: number; readonly maxMessageLength: number }
-  readonly native: {
-    copy(slab: number, offset: number, source: Uint8Array, sourceOffset: number, length: number): void
-    sendStraight(
-      slot: number,
-      position: number,
-      header: number,
-      source: Uint8Array,
-      offset: number,
-      length: number
-    ): number
-  }
+  readonly native: Pick<NativeEngine, 'copy' | 'sendStraight'>
   /** The ring has unsent bytes now. */
   markDirty(ring: Ring): void
   /** Hands this ring's published bytes to the system. */

@@ -191,7 +191,7 @@ test('onRun gets each message once, in order and whole, however it came', async 
     calls++
   }
   const sent = []
-  for (let i = 0; i < 3000; i++) {
+  for (let i = 0; i < 5000; i++) {
     const length = random(20) === 0 ? random(random(4) === 0 ? 250_000 : 5000) : random(40)
     const bytes = pattern(length, i)
     const channel = random(3)
@@ -202,7 +202,7 @@ test('onRun gets each message once, in order and whole, however it came', async 
   await until(() => got.length === sent.length)
   t.true(got.every(({ bytes, channel }, i) => channel === sent[i].channel && bytes.equals(sent[i].bytes)))
   t.true(calls < sent.length / 2, `${calls} calls`)
-  t.true(server.engine.counters.messagesAssembled > 20)
+  t.true(server.engine.counters.messagesAssembled > 50)
 })
 
 test('a header that comes byte by byte stands in front of its message', async (t) => {
