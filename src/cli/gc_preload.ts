@@ -8,6 +8,7 @@ import { holdSweeping } from '../gc/buffer_sweeping.js'
 import { Run } from '../gc/run.js'
 import { beginningFile, type GcState, type GcTask, profileFile, stateFile, taskFile } from './gc_channel.js'
 import { Timeline } from './gc_timeline.js'
+import { watchMessages } from './gc_watched_messages.js'
 import { handledSignals, watchEndingSignals } from './gc_watched_signals.js'
 import { Histogram } from './histogram.js'
 
@@ -15,6 +16,8 @@ import { Histogram } from './histogram.js'
 const reportMsMin = 50
 const reportMsMax = 1000
 const reportShare = 0.05
+/** Before a message: in front of the first report there is that much work, too. */
+const messageMsMin = 5
 /** A whole program allocates so much that fewer samples are enough, and each costs microseconds. */
 const samplingBytes = 131_072
 
@@ -34,6 +37,8 @@ class Reporter {
   #wasSignalled = false
   #isEnding = false
   #isRead = true
+  #lookedMs = 0
+  #reportedActiveMs = 0
 
   constructor(
     private readonly folder: string,
@@ -97,8 +102,32 @@ class Reporter {
     else if (this.#run !== undefined) this.#run.take(() => this.#write())
   }
 
+  /**
+   * The thread is about to send a message. Whoever gets it may end the thread at once: test runners do so when they have the result. So it
+   * reports before, when it has worked for another twentieth of its time since the last report.
+   */
+  beforeMessage(): void {
+    const run = this.#run
+    const now = performance.now()
+    if (run === undefined || this.isBusy || now - this.#lookedMs < messageMsMin) return
+    this.#lookedMs = now
+    const activeMs = this.#activeMs
+    const newMs = activeMs - this.#reportedActiveMs
+    if (newMs >= Math.max(messageMsMin, activeMs * reportShare)) this.#reportLive(run, messageMsMin)
+  }
+
   get #elapsedMs(): number {
     return performance.now() - this.#beganMs
+  }
+
+  /** How long the thread has worked; all of its time as long as its event loop has not begun. */
+  get #activeMs(): number {
+    return performance.eventLoopUtilization().active || this.#elapsedMs
+  }
+
+  #reportLive(run: Run, everyMs: number): void {
+    this.#kind = 'live'
+    if (run.takeWhenDue(everyMs, () => this.#write())) this.#reportedActiveMs = this.#activeMs
   }
 
   #reportLater(): void {
@@ -109,8 +138,7 @@ class Reporter {
         process.kill(process.pid, 'SIGTERM')
       }
       if (this.onEnd !== undefined && !isAlive(this.task.commandPid)) this.#isRead = false
-      this.#kind = 'live'
-      this.#run?.takeWhenDue(delayMs, () => this.#write())
+      if (this.#run !== undefined) this.#reportLive(this.#run, delayMs)
       if (this.#isRead && this.#run !== undefined) this.#reportLater()
       else this.end('final')
     }, delayMs).unref()
@@ -201,6 +229,7 @@ export function reportInto(folder: string): void {
     setTimeout(() => reporter.end('timeUp'), Math.max(0, measureMs)).unref()
   }
   process.on('exit', () => reporter.end('final'))
+  watchMessages(() => reporter.beforeMessage())
   if (isMainThread) watchEndingSignals((endsProgram) => reporter.signalled(endsProgram))
 }
 

@@ -420,12 +420,13 @@ test('a paused client stops', async (t) => {
 })
 
 test('heartbeats and idle limits spare a connection that this side has paused, and its PINGs keep the other side calm', async (t) => {
-  const { server, client, peer } = await startPair(t, {}, { client: { heartbeatMs: 10 } })
+  const { server, client, peer } = await startPair(t, {}, { client: { heartbeatMs: 50 } })
   const numbers = numbersAt(peer)
-  // In the turn of the pause: before it a busy machine may be silent for so long.
-  peer.configure({ heartbeatMs: 10, idleTimeoutMs: 10 })
+  // In the turn of the pause: before it, and behind resume(), a busy machine may be silent for a while.
+  peer.configure({ heartbeatMs: 50, idleTimeoutMs: 50 })
   peer.pause()
-  await sleep(200)
+  // Without PINGs the client would count the peer as dead after 250 ms.
+  await sleep(600)
   t.true(peer.isOpen)
   t.true(client.isConnected)
   t.is(server.counters.idleTimeouts + server.counters.heartbeatTimeouts, 0)

@@ -143,13 +143,18 @@ test.serial('members that lag and catch up cost no collection', async (t) => {
 
 test.serial('more rings than one flush takes: 4,000 turns without a collection', async (t) => {
   t.timeout(LIMIT_MS)
-  const result = await runScript(crowd, {
-    timeoutMs: LIMIT_MS,
-    flags: ['--trace-gc', '--expose-gc', '--max-semi-space-size=1', '--no-concurrent-recompilation']
-  })
-  t.is(result.code, 0, result.stderr)
-  // Node.js allocates in each turn of the loop, but not a list of rings: 4 KB, which would fill this young generation ten times.
-  t.true(collectionsBetween(t, result.stdout).length <= 3, result.stdout)
+  // Node.js allocates in each turn of the loop, but not a list of rings: 4 KB, which would fill this young generation ten times. As above,
+  // on a busy machine V8 may compile late; a list of each turn would be there every time.
+  let collections
+  for (let attempts = 0; attempts < 4 && !(collections?.length <= 3); attempts++) {
+    const result = await runScript(crowd, {
+      timeoutMs: LIMIT_MS,
+      flags: ['--trace-gc', '--expose-gc', '--max-semi-space-size=1', '--no-concurrent-recompilation']
+    })
+    t.is(result.code, 0, result.stderr)
+    collections = collectionsBetween(t, result.stdout)
+  }
+  t.true(collections.length <= 3, collections.join('\n'))
 })
 
 test.serial('the test notices one small object for each round', async (t) => {

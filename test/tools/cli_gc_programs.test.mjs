@@ -146,6 +146,63 @@ test.serial('a worker that is terminated reports what was known last, and that i
   t.regex(stderr, /worker 1 terminates\.cjs \(incomplete\)$/m)
 })
 
+for (const [what, main, send] of [
+  [
+    'a worker',
+    `const worker = new Worker(__filename)
+     worker.on('message', () => worker.terminate())
+     worker.postMessage('go')`,
+    `const { parentPort } = require('node:worker_threads')
+     parentPort.on('message', () => { allocate(60000); parentPort.postMessage('done') })`
+  ],
+  [
+    'a process',
+    `const child = fork(__filename, ['child'])
+     child.on('message', () => child.kill('SIGKILL'))
+     child.send('go')`,
+    "process.on('message', () => { allocate(60000); process.send('done') })"
+  ]
+]) {
+  test.serial(`${what} that is ended for its message has reported before`, async (t) => {
+    const file = await program(
+      'answers.cjs',
+      `
+        const { fork } = require('node:child_process')
+        const { Worker, isMainThread } = require('node:worker_threads')
+        ${allocate}
+        if (isMainThread && process.argv[2] !== 'child') { ${main} }
+        else { ${send} }
+      `
+    )
+    const { code, stdout } = await runCommand(['gc', '--json', file])
+    t.is(code, 0)
+    const [, part] = JSON.parse(stdout).parts
+    t.false(part.complete)
+    const [found, known] = [part.heapBytes / 1e6, (60_000 * BYTES) / 1e6]
+    t.true(found > known * 0.95 && found < known * 1.02 + 4, `${found} of ${known} MB`)
+  })
+}
+
+test.serial('the functions that send messages look as without the command', async (t) => {
+  const file = await program(
+    'sends.cjs',
+    `
+      const { fork } = require('node:child_process')
+      const { Worker, isMainThread, MessagePort, parentPort } = require('node:worker_threads')
+      const shape = ({ name, length }, on) => JSON.stringify([name, length, Object.getOwnPropertyDescriptor(on, 'postMessage')?.enumerable])
+      if (!isMainThread) parentPort.postMessage(shape(MessagePort.prototype.postMessage, MessagePort.prototype))
+      else if (process.argv[2] === 'child') { process.send(shape(process.send, {}), undefined, {}, () => process.disconnect()) }
+      else {
+        new Worker(__filename).on('message', (text) => console.log('worker', text))
+          .on('exit', () => fork(__filename, ['child']).on('message', (text) => console.log('child', text)))
+      }
+    `
+  )
+  const { stdout: expected } = await runCommand([file], { command: [process.execPath] })
+  t.regex(expected, /^worker \["postMessage",.*\]\nchild \[.*\]\n$/)
+  t.is((await runCommand(['gc', file])).stdout, expected)
+})
+
 test.serial(
   'the program has the path that was given, its own arguments of Node.js, and no channel',
   async (t) => {
