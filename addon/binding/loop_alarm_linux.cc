@@ -29,7 +29,8 @@ bool LoopAlarm::init(uv_loop_t* loop, Ring ring, void* owner) {
     return false;
   }
   handle_.data = this;
-  uv_poll_start(&handle_, UV_READABLE, on_due);
+  // It fails only for a handle that is being closed, or for a descriptor that another one polls.
+  (void)uv_poll_start(&handle_, UV_READABLE, on_due);
   uv_unref(reinterpret_cast<uv_handle_t*>(&handle_));
   return true;
 }

@@ -3,7 +3,6 @@
 // where it is read, when epoll says that there is something: the limit for zerio's long messages.
 #define _GNU_SOURCE
 #include <sys/epoll.h>
-#include <sys/wait.h>
 
 #include "loopback.h"
 
@@ -137,22 +136,14 @@ int main(int argc, char** argv) {
   const uint32_t payload_bytes = (uint32_t)number_argument(argv[1], PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX, USAGE);
   const uint64_t duration_ns = (uint64_t)number_argument(argv[2], 1, 60000, USAGE) * 1000000u;
 
-  struct sockaddr_in address;
-  int pair[2];
-  connect_pair(listen_on_loopback(&address), &address, pair, 1);
-  const pid_t child = fork();
-  if (child < 0) die("fork");
-  alarm(DEADLINE_S);
-  if (child == 0) {
-    close(pair[1]);
-    if (is_echo) echo_until_closed(pair[0], payload_bytes);
-    send_until_closed(pair[0], payload_bytes);
+  const Half half = split_in_two(1);
+  if (half.child == 0) {
+    if (is_echo) echo_until_closed(half.socket, payload_bytes);
+    send_until_closed(half.socket, payload_bytes);
     return 0;
   }
-  close(pair[0]);
-  if (is_echo) measure_echo(pair[1], payload_bytes, duration_ns);
-  if (!is_echo) measure_rate(pair[1], payload_bytes, duration_ns);
-  close(pair[1]);
-  waitpid(child, NULL, 0);
+  if (is_echo) measure_echo(half.socket, payload_bytes, duration_ns);
+  if (!is_echo) measure_rate(half.socket, payload_bytes, duration_ns);
+  end_child(half);
   return 0;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,6 +61,33 @@ static inline void connect_pair(int listener, const struct sockaddr_in* address,
   for (int i = 0; i < 2; i++) {
     if (setsockopt(pair[i], IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay) != 0) die("TCP_NODELAY");
   }
+}
+
+// One of two processes with a connection between them.
+typedef struct {
+  int socket;
+  pid_t child;  // 0 in the child itself
+} Half;
+
+// From here on there are two processes. Neither outlives the deadline.
+static inline Half split_in_two(int no_delay) {
+  struct sockaddr_in address;
+  int pair[2];
+  const int listener = listen_on_loopback(&address);
+  connect_pair(listener, &address, pair, no_delay);
+  close(listener);
+  const pid_t child = fork();
+  if (child < 0) die("fork");
+  alarm(DEADLINE_S);
+  const int own = child == 0 ? 1 : 0;
+  close(pair[1 - own]);
+  return (Half){.socket = pair[own], .child = child};
+}
+
+// The child ends when its socket is closed.
+static inline void end_child(Half half) {
+  close(half.socket);
+  waitpid(half.child, NULL, 0);
 }
 
 // A decimal argument from low to high; anything else ends the program with its usage.

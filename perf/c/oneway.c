@@ -1,7 +1,6 @@
 // Measures how many small framed messages per second one process can write and another can read and parse over a
 // TCP loopback socket, 64 KiB per system call: the limit for zerio's one-way throughput.
 #define _GNU_SOURCE
-#include <sys/wait.h>
 
 #include "loopback.h"
 
@@ -82,34 +81,25 @@ int main(int argc, char** argv) {
   const uint32_t payload_bytes = (uint32_t)number_argument(argv[1], PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX, USAGE);
   const uint64_t duration_ns = (uint64_t)number_argument(argv[2], 1, 60000, USAGE) * 1000000u;
 
-  struct sockaddr_in address;
-  int pair[2];
-  connect_pair(listen_on_loopback(&address), &address, pair, no_delay);
-
-  const pid_t child = fork();
-  if (child < 0) die("fork");
-  alarm(DEADLINE_S);
-  if (child == 0) {
-    close(pair[1]);
-    send_until_closed(pair[0], payload_bytes, is_single);
+  const Half half = split_in_two(no_delay);
+  if (half.child == 0) {
+    send_until_closed(half.socket, payload_bytes, is_single);
     return 0;
   }
-  close(pair[0]);
 
   static Reader reader;
   const uint64_t warm_ns = clock_ns(CLOCK_MONOTONIC) + WARMUP_MS * 1000000u;
-  while (clock_ns(CLOCK_MONOTONIC) < warm_ns) receive_batch(&reader, pair[1]);
+  while (clock_ns(CLOCK_MONOTONIC) < warm_ns) receive_batch(&reader, half.socket);
   const uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
   const uint64_t began_messages = reader.messages;
   uint64_t now_ns = began_ns;
   while (now_ns - began_ns < duration_ns) {
-    receive_batch(&reader, pair[1]);
+    receive_batch(&reader, half.socket);
     now_ns = clock_ns(CLOCK_MONOTONIC);
   }
   const double seconds = (double)(now_ns - began_ns) / 1e9;
   const double rate = (double)(reader.messages - began_messages) / seconds;
-  close(pair[1]);
-  waitpid(child, NULL, 0);
+  end_child(half);
   printf("{\"messagesPerSecond\":%.0f,\"quantities\":%llu}\n", rate, (unsigned long long)reader.quantities);
   return 0;
 }

@@ -2,7 +2,6 @@
 // time at which the burst was due. The sender spins; the echo side spins or sleeps in epoll_wait. The limit for
 // zerio's round trips. Writes all latencies (float64 nanoseconds) into a file.
 #define _GNU_SOURCE
-#include <sys/wait.h>
 
 #include "peers.h"
 
@@ -50,19 +49,12 @@ int main(int argc, char** argv) {
   const size_t size = FRAME_HEADER_BYTES + payload_bytes;
   const uint64_t total = warmup + messages;
 
-  struct sockaddr_in address;
-  int pair[2];
-  connect_pair(listen_on_loopback(&address), &address, pair, 1);
-  const pid_t child = fork();
-  if (child < 0) die("fork");
-  alarm(DEADLINE_S);
-  if (child == 0) {
-    close(pair[0]);
-    echo(pair[1], spins);
+  const Half half = split_in_two(1);
+  if (half.child == 0) {
+    echo(half.socket, spins);
     return 0;
   }
-  close(pair[1]);
-  if (fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0) die("O_NONBLOCK");
+  if (fcntl(half.socket, F_SETFL, O_NONBLOCK) != 0) die("O_NONBLOCK");
 
   static Partial partial;
   static char frames[60 * MESSAGE_BYTES_MAX];
@@ -80,15 +72,14 @@ int main(int argc, char** argv) {
         memcpy(frames + i * size, &header, sizeof header);
         memcpy(frames + i * size + FRAME_HEADER_BYTES, &stamp_ns, sizeof stamp_ns);
       }
-      send_all(pair[0], frames, burst * size);
+      send_all(half.socket, frames, burst * size);
       sent += burst;
       due_ns += interval_ns;
     }
-    if (!receive_frames(pair[0], &partial, size, take, &sender)) fail("the echo side closed");
+    if (!receive_frames(half.socket, &partial, size, take, &sender)) fail("the echo side closed");
   }
   const double seconds = (double)(clock_ns(CLOCK_MONOTONIC) - began_ns) / 1e9;
-  close(pair[0]);
-  waitpid(child, NULL, 0);
+  end_child(half);
 
   FILE* file = fopen(argv[7], "wb");
   if (file == NULL) die(argv[7]);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 
 #include "loopback.h"
 
@@ -84,22 +83,13 @@ int main(int argc, char** argv) {
   const size_t count = (size_t)number_argument(argv[4], 1, 100000000, USAGE);
   const size_t size = HEADER_BYTES + payload_bytes;
 
-  struct sockaddr_in address;
-  int pair[2];
-  connect_pair(listen_on_loopback(&address), &address, pair, 1);
-
   static char message[HEADER_BYTES + PAYLOAD_BYTES_MAX];
-  const pid_t child = fork();
-  if (child < 0) die("fork");
-  alarm(DEADLINE_S);
-  if (child == 0) {
-    close(pair[0]);
-    const Side side = open_side(pair[1], spins);
+  const Half half = split_in_two(1);
+  const Side side = open_side(half.socket, spins);
+  if (half.child == 0) {
     echo(&side, message, size);
     return 0;
   }
-  close(pair[1]);
-  const Side side = open_side(pair[0], spins);
 
   const uint32_t header = (uint32_t)payload_bytes;
   memcpy(message, &header, sizeof header);
@@ -114,8 +104,7 @@ int main(int argc, char** argv) {
     if (i >= warmup) round_trips_ns[i - warmup] = ended_ns - began_ns;
     began_ns = ended_ns;
   }
-  close(side.socket);
-  waitpid(child, NULL, 0);
+  end_child(half);
 
   qsort(round_trips_ns, count, sizeof *round_trips_ns, ascending);
   printf("{\"p50Us\":%.3f,\"p99Us\":%.3f,\"p999Us\":%.3f,\"maxUs\":%.3f}\n", percentile_us(round_trips_ns, count, 500),

@@ -43,6 +43,16 @@ export const PING_PONG_FLAGS = {
   session: false
 }
 
+/** The flags of both sides of long messages. */
+export const LONG_FLAGS = {
+  strategy: 'blocking',
+  backend: 'auto',
+  bytes: 0,
+  echo: false,
+  warmupMs: 300,
+  durationMs: 1000
+}
+
 /** Prints one line of JSON on stdout for the program that started this one. */
 export function report(result) {
   writeSync(1, `${JSON.stringify(result)}\n`)

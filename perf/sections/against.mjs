@@ -73,6 +73,9 @@ function throughputPrograms(sizes, externs, backends) {
   return programs
 }
 
+/** The sections above compare the backends. */
+const isShown = ({ program }) => !program.includes('io_uring')
+
 /** @type {import('./index.mjs').Section} */
 export const against = {
   name: 'against',
@@ -147,18 +150,20 @@ export const against = {
     const noise = (value) => (isRepeated ? percent(value) : '')
     return [
       `One 32-byte message after the other, each sent when the one before is back; ${repeated(repetitions)}. \`c spin\``,
-      `and \`zerio manual\` never sleep; all others do. ${data.link('against_round_trip')}`,
+      `and \`zerio manual\` never sleep; all others do. zerio on io_uring is in the data files. ${data.link('against_round_trip')}`,
       '',
       table(
         ['program', 'p50', 'p99', 'p99.9', 'p50 of C epoll', 'spread'],
-        roundTrips.map(({ program, p50Us, p99Us, p999Us, spread }) => [
-          program,
-          us(p50Us),
-          us(p99Us),
-          us(p999Us),
-          times(p50Us, fastest?.p50Us),
-          noise(spread)
-        ])
+        roundTrips
+          .filter(isShown)
+          .map(({ program, p50Us, p99Us, p999Us, spread }) => [
+            program,
+            us(p50Us),
+            us(p99Us),
+            us(p999Us),
+            times(p50Us, fastest?.p50Us),
+            noise(spread)
+          ])
       ),
       '',
       charts.image('against_round_trip'),
@@ -167,18 +172,19 @@ export const against = {
       '',
       table(
         ['program', 'msg/s', 'of C', 'spread'],
-        rates.map(({ program, messagesPerSecond, spread }) => [
-          program,
-          count(messagesPerSecond),
-          limit === undefined ? '' : `${(messagesPerSecond / limit.messagesPerSecond).toFixed(3)} ×`,
-          noise(spread)
-        ])
+        rates
+          .filter(isShown)
+          .map(({ program, messagesPerSecond, spread }) => [
+            program,
+            count(messagesPerSecond),
+            limit === undefined ? '' : `${(messagesPerSecond / limit.messagesPerSecond).toFixed(3)} ×`,
+            noise(spread)
+          ])
       ),
       '',
       charts.image('against_throughput'),
       '',
-      'ws: no compression, `bufferutil` installed. zeromq: Request and Reply, Push and Pull, each call awaited. Bun: messages collected in an',
-      '`ArrayBufferSink`, a write when 64 KiB are full, `drain` when a write is not taken whole.',
+      'ws: no compression, `bufferutil` installed. zeromq: Request and Reply, Push and Pull, each call awaited. Bun: messages collected in an `ArrayBufferSink`, a write when 64 KiB are full, `drain` when a write is not taken whole.',
       '',
       ...Object.entries(missing).map(([name, why]) => `- ${name} was left out: ${why}`),
       ...failed(failures)

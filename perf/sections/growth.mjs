@@ -145,8 +145,7 @@ export const growth = {
       }))
     )
     return [
-      `A message of ${PAYLOAD_BYTES} B every ${INTERVAL_NS / 1000} µs from one of the active peers after the other, echoed by the server; time`,
-      `counts from when it was due; ${repeated(repetitions)}. The peers are sockets of one C program that never`,
+      `A message of ${PAYLOAD_BYTES} B every ${INTERVAL_NS / 1000} µs from one of the active peers after the other, echoed by the server; time counts from when it was due; ${repeated(repetitions)}. The peers are sockets of one C program that never`,
       'sleeps. Servers that spin use all of a core, whatever they do with it. The p99 of a window is as above. With one active peer of so',
       `many that are connected; those with more active ones, and CPU time and memory of each server, are in the data file. ${data.link('growth')}`,
       '',

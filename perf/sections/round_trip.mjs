@@ -31,8 +31,8 @@ const COLUMNS = {
 const FULL = { cellMs: 200, burstsMin: 3_000, messagesMax: 100_000, repetitions: 2 }
 const QUICK = { cellMs: 10, burstsMin: 200, messagesMax: 5_000, repetitions: 1 }
 
-/** `hybrid` spins as `adaptive` does at short intervals, and sleeps as `blocking` does at long ones. */
-const isShown = (name) => !name.includes('hybrid')
+/** `hybrid` spins as `adaptive` does at short intervals, and sleeps as `blocking` does at long ones; `spin` takes as long as `manual`. */
+const isShown = (name) => !/zerio (hybrid|spin)/.test(name)
 
 const zerio = (script) => join(import.meta.dirname, '../zerio', script)
 
@@ -126,7 +126,7 @@ export const roundTrip = {
       '',
       charts.image('round_trip'),
       '',
-      `Other sizes, intervals and bursts, and \`hybrid\`, are in the data file. ${data.link('round_trip')} A burst is sent when the one before is back; where`,
+      `Other sizes, intervals and bursts, \`spin\` and \`hybrid\`, are in the data file. ${data.link('round_trip')} A burst is sent when the one before is back; where`,
       'that is later than it was due for more than a moment, the row is marked as late, and its figures are those of a queue that',
       'grows. A run leaves `.hgrm` files of all of them in `perf/results/`, for any HdrHistogram plotter.',
       '',

@@ -92,7 +92,7 @@ export const throughput = {
     return [
       `One process sends, another reads a field of each message; \`run\` with \`claimRun\` and \`onRun\`, 64 KiB at a time;`,
       `${repeated(repetitions)}, of ${AIM_BYTES} B ${aimRepetitions}. \`c framed\` is C with`,
-      `64 KiB per system call; the other columns are divided by it. The data file has the ways with a flush after each message, too. ${data.link('throughput')}`,
+      `64 KiB per system call; the other columns are divided by it. The data file has 16 B, and the ways with a flush after each message, too. ${data.link('throughput')}`,
       '',
       besideC(rows),
       '',
@@ -122,10 +122,12 @@ function besideC(rows) {
   )
   return table(
     ['bytes', 'c framed, msg/s', ...programs],
-    [...new Set(rows.map(({ bytes }) => bytes))].map((bytes) => {
-      const c = find(bytes, 'c framed')
-      const cell = (program) => times(find(bytes, program), c)
-      return [bytes, c === undefined ? '' : count(c), ...programs.map(cell)]
-    })
+    [...new Set(rows.map(({ bytes }) => bytes))]
+      .filter((bytes) => bytes >= AIM_BYTES)
+      .map((bytes) => {
+        const c = find(bytes, 'c framed')
+        const cell = (program) => times(find(bytes, program), c)
+        return [bytes, c === undefined ? '' : count(c), ...programs.map(cell)]
+      })
   )
 }

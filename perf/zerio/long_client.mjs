@@ -1,18 +1,10 @@
 // The sending side of zerio's long messages: sends one after the other as fast as they are taken, or, with --echo, the next one when the
 // one before has come back.
 import { SendStatus, ZerioClient } from 'zerio'
-import { fail, readFlags, report } from '../lib/program.mjs'
+import { fail, LONG_FLAGS, readFlags, report } from '../lib/program.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 
-const flags = readFlags({
-  port: 0,
-  strategy: 'blocking',
-  backend: 'auto',
-  bytes: 0,
-  echo: false,
-  warmupMs: 300,
-  durationMs: 1000
-})
+const flags = readFlags({ ...LONG_FLAGS, port: 0 })
 const message = Buffer.alloc(flags.bytes)
 const view = new DataView(message.buffer, message.byteOffset, message.length)
 const finished = new Signal()

@@ -1,17 +1,10 @@
 // The receiving side of zerio's long messages: counts them, or sends each of them back.
 import { ZerioServer } from 'zerio'
-import { fail, readFlags, report } from '../lib/program.mjs'
+import { fail, LONG_FLAGS, readFlags, report } from '../lib/program.mjs'
 import { Rate } from '../lib/rate.mjs'
 import { runUntil, Signal } from '../lib/signal.mjs'
 
-const flags = readFlags({
-  strategy: 'blocking',
-  backend: 'auto',
-  bytes: 0,
-  echo: false,
-  warmupMs: 300,
-  durationMs: 1000
-})
+const flags = readFlags(LONG_FLAGS)
 const rate = new Rate(flags.warmupMs, flags.durationMs)
 const finished = new Signal()
 let count = 0

@@ -5,8 +5,7 @@
 // free space, the next automatic flush, the longest message, not being in the dirty list, not being connected, being in an audience.
 
 import { ConnectionCounters } from '../counters.js'
-import { misuse } from '../errors.js'
-import { checkChannel, describe } from '../options/options.js'
+import { checkChannel } from '../options/options.js'
 import * as repetition from '../repeated_source.js'
 import { type SendStatus, Status } from '../status.js'
 import * as copying from './copying.js'
@@ -15,6 +14,7 @@ import { ConnectionCounter, Header, Layout, SlotWord } from './layout.js'
 import * as lengths from './message_length.js'
 import type { PoolBuffer, Slab } from './pool.js'
 import type { RingAudience, RingEngine } from './ring_engine.js'
+import { badLength, badPart, badRun, noClaim, openClaim } from './ring_misuse.js'
 import * as places from './ring_places.js'
 
 /**
@@ -114,6 +114,7 @@ export class SendRing {
     return this.#status
   }
 
+  /** Whether the other side speaks the classic protocol. */
   get classic(): boolean {
     return this.#classic
   }
@@ -121,10 +122,12 @@ export class SendRing {
   /** Bytes of frames and of unused gaps that the system has not taken; in a session, that the other side has not acknowledged. */
   get pendingBytes(): number {
     if (this.isDetached) return 0
+    // In an audience nothing is in the ring.
     if (this.#audience !== undefined) return this.#audience.unsentOf(this.#audiencePlace)
     return pendingBytes(this.#words, this.#tailWord, this.#head(), this.#tail, this.#capacity)
   }
 
+  /** How long the last answer to a PING took, in microseconds; NaN while there is none. */
   get rttUs(): number {
     const pingUs = this.counters._words[Layout.SlotPingUs]
     return pingUs > 0 ? pingUs : Number.NaN
@@ -149,6 +152,7 @@ export class SendRing {
     )
   }
 
+  /** The longest message that both sides take. */
   get lengthMax(): number {
     return this.#lengthMax
   }
@@ -283,11 +287,7 @@ export class SendRing {
 
   sendPart(bytes: Uint8Array, offset: number, length: number, channel: number): SendStatus {
     const size = messageLength(bytes)
-    if (!isCount(offset) || !isCount(length) || offset + length > size)
-      throw misuse(
-        'ZERIO_BAD_ARGUMENT',
-        `Offset and length must be integers inside the ${size} bytes given, not ${describe(offset)} and ${describe(length)}.`
-      )
+    if (!isCount(offset) || !isCount(length) || offset + length > size) throw badPart(size, offset, length)
     if (this.#at + length > this.#limit || channel !== 0 || this.#claimed !== NO_CLAIM) {
       const status = this.#reserve(length, channel)
       if (status !== Status.Sent) return status
@@ -327,8 +327,7 @@ export class SendRing {
   }
 
   claimRun(count: number, length: number, channel: number): number {
-    if (!isCount(count) || count === 0)
-      throw misuse('ZERIO_BAD_ARGUMENT', `A run has 1 message or more, not ${describe(count)}.`)
+    if (!isCount(count) || count === 0) throw badRun(count)
     const status = this.#reserve(length, channel, count)
     if (status !== Status.Sent) return status
     const bytes = (Header.Bytes + length) | 0
@@ -348,8 +347,7 @@ export class SendRing {
   }
 
   abort(): void {
-    if (this.#claimed === NO_CLAIM)
-      throw misuse('ZERIO_NO_CLAIM', 'There is no claim to abort; call claim first.')
+    if (this.#claimed === NO_CLAIM) throw noClaim('abort')
     this.#claimed = NO_CLAIM
   }
 
@@ -380,7 +378,7 @@ export class SendRing {
 
   #commitRun(): SendStatus {
     const claimed = this.#claimed
-    if (claimed === NO_CLAIM) throw misuse('ZERIO_NO_CLAIM', 'There is no claim to commit; call claim first.')
+    if (claimed === NO_CLAIM) throw noClaim('commit')
     this.#claimed = NO_CLAIM
     if (claimed === LOST_CLAIM) return Status.Closed
     this.#at += this.#runBytes
@@ -391,14 +389,8 @@ export class SendRing {
   /** Finds room for so many frames of one length, or says why there is none. */
   #reserve(length: number, channel: number, count = 1): SendStatus {
     if (channel !== 0) checkChannel(channel)
-    if (!isCount(length))
-      throw misuse('ZERIO_BAD_ARGUMENT', `A length must be a non-negative integer, not ${describe(length)}.`)
-    if (this.#isOpenClaim) {
-      throw misuse(
-        'ZERIO_CLAIM_OPEN',
-        'A claim is open on this connection; commit or abort it before the next claim or send.'
-      )
-    }
+    if (!isCount(length)) throw badLength(length)
+    if (this.#isOpenClaim) throw openClaim()
     this.#claimed = NO_CLAIM
     if (this.#status !== Status.Sent) return this.#status
     if (this.#audience !== undefined) this.leaveAudience()
@@ -442,10 +434,12 @@ export class SendRing {
     return this.#behind(positionIn(this.#sentWord, this.#words, this.#tailWord, this.#capacity))
   }
 
+  /** As locate of ring_places.ts. */
   locate(places: Int32Array): void {
     locate(places, this.#words, this.#tailWord, this.#head(), this.#tail, this.#laps)
   }
 
+  /** Bytes from a position to the tail. */
   #behind(position: number): number {
     return bytesBetween(position, this.#tail, this.#capacity)
   }
@@ -488,6 +482,7 @@ export class SendRing {
     return true
   }
 
+  /** The position behind the last message. */
   get #tail(): number {
     return this.#at - this.#base - Header.Bytes
   }
