@@ -114,7 +114,7 @@ uint32_t Engine::poll(bool spinning) {
   // What is received begins elsewhere in each batch (memory.h).
   arena_used_ = batch_bytes_ >= kStaggeredBytesMin ? memory_stagger(batch_) : 0;
   ahead_used_ = 0;
-  receives_ = after_ns_ = 0;
+  receives_ = after_ns_ = peer_ends_ = 0;
   asked_ = false;
   refused_peers_.clear();
   if (batch_bytes_ > 0) share_arena();
@@ -190,14 +190,7 @@ void Engine::on_received(uint32_t slot, uint8_t* data, size_t size, int error) {
   Connection& connection = *connections_[slot];
   Life& life = connection.life;
   if (life.state == State::Free || life.state == State::Suspended) return;
-  if (error != 0) {
-    fail(connection, Code::ConnectionFailed, error, "", false);
-    return;
-  }
-  if (size == 0) {
-    end_of_stream(connection);
-    return;
-  }
+  if (error != 0 || size == 0) return ended_by_peer(connection, error);
   if (receives_ % kReceivesPerLook == 0) look_at_clock();
   ++receives_;
   const auto bytes = static_cast<double>(size);

@@ -18,6 +18,7 @@
 #include "connection.h"
 #include "connection_list.h"
 #include "deadlines.h"
+#include "engine_options.h"
 #include "events.h"
 #include "id_table.h"
 #include "layout.h"
@@ -25,63 +26,6 @@
 #include "shared_frames.h"
 
 namespace zerio {
-
-struct EngineOptions {
-  uint32_t message_length_max = 0;
-  uint32_t send_ring_bytes = 0;
-  uint32_t assembly_bytes = 0;
-  uint32_t assembly_kept_bytes = 1 << 20;  // so many bytes of used buffers are kept; the rest is given back
-  uint32_t ring_kept_bytes = 16384;        // rings that were never filled further are kept, too
-  uint32_t arena_bytes = 0;
-  uint32_t arena_offset = 0;
-  uint32_t events_capacity = 0;
-};
-
-// Where a slab's parts begin, in bytes from the slab's start.
-struct SlabParts {
-  uint32_t slots_offset = 0;
-  uint32_t rings_offset = 0;
-  uint32_t assemblies_offset = 0;
-  uint32_t count = 0;
-};
-
-struct ServerOptions {
-  std::string id;
-  ListenOptions listen;
-  uint32_t peers_max = 0;
-  uint32_t handshakes_max = 0;
-  uint32_t handshake_timeout_ms = 0;
-  uint32_t linger_ms = 0;
-  uint32_t heartbeat_ms = 0;
-  uint32_t idle_timeout_ms = 0;
-  bool half_open = false;  // whether a connection outlives the other side's end of stream
-  bool replace_duplicates = false;
-  bool asks_for_verdict = false;
-  bool allow_classic = true;
-  uint32_t sessions_max = 0;   // 0: none are kept
-  uint32_t resume_ms_max = 0;  // how long one waits for its next connection
-};
-
-struct ClientOptions {
-  std::string id;
-  std::string credential;
-  SocketOptions socket;
-  bool classic = false;
-  uint32_t connect_timeout_ms = 0;
-  uint32_t linger_ms = 0;
-  uint32_t heartbeat_ms = 0;
-  // Reports `Reached` when there is a connection, and sends nothing before greet().
-  bool holds_hello = false;
-  uint32_t idle_timeout_ms = 0;
-  bool half_open = false;  // whether a connection outlives the other side's end of stream
-  // A session is asked for when this is not 0: it waits so long for its next connection. `resumes` is the slot of a suspended
-  // connection whose session is to go on.
-  uint32_t resume_ms = 0;
-  uint32_t resumes = kNone;
-};
-
-// What of these can change while there is a connection.
-enum class Setting : uint32_t { LingerMs, HeartbeatMs, IdleTimeoutMs, NoDelay, KeepAliveMs, UserTimeoutMs };
 
 class Engine final : private IoSink {
  public:
@@ -336,7 +280,9 @@ class Engine final : private IoSink {
 
   // Endings
   void fail(Connection& connection, Code code, int error, std::string_view text, bool with_farewell);
-  void end_of_stream(Connection& connection);
+  void ended_by_peer(Connection& connection, int error);
+  void end_of_stream(Connection& connection, bool later);
+  Connection* peer_of(const Server& server, const std::string& id);
   void send_end(Connection& connection);
   void send_end_if_sent(Connection& connection);
   void set_farewell(Connection& connection, uint16_t code, std::string_view reason);
@@ -416,7 +362,6 @@ class Engine final : private IoSink {
   void expire(Connection& connection);
   void end_probation(Connection& connection);
 
-  [[nodiscard]] static uint64_t assemblies_of(const SlabParts& parts);
   [[nodiscard]] bool fits(size_t bytes, const SlabParts& parts) const;
   void set_core(uint8_t* base);
   void make_connections(uint32_t slab, const SlabParts& parts);
@@ -472,6 +417,7 @@ class Engine final : private IoSink {
   ConnectionList<&Connection::deferred_links> deferred_;
   uint32_t dismissals_ = 0;  // newcomers of servers that have stopped to listen, and peers of servers that close all of them
   bool ends_left_ = false;   // the last poll has left some
+  uint32_t peer_ends_ = 0;   // how many peers have ended their connections, in this batch
   uint64_t ends_ns_ = 0;     // when the last poll that carried out ends did so
   const SipKey id_key_ = SipKey::random();
   const SipKey token_key_ = SipKey::random();

@@ -97,7 +97,7 @@ void Engine::carry_out(Connection& connection) {
     if (life.is_idle && receives(life.state)) {
       end_idle(connection);
     } else if (life.end_deferred) {
-      end_of_stream(connection);
+      end_of_stream(connection, false);
     } else if (life.verdict != Verdict::None) {
       // What came before the verdict counts as received now.
       look_at_clock();
@@ -208,7 +208,32 @@ void Engine::send_end_if_sent(Connection& connection) {
   life.state = State::Ended;
 }
 
-void Engine::end_of_stream(Connection& connection) {
+// The other side has ended its stream, or an error has broken the connection. Where all peers leave at once, the first few end in
+// this poll, and the others in the next ones.
+void Engine::ended_by_peer(Connection& connection, int error) {
+  Life& life = connection.life;
+  const bool later = life.state == State::Open && ++peer_ends_ > kEndsPerPoll;
+  if (!later && error != 0) return fail(connection, Code::ConnectionFailed, error, "", false);
+  if (error != 0) send_lost(connection, error);
+  end_of_stream(connection, later);
+}
+
+// The peer that has this id, or nullptr. One that has left, and whose end was to come later, ends now; so does another one when
+// all places are taken.
+Connection* Engine::peer_of(const Server& server, const std::string& id) {
+  const auto find = [&] {
+    const auto found = server.ids.find(id);
+    return found == server.ids.end() ? nullptr : connections_[found->second];
+  };
+  Connection* const peer = find();
+  Connection* leaving = peer;
+  if (peer == nullptr && server.peers >= server.options.peers_max && !deferred_.empty()) leaving = deferred_.first();
+  if (leaving == nullptr || !leaving->life.end_deferred || !has_event_room()) return peer;
+  carry_out(*leaving);
+  return find();
+}
+
+void Engine::end_of_stream(Connection& connection, bool later) {
   Life& life = connection.life;
   life.end_received = true;
   switch (life.state) {
@@ -221,11 +246,13 @@ void Engine::end_of_stream(Connection& connection) {
         end_looks(connection);
         return;
       }
-      if (life.last_event_batch == batch_) {
+      if (later || life.last_event_batch == batch_) {
         // The program has not handled the last messages yet, or the event that the connection is open. Its answers belong in
         // front of the end.
         life.end_deferred = true;
         io_->receive_stop(connection.slot);
+        // Nothing can come any more, so silence says nothing.
+        end_looks(connection);
         defer(connection);
         return;
       }

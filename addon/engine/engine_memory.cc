@@ -19,6 +19,8 @@ constexpr uint32_t kGiveBackMax = 64;
 // When JavaScript is asked for a slab again. A slab is tens of megabytes, and JavaScript reports each one that it cannot get.
 constexpr uint64_t kSlabRetryNs = 1000 * kMillisecondNs;
 
+uint64_t assemblies_of(const SlabParts& parts) { return uint64_t{parts.count} + AssemblyPool::kSparePerSlab; }
+
 }  // namespace
 
 bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
@@ -51,8 +53,6 @@ bool Engine::add_slab(uint8_t* base, size_t bytes, const SlabParts& parts) {
   resume_accepts();
   return true;
 }
-
-uint64_t Engine::assemblies_of(const SlabParts& parts) { return uint64_t{parts.count} + AssemblyPool::kSparePerSlab; }
 
 // Whether the parts lie behind each other in a slab of `bytes`, the core memory in front of them in the first one.
 bool Engine::fits(size_t bytes, const SlabParts& parts) const {

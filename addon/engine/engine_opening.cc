@@ -311,8 +311,7 @@ bool Engine::accept_peer(Connection& connection) {
     return false;
   }
   if (life.session.resumes) return resume(connection);
-  const auto found = server.ids.find(life.id);
-  Connection* const other = found == server.ids.end() ? nullptr : connections_[found->second];
+  Connection* const other = peer_of(server, life.id);
   if (other != nullptr && !may_replace(connection, *other)) {
     count_server(connection, layout::kServerCounterDuplicateIds, 1);
     question(*other);

@@ -160,13 +160,14 @@ class IoUring final : public SocketIo<UringConnection, EpollSet> {
   bool close(uint32_t slot, bool reset) override {
     UringConnection& connection = connections_[slot];
     if (reset && connection.fd.open()) set_reset_on_close(connection.fd.get());
+    const bool is_in_flight = connection.receive_armed || connection.watched.any() || queue().unsubmitted() > 0;
     receive_stop(slot);
     (void)watch(slot, {});
     // What is in flight holds the socket, and only its cancellation ends the connection. A broken ring cancels nothing.
     if (broken() != 0 && connection.fd.open()) shutdown_both(connection.fd.get());
     connection.fd.reset(-1);
     ++connection.life;
-    operations_.finish();
+    if (is_in_flight) operations_.finish();
     return true;
   }
 
