@@ -146,7 +146,7 @@ struct Life {
   bool end_requested = false;    // of this side's stream, by the program: it follows what was accepted
   bool end_sent = false;         // and was sent
   bool end_received = false;     // the other side sends nothing any more
-  bool end_deferred = false;     // and that is to be reported in the next poll
+  bool end_deferred = false;     // and a later poll carries that out
   bool close_requested = false;  // by the program, the next poll carries it out
   bool is_idle = false;          // its idle limit was reached, the next poll ends it
   bool deferred = false;         // is in the engine's list of connections whose end is to be carried out
@@ -156,6 +156,8 @@ struct Life {
   uint8_t silent_heartbeats = 0;
   uint8_t silent_looks = 0;  // of the idle limit
   uint16_t close_code = 0;
+  uint16_t end_code = 0;  // of the end that a later poll carries out, and its errno value
+  int end_error = 0;
   uint32_t linger_ms = 0;
   uint32_t heartbeat_ms = 0;
   uint32_t idle_timeout_ms = 0;

@@ -298,8 +298,7 @@ bool Engine::on_control(Connection& connection, uint32_t header, const uint8_t* 
         return true;
       case Opcode::Close:
         if (read_farewell(payload, length, farewell) != Code::None) break;
-        report_end(connection, farewell.code, 0, farewell.reason);
-        release(connection);
+        left_by_peer(connection, farewell);
         return false;
       default:
         if (on_topic_frame(connection, opcode, payload, length)) return true;

@@ -281,7 +281,14 @@ class Engine final : private IoSink {
   // Endings
   void fail(Connection& connection, Code code, int error, std::string_view text, bool with_farewell);
   void ended_by_peer(Connection& connection, int error);
-  void end_of_stream(Connection& connection, bool later);
+  void left_by_peer(Connection& connection, const Farewell& farewell);
+  [[nodiscard]] bool ends_later();
+  void end_later(Connection& connection, Code code, int error);
+  void end_left(Connection& connection);
+  void end_of_stream(Connection& connection);
+  [[nodiscard]] static bool outlives_end(const Life& life);
+  [[nodiscard]] bool sent_into_reset(const Life& life) const;
+  void leave(Connection& connection);
   Connection* peer_of(const Server& server, const std::string& id);
   void send_end(Connection& connection);
   void send_end_if_sent(Connection& connection);

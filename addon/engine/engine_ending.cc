@@ -10,13 +10,16 @@
 namespace zerio {
 namespace {
 
-// An end takes some 20 microseconds, and all peers wait meanwhile. When a program closes thousands of connections, a poll carries
-// out this many ends. A program that polls seldom gets more of them, for a quarter of the time since the last poll, up to a
-// millisecond.
-constexpr uint32_t kEndsPerPoll = 4;
+// When thousands of connections end at once, a poll carries out a few ends. A program that polls seldom gets more of them, for a
+// quarter of the time since the last poll, up to a millisecond; one that polls each 20 milliseconds or less often, for a twentieth
+// of that time, because thousands of ends would take minutes otherwise.
 constexpr uint64_t kEndsShare = 4;
 constexpr uint64_t kEndsSeldomNs = kMillisecondNs;
 constexpr uint64_t kEndsMaxNs = kMillisecondNs;
+constexpr uint64_t kEndsSeldomShare = 20;
+constexpr uint64_t kEndsSeldomMaxNs = 20 * kMillisecondNs;
+// How many of the ends that wait are looked at for one that makes a place free.
+constexpr uint32_t kEndsLookedAtMax = 256;
 // A process that ends waits at most so long for a connection whose other side does not read.
 constexpr uint32_t kHandOverMsMax = 1000;
 
@@ -75,9 +78,10 @@ void Engine::defer(Connection& connection) {
 void Engine::carry_out_ends() {
   const uint64_t began = io_->now_ns();
   const uint64_t since_ns = ends_left_ ? began - ends_ns_ : 0;
-  const uint64_t most_ns = since_ns > kEndsSeldomNs ? std::min(since_ns / kEndsShare, kEndsMaxNs) : 0;
+  uint64_t most_ns = since_ns > kEndsSeldomNs ? std::min(since_ns / kEndsShare, kEndsMaxNs) : 0;
+  most_ns = std::max(most_ns, std::min(since_ns / kEndsSeldomShare, kEndsSeldomMaxNs));
   for (uint32_t done = 0; has_ends_due() && has_event_room() && has_verdict_room(); ++done) {
-    if (done >= kEndsPerPoll && (most_ns == 0 || io_->now_ns() - began >= most_ns)) break;
+    if (done >= options_.ends_per_poll && (most_ns == 0 || io_->now_ns() - began >= most_ns)) break;
     if (deferred_.empty()) {
       dismiss();
     } else {
@@ -97,7 +101,7 @@ void Engine::carry_out(Connection& connection) {
     if (life.is_idle && receives(life.state)) {
       end_idle(connection);
     } else if (life.end_deferred) {
-      end_of_stream(connection, false);
+      end_left(connection);
     } else if (life.verdict != Verdict::None) {
       // What came before the verdict counts as received now.
       look_at_clock();
@@ -105,6 +109,7 @@ void Engine::carry_out(Connection& connection) {
     }
     return;
   }
+  life.end_deferred = false;
   if (!life.of_server && life.session.awaits_ring) {
     lose_session_of(connection);
     // It cannot send what was accepted, and a CLOSE would say that everything was.
@@ -212,10 +217,53 @@ void Engine::send_end_if_sent(Connection& connection) {
 // this poll, and the others in the next ones.
 void Engine::ended_by_peer(Connection& connection, int error) {
   Life& life = connection.life;
-  const bool later = life.state == State::Open && ++peer_ends_ > kEndsPerPoll;
-  if (!later && error != 0) return fail(connection, Code::ConnectionFailed, error, "", false);
-  if (error != 0) send_lost(connection, error);
-  end_of_stream(connection, later);
+  // Nothing that follows an end changes its reason.
+  if (life.end_deferred) return;
+  if (life.state == State::Open && ends_later() && !(error == 0 && outlives_end(life))) {
+    if (error != 0) send_lost(connection, error);
+    return end_later(connection, error != 0 ? Code::ConnectionFailed : Code::PeerLeft, error);
+  }
+  if (error != 0) return fail(connection, Code::ConnectionFailed, error, "", false);
+  end_of_stream(connection);
+}
+
+// The other side has said that it leaves, with a CLOSE.
+void Engine::left_by_peer(Connection& connection, const Farewell& farewell) {
+  // A text is in the arena, and gone with this batch.
+  if (farewell.reason.empty() && connection.life.state == State::Open && ends_later()) {
+    return end_later(connection, static_cast<Code>(farewell.code), 0);
+  }
+  report_end(connection, farewell.code, 0, farewell.reason);
+  release(connection);
+}
+
+// Counts an end that a peer has brought about. Returns whether its turn is a later poll.
+bool Engine::ends_later() { return peer_ends_++ >= options_.ends_per_poll; }
+
+void Engine::end_later(Connection& connection, Code code, int error) {
+  Life& life = connection.life;
+  life.end_received = life.end_deferred = true;
+  const bool reset = code == Code::PeerLeft && sent_into_reset(life);
+  life.end_code = static_cast<uint16_t>(reset ? Code::ConnectionFailed : code);
+  life.end_error = reset ? life.send_error : error;
+  io_->receive_stop(connection.slot);
+  // Nothing can come any more, so silence says nothing.
+  end_looks(connection);
+  clear_deadline(connection);
+  defer(connection);
+}
+
+// The turn of an end that came later has come.
+void Engine::end_left(Connection& connection) {
+  Life& life = connection.life;
+  life.end_deferred = false;
+  if (life.state != State::Open) return end_of_stream(connection);
+  const auto code = static_cast<Code>(life.end_code);
+  if (code == Code::PeerLeft) return leave(connection);
+  if (code == Code::ConnectionFailed) return fail(connection, code, life.end_error, "", false);
+  // The other side's code, with an empty text of its own.
+  report_end(connection, life.end_code, 0, {reinterpret_cast<const char*>(arena_), 0});
+  release(connection);
 }
 
 // The peer that has this id, or nullptr. One that has left, and whose end was to come later, ends now; so does another one when
@@ -225,20 +273,37 @@ Connection* Engine::peer_of(const Server& server, const std::string& id) {
     const auto found = server.ids.find(id);
     return found == server.ids.end() ? nullptr : connections_[found->second];
   };
+  // What came before its end in this batch is dispatched before.
+  const auto leaves = [&](const Connection& one) { return one.life.end_deferred && one.life.last_event_batch != batch_; };
   Connection* const peer = find();
   Connection* leaving = peer;
-  if (peer == nullptr && server.peers >= server.options.peers_max && !deferred_.empty()) leaving = deferred_.first();
-  if (leaving == nullptr || !leaving->life.end_deferred || !has_event_room()) return peer;
+  if (peer == nullptr && server.peers >= server.options.peers_max) {
+    leaving = deferred_.first();
+    const auto frees = [&](const Connection& one) {
+      return leaves(one) && one.life.of_server && !one.life.in_session && &servers_[one.life.server] == &server;
+    };
+    for (uint32_t looks = 1; leaving != nullptr && !frees(*leaving); ++looks) {
+      leaving = looks < kEndsLookedAtMax ? deferred_.next(*leaving) : nullptr;
+    }
+  }
+  if (leaving == nullptr || !leaves(*leaving) || !has_event_room()) return peer;
   carry_out(*leaving);
   return find();
 }
 
-void Engine::end_of_stream(Connection& connection, bool later) {
+bool Engine::outlives_end(const Life& life) {
+  return life.half_open && !life.in_session && !life.end_requested && !life.send_failed;
+}
+
+// The system reports a reset once, and the send that failed may have got it.
+bool Engine::sent_into_reset(const Life& life) const { return life.send_error != 0 && !io_->is_broken_pipe(life.send_error); }
+
+void Engine::end_of_stream(Connection& connection) {
   Life& life = connection.life;
   life.end_received = true;
   switch (life.state) {
     case State::Open:
-      if (life.half_open && !life.in_session && !life.end_requested && !life.send_failed) {
+      if (outlives_end(life)) {
         events_.push(Event{EventKind::Ended, connection.slot});
         io_->receive_stop(connection.slot);
         give_back_assembly(connection);
@@ -246,26 +311,15 @@ void Engine::end_of_stream(Connection& connection, bool later) {
         end_looks(connection);
         return;
       }
-      if (later || life.last_event_batch == batch_) {
+      if (life.last_event_batch == batch_) {
         // The program has not handled the last messages yet, or the event that the connection is open. Its answers belong in
         // front of the end.
-        life.end_deferred = true;
-        io_->receive_stop(connection.slot);
-        // Nothing can come any more, so silence says nothing.
-        end_looks(connection);
-        defer(connection);
-        return;
-      }
-      // The system reports a reset once, and the send that failed may have got it.
-      if (life.send_error != 0 && !io_->is_broken_pipe(life.send_error)) {
+        end_later(connection, Code::PeerLeft, 0);
+      } else if (sent_into_reset(life)) {
         fail(connection, Code::ConnectionFailed, life.send_error, "", false);
-        return;
+      } else {
+        leave(connection);
       }
-      if (life.in_session) return suspend(connection, Code::PeerLeft, 0, "");
-      // The other side may still read. What was accepted before is sent, and nothing is accepted any more.
-      report_end(connection, static_cast<uint16_t>(Code::PeerLeft), 0, "");
-      drain(connection);
-      if (life.state != State::Free) io_->receive_stop(connection.slot);
       return;
     case State::Draining:
       io_->receive_stop(connection.slot);
@@ -277,6 +331,14 @@ void Engine::end_of_stream(Connection& connection, bool later) {
       fail(connection, Code::PeerLeft, 0, "", false);
       return;
   }
+}
+
+// The other side has left, and may still read. What was accepted before is sent, and nothing is accepted any more.
+void Engine::leave(Connection& connection) {
+  if (connection.life.in_session) return suspend(connection, Code::PeerLeft, 0, "");
+  report_end(connection, static_cast<uint16_t>(Code::PeerLeft), 0, "");
+  drain(connection);
+  if (connection.life.state != State::Free) io_->receive_stop(connection.slot);
 }
 
 void Engine::report_end(Connection& connection, uint16_t code, int error, std::string_view text) {

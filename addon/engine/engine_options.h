@@ -18,6 +18,7 @@ struct EngineOptions {
   uint32_t arena_bytes = 0;
   uint32_t arena_offset = 0;
   uint32_t events_capacity = 0;
+  uint32_t ends_per_poll = 4;  // one takes some 20 microseconds, and all peers wait meanwhile
 };
 
 // Where a slab's parts begin, in bytes from the slab's start.

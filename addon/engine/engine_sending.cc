@@ -200,7 +200,8 @@ void Engine::send_lost(Connection& connection, int error) {
   Life& life = connection.life;
   life.send_failed = true;
   life.send_error = error;
-  if (life.state == State::Greeting || life.state == State::Open) set_deadline(connection, life.linger_ms);
+  if ((life.state == State::Greeting || life.state == State::Open) && !life.end_deferred)
+    set_deadline(connection, life.linger_ms);
   life.farewell_due = false;
   if (!life.in_session) connection.ring.discard();
   life.control.clear();
@@ -215,7 +216,10 @@ void Engine::on_sent(uint32_t slot, size_t size, int error) {
   life.send_blocked = false;
   if (error != 0) {
     send_lost(connection, error);
-  } else if (size > 0 && !life.send_failed) {
+  } else if (size > 0 && life.send_failed) {
+    // It has broken meanwhile, and its ring is discarded.
+    count_bytes(connection, size);
+  } else if (size > 0) {
     count_sent(connection, size, life.blocked_bytes, life.blocked_end);
   }
   const bool answered = life.in_session && life.state == State::Open && life.session.early > 0;

@@ -50,6 +50,11 @@ bool Engine::prepare_shared(SharedFrames& frames, IoSend& send, SharedSend& shar
   const std::span<const uint8_t> rest = frames.rest_of(place);
   if (rest.empty()) return false;
   Connection* const connection = connection_at(frames.slot(place));
+  // What the other side does not get any more needs no copy in its ring.
+  if (connection != nullptr && connection->life.send_failed && !connection->life.in_session) {
+    frames.finish(place);
+    return false;
+  }
   const bool can_share = connection != nullptr && connection->life.state == State::Open && !connection->life.in_session &&
                          !connection->life.send_failed && !connection->life.send_blocked && connection->ring.empty();
   if (!can_share) {

@@ -130,7 +130,7 @@ void EngineAudit::check_deadlines_of(const Connection& connection) {
   const Life& life = connection.life;
   // What is left of a connection whose session another one has.
   const bool is_husk = life.state == State::Suspended && !life.in_session;
-  const bool waits = life.state != State::Free && !is_husk && (!receives(life.state) || life.send_failed);
+  const bool waits = life.state != State::Free && !is_husk && (!receives(life.state) || (life.send_failed && !life.end_deferred));
   const bool on_probation = receives(life.state) && life.of_server && !life.send_failed;
   const bool timed = count_deadline(connection.deadline, connection.slot, DeadlineKind::State);
   require(timed == waits || on_probation, "a connection has a deadline exactly while it waits for something");
@@ -138,15 +138,14 @@ void EngineAudit::check_deadlines_of(const Connection& connection) {
   const bool is_open = life.state == State::Open;
   const bool pings = is_open && life.heartbeat_ms > 0 && native && !life.end_requested && !life.end_received;
   const bool has_heartbeat = count_deadline(connection.heartbeat, connection.slot, DeadlineKind::Heartbeat);
-  // An end that is reported in the next poll leaves the deadlines as they are, unless the program changes the options meanwhile.
-  require(life.end_deferred || has_heartbeat == pings, "a native connection has its heartbeat");
-  const bool listens = receives(life.state) && (!life.end_received || life.end_deferred);
+  require(has_heartbeat == pings, "a native connection has its heartbeat");
+  const bool listens = receives(life.state) && !life.end_received;
   const bool may_idle = listens && life.idle_timeout_ms > 0 && !life.is_idle;
   require(!life.is_idle || !listens || life.deferred, "an idle connection is to end");
   require((life.state == State::Ended) == (receives(life.state) && life.end_sent), "a side that has ended sends nothing more");
   require(life.state != State::Ended || (life.control.empty() && !life.farewell_due), "nothing waits behind a side's end");
   const bool has_idle_look = count_deadline(connection.idle, connection.slot, DeadlineKind::Idle);
-  require(life.end_deferred || has_idle_look == may_idle, "an idle limit is looked at");
+  require(has_idle_look == may_idle, "an idle limit is looked at");
   const bool questioned = count_deadline(connection.question, connection.slot, DeadlineKind::Question);
   require(!questioned || (is_open && native && life.of_server), "a server's native peer is questioned");
   const bool acknowledges = count_deadline(connection.acknowledgement, connection.slot, DeadlineKind::Acknowledgement);

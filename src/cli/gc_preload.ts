@@ -3,9 +3,10 @@
 // It keeps no event loop alive and adds no listener of signals, so that the program behaves as without it.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { holdSweeping } from '../gc/buffer_sweeping.js'
-import { Run } from '../gc/run.js'
+import { endedProfilersFree, Run } from '../gc/run.js'
 import { beginningFile, type GcState, type GcTask, profileFile, stateFile, taskFile } from './gc_channel.js'
 import { Timeline } from './gc_timeline.js'
 import { watchMessages } from './gc_watched_messages.js'
@@ -24,6 +25,12 @@ const samplingBytes = 131_072
 // Programs replace these, tests above all.
 const { setTimeout } = globalThis
 const files = { renameSync, writeFileSync }
+const utilization = performance.eventLoopUtilization.bind(performance)
+const clock = {
+  nowMs: performance.now.bind(performance),
+  /** How long the event loop has waited; 0 before it begins. */
+  idleMs: () => utilization().idle
+}
 
 class Reporter {
   readonly #pauses = new Histogram()
@@ -38,6 +45,7 @@ class Reporter {
   #isEnding = false
   #isRead = true
   #lookedMs = 0
+  #beganIdleMs = 0
   #reportedActiveMs = 0
 
   constructor(
@@ -60,7 +68,8 @@ class Reporter {
     // Another thread's end must not change how this one's Buffers are freed.
     if (this.onEnd === undefined) holdSweeping()
     this.#startedAtMs = Date.now()
-    this.#beganMs = performance.now()
+    this.#beganMs = clock.nowMs()
+    this.#beganIdleMs = clock.idleMs()
     this.#run = new Run(
       {
         samplingBytes: topAllocators > 0 ? samplingBytes : 0,
@@ -108,21 +117,23 @@ class Reporter {
    */
   beforeMessage(): void {
     const run = this.#run
-    const now = performance.now()
+    const now = clock.nowMs()
     if (run === undefined || this.isBusy || now - this.#lookedMs < messageMsMin) return
     this.#lookedMs = now
     const activeMs = this.#activeMs
-    const newMs = activeMs - this.#reportedActiveMs
-    if (newMs >= Math.max(messageMsMin, activeMs * reportShare)) this.#reportLive(run, messageMsMin)
+    if (activeMs - this.#reportedActiveMs < Math.max(messageMsMin, activeMs * reportShare)) return
+    // The other half of the profilers that may be left behind is for reports that come by the time.
+    const isSparing = run.meter.endedProfilers * 2 > endedProfilersFree
+    this.#reportLive(run, isSparing ? reportMsMax : messageMsMin)
   }
 
   get #elapsedMs(): number {
-    return performance.now() - this.#beganMs
+    return clock.nowMs() - this.#beganMs
   }
 
-  /** How long the thread has worked; all of its time as long as its event loop has not begun. */
+  /** How long the thread has worked. */
   get #activeMs(): number {
-    return performance.eventLoopUtilization().active || this.#elapsedMs
+    return this.#elapsedMs - (clock.idleMs() - this.#beganIdleMs)
   }
 
   #reportLive(run: Run, everyMs: number): void {

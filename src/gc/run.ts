@@ -19,7 +19,7 @@ const takeEveryMs = 10_000
  * So many profilers may be left behind, because what a program is killed in front of is lost. Behind each of the next ones the next take waits
  * for so many times as long as the last.
  */
-const endedProfilersFree = 60
+export const endedProfilersFree = 60
 const waitFactor = 4
 const waitsMax = 3
 /** V8's records grow meanwhile: some 3 KB for each collection. */

@@ -171,7 +171,11 @@ for (const [what, main, send] of [
         const { Worker, isMainThread } = require('node:worker_threads')
         ${allocate}
         if (isMainThread && process.argv[2] !== 'child') { ${main} }
-        else { ${send} }
+        else {
+          // As fake timers of test runners do.
+          globalThis.performance = { now: () => 0 }
+          ${send}
+        }
       `
     )
     const { code, stdout } = await runCommand(['gc', '--json', file])

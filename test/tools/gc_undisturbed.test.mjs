@@ -31,7 +31,7 @@ test.serial(
       let attempts = 0
       let kept = []
       // By the time, because a slow system has slow timers.
-      for (const endMs = performance.now() + 3000; performance.now() < endMs; attempts++) {
+      for (const endMs = performance.now() + 3000; performance.now() < endMs || attempts < 200; attempts++) {
         // Two collections of the young generation, so that the profiler is promoted.
         for (let j = 0; j < 2; j++) {
           kept = Array.from({ length: 100 }, (_, k) => ({ k }))
@@ -53,7 +53,7 @@ test.serial(
     t.is(stderr, '')
     t.is(code, 0)
     const { attempts, taken, left, due } = JSON.parse(stdout)
-    t.true(attempts > 70 && taken < attempts * 0.9, `${taken} takes of ${attempts}`)
+    t.true(taken < attempts * 0.9, `${taken} takes of ${attempts}`)
     t.true(left > 50 && left < 130, `${left} are left`)
     t.true(due, 'a major collection makes the next one due')
   }
