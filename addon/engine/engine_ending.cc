@@ -11,8 +11,8 @@ namespace zerio {
 namespace {
 
 // When thousands of connections end at once, a poll carries out a few ends. A program that polls seldom gets more of them, for a
-// quarter of the time since the last poll, up to a millisecond; one that polls each 20 milliseconds or less often, for a twentieth
-// of that time, because thousands of ends would take minutes otherwise.
+// quarter of the time since the last poll, up to a millisecond; one that polls each 20 milliseconds or less often, for a
+// twentieth of that time, because thousands of ends would take minutes otherwise.
 constexpr uint64_t kEndsShare = 4;
 constexpr uint64_t kEndsSeldomNs = kMillisecondNs;
 constexpr uint64_t kEndsMaxNs = kMillisecondNs;
@@ -220,7 +220,6 @@ void Engine::ended_by_peer(Connection& connection, int error) {
   // Nothing that follows an end changes its reason.
   if (life.end_deferred) return;
   if (life.state == State::Open && ends_later() && !(error == 0 && outlives_end(life))) {
-    if (error != 0) send_lost(connection, error);
     return end_later(connection, error != 0 ? Code::ConnectionFailed : Code::PeerLeft, error);
   }
   if (error != 0) return fail(connection, Code::ConnectionFailed, error, "", false);
@@ -261,8 +260,8 @@ void Engine::end_left(Connection& connection) {
   const auto code = static_cast<Code>(life.end_code);
   if (code == Code::PeerLeft) return leave(connection);
   if (code == Code::ConnectionFailed) return fail(connection, code, life.end_error, "", false);
-  // The other side's code, with an empty text of its own.
-  report_end(connection, life.end_code, 0, {reinterpret_cast<const char*>(arena_), 0});
+  // The other side's code: its empty text, too, has a place in the arena.
+  report_end(connection, life.end_code, 0, std::string_view(reinterpret_cast<const char*>(arena_), 1).substr(0, 0));
   release(connection);
 }
 

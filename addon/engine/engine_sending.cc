@@ -216,10 +216,7 @@ void Engine::on_sent(uint32_t slot, size_t size, int error) {
   life.send_blocked = false;
   if (error != 0) {
     send_lost(connection, error);
-  } else if (size > 0 && life.send_failed) {
-    // It has broken meanwhile, and its ring is discarded.
-    count_bytes(connection, size);
-  } else if (size > 0) {
+  } else if (size > 0 && !life.send_failed) {
     count_sent(connection, size, life.blocked_bytes, life.blocked_end);
   }
   const bool answered = life.in_session && life.state == State::Open && life.session.early > 0;
@@ -237,6 +234,8 @@ void Engine::after_pump(Connection& connection) {
     release(connection);
     return;
   }
+  // Of a message that is blocked from its first byte on, the ring shows nothing before JavaScript has flushed it.
+  if (life.send_blocked) return;
   if (life.farewell_due || !life.control.empty() || (!life.farewell_queued && !connection.ring.empty())) return;
   if (!io_->sent_all(connection.slot)) return;
   if (life.end_received) {

@@ -49,7 +49,10 @@ const FOUND = {
     'a session whose connection broke before its ring had moved there counted messages as not sent that were received',
   127: 'a connection that was writable twice in a poll had two drain events for one refusal',
   1795942795314: 'a client that had given up an attempt to resume its session ended the session with a CLOSE',
-  1795973995862: 'a batch of long messages had no bound, because bytes that were copied did not count'
+  1795973995862: 'a batch of long messages had no bound, because bytes that were copied did not count',
+  36088:
+    'the stream of a peer that was replaced ended before a long message of which the system had taken nothing yet',
+  5044: 'the ring of a connection that broke was used again while the system read from it'
 }
 
 for (const [seed, bug] of Object.entries(FOUND)) {
