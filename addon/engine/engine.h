@@ -289,7 +289,8 @@ class Engine final : private IoSink {
   [[nodiscard]] static bool outlives_end(const Life& life);
   [[nodiscard]] bool sent_into_reset(const Life& life) const;
   void leave(Connection& connection);
-  Connection* peer_of(const Server& server, const std::string& id);
+  [[nodiscard]] Connection* holder_of(uint32_t server, const std::string& id) const;
+  Connection* peer_of(uint32_t server, const std::string& id);
   void send_end(Connection& connection);
   void send_end_if_sent(Connection& connection);
   void set_farewell(Connection& connection, uint16_t code, std::string_view reason);

@@ -267,19 +267,15 @@ void Engine::end_left(Connection& connection) {
 
 // The peer that has this id, or nullptr. One that has left, and whose end was to come later, ends now; so does another one when
 // all places are taken.
-Connection* Engine::peer_of(const Server& server, const std::string& id) {
-  const auto find = [&] {
-    const auto found = server.ids.find(id);
-    return found == server.ids.end() ? nullptr : connections_[found->second];
-  };
+Connection* Engine::peer_of(uint32_t server, const std::string& id) {
   // What came before its end in this batch is dispatched before.
   const auto leaves = [&](const Connection& one) { return one.life.end_deferred && one.life.last_event_batch != batch_; };
-  Connection* const peer = find();
+  Connection* const peer = holder_of(server, id);
   Connection* leaving = peer;
-  if (peer == nullptr && server.peers >= server.options.peers_max) {
+  if (peer == nullptr && servers_[server].peers >= servers_[server].options.peers_max) {
     leaving = deferred_.first();
     const auto frees = [&](const Connection& one) {
-      return leaves(one) && one.life.of_server && !one.life.in_session && &servers_[one.life.server] == &server;
+      return leaves(one) && one.life.of_server && !one.life.in_session && one.life.server == server;
     };
     for (uint32_t looks = 1; leaving != nullptr && !frees(*leaving); ++looks) {
       leaving = looks < kEndsLookedAtMax ? deferred_.next(*leaving) : nullptr;
@@ -287,7 +283,7 @@ Connection* Engine::peer_of(const Server& server, const std::string& id) {
   }
   if (leaving == nullptr || !leaves(*leaving) || !has_event_room()) return peer;
   carry_out(*leaving);
-  return find();
+  return holder_of(server, id);
 }
 
 bool Engine::outlives_end(const Life& life) {

@@ -311,7 +311,7 @@ bool Engine::accept_peer(Connection& connection) {
     return false;
   }
   if (life.session.resumes) return resume(connection);
-  Connection* const other = peer_of(server, life.id);
+  Connection* const other = peer_of(life.server, life.id);
   if (other != nullptr && !may_replace(connection, *other)) {
     count_server(connection, layout::kServerCounterDuplicateIds, 1);
     question(*other);

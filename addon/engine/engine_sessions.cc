@@ -72,14 +72,20 @@ uint64_t Engine::hash_of_credential(std::string_view credential) const { return 
 
 // ---- Resuming
 
+// The connection that has this id, or nullptr.
+Connection* Engine::holder_of(uint32_t server, const std::string& id) const {
+  const auto& ids = servers_[server].ids;
+  const auto found = ids.find(id);
+  return found == ids.end() ? nullptr : connections_[found->second];
+}
+
 // The connection whose session this newcomer goes on with, or nullptr: it has the id, the token and the credential of its owner.
 // Where the program checks credentials, it has admitted this one.
 Connection* Engine::resumable(const Connection& connection) {
   const Life& life = connection.life;
   const Server& server = servers_[life.server];
-  const auto found = server.ids.find(life.id);
-  if (found == server.ids.end()) return nullptr;
-  Connection* const old = connections_[found->second];
+  Connection* const old = holder_of(life.server, life.id);
+  if (old == nullptr) return nullptr;
   const Session& session = old->life.session;
   const bool owner = old->life.in_session && session.token.equals(life.session.token) &&
                      (server.options.asks_for_verdict || session.credential == life.session.credential);

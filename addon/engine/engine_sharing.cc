@@ -56,7 +56,7 @@ bool Engine::prepare_shared(SharedFrames& frames, IoSend& send, SharedSend& shar
     return false;
   }
   const bool can_share = connection != nullptr && connection->life.state == State::Open && !connection->life.in_session &&
-                         !connection->life.send_failed && !connection->life.send_blocked && connection->ring.empty();
+                         !connection->life.send_blocked && connection->ring.empty();
   if (!can_share) {
     frames.refuse(place, 0);
     return false;
