@@ -8,7 +8,6 @@
 #include "engine.h"
 
 namespace zerio {
-namespace {}  // namespace
 
 bool Engine::queue_control(Connection& connection, const uint8_t* frame, uint32_t bytes) {
   ControlOut& control = connection.life.control;

@@ -85,14 +85,18 @@ ssize_t receive_bytes(int fd, uint8_t* data, size_t size) {
   return received;
 }
 
-ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count) {
+namespace {
+
+constexpr uint32_t kSlicesMax = 4;
+
+ssize_t send_once(int fd, const IoSlice* slices, uint32_t count) {
   ssize_t sent = 0;
   if (count == 1) {
     do sent = send_call(fd, slices[0].data, slices[0].size);
     while (sent < 0 && errno == EINTR);
     return sent;
   }
-  std::array<iovec, 4> vectors = {};
+  std::array<iovec, kSlicesMax> vectors = {};
   for (uint32_t i = 0; i < count; ++i) vectors[i] = {const_cast<uint8_t*>(slices[i].data), slices[i].size};
   msghdr message = {};
   message.msg_iov = vectors.data();
@@ -100,6 +104,37 @@ ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count) {
   do sent = ::sendmsg(fd, &message, kSendFlags);
   while (sent < 0 && errno == EINTR);
   return sent;
+}
+
+// While much is sent the other side receives, and there is room for more: what goes at once need not be kept for later. A part
+// that is shorter says that the other side is slower.
+constexpr size_t kPartBytesMin = 262144;
+
+ssize_t send_more(int fd, const IoSlice* slices, uint32_t count, size_t sent) {
+  const size_t total = total_of(slices, count);
+  for (size_t part = sent; part >= kPartBytesMin && sent < total; sent += part) {
+    std::array<IoSlice, kSlicesMax> rest = {};
+    uint32_t left = 0;
+    size_t behind = sent;
+    for (uint32_t i = 0; i < count; ++i) {
+      const size_t skipped = std::min(behind, slices[i].size);
+      behind -= skipped;
+      if (skipped < slices[i].size) rest[left++] = {slices[i].data + skipped, slices[i].size - skipped};
+    }
+    const ssize_t more = send_once(fd, rest.data(), left);
+    // The next send gets the error.
+    if (more <= 0) break;
+    part = static_cast<size_t>(more);
+  }
+  return static_cast<ssize_t>(sent);
+}
+
+}  // namespace
+
+ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count) {
+  const ssize_t sent = send_once(fd, slices, count);
+  if (sent < static_cast<ssize_t>(kPartBytesMin)) return sent;
+  return send_more(fd, slices, count, static_cast<size_t>(sent));
 }
 
 bool passes(int error) { return error == EAGAIN || error == ENOMEM || error == ENOBUFS; }
