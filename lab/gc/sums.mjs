@@ -37,8 +37,9 @@ const files = {
     GCProfiler.prototype.start = function () {
       GCProfiler.prototype.start = start
       start.call(this)
-      say('begin')
+      // First, because V8 may collect while the size is written down.
       setFlagsFromString('--trace-gc')
+      say('begin')
     }
     process.on('exit', () => { if (isMainThread) setFlagsFromString('--no-trace-gc'); say('end') })`,
   'workers.cjs': `

@@ -18,8 +18,8 @@ const help = `Usage: zerio gc [flags] <program> [arguments]
        zerio gc [flags] --attach <process>
 
 Runs a program and reports what its threads and those of the Node.js processes that it starts cost the garbage collector: bytes
-allocated, collections and their pauses, the event loop's delay, and which functions allocate. Once a second while it runs, and all of
-it at the end, on stderr. The program is
+allocated, collections and their pauses, the event loop's delay, and which functions allocate. At most once a second while it runs, and all
+of it at the end, on stderr. The program is
 
   app.js                 a file, as node runs it: CommonJS, ES module, or TypeScript where Node.js runs that
   node --flags app.js    Node.js with flags

@@ -6,7 +6,7 @@ import { basename } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { holdSweeping } from '../gc/buffer_sweeping.js'
-import { endedProfilersFree, Run } from '../gc/run.js'
+import { Run } from '../gc/run.js'
 import { beginningFile, type GcState, type GcTask, profileFile, stateFile, taskFile } from './gc_channel.js'
 import { Timeline } from './gc_timeline.js'
 import { watchMessages } from './gc_watched_messages.js'
@@ -17,8 +17,12 @@ import { Histogram } from './histogram.js'
 const reportMsMin = 50
 const reportMsMax = 1000
 const reportShare = 0.05
+/** What V8 has recorded is taken between the reports, too, where that keeps profilers from being left behind: 40 microseconds each time. */
+const turnMsMin = 3
 /** Before a message: in front of the first report there is that much work, too. */
 const messageMsMin = 5
+/** And more profilers may be left behind, because nothing comes after the last message. */
+const messageProfilersFree = 30
 /** A whole program allocates so much that fewer samples are enough, and each costs microseconds. */
 const samplingBytes = 131_072
 
@@ -122,9 +126,7 @@ class Reporter {
     this.#lookedMs = now
     const activeMs = this.#activeMs
     if (activeMs - this.#reportedActiveMs < Math.max(messageMsMin, activeMs * reportShare)) return
-    // The other half of the profilers that may be left behind is for reports that come by the time.
-    const isSparing = run.meter.endedProfilers * 2 > endedProfilersFree
-    this.#reportLive(run, isSparing ? reportMsMax : messageMsMin)
+    this.#reportLive(run, messageMsMin, messageProfilersFree)
   }
 
   get #elapsedMs(): number {
@@ -136,20 +138,25 @@ class Reporter {
     return this.#elapsedMs - (clock.idleMs() - this.#beganIdleMs)
   }
 
-  #reportLive(run: Run, everyMs: number): void {
+  /** Returns whether it was due. */
+  #reportLive(run: Run, everyMs: number, endedProfilersFree?: number): boolean {
     this.#kind = 'live'
-    if (run.takeWhenDue(everyMs, () => this.#write())) this.#reportedActiveMs = this.#activeMs
+    const isDue = run.takeWhenDue(everyMs, () => this.#write(), endedProfilersFree)
+    if (isDue) this.#reportedActiveMs = this.#activeMs
+    return isDue
   }
 
   #reportLater(): void {
-    const delayMs = Math.min(reportMsMax, Math.max(reportMsMin, this.#elapsedMs * reportShare))
+    const dueMs = Math.min(reportMsMax, Math.max(reportMsMin, this.#elapsedMs * reportShare))
+    const calmMs = this.#run?.calmMs ?? dueMs
+    const delayMs = calmMs < turnMsMin ? dueMs : Math.min(calmMs, dueMs)
     setTimeout(() => {
       if (this.#isChildOfCommand && process.ppid !== this.task.commandPid) {
         // The command is gone, and with it who wanted to know and who would end the program.
         process.kill(process.pid, 'SIGTERM')
       }
       if (this.onEnd !== undefined && !isAlive(this.task.commandPid)) this.#isRead = false
-      if (this.#run !== undefined) this.#reportLive(this.#run, delayMs)
+      if (this.#run !== undefined && !this.#reportLive(this.#run, dueMs) && delayMs < dueMs) this.#run.turn()
       if (this.#isRead && this.#run !== undefined) this.#reportLater()
       else this.end('final')
     }, delayMs).unref()

@@ -16,14 +16,21 @@ import { type GcCollections, GcReport, type GcReportData } from './report.js'
 /** V8 keeps what it records of collections in memory of its own until it is taken. */
 const takeEveryMs = 10_000
 /**
- * So many profilers may be left behind, because what a program is killed in front of is lost. Behind each of the next ones the next take waits
- * for so many times as long as the last.
+ * Each profiler that is left behind makes every pause longer by some 8 microseconds (4 to 12, by machine): so many are left that it is a twentieth
+ * of the mean pause, and a few at any rate, because what a program is killed in front of is lost. Behind them a take comes when the time has doubled.
  */
-export const endedProfilersFree = 60
-const waitFactor = 4
-const waitsMax = 3
+const endedProfilerUs = 8
+const endedProfilersPart = 0.05
+const endedProfilersMin = 2
+const waitPart = 0.5
 /** V8's records grow meanwhile: some 3 KB for each collection. */
 const waitMsMax = 60_000
+/** How much of the mean time between two minor collections a profiler lives that shall see no more than one: with 0.7, one in twenty saw two. */
+const calmPart = 0.35
+/** How much the last stretch says about that time, behind ten of them. */
+const rateShare = 0.1
+/** To turn goes wrong now and then, and may leave so many profilers behind besides. */
+const turnProfilersFree = 4
 /** A timer may fire a little before its time. */
 const timerPart = 0.95
 /** What one iteration of Node's event loop allocates; the timer behind the loop's delay makes one each time. */
@@ -45,6 +52,10 @@ export class Run {
   readonly #startMs: number
   #endMs: number | undefined
   #tookMs = 0
+  #turnedMs = 0
+  #stretches = 0
+  /** Of late. */
+  #minorsPerMs = 0
   #loop: GcReport['eventLoop'] | undefined
   readonly #timer: NodeJS.Timeout
 
@@ -63,7 +74,7 @@ export class Run {
     this.#timer = setInterval(() => this.takeWhenDue(takeEveryMs), takeEveryMs).unref()
     this.#utilization = performance.eventLoopUtilization()
     this.#startMs = performance.now()
-    this.#tookMs = this.#startMs
+    this.#tookMs = this.#turnedMs = this.#startMs
     prepare?.()
     this.meter.begin()
   }
@@ -71,11 +82,13 @@ export class Run {
   /** Takes what V8 has recorded so far; what `work` allocates is not counted. */
   take<T>(work?: () => T): T | undefined {
     const before = this.meter.heapBytes
+    const minors = this.#counts.minor
     this.#tookMs = performance.now()
     this.isTaking = true
     try {
       return this.meter.between(() => {
         this.sampler?.spend(this.meter.heapBytes - before)
+        this.#noteRate(this.#counts.minor - minors)
         return work?.()
       }, false)
     } finally {
@@ -84,13 +97,30 @@ export class Run {
   }
 
   /**
-   * As `take`, but that the time since the last one must be longer the more profilers it would leave behind: four times as long for each that V8
-   * has not collected. Returns whether it was due.
+   * As `take`, but of no account for `takeWhenDue`: when it comes every `calmMs`, a profiler seldom lives through two minor collections, and
+   * so is not left behind. Does nothing once too many are.
    */
-  takeWhenDue(everyMs: number, work?: () => void): boolean {
-    const waits = Math.min(waitsMax, Math.max(0, this.meter.endedProfilers - endedProfilersFree))
-    const waitMs = Math.max(everyMs, Math.min(everyMs * waitFactor ** waits, waitMsMax))
-    if (performance.now() - this.#tookMs < waitMs * timerPart) return false
+  turn(): void {
+    if (this.meter.endedProfilers >= this.#endedProfilersFree + turnProfilersFree) return
+    const tookMs = this.#tookMs
+    this.take()
+    this.#tookMs = tookMs
+  }
+
+  /** So long V8 probably makes no second minor collection, in milliseconds. */
+  get calmMs(): number {
+    return calmPart / this.#minorsPerMs
+  }
+
+  /**
+   * As `take`, but at most once in `everyMs`, and when more than `endedProfilersFree` profilers would be left behind, not before half of
+   * the time so far has passed since the last one, or a minute. Returns whether it was due.
+   */
+  takeWhenDue(everyMs: number, work?: () => void, endedProfilersFree = this.#endedProfilersFree): boolean {
+    const now = performance.now()
+    const isFree = this.meter.endedProfilers < endedProfilersFree
+    const waitMs = isFree ? everyMs : Math.max(everyMs, Math.min((now - this.#startMs) * waitPart, waitMsMax))
+    if (now - this.#tookMs < waitMs * timerPart) return false
     this.take(work)
     return true
   }
@@ -159,6 +189,20 @@ export class Run {
       overheadBytes,
       notes: [...this.notes]
     }
+  }
+
+  /** At the end of a stretch with so many minor collections. */
+  #noteRate(minors: number): void {
+    const now = performance.now()
+    const share = Math.max(rateShare, 1 / ++this.#stretches)
+    this.#minorsPerMs += (minors / Math.max(1, now - this.#turnedMs) - this.#minorsPerMs) * share
+    this.#turnedMs = now
+  }
+
+  get #endedProfilersFree(): number {
+    const { count } = this.#pauses
+    const meanUs = count > 0 ? this.#pausedUs / count : 0
+    return Math.max(endedProfilersMin, (meanUs * endedProfilersPart) / endedProfilerUs)
   }
 
   #openSampler(samplingBytes: number): AllocationSampler | undefined {
