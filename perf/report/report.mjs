@@ -49,11 +49,10 @@ function head(present, results) {
     return sentence === null ? [] : `- **${title}**: the machine was noisy: ${sentence}.`
   })
   return [
-    `Measured on ${all.at(-1).measuredAt.slice(0, 10)} with zerio ${machine.zerio} on ${machine.cpuCount} cores of ${machine.cpu},`,
-    `${machine.memoryGb} GB, Linux ${machine.kernel}, Node.js ${machine.node}${machine.others}, over the loopback interface.`,
-    'Machines differ, and a shared one differs from minute to minute: everything that is compared ran in turn, and what counts',
-    'elsewhere are the ratios. [perf/README.md](../perf/README.md) says what each program does. `npm install && npm run perf` measures',
-    `again, with nothing else running; a part of it: \`npm run perf -- --only ${present.map(({ name }) => name).join(',')}\`.`,
+    `Measured on ${all.at(-1).measuredAt.slice(0, 10)} with zerio ${machine.zerio} on ${machine.cpuCount} cores of ${machine.cpu}, ${machine.memoryGb} GB,`,
+    `Linux ${machine.kernel}, Node.js ${machine.node}${machine.others}, over the loopback interface.`,
+    'Machines differ, and a shared one differs from minute to minute: everything that is compared ran in turn, and what counts elsewhere are the ratios.',
+    `[perf/README.md](../perf/README.md) says what each program does. \`npm install && npm run perf\` measures again, with nothing else running; a part of it: \`npm run perf -- --only ${present.map(({ name }) => name).join(',')}\`.`,
     ...(all.some(({ quick }) => quick) ? ['', '**A quick run: a first look, not a result.**'] : []),
     ...(noises.length === 0 ? [] : ['', ...noises]),
     ...(noteworthy.length === 0

@@ -113,7 +113,7 @@ export const against = {
     }
   },
 
-  render({ roundTrips, rates, failures, missing, repetitions }, { charts, data }) {
+  render({ roundTrips, rates, failures, missing, repetitions }, { data }) {
     const isRepeated = repetitions > 1
     data.add(
       'against_round_trip',
@@ -133,18 +133,6 @@ export const against = {
         spread: isRepeated ? rounded(spread) : ''
       }))
     )
-    charts.add('against_round_trip', {
-      title: 'Round trip of 32 B, p50',
-      kind: 'bars',
-      x: { field: 'p50Us', title: 'µs' },
-      rows: roundTrips.map((row) => ({ ...row, series: row.program }))
-    })
-    charts.add('against_throughput', {
-      title: '32 B one way',
-      kind: 'bars',
-      x: { field: 'messagesPerSecond', title: 'messages per second', log: true },
-      rows: rates.map((row) => ({ ...row, series: row.program }))
-    })
     const fastest = roundTrips.find(({ program }) => program === 'c epoll')
     const limit = rates.find(({ program }) => program === 'c framed')
     const noise = (value) => (isRepeated ? percent(value) : '')
@@ -166,8 +154,6 @@ export const against = {
           ])
       ),
       '',
-      charts.image('against_round_trip'),
-      '',
       `32-byte messages one way, counted by the receiver, which reads a field of each. ${data.link('against_throughput')}`,
       '',
       table(
@@ -181,8 +167,6 @@ export const against = {
             noise(spread)
           ])
       ),
-      '',
-      charts.image('against_throughput'),
       '',
       'ws: no compression, `bufferutil` installed. zeromq: Request and Reply, Push and Pull, each call awaited. Bun: messages collected in an `ArrayBufferSink`, a write when 64 KiB are full, `drain` when a write is not taken whole.',
       '',

@@ -1,6 +1,6 @@
 // Connections that come and go: how many newcomers a server takes in a second, and what each costs it.
-import { join } from 'node:path'
 import { atLeast } from '../lib/aims.mjs'
+import { crowdServer } from '../lib/crowd.mjs'
 import { interleave } from '../lib/interleave.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
 import { cpuNs } from '../lib/process_costs.mjs'
@@ -14,8 +14,6 @@ const FULL = { warmupMs: 500, measuredMs: 1500, repetitions: 7 }
 const QUICK = { warmupMs: 100, measuredMs: 300, repetitions: 1 }
 const REFERENCE = 'c epoll'
 const OF_C_MIN = 0.9
-
-const script = (path) => join(import.meta.dirname, '..', path)
 
 async function runChurn(server, { warmupMs, measuredMs }) {
   const programs = [server]
@@ -33,11 +31,10 @@ async function runChurn(server, { warmupMs, measuredMs }) {
 }
 
 function serversFor(backends) {
-  const node = (path, flags = []) => new Program(process.execPath, [script(path), ...flags])
   const servers = { [REFERENCE]: () => new Program(nativePrograms.greeter, []) }
   for (const backend of backends)
-    servers[`zerio (${backend})`] = () => node('zerio/crowd_server.mjs', ['--backend', backend])
-  servers['node:net'] = () => node('net/crowd_server.mjs')
+    servers[`zerio (${backend})`] = () => crowdServer('zerio/crowd_server.mjs', ['--backend', backend])
+  servers['node:net'] = () => crowdServer('net/crowd_server.mjs')
   return servers
 }
 

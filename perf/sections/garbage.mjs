@@ -72,9 +72,8 @@ export const garbage = {
     const shown = Object.entries(programs).filter(([program]) => !/ (spin|hybrid|adaptive) /.test(program))
     const roundTrips = Object.values(programs)[0]?.roundTrips ?? 0
     return [
-      `${count(roundTrips)} round trips of 32 B after a warm-up; each message is sent once and received once by each side. Bytes are those`,
-      'that V8 allocated on its heap. A Node.js process allocates a little by itself, most of it in its compiler, however many messages',
-      `there are: that is what is left where nothing is allocated per message. Figures are those of the echo side and of the client. \`spin\`, \`hybrid\` and \`adaptive\` are in the data file. ${data.link('garbage')}`,
+      `${count(roundTrips)} round trips of 32 B after a warm-up; each message is sent once and received once by each side. Bytes are those that V8 allocated on its heap.`,
+      `A Node.js process allocates a little by itself, most of it in its compiler, however many messages there are: that is what is left where nothing is allocated per message. Figures are those of the echo side and of the client. \`spin\`, \`hybrid\` and \`adaptive\` are in the data file. ${data.link('garbage')}`,
       '',
       table(
         ['program', 'bytes per message', 'mallocs per message', 'collections', 'all pauses'],

@@ -3,54 +3,23 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { atMost } from '../lib/aims.mjs'
+import { crowdServer, INTERVAL_NS, PAYLOAD_BYTES, runCrowd } from '../lib/crowd.mjs'
 import { peerCounts } from '../lib/files_limit.mjs'
 import { interleave } from '../lib/interleave.mjs'
-import { emptyHistogram, recordFile, summaryOf } from '../lib/latencies.mjs'
 import { nativePrograms } from '../lib/native_programs.mjs'
-import { cpuNs, residentBytes } from '../lib/process_costs.mjs'
 import { Program } from '../lib/processes.mjs'
 import { median, ratiosWithin } from '../lib/stats.mjs'
 import { rounded } from '../report/data_files.mjs'
 import { failed, repeated, table, us } from '../report/markdown.mjs'
 
-const PAYLOAD_BYTES = 32
-// One message every 100 µs, whatever the number of senders: the crowd is measured, not the load.
-const INTERVAL_NS = 100_000
 const FULL = { peers: [1, 100, 1_000, 10_000], warmup: 4_000, messages: 4_000, repetitions: 5 }
 const QUICK = { peers: [1, 1_000], warmup: 500, messages: 1_500, repetitions: 1 }
 const STRATEGIES = ['blocking', 'spin']
-const DEADLINE_MS = 120_000
-
-const script = (path) => join(import.meta.dirname, '..', path)
 
 // One, one in a hundred, all: without those that are the same.
 const activeCounts = (peers) => [...new Set([1, Math.max(1, peers / 100), peers])]
 
-async function runCrowd(server, peers, active, { warmup, messages }, file, isSpinning) {
-  const programs = [server]
-  try {
-    const { port } = await server.next()
-    const crowd = new Program(nativePrograms.crowd, [
-      ...[port, peers, active, PAYLOAD_BYTES, INTERVAL_NS, warmup, messages, file]
-    ])
-    programs.push(crowd)
-    await crowd.next(DEADLINE_MS)
-    const before = cpuNs(server.pid)
-    crowd.write('go')
-    const { messages: sent } = await crowd.next(DEADLINE_MS)
-    const cpuUs = (cpuNs(server.pid) - before) / sent / 1000
-    const memoryMb = residentBytes(server.pid) / 2 ** 20
-    const histogram = emptyHistogram()
-    const quietP99Us = median(recordFile(histogram, file))
-    // A server that spins uses all of its core whatever the load.
-    return { ...summaryOf(histogram), quietP99Us, ...(isSpinning ? {} : { cpuUs }), memoryMb }
-  } finally {
-    await Promise.all(programs.map((program) => program.kill()))
-  }
-}
-
 function serversFor(peers, backends) {
-  const node = (path, flags = []) => new Program(process.execPath, [script(path), ...flags])
   const servers = {
     'c epoll': () => new Program(nativePrograms.echo, ['epoll', peers]),
     'c spin': () => new Program(nativePrograms.echo, ['spin', peers])
@@ -58,10 +27,10 @@ function serversFor(peers, backends) {
   for (const backend of backends) {
     for (const strategy of STRATEGIES) {
       servers[`zerio ${strategy} (${backend})`] = () =>
-        node('zerio/crowd_server.mjs', ['--strategy', strategy, '--backend', backend])
+        crowdServer('zerio/crowd_server.mjs', ['--strategy', strategy, '--backend', backend])
     }
   }
-  servers['node:net'] = () => node('net/crowd_server.mjs')
+  servers['node:net'] = () => crowdServer('net/crowd_server.mjs')
   return servers
 }
 
@@ -89,7 +58,7 @@ export const growth = {
             name,
             peers,
             active,
-            ...(await runCrowd(start(), peers, active, sizes, file, name.includes('spin')))
+            ...(await runCrowd(start(), peers, active, sizes, file))
           })
         }
       }
@@ -97,7 +66,8 @@ export const growth = {
       for (const runs of Object.values(outcome.results)) {
         const [{ name, peers, active }] = runs
         const middle = (field) => median(runs.map((run) => run[field]))
-        const cpuUs = runs[0].cpuUs === undefined ? undefined : middle('cpuUs')
+        // A server that spins uses all of its core whatever the load.
+        const cpuUs = name.includes('spin') ? undefined : middle('cpuUs')
         rows.push({
           program: name,
           peers,
@@ -146,8 +116,7 @@ export const growth = {
     )
     return [
       `A message of ${PAYLOAD_BYTES} B every ${INTERVAL_NS / 1000} µs from one of the active peers after the other, echoed by the server; time counts from when it was due; ${repeated(repetitions)}. The peers are sockets of one C program that never`,
-      'sleeps. Servers that spin use all of a core, whatever they do with it. The p99 of a window is as above. With one active peer of so',
-      `many that are connected; those with more active ones, and CPU time and memory of each server, are in the data file. ${data.link('growth')}`,
+      `sleeps. Servers that spin use all of a core, whatever they do with it. The p99 of a window is as above. With one active peer of so many that are connected; those with more active ones, and CPU time and memory of each server, are in the data file. ${data.link('growth')}`,
       '',
       byPeers(rows),
       '',

@@ -5,6 +5,7 @@ import { fanOut } from './fan_out.mjs'
 import { garbage } from './garbage.mjs'
 import { growth } from './growth.mjs'
 import { long } from './long.mjs'
+import { mostPeers } from './most_peers.mjs'
 import { ordinary } from './ordinary.mjs'
 import { roundTrip } from './round_trip.mjs'
 import { slowConsumers } from './slow_consumers.mjs'
@@ -44,6 +45,7 @@ export const sections = [
   fanOut,
   slowConsumers,
   growth,
+  mostPeers,
   churn,
   ordinary,
   garbage,

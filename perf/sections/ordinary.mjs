@@ -155,15 +155,8 @@ export const ordinary = {
     return { rows, idle, failures, leftOut, repetitions: sizes.repetitions }
   },
 
-  render({ rows, idle, failures, leftOut, repetitions }, { charts, data }) {
+  render({ rows, idle, failures, leftOut, repetitions }, { data }) {
     const find = findIn(rows)
-    charts.add('ordinary_cpu', {
-      title: 'CPU of an ordinary program',
-      kind: 'lines',
-      x: { field: 'peers', title: 'connected peers', log: true },
-      y: { field: 'share', title: 'part of one processor', log: true },
-      rows: rows.map((row) => ({ ...row, series: row.program }))
-    })
     const ofNet = (row, field) => {
       const net = row.program === 'node:net' ? undefined : find(row.peers, 'node:net')
       return times(row[field], net?.[field])
@@ -181,9 +174,8 @@ export const ordinary = {
     const most = Math.max(...rows.map(({ peers }) => peers))
     const shown = rows.filter(({ peers }) => peers === most)
     return [
-      `A timer every 5 ms, ${REQUESTS_PER_SECOND} http requests a second and ${MESSAGES_PER_SECOND} messages of ${PAYLOAD_BYTES} B a second, echoed, in one process;`,
-      `all but the peer whose turn it is say nothing; ${repeated(repetitions)}. CPU time is that of`,
-      `the whole process as a part of one processor. The http client is a process of its own with one connection. Smaller crowds are in the data file. ${data.link('ordinary')}`,
+      `A timer every 5 ms, ${REQUESTS_PER_SECOND} http requests a second and ${MESSAGES_PER_SECOND} messages of ${PAYLOAD_BYTES} B a second, echoed, in one process; all but the peer whose turn it is say nothing; ${repeated(repetitions)}.`,
+      `CPU time is that of the whole process as a part of one processor. The http client is a process of its own with one connection. Smaller crowds are in the data file. ${data.link('ordinary')}`,
       '',
       table(
         ['peers', 'program', 'CPU', 'of node:net', 'http p50', 'of node:net', 'http p99'],
@@ -198,10 +190,7 @@ export const ordinary = {
         ])
       ),
       '',
-      charts.image('ordinary_cpu'),
-      '',
-      `A server with ${SILENT_PEERS} silent peers and heartbeats every ${HEARTBEAT_MS / 1000} s takes of one processor (aim: ≤ ${sharePercent(IDLE_SHARE_MAX)}):`,
-      `${idle.map(({ backend, share }) => `${backend} ${sharePercent(share)}`).join(', ')}.`,
+      `A server with ${SILENT_PEERS} silent peers and heartbeats every ${HEARTBEAT_MS / 1000} s takes of one processor (aim: ≤ ${sharePercent(IDLE_SHARE_MAX)}): ${idle.map(({ backend, share }) => `${backend} ${sharePercent(share)}`).join(', ')}.`,
       '',
       ...leftOut.map(
         (peers) => `- ${peers} peers were left out: this system allows a process fewer open files.`

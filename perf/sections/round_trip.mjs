@@ -102,11 +102,9 @@ export const roundTrip = {
       rows: names.flatMap((name) => programs[name][SHOWN].curve.map((point) => ({ ...point, program: name })))
     })
     return [
-      `One message of ${bytes} B every ${intervalUs} µs, ${repetitions} runs together. The sending side polls without sleeping; the`,
-      'echo side waits with the strategy named. Time counts from when a message was **due**, not from when it was sent, so that a',
-      'stall counts against every message it delays. "C" is `c epoll` for `blocking` and `c spin` for the others. The p99 of a window is',
-      `the median of those of ${WINDOW_SAMPLES} messages in a row each: it leaves out the moments in which this machine gave its processors to`,
-      'others, and is what is compared.',
+      `One message of ${bytes} B every ${intervalUs} µs, ${repetitions} runs together. The sending side polls without sleeping; the echo side waits with the strategy named.`,
+      'Time counts from when a message was **due**, not from when it was sent, so that a stall counts against every message it delays. "C" is `c epoll` for `blocking` and `c spin` for the others. The p99 of a',
+      `window is the median of those of ${WINDOW_SAMPLES} messages in a row each: it leaves out the moments in which this machine gave its processors to others, and is what is compared.`,
       '',
       table(
         ['echo side', 'p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max', 'p99 of a window', 'p50 / C', 'p99 / C'],

@@ -68,25 +68,30 @@ export const targets = {
     )
     const aims = targets.filter(({ value, decision }) => value === null || decision !== null)
     const reached = aims.filter(({ decision }) => decision === 'reached')
-    const shown = aims.filter((target) => !reached.includes(target) || target.name.endsWith('memory'))
+    const undecided = aims.filter(({ decision }) => decision === 'not decided')
+    const shown = aims.filter(
+      (target) => ![...reached, ...undecided].includes(target) || target.name.endsWith('memory')
+    )
+    const namedValue = (target) => `${labelOf(target)} (${valueText(target)}, aim ${limitOf(target)})`
+    const valueText = ({ value, unit, reference }) =>
+      `${number(value, reference === undefined ? unit : '')} ${unit}`.trim()
     return [
       `What zerio is built to reach; ${repeated(repetitions)}. ${reached.length} of ${aims.length} aims were reached. ${data.link('ratios')}`,
-      'Memory, and what was missed or not decided:',
+      'Memory, and what was missed:',
       '',
       table(
         ['what', 'compared with', 'ratio or value', 'aim', ''],
-        shown.map(({ value, unit, decision, note, ...target }) => [
+        shown.map((target) => [
           labelOf(target),
           target.reference ?? '',
-          value === null
-            ? note
-            : `${number(value, target.reference === undefined ? unit : '')} ${unit}`.trim(),
+          target.value === null ? target.note : valueText(target),
           limitOf(target),
-          marked(decision)
+          marked(target.decision)
         ])
       ),
       '',
-      ...noisy.map((sentence) => `- ${sentence}`),
+      ...(undecided.length === 0 ? [] : [`- not decided: ${undecided.map(namedValue).join('; ')}`]),
+      ...(noisy.length === 0 ? [] : [`- ${noisy.join('; ')}`]),
       ...failed(failures)
     ].join('\n')
   },

@@ -90,9 +90,8 @@ export const throughput = {
       }))
     )
     return [
-      `One process sends, another reads a field of each message; \`run\` with \`claimRun\` and \`onRun\`, 64 KiB at a time;`,
-      `${repeated(repetitions)}, of ${AIM_BYTES} B ${aimRepetitions}. \`c framed\` is C with`,
-      `64 KiB per system call; the other columns are divided by it. The data file has 16 B, and the ways with a flush after each message, too. ${data.link('throughput')}`,
+      `One process sends, another reads a field of each message; \`run\` with \`claimRun\` and \`onRun\`, 64 KiB at a time; ${repeated(repetitions)}, of ${AIM_BYTES} B ${aimRepetitions}.`,
+      `\`c framed\` is C with 64 KiB per system call; the other columns are divided by it. The data file has 16 B, and the ways with a flush after each message, too. ${data.link('throughput')}`,
       '',
       besideC(rows),
       '',

@@ -124,6 +124,21 @@ function sectionsOf(factor) {
       leftOut: [],
       repetitions: 3
     },
+    'most-peers': {
+      peers: 19_900,
+      rows: each(
+        [
+          ['blocking', 'spin', 'hybrid', 'adaptive', 'manual', 'blocking, 100 timers'],
+          ['epoll', 'io_uring']
+        ],
+        ([kind, backend]) => ({
+          ...{ kind, backend, aloneP99Us: 70 * factor, p99Us: 80 * factor },
+          ofAlone: five.map((one) => one * factor)
+        })
+      ),
+      failures: {},
+      repetitions: 5
+    },
     churn: {
       rows: ['c epoll', ...own(['zerio']), 'node:net'].map((program) => ({
         program,

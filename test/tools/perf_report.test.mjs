@@ -183,6 +183,7 @@ test('the page of a whole run is one that a person reads, and every figure is in
     'garbage',
     'growth',
     'long',
+    'most_peers',
     'ordinary',
     'ratios',
     'round_trip',
@@ -197,6 +198,7 @@ test('the page of a whole run is one that a person reads, and every figure is in
     ['fan_out', 'fan-out'],
     ['slow_consumers', 'slow-consumers'],
     ['growth', 'growth'],
+    ['most_peers', 'most-peers'],
     ['churn', 'churn'],
     ['long', 'long'],
     ['ordinary', 'ordinary']
