@@ -24,7 +24,7 @@ const sectionNames = sections.map(({ name }) => name)
 const HELP = `Usage: npm run perf -- [flags]
 
 Compares zerio with C, node:net and others on this machine, prints ratios, and writes docs/performance.md, its data files and
-the README's figures. Run it with nothing else running. The whole takes about 45 minutes.
+the README's figures. Run it with nothing else running. The whole takes about 70 minutes.
 
   --quick               the whole in four minutes: a first look, not a result; writes perf/results/quick/performance.md
   --only <name,...>     only these sections: ${sectionNames.join(', ')}
@@ -148,7 +148,7 @@ async function measureAll(folder) {
   return results
 }
 
-// All sections that have results, also those of another run: each says when it was measured.
+// All sections that have results, also those of another run: the page says from when on they were measured.
 async function writePage(folder) {
   const results = new Map()
   for (const { name } of sections) {

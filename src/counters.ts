@@ -97,7 +97,7 @@ export class ConnectionCounters extends Counters<Uncapitalize<keyof typeof Conne
   get receives(): number {
     return this._words[ConnectionCounter.Receives]
   }
-  /** System calls (or submissions) that sent. */
+  /** Sends, each one system call or submission, or a few system calls for a long message. */
   get sends(): number {
     return this._words[ConnectionCounter.Sends]
   }
@@ -219,7 +219,7 @@ export class EngineCounters extends Counters<Uncapitalize<keyof typeof EngineCou
   get receives(): number {
     return this._words[EngineCounter.Receives]
   }
-  /** System calls (or submissions) that sent. */
+  /** Sends, each one system call or submission, or a few system calls for a long message. */
   get sends(): number {
     return this._words[EngineCounter.Sends]
   }

@@ -4,7 +4,6 @@ import { compile } from 'vega-lite'
 
 const WIDTH = 560
 const HEIGHT = 300
-const BAR_HEIGHT = 24
 
 const axis = ({ field, title, log }) => ({
   field,
@@ -21,12 +20,6 @@ const kinds = {
     height: HEIGHT,
     mark: { type: 'line', point: true },
     encoding: { x: axis(x), y: axis(y), color: series }
-  }),
-  bars: ({ x }) => ({
-    width: WIDTH,
-    height: { step: BAR_HEIGHT },
-    mark: x.log ? { type: 'point', filled: true, size: 90 } : 'bar',
-    encoding: { x: axis(x), y: series }
   }),
   percentiles: () => ({
     width: WIDTH,
@@ -50,7 +43,7 @@ const kinds = {
 }
 
 /**
- * @param {{ title: string, kind: 'lines' | 'bars' | 'percentiles', x?: object, y?: object, rows: object[] }} chart
+ * @param {{ title: string, kind: 'lines' | 'percentiles', x?: object, y?: object, rows: object[] }} chart
  * @returns {Promise<string>} SVG
  */
 export async function drawChart(chart) {

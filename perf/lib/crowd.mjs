@@ -27,7 +27,14 @@ export async function runCrowd(server, peers, active, { warmup, messages }, file
   try {
     const { port } = await server.next()
     const crowd = new Program(nativePrograms.crowd, [
-      ...[port, peers, active, PAYLOAD_BYTES, INTERVAL_NS, warmup, messages, file]
+      port,
+      peers,
+      active,
+      PAYLOAD_BYTES,
+      INTERVAL_NS,
+      warmup,
+      messages,
+      file
     ])
     programs.push(crowd)
     await crowd.next(DEADLINE_MS)

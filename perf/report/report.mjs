@@ -48,8 +48,10 @@ function head(present, results) {
     const sentence = noiseSentence(results.get(name).noise)
     return sentence === null ? [] : `- **${title}**: the machine was noisy: ${sentence}.`
   })
+  const days = [...new Set(all.map(({ measuredAt }) => measuredAt.slice(0, 10)))].sort()
+  const when = days.length === 1 ? `on ${days[0]}` : `from ${days[0]} to ${days.at(-1)}`
   return [
-    `Measured on ${all.at(-1).measuredAt.slice(0, 10)} with zerio ${machine.zerio} on ${machine.cpuCount} cores of ${machine.cpu}, ${machine.memoryGb} GB,`,
+    `Measured ${when} with zerio ${machine.zerio} on ${machine.cpuCount} cores of ${machine.cpu}, ${machine.memoryGb} GB,`,
     `Linux ${machine.kernel}, Node.js ${machine.node}${machine.others}, over the loopback interface.`,
     'Machines differ, and a shared one differs from minute to minute: everything that is compared ran in turn, and what counts elsewhere are the ratios.',
     `[perf/README.md](../perf/README.md) says what each program does. \`npm install && npm run perf\` measures again, with nothing else running; a part of it: \`npm run perf -- --only ${present.map(({ name }) => name).join(',')}\`.`,

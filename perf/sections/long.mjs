@@ -120,9 +120,10 @@ export const long = {
   noteworthy: ({ rows }) => {
     const own = rows.filter(({ program, ofC }) => program.startsWith('zerio') && ofC.length > 0)
     return [...new Set(own.map(({ program }) => program))].flatMap((program) =>
-      KINDS.map((kind) => {
+      KINDS.flatMap((kind) => {
         const cells = own.filter((row) => row.program === program && row.kind === kind)
-        const worst = cells.sort((a, b) => median(a.ofC) - median(b.ofC))[0]
+        const [worst] = cells.sort((a, b) => median(a.ofC) - median(b.ofC))
+        if (worst === undefined) return []
         return atLeast(
           `1 KiB to 16 MiB, ${kind}, ${program}, at worst (${count(worst.bytes)} B)`,
           worst.ofC,

@@ -70,7 +70,7 @@ export const targets = {
     const reached = aims.filter(({ decision }) => decision === 'reached')
     const undecided = aims.filter(({ decision }) => decision === 'not decided')
     const shown = aims.filter(
-      (target) => ![...reached, ...undecided].includes(target) || target.name.endsWith('memory')
+      ({ name, decision }) => !['reached', 'not decided'].includes(decision) || name.endsWith('memory')
     )
     const namedValue = (target) => `${labelOf(target)} (${valueText(target)}, aim ${limitOf(target)})`
     const valueText = ({ value, unit, reference }) =>

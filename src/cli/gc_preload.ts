@@ -17,11 +17,11 @@ import { Histogram } from './histogram.js'
 const reportMsMin = 50
 const reportMsMax = 1000
 const reportShare = 0.05
-/** What V8 has recorded is taken between the reports, too, where that keeps profilers from being left behind: 40 microseconds each time. */
+/** The shortest time between two turns, each of which takes 40 microseconds. */
 const turnMsMin = 3
 /** Before a message: in front of the first report there is that much work, too. */
 const messageMsMin = 5
-/** And more profilers may be left behind, because nothing comes after the last message. */
+/** And so many profilers may be left behind at any rate, because nothing comes after the last message. */
 const messageProfilersFree = 30
 /** A whole program allocates so much that fewer samples are enough, and each costs microseconds. */
 const samplingBytes = 131_072
@@ -86,13 +86,14 @@ class Reporter {
       (ns) => {
         this.#pauses.record(Math.min(Math.round(ns / 1000), 2 ** 31 - 1))
         this.#timeline.pause(ns / 1e6)
-      }
+      },
+      false
     )
     if (this.onEnd !== undefined) {
       this.#run.notes.push('Memory outside of the heap is not counted in a process that ran already.')
     }
     this.#write()
-    this.#reportLater()
+    this.#reportLater(this.#run)
   }
 
   end(kind: 'timeUp' | 'final'): void {
@@ -126,7 +127,7 @@ class Reporter {
     this.#lookedMs = now
     const activeMs = this.#activeMs
     if (activeMs - this.#reportedActiveMs < Math.max(messageMsMin, activeMs * reportShare)) return
-    this.#reportLive(run, messageMsMin, messageProfilersFree)
+    this.#reportLive((write) => run.takeWhenDue(messageMsMin, write, messageProfilersFree))
   }
 
   get #elapsedMs(): number {
@@ -138,28 +139,38 @@ class Reporter {
     return this.#elapsedMs - (clock.idleMs() - this.#beganIdleMs)
   }
 
-  /** Returns whether it was due. */
-  #reportLive(run: Run, everyMs: number, endedProfilersFree?: number): boolean {
+  /** `take` writes when it is due, and returns whether it was. So does this. */
+  #reportLive(take: (write: () => void) => boolean): boolean {
     this.#kind = 'live'
-    const isDue = run.takeWhenDue(everyMs, () => this.#write(), endedProfilersFree)
+    const isDue = take(() => this.#write())
     if (isDue) this.#reportedActiveMs = this.#activeMs
     return isDue
   }
 
-  #reportLater(): void {
+  #reportLater(run: Run): void {
     const dueMs = Math.min(reportMsMax, Math.max(reportMsMin, this.#elapsedMs * reportShare))
-    const calmMs = this.#run?.calmMs ?? dueMs
-    const delayMs = calmMs < turnMsMin ? dueMs : Math.min(calmMs, dueMs)
-    setTimeout(() => {
-      if (this.#isChildOfCommand && process.ppid !== this.task.commandPid) {
-        // The command is gone, and with it who wanted to know and who would end the program.
-        process.kill(process.pid, 'SIGTERM')
-      }
-      if (this.onEnd !== undefined && !isAlive(this.task.commandPid)) this.#isRead = false
-      if (this.#run !== undefined && !this.#reportLive(this.#run, dueMs) && delayMs < dueMs) this.#run.turn()
-      if (this.#isRead && this.#run !== undefined) this.#reportLater()
-      else this.end('final')
-    }, delayMs).unref()
+    const { calmMs } = run
+    const turns = calmMs >= turnMsMin && calmMs < dueMs
+    setTimeout(
+      () => {
+        if (this.#run === undefined) return
+        const isDue = this.#reportLive((write) =>
+          turns ? run.turn(dueMs, write) : run.takeWhenDue(dueMs, write)
+        )
+        if (isDue || !turns) this.#lookForCommand()
+        if (this.#isRead) this.#reportLater(run)
+        else this.end('final')
+      },
+      turns ? calmMs : dueMs
+    ).unref()
+  }
+
+  #lookForCommand(): void {
+    if (this.#isChildOfCommand && process.ppid !== this.task.commandPid) {
+      // The command is gone, and with it who wanted to know and who would end the program.
+      process.kill(process.pid, 'SIGTERM')
+    }
+    if (this.onEnd !== undefined && !isAlive(this.task.commandPid)) this.#isRead = false
   }
 
   /** Before the last report, so that whoever reads that finds the stacks. */

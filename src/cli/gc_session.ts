@@ -25,7 +25,7 @@ export interface Outcome {
   details: ThreadDetails[]
 }
 
-/** Shows what the threads have reported, once a second. */
+/** Shows what the threads have reported, at most once a second. */
 export class Viewing {
   readonly #view: View
   #shown: GcTotal | undefined

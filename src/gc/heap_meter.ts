@@ -46,7 +46,7 @@ export class HeapMeter {
   }
 
   /**
-   * How many profilers of V8 have ended and still cost each collection some 4 microseconds: Node.js takes them out of V8's list only when
+   * How many profilers of V8 have ended and still make each pause some 8 microseconds longer (4 to 24): Node.js takes them out of V8's list only when
    * they are collected, and those that lived for long are collected by a major collection alone.
    */
   get endedProfilers(): number {

@@ -16,23 +16,27 @@ import { type GcCollections, GcReport, type GcReportData } from './report.js'
 /** V8 keeps what it records of collections in memory of its own until it is taken. */
 const takeEveryMs = 10_000
 /**
- * Each profiler that is left behind makes every pause longer by some 8 microseconds (4 to 12, by machine): so many are left that it is a twentieth
+ * Each profiler that is left behind makes every pause longer by some 8 microseconds (4 to 24): so many are left that it is a twentieth
  * of the mean pause, and a few at any rate, because what a program is killed in front of is lost. Behind them a take comes when the time has doubled.
  */
 const endedProfilerUs = 8
 const endedProfilersPart = 0.05
 const endedProfilersMin = 2
 const waitPart = 0.5
-/** V8's records grow meanwhile: some 3 KB for each collection. */
+/** V8's records grow meanwhile, some 3 KB for each collection, and all of them are parsed at once. */
 const waitMsMax = 60_000
+const recordsMax = 5000
 /** How much of the mean time between two minor collections a profiler lives that shall see no more than one: with 0.7, one in twenty saw two. */
 const calmPart = 0.35
-/** How much the last stretch says about that time, behind ten of them. */
-const rateShare = 0.1
+/** How much the last stretch says about that time: all that it can when it was as long as a second. */
+const rateShareMin = 0.1
+const rateMs = 1000
 /** To turn goes wrong now and then, and may leave so many profilers behind besides. */
 const turnProfilersFree = 4
 /** A timer may fire a little before its time. */
 const timerPart = 0.95
+// Programs replace it.
+const nowMs = performance.now.bind(performance)
 /** What one iteration of Node's event loop allocates; the timer behind the loop's delay makes one each time. */
 const loopIterationBytes = Number.parseInt(process.versions.node, 10) <= 24 ? 56 : 0
 
@@ -57,13 +61,17 @@ export class Run {
   /** Of late. */
   #minorsPerMs = 0
   #loop: GcReport['eventLoop'] | undefined
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: NodeJS.Timeout | undefined
 
-  /** `prepare` is called at the last moment before the measurement, `onPause` with each pause in nanoseconds. */
+  /**
+   * `prepare` is called at the last moment before the measurement, `onPause` with each pause in nanoseconds. `takesItself`: nobody else calls
+   * `takeWhenDue`.
+   */
   constructor(
     readonly options: ResolvedProbeOptions,
     prepare?: () => void,
-    private readonly onPause?: (ns: number) => void
+    private readonly onPause?: (ns: number) => void,
+    takesItself = true
   ) {
     if (options.samplingBytes > 0) this.sampler = this.#openSampler(options.samplingBytes)
     if (options.external) holdSweeping()
@@ -71,9 +79,9 @@ export class Run {
       this.#loopDelay = monitorEventLoopDelay({ resolution: options.loopResolutionMs })
       this.#loopDelay.enable()
     }
-    this.#timer = setInterval(() => this.takeWhenDue(takeEveryMs), takeEveryMs).unref()
+    if (takesItself) this.#timer = setInterval(() => this.takeWhenDue(takeEveryMs), takeEveryMs).unref()
     this.#utilization = performance.eventLoopUtilization()
-    this.#startMs = performance.now()
+    this.#startMs = nowMs()
     this.#tookMs = this.#turnedMs = this.#startMs
     prepare?.()
     this.meter.begin()
@@ -83,7 +91,7 @@ export class Run {
   take<T>(work?: () => T): T | undefined {
     const before = this.meter.heapBytes
     const minors = this.#counts.minor
-    this.#tookMs = performance.now()
+    this.#tookMs = nowMs()
     this.isTaking = true
     try {
       return this.meter.between(() => {
@@ -97,32 +105,35 @@ export class Run {
   }
 
   /**
-   * As `take`, but of no account for `takeWhenDue`: when it comes every `calmMs`, a profiler seldom lives through two minor collections, and
-   * so is not left behind. Does nothing once too many are.
+   * As `take`, but at most once in `everyMs`, and when more profilers would be left behind than are free, not before half of the time so far
+   * has passed since the last one, or a minute. `freeAtLeast` are free at any rate. Returns whether it was due.
    */
-  turn(): void {
-    if (this.meter.endedProfilers >= this.#endedProfilersFree + turnProfilersFree) return
-    const tookMs = this.#tookMs
-    this.take()
-    this.#tookMs = tookMs
-  }
-
-  /** So long V8 probably makes no second minor collection, in milliseconds. */
-  get calmMs(): number {
-    return calmPart / this.#minorsPerMs
-  }
-
-  /**
-   * As `take`, but at most once in `everyMs`, and when more than `endedProfilersFree` profilers would be left behind, not before half of
-   * the time so far has passed since the last one, or a minute. Returns whether it was due.
-   */
-  takeWhenDue(everyMs: number, work?: () => void, endedProfilersFree = this.#endedProfilersFree): boolean {
-    const now = performance.now()
-    const isFree = this.meter.endedProfilers < endedProfilersFree
-    const waitMs = isFree ? everyMs : Math.max(everyMs, Math.min((now - this.#startMs) * waitPart, waitMsMax))
+  takeWhenDue(everyMs: number, work?: () => void, freeAtLeast = 0): boolean {
+    const now = nowMs()
+    const isFree = this.meter.endedProfilers < Math.max(freeAtLeast, this.#endedProfilersFree)
+    const mostMs = Math.min((now - this.#startMs) * waitPart, waitMsMax, recordsMax / this.#minorsPerMs)
+    const waitMs = isFree ? everyMs : Math.max(everyMs, mostMs)
     if (now - this.#tookMs < waitMs * timerPart) return false
     this.take(work)
     return true
+  }
+
+  /**
+   * For a caller that comes every `calmMs`: a profiler seldom lives through two minor collections then, and is not left behind. Takes what V8
+   * has recorded, and does `work` when the last one was `everyMs` ago. Returns whether it did.
+   */
+  turn(everyMs: number, work: () => void): boolean {
+    const tookMs = this.#tookMs
+    const isDue = nowMs() - tookMs >= everyMs * timerPart
+    this.take(isDue ? work : undefined)
+    if (!isDue) this.#tookMs = tookMs
+    return isDue
+  }
+
+  /** So long V8 probably makes no second minor collection, in milliseconds. Infinite when too many profilers are left behind already. */
+  get calmMs(): number {
+    const isInVain = this.meter.endedProfilers >= this.#endedProfilersFree + turnProfilersFree
+    return isInVain ? Number.POSITIVE_INFINITY : calmPart / this.#minorsPerMs
   }
 
   /** Bytes on the heap so far. */
@@ -134,7 +145,7 @@ export class Run {
   /** `linesMax` functions get the lines of their sources now; those of the others may be found later. */
   end(isProgramOver = false, linesMax = this.options.topAllocators): void {
     this.meter.end()
-    this.#endMs = performance.now()
+    this.#endMs = nowMs()
     this.#loop = this.#eventLoop()
     clearInterval(this.#timer)
     this.sampler?.close(linesMax, isProgramOver)
@@ -164,7 +175,7 @@ export class Run {
   /** The figures of a report. */
   data(operations: number, moreOverheadBytes: number, operationsMs?: number): GcReportData {
     const { options, meter, sampler } = this
-    const elapsedMs = (this.#endMs ?? performance.now()) - this.#startMs
+    const elapsedMs = (this.#endMs ?? nowMs()) - this.#startMs
     const overheadBytes = (this.#loopDelay?.count ?? 0) * loopIterationBytes + moreOverheadBytes
     const heapBytes = Math.max(0, meter.heapBytes - overheadBytes)
     const perOperation = (all: number): number | null => (operations > 0 ? all / operations : null)
@@ -193,9 +204,10 @@ export class Run {
 
   /** At the end of a stretch with so many minor collections. */
   #noteRate(minors: number): void {
-    const now = performance.now()
-    const share = Math.max(rateShare, 1 / ++this.#stretches)
-    this.#minorsPerMs += (minors / Math.max(1, now - this.#turnedMs) - this.#minorsPerMs) * share
+    const now = nowMs()
+    const stretchMs = Math.max(1, now - this.#turnedMs)
+    const share = Math.max(rateShareMin, Math.min(1, stretchMs / rateMs), 1 / ++this.#stretches)
+    this.#minorsPerMs += (minors / stretchMs - this.#minorsPerMs) * share
     this.#turnedMs = now
   }
 

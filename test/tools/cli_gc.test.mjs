@@ -205,7 +205,7 @@ test.serial(
   async (t) => {
     const file = await program(
       'stuck.cjs',
-      `${allocate}; allocate(2e6).then(() => setTimeout(() => { console.log('stuck'); for (;;); }, 400))`
+      `${allocate}; allocate(2e6).then(() => setTimeout(() => { console.log('stuck'); for (;;); }, 2000))`
     )
     const run = startCommand(['gc', file])
     await run.prints(/stuck/)

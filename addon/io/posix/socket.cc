@@ -56,6 +56,51 @@ void read_name(Call call, int fd, Address& out) {
   out.set_size(call(fd, reinterpret_cast<sockaddr*>(out.data()), &size) == 0 ? size : 0);
 }
 
+constexpr uint32_t kSlicesMax = 4;
+
+ssize_t send_once(int fd, const IoSlice* slices, uint32_t count) {
+  ssize_t sent = 0;
+  if (count == 1) {
+    do sent = send_call(fd, slices[0].data, slices[0].size);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+  }
+  std::array<iovec, kSlicesMax> vectors = {};
+  for (uint32_t i = 0; i < count; ++i) vectors[i] = {const_cast<uint8_t*>(slices[i].data), slices[i].size};
+  msghdr message = {};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
+  do sent = ::sendmsg(fd, &message, kSendFlags);
+  while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+// While much is sent the other side receives, and there is room for more: what goes at once need not be kept for later. A part
+// that is shorter says that the other side is slower.
+constexpr size_t kPartBytesMin = 262144;
+// The longest message goes as a whole; what is behind it waits, so that others have their turn.
+constexpr size_t kPartsBytesMax = 16777216;
+
+// Returns how many bytes went in all, or -1 with errno when the connection broke: the system says that once.
+ssize_t send_more(int fd, const IoSlice* slices, uint32_t count, size_t sent) {
+  const size_t total = total_of(slices, count);
+  for (size_t part = sent; part >= kPartBytesMin && sent < std::min(total, kPartsBytesMax); sent += part) {
+    std::array<IoSlice, kSlicesMax> rest = {};
+    uint32_t left = 0;
+    size_t behind = sent;
+    for (uint32_t i = 0; i < count; ++i) {
+      const size_t skipped = std::min(behind, slices[i].size);
+      behind -= skipped;
+      if (skipped < slices[i].size) rest[left++] = {slices[i].data + skipped, slices[i].size - skipped};
+    }
+    const ssize_t more = send_once(fd, rest.data(), left);
+    if (more < 0 && !passes(errno)) return more;
+    if (more <= 0) break;
+    part = static_cast<size_t>(more);
+  }
+  return static_cast<ssize_t>(sent);
+}
+
 int open_socket(const Address& address, Descriptor& out) {
   out.reset(make_socket(address.is_path() ? AF_UNIX : address.is_ipv6() ? AF_INET6 : AF_INET));
   return out.open() ? 0 : errno;
@@ -84,52 +129,6 @@ ssize_t receive_bytes(int fd, uint8_t* data, size_t size) {
   while (received < 0 && errno == EINTR);
   return received;
 }
-
-namespace {
-
-constexpr uint32_t kSlicesMax = 4;
-
-ssize_t send_once(int fd, const IoSlice* slices, uint32_t count) {
-  ssize_t sent = 0;
-  if (count == 1) {
-    do sent = send_call(fd, slices[0].data, slices[0].size);
-    while (sent < 0 && errno == EINTR);
-    return sent;
-  }
-  std::array<iovec, kSlicesMax> vectors = {};
-  for (uint32_t i = 0; i < count; ++i) vectors[i] = {const_cast<uint8_t*>(slices[i].data), slices[i].size};
-  msghdr message = {};
-  message.msg_iov = vectors.data();
-  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
-  do sent = ::sendmsg(fd, &message, kSendFlags);
-  while (sent < 0 && errno == EINTR);
-  return sent;
-}
-
-// While much is sent the other side receives, and there is room for more: what goes at once need not be kept for later. A part
-// that is shorter says that the other side is slower.
-constexpr size_t kPartBytesMin = 262144;
-
-ssize_t send_more(int fd, const IoSlice* slices, uint32_t count, size_t sent) {
-  const size_t total = total_of(slices, count);
-  for (size_t part = sent; part >= kPartBytesMin && sent < total; sent += part) {
-    std::array<IoSlice, kSlicesMax> rest = {};
-    uint32_t left = 0;
-    size_t behind = sent;
-    for (uint32_t i = 0; i < count; ++i) {
-      const size_t skipped = std::min(behind, slices[i].size);
-      behind -= skipped;
-      if (skipped < slices[i].size) rest[left++] = {slices[i].data + skipped, slices[i].size - skipped};
-    }
-    const ssize_t more = send_once(fd, rest.data(), left);
-    // The next send gets the error.
-    if (more <= 0) break;
-    part = static_cast<size_t>(more);
-  }
-  return static_cast<ssize_t>(sent);
-}
-
-}  // namespace
 
 ssize_t send_slices(int fd, const IoSlice* slices, uint32_t count) {
   const ssize_t sent = send_once(fd, slices, count);
