@@ -206,6 +206,8 @@ void Engine::send_end(Connection& connection) {
 
 void Engine::send_end_if_sent(Connection& connection) {
   Life& life = connection.life;
+  // The other side's end has its turn in this poll or in the next, with its reason.
+  if (life.end_deferred) return;
   if (life.send_failed || life.send_blocked || !life.control.empty() || !connection.ring.empty()) return;
   if (!io_->sent_all(connection.slot)) return;
   io_->shutdown(connection.slot);
