@@ -31,7 +31,7 @@ const calmPart = 0.35
 /** How much the last stretch says about that time: all that it can when it was as long as a second. */
 const rateShareMin = 0.1
 const rateMs = 1000
-/** To turn goes wrong now and then, and may leave so many profilers behind besides. */
+/** A turn that comes too late leaves a profiler behind. So many more than the free ones may be left before turns end. */
 const turnProfilersFree = 4
 /** A timer may fire a little before its time. */
 const timerPart = 0.95
@@ -56,16 +56,17 @@ export class Run {
   readonly #startMs: number
   #endMs: number | undefined
   #tookMs = 0
+  /** When V8's records were taken last, by a turn as well. */
   #turnedMs = 0
   #stretches = 0
-  /** Of late. */
+  /** Minor collections per millisecond, as an average in which the last second counts most. */
   #minorsPerMs = 0
   #loop: GcReport['eventLoop'] | undefined
   readonly #timer: NodeJS.Timeout | undefined
 
   /**
-   * `prepare` is called at the last moment before the measurement, `onPause` with each pause in nanoseconds. `takesItself`: nobody else calls
-   * `takeWhenDue`.
+   * Starts the measurement. The run calls `prepare` just before it, and `onPause` for each pause, with its length in nanoseconds. A timer of the
+   * run takes what V8 has recorded, unless `takesItself` is false: then the caller has to call `takeWhenDue` or `turn`.
    */
   constructor(
     readonly options: ResolvedProbeOptions,
@@ -89,24 +90,14 @@ export class Run {
 
   /** Takes what V8 has recorded so far; what `work` allocates is not counted. */
   take<T>(work?: () => T): T | undefined {
-    const before = this.meter.heapBytes
-    const minors = this.#counts.minor
     this.#tookMs = nowMs()
-    this.isTaking = true
-    try {
-      return this.meter.between(() => {
-        this.sampler?.spend(this.meter.heapBytes - before)
-        this.#noteRate(this.#counts.minor - minors)
-        return work?.()
-      }, false)
-    } finally {
-      this.isTaking = false
-    }
+    return this.#take(work)
   }
 
   /**
-   * As `take`, but at most once in `everyMs`, and when more profilers would be left behind than are free, not before half of the time so far
-   * has passed since the last one, or a minute. `freeAtLeast` are free at any rate. Returns whether it was due.
+   * Takes what V8 has recorded when that is due, and calls `work` then. It is due when the last `take` was `everyMs` ago. When more profilers are
+   * left behind than are free, it is due later: when half of the time so far has passed since, or a minute, or when V8 has some thousand records.
+   * At least `freeAtLeast` profilers are free. Returns whether it was due.
    */
   takeWhenDue(everyMs: number, work?: () => void, freeAtLeast = 0): boolean {
     const now = nowMs()
@@ -119,18 +110,17 @@ export class Run {
   }
 
   /**
-   * For a caller that comes every `calmMs`: a profiler seldom lives through two minor collections then, and is not left behind. Takes what V8
-   * has recorded, and does `work` when the last one was `everyMs` ago. Returns whether it did.
+   * Takes what V8 has recorded, and calls `work` when the last `take` was `everyMs` ago. A caller that turns every `calmMs` leaves hardly any
+   * profiler behind, because few of them live through two minor collections. Returns whether it called `work`.
    */
   turn(everyMs: number, work: () => void): boolean {
-    const tookMs = this.#tookMs
-    const isDue = nowMs() - tookMs >= everyMs * timerPart
-    this.take(isDue ? work : undefined)
-    if (!isDue) this.#tookMs = tookMs
+    const isDue = nowMs() - this.#tookMs >= everyMs * timerPart
+    if (isDue) this.take(work)
+    else this.#take()
     return isDue
   }
 
-  /** So long V8 probably makes no second minor collection, in milliseconds. Infinite when too many profilers are left behind already. */
+  /** V8 probably makes no second minor collection within this time. Infinite when too many profilers are left behind for turns to help. */
   get calmMs(): number {
     const isInVain = this.meter.endedProfilers >= this.#endedProfilersFree + turnProfilersFree
     return isInVain ? Number.POSITIVE_INFINITY : calmPart / this.#minorsPerMs
@@ -199,6 +189,21 @@ export class Run {
       })),
       overheadBytes,
       notes: [...this.notes]
+    }
+  }
+
+  #take<T>(work?: () => T): T | undefined {
+    const before = this.meter.heapBytes
+    const minors = this.#counts.minor
+    this.isTaking = true
+    try {
+      return this.meter.between(() => {
+        this.sampler?.spend(this.meter.heapBytes - before)
+        this.#noteRate(this.#counts.minor - minors)
+        return work?.()
+      }, false)
+    } finally {
+      this.isTaking = false
     }
   }
 
